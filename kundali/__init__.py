@@ -1,0 +1,1 @@
+"""Calendar and astrology of Nepal: pure functions over tables, with no web and no database."""
