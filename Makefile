@@ -1,0 +1,61 @@
+# Each target does its own set-up, so a fresh clone needs Python 3.11 or newer and make.
+PYTHON ?= python3
+VENV ?= .venv
+PORT ?= 8888
+BIN = $(VENV)/bin
+CODE = $(wildcard server recsys kundali tools tests bench)
+KEYWORDS = -k _:1,1t -k _:1,2,3t -k translate:1,1t -k translate:1,2,3t -k t -k tn:1,2 -k N_ -k pgettext:1c,2
+export VENV
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-test demo test unit lint format types locale lock vendor bench clean
+
+help: ## show this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F '\t' '{printf "  make %-11s %s\n", $$1, $$2}'
+
+setup: ## make the virtual environment that runs the server
+	@$(PYTHON) tools/bootstrap.py
+
+setup-test:
+	@$(PYTHON) tools/bootstrap.py --extra test
+
+demo: setup ## run the product with demo data on PORT (8888), kept under var/
+	@$(BIN)/pandityatra demo --port $(PORT)
+
+test: setup-test ## run every test and count them by kind
+	@$(BIN)/python tools/run_tests.py
+
+unit: setup-test ## run the quick tests only
+	@$(BIN)/python tools/run_tests.py unit
+
+lint: setup-test ## style, types, import layers, translations
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(CODE)
+	$(BIN)/python tools/check_layers.py
+	$(BIN)/python tools/check_locale.py
+
+format: setup-test ## put the code in shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: setup-test ## types alone
+	$(BIN)/mypy $(CODE)
+
+locale: setup-test ## collect the texts, update the catalogues, compile them
+	PYTHONPATH=. $(BIN)/pybabel -q extract -F config/babel.cfg --no-default-keywords $(KEYWORDS) -c NOTE: --sort-by-file \
+	    --project PanditYatra --no-location --header-comment "# Texts of PanditYatra." -o locale/messages.pot .
+	$(BIN)/pybabel update -D messages -i locale/messages.pot -d locale --no-fuzzy-matching --no-wrap
+	$(BIN)/pybabel compile -D messages -d locale
+
+lock: ## resolve the dependencies anew (needs uv)
+	$(PYTHON) tools/lock.py
+
+vendor: setup-test ## fetch the browser libraries again (maintainers)
+	$(BIN)/python tools/vendor.py
+
+bench: setup-test ## measure the commonest routes
+	$(BIN)/python bench/rest.py
+
+clean: ## remove what the build made; var/ stays
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache htmlcov
