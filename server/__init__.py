@@ -1,0 +1,1 @@
+"""The PanditYatra server: REST, sockets and pages over one set of rules."""

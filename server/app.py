@@ -1,0 +1,339 @@
+"""Wiring: the one module that knows everybody.
+
+Read top to bottom: open the adapters, build the services, build the application. Every resource is pushed
+on one exit stack and stops in reverse order, also when the start fails half way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+from tornado import httpserver, netutil, web
+
+from server import migrate
+from server.auth import Argon2Hasher, JwtSigner
+from server.bus.memory import MemoryBus
+from server.bus.ratelimit import DoorLimiter
+from server.bus.redis import RedisBus
+from server.clock import SystemClock
+from server.domain.ports import Bus, Clock, CodeSender, RateLimiter
+from server.handlers.base import UnknownPath
+from server.health import Health
+from server.i18n import Translations
+from server.jobs.scheduler import Duty, Scheduler
+from server.mailer.console import ConsoleCodeSender
+from server.metrics import CommandMetrics, Metrics
+from server.paths import data_path, web_path
+from server.routes import ROUTES
+from server.services.accounts import AccountPolicy, AccountService
+from server.services.bookings import BookingPolicy, BookingService
+from server.services.catalogue import CatalogueService, load_catalogue
+from server.services.chats import ChatPolicy, ChatService
+from server.services.notifications import NotificationService
+from server.services.pandits import PanditService
+from server.services.relay import EventRelay
+from server.services.samagri import RuleRecommender, SamagriAdder
+from server.settings import Settings
+from server.store import bookings as booking_documents
+from server.store import pandits as pandit_documents
+from server.store.attachments import DiskFileStore, MongoAttachmentRepository
+from server.store.bookings import MongoBookingRepository
+from server.store.catalogue import MongoCatalogueRepository
+from server.store.client import ObjectIds, Store, open_store
+from server.store.embedded import database_uri
+from server.store.idempotency import MongoIdempotencyStore
+from server.store.indexes import create_indexes
+from server.store.messages import MongoMessageRepository
+from server.store.notifications import MongoNotificationRepository
+from server.store.outbox import MongoOutboxRepository
+from server.store.pandits import MongoPanditRepository
+from server.store.reviews import MongoReviewRepository
+from server.store.rooms import MongoRoomRepository
+from server.store.users import MongoCodeRepository, MongoSessionRepository, MongoUserRepository
+from server.ws.hub import Hub, HubLimits
+
+_log: Final = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The use cases, and the few adapters that the doors themselves need."""
+
+    translations: Translations
+    limiter: RateLimiter
+    idempotency: MongoIdempotencyStore
+    accounts: AccountService
+    catalogue: CatalogueService
+    pandits: PanditService
+    bookings: BookingService
+    chats: ChatService
+    notifications: NotificationService
+    relay: EventRelay
+    hub: Hub
+    health: Health
+    metrics: Metrics
+    clock: Clock
+
+
+@dataclass(frozen=True, slots=True)
+class RunningServer:
+    """A server that answers on ``port``; :meth:`drain` before the context ends lets nothing be lost."""
+
+    port: int
+    services: Services
+    store: Store
+    http: httpserver.HTTPServer
+
+    async def drain(self, seconds: float) -> None:
+        """Refuse new work, tell sockets to reconnect elsewhere, finish what is running."""
+        self.services.health.begin_draining()
+        self.http.stop()
+        await self.services.hub.drain()
+        await self.services.metrics.wait_idle(seconds)
+
+
+@asynccontextmanager
+async def open_server(
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    sender: CodeSender | None = None,
+    listeners: Sequence[Any] = (),
+) -> AsyncIterator[RunningServer]:
+    """Start everything and serve until the context ends.
+
+    Tests pass other settings, a clock or a sender of their own, and command listeners for the driver.
+    """
+    async with AsyncExitStack() as stack:
+        metrics = Metrics()
+        uri = await stack.enter_async_context(database_uri(settings.database))
+        store = await stack.enter_async_context(
+            open_store(settings.database, uri, [CommandMetrics(metrics), *listeners])
+        )
+        await prepare_database(store)
+        bus: Bus = (
+            await stack.enter_async_context(RedisBus.open(settings.bus.redis_url))
+            if settings.bus.redis_url
+            else MemoryBus()
+        )
+        hasher = Argon2Hasher(settings.auth.hash_threads, settings.auth.hash_queue)
+        stack.callback(hasher.close)
+        services = build_services(
+            settings, store, bus, hasher, metrics, clock or SystemClock(), sender
+        )
+        await stack.enter_async_context(services.chats.running())
+        await stack.enter_async_context(services.hub.running())
+        scheduler = Scheduler(
+            [
+                Duty("relay", 5.0, services.relay.sweep),
+                Duty("unanswered", 30.0, services.bookings.pass_on_unanswered),
+            ],
+            metrics,
+        )
+        await stack.enter_async_context(scheduler.running())
+        http, port = _listen(settings, services)
+        stack.push_async_callback(http.close_all_connections)
+        stack.callback(http.stop)
+        services.health.started()
+        yield RunningServer(port, services, store, http)
+
+
+async def prepare_database(store: Store) -> None:
+    """Bring indexes, migrations and the catalogue up to date; safe in several processes at once."""
+    await create_indexes(store)
+    await migrate.run(store)
+    catalogue = load_catalogue(data_path("config") / "catalogue")
+    await MongoCatalogueRepository(store).sync(catalogue)
+
+
+def build_services(
+    settings: Settings,
+    store: Store,
+    bus: Bus,
+    hasher: Argon2Hasher,
+    metrics: Metrics,
+    clock: Clock,
+    sender: CodeSender | None = None,
+) -> Services:
+    """Construct every use case from its adapters."""
+    ids = ObjectIds()
+    translations = Translations(data_path("locale"))
+    users, sessions = MongoUserRepository(store), MongoSessionRepository(store)
+    pandits, bookings = MongoPanditRepository(store), MongoBookingRepository(store)
+    catalogue = MongoCatalogueRepository(store)
+
+    notifications = NotificationService(
+        MongoNotificationRepository(store), users, translations, bus, clock, ids
+    )
+    chats = ChatService(
+        rooms=MongoRoomRepository(store),
+        messages=MongoMessageRepository(store),
+        attachments=MongoAttachmentRepository(store),
+        files=DiskFileStore(Path(settings.files.path)),
+        bookings=bookings,
+        bus=bus,
+        translator=translations,
+        clock=clock,
+        ids=ids,
+        policy=ChatPolicy(
+            max_waiting=settings.realtime.max_waiting_writes,
+            max_upload_bytes=settings.http.max_upload_bytes,
+        ),
+    )
+    relay = EventRelay(
+        {
+            "bookings": MongoOutboxRepository(store, booking_documents.COLLECTION),
+            "pandits": MongoOutboxRepository(store, pandit_documents.COLLECTION),
+        },
+        # The room first: whoever hears that a booking was accepted may open its chat.
+        [chats, notifications],
+        clock,
+    )
+    accounts = AccountService(
+        users=users,
+        pandits=pandits,
+        sessions=sessions,
+        codes=MongoCodeRepository(store),
+        sender=sender or ConsoleCodeSender(),
+        hasher=hasher,
+        signer=JwtSigner(settings.auth.secret, settings.auth.previous_secret),
+        bus=bus,
+        relay=relay,
+        clock=clock,
+        ids=ids,
+        policy=AccountPolicy(
+            secret=settings.auth.secret,
+            access_minutes=settings.auth.access_minutes,
+            refresh_days=settings.auth.refresh_days,
+            code_minutes=settings.auth.code_minutes,
+            code_tries=settings.auth.code_tries,
+            code_resend_seconds=settings.auth.code_resend_seconds,
+        ),
+    )
+    policy = BookingPolicy(
+        slot_step_minutes=settings.booking.slot_step_minutes,
+        horizon_days=settings.booking.horizon_days,
+        answer_hours=settings.booking.answer_hours,
+        start_early_minutes=settings.booking.start_early_minutes,
+        commission_basis_points=settings.booking.commission_basis_points,
+        max_offers=settings.booking.max_offers,
+    )
+    adder = SamagriAdder(
+        [RuleRecommender()],
+        catalogue,
+        translations,
+        threshold=settings.booking.samagri_threshold,
+        add_optional=settings.booking.add_optional_samagri,
+    )
+    return Services(
+        translations=translations,
+        limiter=DoorLimiter(settings.limits, settings.bus.redis_url),
+        idempotency=MongoIdempotencyStore(store, clock),
+        accounts=accounts,
+        catalogue=CatalogueService(catalogue),
+        pandits=PanditService(
+            pandits=pandits,
+            bookings=bookings,
+            catalogue=catalogue,
+            reviews=MongoReviewRepository(store),
+            users=users,
+            relay=relay,
+            clock=clock,
+            ids=ids,
+            policy=policy,
+        ),
+        bookings=BookingService(
+            bookings=bookings,
+            pandits=pandits,
+            users=users,
+            catalogue=catalogue,
+            adder=adder,
+            relay=relay,
+            clock=clock,
+            ids=ids,
+            policy=policy,
+        ),
+        chats=chats,
+        notifications=notifications,
+        relay=relay,
+        hub=Hub(
+            bus=bus,
+            chats=chats,
+            notifications=notifications,
+            accounts=accounts,
+            translator=translations,
+            clock=clock,
+            metrics=metrics,
+            limits=HubLimits.of(settings.realtime),
+        ),
+        health=Health(store, chats),
+        metrics=metrics,
+        clock=clock,
+    )
+
+
+def build_application(settings: Settings, services: Services) -> web.Application:
+    """The Tornado application over the services."""
+    return web.Application(
+        [web.url(route.pattern, route.handler, route.arguments, route.name) for route in ROUTES],
+        default_handler_class=UnknownPath,
+        services=services,
+        settings=settings,
+        trusted_proxies=frozenset(settings.http.trusted_proxies),
+        secure_cookies=settings.http.secure_cookies,
+        security_headers=_security_headers(settings),
+        cursor_secret=hashlib.sha256(f"cursor|{settings.auth.secret}".encode()).digest(),
+        cookie_secret=settings.auth.secret,
+        xsrf_cookies=True,
+        xsrf_cookie_kwargs={"samesite": "Lax", "secure": settings.http.secure_cookies},
+        template_path=str(web_path("templates")),
+        static_path=str(web_path("static")),
+        log_function=services.metrics.log_request,
+    )
+
+
+def _listen(settings: Settings, services: Services) -> tuple[httpserver.HTTPServer, int]:
+    application = build_application(settings, services)
+    http = httpserver.HTTPServer(
+        application,
+        xheaders=bool(settings.http.trusted_proxies),
+        trusted_downstream=list(settings.http.trusted_proxies),
+        max_body_size=settings.http.max_upload_bytes + 64 * 1024,
+        max_buffer_size=settings.http.max_upload_bytes + 128 * 1024,
+        idle_connection_timeout=75.0,
+        body_timeout=30.0,
+    )
+    sockets = netutil.bind_sockets(settings.http.port, settings.http.host, backlog=1024)
+    http.add_sockets(sockets)
+    return http, sockets[0].getsockname()[1]
+
+
+def _security_headers(settings: Settings) -> dict[str, str]:
+    headers = {
+        "Content-Security-Policy": (
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
+            "font-src 'self'; connect-src 'self'; manifest-src 'self'; worker-src 'self'; "
+            "form-action 'self'; base-uri 'none'; frame-ancestors 'none'; object-src 'none'"
+        ),
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "strict-origin-when-cross-origin",
+        "Permissions-Policy": "geolocation=(self), camera=(), microphone=()",
+        "Cross-Origin-Opener-Policy": "same-origin",
+    }
+    if settings.http.secure_cookies:
+        headers["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"
+    return headers
+
+
+async def run_until_stopped(server: RunningServer, stop: asyncio.Event, drain_seconds: float) -> None:
+    """Serve until ``stop`` is set, then drain."""
+    await stop.wait()
+    _log.info("draining")
+    await server.drain(drain_seconds)

@@ -1,0 +1,466 @@
+"""Bookings: the state machine, who may move it, and what a move changes.
+
+Every function takes a booking and returns the changed copy or raises; the store writes it back only if
+nobody else has changed the booking meanwhile (``version``), so of two racing callers one wins.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, replace
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Final
+
+from server.domain.account import Actor, Place, Role
+from server.domain.calendar import Span
+from server.domain.catalogue import SamagriType
+from server.domain.errors import Forbidden, IllegalTransition, ItemRequired, NotFound, TooEarly
+from server.domain.events import Event, EventKind
+from server.domain.money import NPR, Unit, share
+
+SYSTEM: Final = "system"
+
+
+class BookingStatus(enum.StrEnum):
+    """States of a booking; the last three are final."""
+
+    PENDING = "PENDING"
+    ACCEPTED = "ACCEPTED"
+    IN_PROGRESS = "IN_PROGRESS"
+    COMPLETED = "COMPLETED"
+    CANCELLED = "CANCELLED"
+    FAILED = "FAILED"
+
+
+_Status = BookingStatus
+OCCUPYING: Final = frozenset({_Status.PENDING, _Status.ACCEPTED, _Status.IN_PROGRESS})
+"""States in which a booking holds its pandit's time."""
+
+CONTACT_SHARED: Final = frozenset({_Status.ACCEPTED, _Status.IN_PROGRESS, _Status.COMPLETED})
+"""States in which the two parties see each other's address and phone."""
+
+CANCELLABLE_BY: Final = {
+    _Status.PENDING: frozenset({Role.USER, Role.ADMIN}),
+    _Status.ACCEPTED: frozenset({Role.USER, Role.PANDIT, Role.ADMIN}),
+    _Status.IN_PROGRESS: frozenset({Role.ADMIN}),
+}
+
+
+class ServiceLocation(enum.StrEnum):
+    """Where the puja is held."""
+
+    ONLINE = "ONLINE"
+    HOME = "HOME"
+    TEMPLE = "TEMPLE"
+    PANDIT_LOCATION = "PANDIT_LOCATION"
+
+
+class PaymentStatus(enum.StrEnum):
+    """Where the payment stands; an axis apart from the booking's own state."""
+
+    PENDING = "PENDING"
+    PROCESSING = "PROCESSING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    REFUNDED = "REFUNDED"
+
+
+class PaymentMethod(enum.StrEnum):
+    """How the customer pays."""
+
+    KHALTI = "KHALTI"
+    ESEWA = "ESEWA"
+    CONNECT_IPS = "CONNECT_IPS"
+    IME_PAY = "IME_PAY"
+    STRIPE = "STRIPE"
+    CASH = "CASH"
+    WALLET = "WALLET"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamagriLine:
+    """One item of a booking. ``price_at_booking`` is the line's price in paisa, frozen.
+
+    ``source`` says who put it there: requirement, rule, model or customer.
+    """
+
+    item_id: str
+    name: str
+    name_ne: str
+    category_id: str
+    quantity: Decimal
+    unit: Unit
+    type: SamagriType
+    confidence: float
+    source: str
+    reason: str
+    reason_ne: str
+    price_at_booking: int
+    auto_added: bool
+    user_added: bool
+
+    @property
+    def is_required(self) -> bool:
+        """Whether the puja cannot be held without it."""
+        return not self.type.can_remove
+
+    @property
+    def can_remove(self) -> bool:
+        """Whether the customer may take it off the list."""
+        return self.type.can_remove
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transition:
+    """One move of the state machine: ``by`` is a user id or "system"."""
+
+    from_status: BookingStatus | None
+    to_status: BookingStatus
+    by: str
+    role: str
+    at: datetime
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RescheduleProposal:
+    """Another time that one party asks for and the other has not answered yet."""
+
+    by: str
+    booking_date: date
+    booking_time: time
+    proposed_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Booking:
+    """A puja booked with a pandit.
+
+    Names, prices and rates are copies made at booking time and do not follow later changes. ``claims`` are
+    the quarter hours of the pandit that it occupies (see ``calendar``), empty when it occupies none.
+    ``user_id`` is the customer's account, ``pandit_user_id`` the pandit's. Fees are paisa.
+    """
+
+    id: str
+    user_id: str
+    customer_name: str
+    customer_phone: str
+    pandit_id: str
+    pandit_user_id: str
+    pandit_name: str
+    service_id: str
+    puja_id: str
+    service_name: str
+    service_name_ne: str
+    service_location: ServiceLocation
+    location: Place = Place()
+    booking_date: date
+    booking_time: time
+    timezone: str
+    starts_at: datetime
+    ends_at: datetime
+    claims: tuple[int, ...] = ()
+    status: BookingStatus
+    notes: str = ""
+    samagri_required: bool
+    samagri: tuple[SamagriLine, ...] = ()
+    samagri_declined: tuple[str, ...] = ()
+    service_fee: int
+    samagri_fee: int = 0
+    total_fee: int
+    currency: str = NPR
+    commission_basis_points: int
+    commission_amount: int
+    payment_status: PaymentStatus = PaymentStatus.PENDING
+    payment_method: PaymentMethod = PaymentMethod.CASH
+    rejected_by: tuple[str, ...] = ()
+    proposal: RescheduleProposal | None = None
+    answer_by: datetime | None = None
+    created_at: datetime
+    updated_at: datetime
+    accepted_at: datetime | None = None
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    history: tuple[Transition, ...] = ()
+    outbox: tuple[Event, ...] = ()
+    version: int = 1
+
+    @property
+    def shares_contact(self) -> bool:
+        """Whether the parties may see each other's phone and address."""
+        return self.status in CONTACT_SHARED
+
+
+def commission_of(service_fee: int, basis_points: int) -> int:
+    """The platform's share of the pandit's fee, in paisa; samagri carries none."""
+    return share(service_fee, basis_points)
+
+
+def require_party(booking: Booking, actor: Actor) -> Booking:
+    """The booking, if the actor is its customer, its present pandit or an admin.
+
+    Raises
+    ------
+    NotFound
+        For everybody else: to them the booking does not exist.
+    """
+    if actor.is_admin or actor.user_id in (booking.user_id, booking.pandit_user_id):
+        return booking
+    raise NotFound
+
+
+def placed(booking: Booking, now: datetime) -> Booking:
+    """Record that the customer has placed the booking, and tell the pandit."""
+    first = Transition(
+        from_status=None, to_status=_Status.PENDING, by=booking.user_id, role=Role.USER, at=now
+    )
+    return _told(
+        replace(booking, history=(first,)), EventKind.BOOKING_CREATED, now, (booking.pandit_user_id,)
+    )
+
+
+def accept(booking: Booking, actor: Actor, now: datetime) -> Booking:
+    """The pandit takes the booking on; from now on both see each other's contact details."""
+    _require_pandit(booking, actor)
+    _require_status(booking, _Status.PENDING)
+    if now >= booking.starts_at:
+        raise IllegalTransition(booking.status)
+    moved = _moved(booking, _Status.ACCEPTED, actor.user_id, actor.role, now)
+    moved = replace(moved, accepted_at=now, answer_by=None)
+    return _told(moved, EventKind.BOOKING_ACCEPTED, now, (booking.user_id,))
+
+
+def start(booking: Booking, actor: Actor, now: datetime, early_minutes: int) -> Booking:
+    """The pandit begins, at most ``early_minutes`` ahead of the booked time."""
+    _require_pandit(booking, actor)
+    _require_status(booking, _Status.ACCEPTED)
+    if now < booking.starts_at - timedelta(minutes=early_minutes):
+        raise TooEarly
+    moved = _moved(booking, _Status.IN_PROGRESS, actor.user_id, actor.role, now)
+    return _told(
+        replace(moved, started_at=now, proposal=None),
+        EventKind.BOOKING_STARTED,
+        now,
+        (booking.user_id,),
+    )
+
+
+def complete(booking: Booking, actor: Actor, now: datetime) -> Booking:
+    """The pandit has finished; his time is free again and the review opens.
+
+    Cash is the pandit's to confirm, and completing confirms it.
+    """
+    _require_pandit(booking, actor)
+    _require_status(booking, _Status.IN_PROGRESS)
+    moved = _freed(_moved(booking, _Status.COMPLETED, actor.user_id, actor.role, now))
+    payment = (
+        PaymentStatus.COMPLETED
+        if booking.payment_method is PaymentMethod.CASH
+        else booking.payment_status
+    )
+    moved = replace(moved, completed_at=now, payment_status=payment)
+    return _told(moved, EventKind.BOOKING_COMPLETED, now, (booking.user_id,))
+
+
+def cancel(booking: Booking, actor: Actor, now: datetime, reason: str) -> Booking:
+    """Call the booking off; the pandit's time is free at once."""
+    allowed = CANCELLABLE_BY.get(booking.status)
+    if allowed is None:
+        raise IllegalTransition(booking.status)
+    if actor.role not in allowed:
+        raise Forbidden
+    moved = _freed(
+        _moved(booking, _Status.CANCELLED, actor.user_id, actor.role, now, reason)
+    )
+    others = tuple(
+        user for user in (booking.user_id, booking.pandit_user_id) if user != actor.user_id
+    )
+    return _told(moved, EventKind.BOOKING_CANCELLED, now, others)
+
+
+def decline(booking: Booking, actor: Actor, now: datetime, reason: str) -> Booking:
+    """The pandit says no: he is remembered and never asked again; the booking stays PENDING.
+
+    His time is freed. The service then offers the booking to another pandit or fails it.
+    """
+    _require_pandit(booking, actor)
+    return _withdrawn(booking, actor.user_id, actor.role, now, reason)
+
+
+def lapse(booking: Booking, now: datetime) -> Booking:
+    """The pandit has not answered in time; the same as a refusal, by the system."""
+    return _withdrawn(booking, SYSTEM, SYSTEM, now, "no-answer")
+
+
+def reoffer(
+    declined: Booking,
+    *,
+    pandit_id: str,
+    pandit_user_id: str,
+    pandit_name: str,
+    service_id: str,
+    span: Span,
+    answer_by: datetime,
+    now: datetime,
+) -> Booking:
+    """Offer a declined booking to another pandit, at the price that was frozen."""
+    offered = replace(
+        declined,
+        pandit_id=pandit_id,
+        pandit_user_id=pandit_user_id,
+        pandit_name=pandit_name,
+        service_id=service_id,
+        ends_at=span.ends_at,
+        claims=span.claims,
+        answer_by=answer_by,
+    )
+    told = _told(offered, EventKind.BOOKING_REOFFERED, now, (offered.user_id,))
+    return _told(told, EventKind.BOOKING_CREATED, now, (pandit_user_id,))
+
+
+def fail(booking: Booking, now: datetime, reason: str) -> Booking:
+    """Nobody is left to ask: the booking ends."""
+    _require_status(booking, _Status.PENDING)
+    moved = _freed(_moved(booking, _Status.FAILED, SYSTEM, SYSTEM, now, reason))
+    return _told(moved, EventKind.BOOKING_FAILED, now, (booking.user_id,))
+
+
+def propose_time(
+    booking: Booking, actor: Actor, now: datetime, day: date, at: time
+) -> Booking:
+    """One party of an accepted booking asks the other for another time."""
+    _require_status(booking, _Status.ACCEPTED)
+    proposal = RescheduleProposal(
+        by=actor.user_id, booking_date=day, booking_time=at, proposed_at=now
+    )
+    return replace(booking, proposal=proposal, updated_at=now)
+
+
+def decline_time(booking: Booking, actor: Actor, now: datetime) -> Booking:
+    """Drop the open proposal; either party may."""
+    if booking.proposal is None:
+        raise IllegalTransition(booking.status)
+    return replace(booking, proposal=None, updated_at=now)
+
+
+def move_time(
+    booking: Booking, actor: Actor, now: datetime, *, day: date, at: time, span: Span
+) -> Booking:
+    """Give the booking another time; price and payment stay.
+
+    The customer may while it is PENDING; once ACCEPTED it takes a proposal of the other side.
+    """
+    _require_status(booking, _Status.PENDING, _Status.ACCEPTED)
+    if booking.status is _Status.PENDING:
+        if actor.user_id != booking.user_id:
+            raise Forbidden
+    elif booking.proposal is None or booking.proposal.by == actor.user_id:
+        raise Forbidden
+    moved = replace(
+        booking,
+        booking_date=day,
+        booking_time=at,
+        starts_at=span.starts_at,
+        ends_at=span.ends_at,
+        claims=span.claims,
+        proposal=None,
+        updated_at=now,
+    )
+    others = tuple(
+        user for user in (booking.user_id, booking.pandit_user_id) if user != actor.user_id
+    )
+    return _told(moved, EventKind.BOOKING_RESCHEDULED, now, others)
+
+
+def require_samagri_editable(booking: Booking, actor: Actor) -> None:
+    """Raise unless the actor may change the samagri now: the customer, until the booking is accepted."""
+    if actor.user_id != booking.user_id:
+        raise Forbidden
+    _require_status(booking, _Status.PENDING)
+    if not booking.samagri_required:
+        raise IllegalTransition(booking.status)
+
+
+def with_samagri(
+    booking: Booking, lines: tuple[SamagriLine, ...], declined: tuple[str, ...], now: datetime
+) -> Booking:
+    """Replace the samagri lines; the fees follow."""
+    samagri_fee = sum(line.price_at_booking for line in lines)
+    return replace(
+        booking,
+        samagri=lines,
+        samagri_declined=declined,
+        samagri_fee=samagri_fee,
+        total_fee=booking.service_fee + samagri_fee,
+        updated_at=now,
+    )
+
+
+def without_line(booking: Booking, item_id: str, now: datetime) -> Booking:
+    """Take one optional item off the list, and remember that it is not wanted."""
+    line = line_of(booking, item_id)
+    if not line.can_remove:
+        raise ItemRequired
+    lines = tuple(other for other in booking.samagri if other.item_id != item_id)
+    return with_samagri(booking, lines, (*booking.samagri_declined, item_id), now)
+
+
+def line_of(booking: Booking, item_id: str) -> SamagriLine:
+    """The line of that item."""
+    for line in booking.samagri:
+        if line.item_id == item_id:
+            return line
+    raise NotFound
+
+
+def _require_pandit(booking: Booking, actor: Actor) -> None:
+    if actor.user_id != booking.pandit_user_id:
+        raise Forbidden
+
+
+def _require_status(booking: Booking, *allowed: BookingStatus) -> None:
+    if booking.status not in allowed:
+        raise IllegalTransition(booking.status)
+
+
+def _moved(
+    booking: Booking, to: BookingStatus, by: str, role: str, now: datetime, reason: str = ""
+) -> Booking:
+    move = Transition(
+        from_status=booking.status, to_status=to, by=by, role=role, at=now, reason=reason
+    )
+    return replace(booking, status=to, updated_at=now, history=(*booking.history, move))
+
+
+def _freed(booking: Booking) -> Booking:
+    return replace(booking, claims=(), proposal=None, answer_by=None)
+
+
+def _withdrawn(booking: Booking, by: str, role: str, now: datetime, reason: str) -> Booking:
+    _require_status(booking, _Status.PENDING)
+    moved = _freed(_moved(booking, _Status.PENDING, by, role, now, reason))
+    moved = replace(moved, rejected_by=(*booking.rejected_by, booking.pandit_id))
+    return _told(moved, EventKind.BOOKING_REJECTED, now, (booking.user_id,))
+
+
+def _told(
+    booking: Booking, kind: EventKind, now: datetime, recipients: tuple[str, ...]
+) -> Booking:
+    event = Event(
+        id=f"{booking.id}.{booking.version + 1}.{len(booking.outbox)}",
+        kind=kind,
+        at=now,
+        recipients=recipients,
+        booking_id=booking.id,
+        params={
+            "service": booking.service_name,
+            "service_ne": booking.service_name_ne,
+            "customer": booking.customer_name,
+            "pandit": booking.pandit_name,
+            "pandit_id": booking.pandit_id,
+            "starts_at": booking.starts_at.isoformat(),
+            "status": booking.status,
+        },
+    )
+    return replace(booking, outbox=(*booking.outbox, event))

@@ -1,0 +1,240 @@
+"""What can go wrong, in the words of the business.
+
+::
+
+    DomainError
+    ├── Malformed                 the request cannot be read at all
+    ├── Invalid                   readable, but some fields break a rule
+    │   └── NotBookable           that time cannot be booked, and why
+    ├── NotSignedIn               nobody, or a credential that no longer holds
+    │   └── InvalidCredentials    wrong name, password or code
+    ├── Forbidden                 signed in, but not entitled to this action
+    ├── NotFound                  absent, or not the asker's to know of
+    ├── Conflict                  at odds with the present state
+    │   ├── SlotTaken
+    │   ├── IllegalTransition
+    │   ├── ItemRequired
+    │   ├── ConcurrentChange
+    │   ├── AlreadyExists
+    │   ├── RoomClosed
+    │   ├── ClientIdConflict
+    │   └── RequestInProgress
+    ├── TooLarge
+    ├── UnsupportedMedia
+    ├── RateLimited
+    └── Unavailable               try again later
+        ├── StoreUnavailable
+        └── Overloaded
+
+Each class carries a stable ``code`` and typed data; status numbers and texts live in ``server/problems.py``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+
+class DomainError(Exception):
+    """Root of the tree. ``code`` is the stable machine name that clients see."""
+
+    code: ClassVar[str] = "error"
+
+    def params(self) -> dict[str, str | int]:
+        """Values for the placeholders of the message that is shown to people."""
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
+class FieldFault:
+    """One fault in one input field: ``code`` is looked up for the text, ``params`` fill it."""
+
+    field: str
+    code: str
+    params: dict[str, str | int] = field(default_factory=dict)
+
+
+class Malformed(DomainError):
+    """The body or query cannot be parsed."""
+
+    code = "malformed"
+
+
+class Invalid(DomainError):
+    """Well-formed input that breaks rules; names every faulty field at once."""
+
+    code = "invalid"
+
+    def __init__(self, *faults: FieldFault) -> None:
+        super().__init__(", ".join(f"{fault.field}: {fault.code}" for fault in faults))
+        self.faults = faults
+
+
+class NotBookable(Invalid):
+    """The pandit cannot be booked at that time; ``reason`` is one of the codes of ``calendar.Refusal``."""
+
+    code = "not-bookable"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(FieldFault("booking_time", reason))
+        self.reason = reason
+
+
+class NotSignedIn(DomainError):
+    """No credential, or one that no longer holds."""
+
+    code = "not-signed-in"
+
+
+class InvalidCredentials(NotSignedIn):
+    """The name, password, code or refresh token is wrong; says not which."""
+
+    code = "invalid-credentials"
+
+
+class Forbidden(DomainError):
+    """The actor is known and is not entitled to this action."""
+
+    code = "forbidden"
+
+
+class NotFound(DomainError):
+    """No such thing, or none that the actor may know of."""
+
+    code = "not-found"
+
+
+class Conflict(DomainError):
+    """The request is at odds with the present state."""
+
+    code = "conflict"
+
+
+class SlotTaken(Conflict):
+    """Another booking of this pandit already occupies part of that time."""
+
+    code = "slot-taken"
+
+
+class IllegalTransition(Conflict):
+    """The booking is in a state from which this move does not exist."""
+
+    code = "illegal-transition"
+
+    def __init__(self, state: str) -> None:
+        super().__init__(state)
+        self.state = state
+
+    def params(self) -> dict[str, str | int]:
+        """Give the present state."""
+        return {"state": self.state}
+
+
+class TooEarly(Conflict):
+    """A booking may only be started from a set time ahead of its beginning."""
+
+    code = "too-early"
+
+
+class ItemRequired(Conflict):
+    """A required or essential item cannot be removed."""
+
+    code = "item-required"
+
+
+class ConcurrentChange(Conflict):
+    """Somebody else changed the same thing again and again while we tried."""
+
+    code = "concurrent-change"
+
+
+class AlreadyExists(Conflict):
+    """A value that must be unique is taken; ``field`` names it."""
+
+    code = "already-exists"
+
+    def __init__(self, field: str) -> None:
+        super().__init__(field)
+        self.field = field
+
+    def params(self) -> dict[str, str | int]:
+        """Give the field's name."""
+        return {"field": self.field}
+
+
+class RoomClosed(Conflict):
+    """The room can be read but no longer written."""
+
+    code = "room-closed"
+
+
+class ClientIdConflict(Conflict):
+    """The same client id was sent before with another body."""
+
+    code = "cid-conflict"
+
+
+class RequestInProgress(Conflict):
+    """The first request with this idempotency key is still running."""
+
+    code = "request-in-progress"
+
+
+class KeyReused(DomainError):
+    """An idempotency key came again with another body."""
+
+    code = "idempotency-key-reused"
+
+
+class TooLarge(DomainError):
+    """The body, message or file is larger than allowed; ``limit_bytes`` says how large it may be."""
+
+    code = "too-large"
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(str(limit_bytes))
+        self.limit_bytes = limit_bytes
+
+    def params(self) -> dict[str, str | int]:
+        """Give the limit in bytes."""
+        return {"limit": self.limit_bytes}
+
+
+class UnsupportedMedia(DomainError):
+    """The content type is not one that is accepted here."""
+
+    code = "unsupported-media"
+
+
+class RateLimited(DomainError):
+    """Too many requests; try again after ``retry_after_seconds``."""
+
+    code = "rate-limited"
+
+    def __init__(self, retry_after_seconds: int) -> None:
+        super().__init__(str(retry_after_seconds))
+        self.retry_after_seconds = retry_after_seconds
+
+    def params(self) -> dict[str, str | int]:
+        """Give the seconds to wait."""
+        return {"seconds": self.retry_after_seconds}
+
+
+class Unavailable(DomainError):
+    """A thing that we depend on is away; the same request may succeed later."""
+
+    code = "unavailable"
+    retry_after_seconds: ClassVar[int] = 5
+
+
+class StoreUnavailable(Unavailable):
+    """The database cannot be reached; whether a write happened is unknown."""
+
+    code = "storage-unavailable"
+
+
+class Overloaded(Unavailable):
+    """A bounded queue is full."""
+
+    code = "overloaded"
+    retry_after_seconds = 2

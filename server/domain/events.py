@@ -1,0 +1,43 @@
+"""What happened, told once.
+
+An event is written in the same document, by the same write, as the change that it tells of (its
+``outbox``). It therefore exists if and only if the change was committed. The relay delivers it afterwards,
+as often as it takes, and every receiver recognises an ``id`` that it has seen.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from datetime import datetime
+
+
+class EventKind(enum.StrEnum):
+    """Kinds of event, which are the notification types of the API."""
+
+    BOOKING_CREATED = "BOOKING_CREATED"
+    BOOKING_ACCEPTED = "BOOKING_ACCEPTED"
+    BOOKING_REJECTED = "BOOKING_REJECTED"
+    BOOKING_STARTED = "BOOKING_STARTED"
+    BOOKING_COMPLETED = "BOOKING_COMPLETED"
+    BOOKING_CANCELLED = "BOOKING_CANCELLED"
+    BOOKING_FAILED = "BOOKING_FAILED"
+    BOOKING_REOFFERED = "BOOKING_REOFFERED"
+    BOOKING_RESCHEDULED = "BOOKING_RESCHEDULED"
+    SAMAGRI_CHANGED = "SAMAGRI_CHANGED"
+    NEW_MESSAGE = "NEW_MESSAGE"
+    PANDIT_REGISTERED = "PANDIT_REGISTERED"
+    PANDIT_VERIFIED = "PANDIT_VERIFIED"
+    PANDIT_REJECTED = "PANDIT_REJECTED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One thing that happened. ``id`` is unique for ever; ``params`` fill the texts shown to people."""
+
+    id: str
+    kind: EventKind
+    at: datetime
+    recipients: tuple[str, ...]
+    booking_id: str | None = None
+    params: dict[str, str] = field(default_factory=dict)

@@ -1,0 +1,543 @@
+"""What the use cases need of the world, as contracts that the adapters fulfil.
+
+Any method of a repository may raise ``errors.StoreUnavailable`` when the database is away; a write may
+then have happened or not. Conditional writes are safe to repeat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Generic, Protocol, TypeVar
+
+from server.domain.account import GeoPoint, OneTimeCode, Session, User
+from server.domain.booking import Booking, BookingStatus
+from server.domain.catalogue import Catalogue, Puja, PujaCategory, SamagriCategory, SamagriItem
+from server.domain.chat import Attachment, ChatRoom, Message, ReadMark, RoomHead
+from server.domain.events import Event
+from server.domain.notification import Notification
+from server.domain.pandit import Pandit, VerificationStatus
+from server.domain.review import Review
+
+T = TypeVar("T")
+SortKey = tuple[Any, ...]
+
+
+class Clock(Protocol):
+    """The present instant, in UTC."""
+
+    def now(self) -> datetime:
+        """Return an aware datetime in UTC."""
+        ...
+
+
+class IdSource(Protocol):
+    """New opaque ids, unique for ever."""
+
+    def new(self) -> str:
+        """Return an id that nobody had before."""
+        ...
+
+
+class Translator(Protocol):
+    """Texts in the languages of the product."""
+
+    def text(self, language: str, message: str, **params: str | int) -> str:
+        """Return the message in that language, its ``{placeholders}`` filled."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """A stretch of a list. ``next_key`` is the sort key to go on after, None at the end."""
+
+    rows: tuple[T, ...]
+    next_key: SortKey | None = None
+
+
+class UserRepository(Protocol):
+    """Accounts, unique by phone, email and username."""
+
+    async def add(self, user: User) -> None:
+        """Store a new account. Raises ``AlreadyExists`` with the field that is taken."""
+        ...
+
+    async def find(self, user_id: str) -> User | None:
+        """Return the account, or None."""
+        ...
+
+    async def find_by_identifier(self, identifier: str) -> User | None:
+        """Return the account whose phone (E.164), email or username (lower case) that is, or None."""
+        ...
+
+    async def update(self, user_id: str, changes: Mapping[str, Any]) -> User:
+        """Set the named fields and return the account. Raises ``NotFound``, ``AlreadyExists``."""
+        ...
+
+    async def list_admin_ids(self) -> tuple[str, ...]:
+        """Return the ids of all active admins (a handful)."""
+        ...
+
+
+class SessionRepository(Protocol):
+    """Sign-in sessions. Expired ones disappear by themselves."""
+
+    async def add(self, session: Session) -> None:
+        """Store a new session."""
+        ...
+
+    async def find(self, session_id: str) -> Session | None:
+        """Return the session, or None when it has ended or expired."""
+        ...
+
+    async def rotate(
+        self, session_id: str, *, old_hash: str, new_hash: str, expires_at: datetime
+    ) -> bool:
+        """Replace the refresh hash if it still is ``old_hash``; of two racing callers one gets True."""
+        ...
+
+    async def end(self, session_id: str) -> None:
+        """End one session; ending an ended one is no error."""
+        ...
+
+    async def end_all(self, user_id: str) -> None:
+        """End every session of a user."""
+        ...
+
+
+class CodeRepository(Protocol):
+    """One-time codes, at most one a phone number. Expired ones disappear by themselves."""
+
+    async def put(self, code: OneTimeCode) -> None:
+        """Store the code in place of an older one."""
+        ...
+
+    async def find(self, phone_number: str) -> OneTimeCode | None:
+        """Return the code without using a try, or None."""
+        ...
+
+    async def take_try(self, phone_number: str) -> OneTimeCode | None:
+        """Use up one try and return the code as it was before, or None when there is none left."""
+        ...
+
+    async def remove(self, phone_number: str, code_hash: str) -> bool:
+        """Remove the code if it is still that one; True for the one caller who removed it."""
+        ...
+
+
+class CatalogueRepository(Protocol):
+    """Pujas and samagri."""
+
+    async def sync(self, catalogue: Catalogue) -> None:
+        """Make the stored catalogue equal to this one; what it lacks is left as it is."""
+        ...
+
+    async def list_pujas(self) -> tuple[Puja, ...]:
+        """Return all kinds of puja (some dozens), by name."""
+        ...
+
+    async def find_puja(self, puja_id: str) -> Puja | None:
+        """Return the puja, or None."""
+        ...
+
+    async def list_puja_categories(self) -> tuple[PujaCategory, ...]:
+        """Return all families of pujas."""
+        ...
+
+    async def list_categories(self) -> tuple[SamagriCategory, ...]:
+        """Return all samagri categories by position."""
+        ...
+
+    async def list_items(
+        self, *, query: str, category_id: str | None, limit: int, after: SortKey | None
+    ) -> Page[SamagriItem]:
+        """Return active items by name; ``query`` matches the beginning of any word of a name or alias."""
+        ...
+
+    async def find_items(self, item_ids: Collection[str]) -> dict[str, SamagriItem]:
+        """Return those of the items that exist, by id, in one query."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PanditSearch:
+    """What a customer looks for. ``near`` with ``radius_km`` restricts, prices are paisa."""
+
+    puja_ids: tuple[str, ...] | None = None
+    text: str = ""
+    near: GeoPoint | None = None
+    radius_km: float | None = None
+    min_rating: float | None = None
+    max_price: int | None = None
+    language: str | None = None
+    sort: str = "recommended"
+    limit: int = 20
+    after: SortKey | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PanditHit:
+    """A pandit that was found, how far away he is, and what the asked puja costs with him (paisa)."""
+
+    pandit: Pandit
+    distance_km: float | None
+    price: int | None
+
+
+class PanditRepository(Protocol):
+    """Pandits with their services and hours, one document each."""
+
+    async def add(self, pandit: Pandit) -> None:
+        """Store a new profile, one for each account."""
+        ...
+
+    async def find(self, pandit_id: str) -> Pandit | None:
+        """Return the pandit, or None."""
+        ...
+
+    async def find_by_user(self, user_id: str) -> Pandit | None:
+        """Return the profile of that account, or None."""
+        ...
+
+    async def find_by_service(self, service_id: str) -> Pandit | None:
+        """Return the pandit who offers that service, or None."""
+        ...
+
+    async def replace(self, pandit: Pandit) -> bool:
+        """Write the pandit back if ``version`` is still the stored one, and raise it by one."""
+        ...
+
+    async def search(self, search: PanditSearch) -> Page[PanditHit]:
+        """Return bookable pandits only, one query whatever the page's size."""
+        ...
+
+    async def list_by_status(
+        self, status: VerificationStatus, *, limit: int, after: SortKey | None
+    ) -> Page[Pandit]:
+        """Return pandits of that verification status, the longest waiting first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BookingFilter:
+    """Whose bookings, and which of them. Dates are the booking's own, inclusive."""
+
+    user_id: str | None = None
+    pandit_user_id: str | None = None
+    statuses: tuple[BookingStatus, ...] = ()
+    first: date | None = None
+    last: date | None = None
+    limit: int = 20
+    after: SortKey | None = None
+
+
+class BookingRepository(Protocol):
+    """Bookings. A unique index over (pandit, claim) refuses overlapping ones."""
+
+    async def add(self, booking: Booking) -> None:
+        """Store a new booking. Raises ``SlotTaken`` when any of its claims is held."""
+        ...
+
+    async def find(self, booking_id: str) -> Booking | None:
+        """Return the booking, or None."""
+        ...
+
+    async def replace(self, booking: Booking) -> bool:
+        """Write the booking back if ``version`` is still the stored one, and raise it by one.
+
+        Returns False when somebody else was faster; raises ``SlotTaken`` when a new claim is held.
+        """
+        ...
+
+    async def list_page(self, wanted: BookingFilter) -> Page[Booking]:
+        """Return bookings, the latest start first, by one indexed query."""
+        ...
+
+    async def claims(
+        self, pandit_ids: Collection[str], first: int, last: int
+    ) -> dict[str, frozenset[int]]:
+        """Return the claims in [first, last) of each of the pandits, by one indexed query."""
+        ...
+
+    async def has_accepted(self, user_id: str, pandit_id: str) -> bool:
+        """Whether the customer has a booking with the pandit in which they share contact details."""
+        ...
+
+    async def accepted_pandits(self, user_id: str, pandit_ids: Collection[str]) -> frozenset[str]:
+        """Return those of the pandits with whom the customer shares contact details, in one query."""
+        ...
+
+    async def list_unanswered(self, now: datetime, limit: int) -> tuple[Booking, ...]:
+        """Return pending bookings whose time to answer has run out."""
+        ...
+
+
+class OutboxRepository(Protocol):
+    """The events that documents of one kind carry and that have not been delivered."""
+
+    async def list_waiting(self, older_than: datetime, limit: int) -> list[tuple[str, tuple[Event, ...]]]:
+        """Return (document id, its events) for documents with an event older than that."""
+        ...
+
+    async def remove(self, document_id: str, event_ids: Collection[str]) -> None:
+        """Take delivered events off the document and raise its version; repeating it is harmless."""
+        ...
+
+
+class RoomRepository(Protocol):
+    """Chat rooms, one for each booking."""
+
+    async def add(self, room: ChatRoom) -> ChatRoom:
+        """Store the room, or return the one that the booking already has."""
+        ...
+
+    async def find(self, room_id: str) -> ChatRoom | None:
+        """Return the room, or None."""
+        ...
+
+    async def find_by_booking(self, booking_id: str) -> ChatRoom | None:
+        """Return the room of that booking, or None."""
+        ...
+
+    async def list_for(
+        self, user_id: str, *, limit: int, after: SortKey | None
+    ) -> Page[ChatRoom]:
+        """Return a member's rooms, the latest activity first, with head and marks, in one query."""
+        ...
+
+    async def advance_heads(self, heads: Mapping[str, RoomHead]) -> None:
+        """Move the heads of rooms forward, never back, and the senders' own read marks with them."""
+        ...
+
+    async def advance_read(self, room_id: str, user_id: str, mark: ReadMark) -> bool:
+        """Move the member's mark forward; False when it was already there or beyond."""
+        ...
+
+    async def unread_totals(self, user_id: str, limit: int) -> dict[str, int]:
+        """Return the unread count of each of the member's rooms that has any, in one query."""
+        ...
+
+    async def close(self, booking_id: str) -> str | None:
+        """Close the booking's room for writing and return its id."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class InsertOutcome:
+    """What became of one message of a batch: exactly one field is set, or none for a sequence clash."""
+
+    stored: Message | None = None
+    duplicate_of: Message | None = None
+
+
+class MessageRepository(Protocol):
+    """Messages, unique by (room, sequence) and by (room, sender, cid)."""
+
+    async def insert(self, messages: Sequence[Message]) -> list[InsertOutcome]:
+        """Write all in one unordered batch and say for each what became of it.
+
+        A message whose cid is known comes back as ``duplicate_of``; one whose sequence number is taken
+        comes back empty, to be numbered anew.
+        """
+        ...
+
+    async def head(self, room_id: str) -> int:
+        """Return the highest sequence number of the room, 0 when it is empty."""
+        ...
+
+    async def list_after(self, room_id: str, sequence: int, limit: int) -> list[Message]:
+        """Return up to ``limit`` messages with a higher sequence, ascending."""
+        ...
+
+    async def list_before(self, room_id: str, sequence: int | None, limit: int) -> list[Message]:
+        """Return the newest messages below ``sequence`` (or of all), ascending."""
+        ...
+
+    async def mark_read(
+        self, room_id: str, reader_id: str, sequence: int, read_at: datetime
+    ) -> None:
+        """Set ``read_at`` on the other side's messages up to that sequence that have none."""
+        ...
+
+
+class AttachmentRepository(Protocol):
+    """Descriptions of uploaded files."""
+
+    async def add(self, attachment: Attachment) -> None:
+        """Store a new description."""
+        ...
+
+    async def find(self, attachment_id: str) -> Attachment | None:
+        """Return the description, or None."""
+        ...
+
+
+class FileStore(Protocol):
+    """The bytes of uploaded files, under names that we make."""
+
+    async def write(self, name: str, content: bytes) -> None:
+        """Write a whole file durably."""
+        ...
+
+    async def read(self, name: str) -> bytes:
+        """Return a whole file. Raises ``NotFound``."""
+        ...
+
+
+class NotificationRepository(Protocol):
+    """Notifications, unique by (user, event) and by (user, sequence)."""
+
+    async def add(self, notification: Notification) -> Notification | None:
+        """Number and store it; None when the user already has one for that event.
+
+        ``sequence`` of the argument is ignored: the store gives the user's next number, without gaps.
+        """
+        ...
+
+    async def list_page(
+        self, user_id: str, *, unread_only: bool, limit: int, after: SortKey | None
+    ) -> Page[Notification]:
+        """Return a user's notifications, newest first."""
+        ...
+
+    async def list_after(self, user_id: str, sequence: int, limit: int) -> list[Notification]:
+        """Return notifications with a higher sequence, ascending."""
+        ...
+
+    async def head(self, user_id: str) -> int:
+        """Return the highest sequence number of the user's stream, 0 when empty."""
+        ...
+
+    async def unread_count(self, user_id: str) -> int:
+        """Return how many are unread, by an index."""
+        ...
+
+    async def mark_read(
+        self,
+        user_id: str,
+        read_at: datetime,
+        *,
+        ids: Collection[str] | None = None,
+        up_to: int | None = None,
+    ) -> int:
+        """Mark the user's own notifications and return how many changed."""
+        ...
+
+
+class ReviewRepository(Protocol):
+    """Reviews, one for each booking."""
+
+    async def list_for_pandit(
+        self, pandit_id: str, *, limit: int, after: SortKey | None
+    ) -> Page[Review]:
+        """Return approved reviews, newest first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAnswer:
+    """The answer that was given to the first request with an idempotency key."""
+
+    status: int
+    body: bytes
+
+
+class IdempotencyStore(Protocol):
+    """Remembers answers by (user, route, key) for 24 hours."""
+
+    async def begin(self, scope: str, body_hash: str) -> StoredAnswer | None:
+        """Claim the key, or return the stored answer.
+
+        Raises ``KeyReused`` for another body and ``RequestInProgress`` while the first still runs.
+        """
+        ...
+
+    async def finish(self, scope: str, answer: StoredAnswer) -> None:
+        """Store the answer for later repeats."""
+        ...
+
+    async def abandon(self, scope: str) -> None:
+        """Give the key free again, after a failure that may be retried."""
+        ...
+
+
+class RateLimiter(Protocol):
+    """Counts uses of doors."""
+
+    async def hit(self, door: str, who: str) -> None:
+        """Count one use. Raises ``RateLimited`` when ``who`` has used the door too often."""
+        ...
+
+
+class CodeSender(Protocol):
+    """Sends one-time codes to phones."""
+
+    async def send(self, phone_number: str, code: str, language: str) -> None:
+        """Deliver the code; failures are logged by the sender, never told to the asker."""
+        ...
+
+
+Deliver = Callable[[bytes], None]
+"""Takes the bytes of one publication; must not block and must not raise."""
+
+
+class Bus(Protocol):
+    """Carries publications to every process that has subscribed to their topic.
+
+    Delivery is at most once and in order per publisher; the database stays the truth and receivers catch
+    up by sequence number.
+    """
+
+    async def publish(self, topic: str, payload: bytes) -> None:
+        """Send to all subscribers of the topic, in this process at once."""
+        ...
+
+    async def subscribe(self, topic: str, deliver: Deliver) -> Callable[[], Awaitable[None]]:
+        """Begin to receive a topic; returns the coroutine function that ends it."""
+        ...
+
+
+class Hasher(Protocol):
+    """Hashes passwords off the event loop."""
+
+    async def hash(self, password: str) -> str:
+        """Return the argon2id text. Raises ``Overloaded`` when too many wait."""
+        ...
+
+    async def verify(self, password_hash: str, password: str) -> bool:
+        """Whether the password is that one; an empty hash costs the same time and is never right."""
+        ...
+
+    def needs_rehash(self, password_hash: str) -> bool:
+        """Whether the hash was made with weaker parameters than today's."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What an access token says."""
+
+    user_id: str
+    session_id: str
+    expires_at: datetime
+
+
+class TokenSigner(Protocol):
+    """Signs access tokens."""
+
+    def sign(self, claims: Claims, now: datetime) -> str:
+        """Return the token."""
+        ...
+
+    def read(self, token: str, now: datetime) -> Claims:
+        """Return what a valid token says. Raises ``NotSignedIn``."""
+        ...
+
+
+class Receiver(Protocol):
+    """Wants to hear of events; is called at least once for each, and must be idempotent by event id."""
+
+    async def on_event(self, event: Event) -> None:
+        """React to one event."""
+        ...

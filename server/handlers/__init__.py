@@ -1,0 +1,1 @@
+"""REST and pages: a module for each resource, each with its own table of routes."""

@@ -1,0 +1,405 @@
+"""What every handler shares: who asks, decoding, limits, idempotency, encoding, errors.
+
+An API method declares itself with :func:`operation`; its signature says the rest. ``actor: Actor`` means
+that one must be signed in (``Actor | None``: may be), ``body`` and ``query`` are decoded into their types,
+other arguments come from the path, and the return type is the answer's. The OpenAPI document is made from
+the same declarations, so document and behaviour cannot part.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import hmac
+import re
+import secrets
+import types
+import typing
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+import structlog
+from tornado import web
+from tornado.httputil import HTTPServerRequest
+
+from server import problems
+from server.domain import errors
+from server.domain.account import LANGUAGES, NEPAL, Actor, Role
+from server.domain.ports import SortKey, StoredAnswer
+from server.i18n import Formatter, best_language
+from server.schemas.base import Reader, decode_body, decode_query, encode, resolve_hints
+
+if typing.TYPE_CHECKING:
+    from server.app import Services
+
+_log = structlog.get_logger(__name__)
+_IDEMPOTENCY_KEY: Final = re.compile(r"[A-Za-z0-9._-]{8,80}")
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9-]{8,64}")
+ACCESS_COOKIE: Final = "access"
+REFRESH_COOKIE: Final = "refresh"
+LANGUAGE_COOKIE: Final = "lang"
+CUSTOMER: Final = frozenset({Role.USER})
+PANDIT: Final = frozenset({Role.PANDIT})
+ADMIN: Final = frozenset({Role.ADMIN})
+ANYONE: Final = frozenset(Role)
+
+NO_BODY: Final = HTTPStatus.NO_CONTENT
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """The declaration of one API method."""
+
+    summary: str
+    status: int
+    roles: frozenset[Role]
+    sign_in: str
+    door: str | None
+    body: type | None
+    query: type | None
+    returns: Any
+    errors: tuple[type[errors.DomainError], ...]
+    is_idempotent: bool
+    tag: str = field(default="")
+
+
+def operation(
+    summary: str,
+    *,
+    status: int = 200,
+    roles: frozenset[Role] = ANYONE,
+    door: str | None = None,
+    errors: tuple[type[errors.DomainError], ...] = (),
+    idempotent: bool = False,
+) -> Callable[[Callable[..., Awaitable[Any]]], Callable[..., Awaitable[None]]]:
+    """Declare an API method.
+
+    ``roles`` are those entitled to it, ``door`` names its rate limit (else ``read`` or ``write``),
+    ``errors`` are the domain errors it may answer beside the common ones, and ``idempotent`` methods honour
+    the ``Idempotency-Key`` header.
+    """
+
+    def declare(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[None]]:
+        hints = resolve_hints(method)
+        actor = hints.get("actor")
+        declared = Operation(
+            summary=summary,
+            status=status,
+            roles=roles,
+            sign_in="none" if actor is None else "required" if actor is Actor else "optional",
+            door=door,
+            body=hints.get("body"),
+            query=hints.get("query"),
+            returns=hints.get("return"),
+            errors=errors,
+            is_idempotent=idempotent,
+            tag=method.__module__.rpartition(".")[2],
+        )
+
+        @functools.wraps(method)
+        async def run(self: ApiHandler, *path: str) -> None:
+            await self.run_operation(declared, method, path)
+
+        run.__operation__ = declared  # type: ignore[attr-defined]  # read by the OpenAPI document
+        return run
+
+    return declare
+
+
+class BaseHandler(web.RequestHandler):
+    """Pages and API alike: services, reader, request id, security headers, errors."""
+
+    SUPPORTED_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")  # type: ignore[assignment]  # the stub wants the default set
+    actor: Actor | None = None
+    is_cookie_session = False
+
+    def __init__(self, application: Any, request: HTTPServerRequest, **kwargs: Any) -> None:
+        self.request_id = _request_id(request, application.settings["trusted_proxies"])
+        self.began_at = datetime.now(UTC)
+        super().__init__(application, request, **kwargs)
+
+    @property
+    def services(self) -> Services:
+        """The use cases."""
+        services: Services = self.application.settings["services"]
+        return services
+
+    async def prepare(self) -> None:
+        """Bind the request's id to everything that is logged on its behalf."""
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=self.request_id)
+
+    def set_default_headers(self) -> None:
+        """Set the headers that every answer carries, errors included."""
+        for name, value in self.application.settings["security_headers"].items():
+            self.set_header(name, value)
+        self.clear_header("Server")
+        self.set_header("X-Request-ID", self.request_id)
+
+    @functools.cached_property
+    def reader(self) -> Reader:
+        """In which language and zone the answer speaks."""
+        if self.actor is not None:
+            return Reader(self.actor.language, self.actor.timezone)
+        language = self.get_cookie(LANGUAGE_COOKIE)
+        if language not in LANGUAGES:
+            language = best_language(self.request.headers.get("Accept-Language", ""))
+        return Reader(language, NEPAL)
+
+    @property
+    def formatter(self) -> Formatter:
+        """Numbers, prices and dates for the reader."""
+        return Formatter(self.reader.language, self.reader.timezone)
+
+    def gettext(self, message: str, **params: str | int) -> str:
+        """A text in the reader's language."""
+        return self.services.translations.text(self.reader.language, message, **params)
+
+    async def find_actor(self) -> Actor | None:
+        """Who asks: by bearer token, else by the site's cookie.
+
+        Raises
+        ------
+        NotSignedIn
+            If a bearer token is given and does not hold.
+        """
+        scheme, _, token = self.request.headers.get("Authorization", "").partition(" ")
+        if scheme:
+            if scheme.lower() != "bearer":
+                raise errors.NotSignedIn
+            self.actor = await self.services.accounts.actor_of(token.strip())
+        elif cookie := self.get_cookie(self.cookie_name(ACCESS_COOKIE)):
+            try:
+                self.actor = await self.services.accounts.actor_of(cookie)
+                self.is_cookie_session = True
+            except errors.NotSignedIn:
+                self.actor = None
+        if self.actor is not None:
+            self.__dict__.pop("reader", None)
+            structlog.contextvars.bind_contextvars(user_id=self.actor.user_id)
+        return self.actor
+
+    def cookie_name(self, name: str) -> str:
+        """The name of a session cookie; with secure cookies, bound to this host."""
+        return f"__Host-{name}" if self.application.settings["secure_cookies"] else name
+
+    @property
+    def client_address(self) -> str:
+        """The address that limits are counted by."""
+        return self.request.remote_ip or ""
+
+    async def limit(self, door: str) -> None:
+        """Count one use of a door by the actor, else by the address. Raises ``RateLimited``."""
+        who = self.actor.user_id if self.actor else self.client_address
+        await self.services.limiter.hit(door, who)
+
+    def describe_error(self, status: int, error: BaseException | None) -> problems.Problem:
+        """The problem to answer with; sets the headers that go with it."""
+        translations, language = self.services.translations, self.reader.language
+        if isinstance(error, errors.DomainError):
+            found = problems.problem_of(error, translations, language, self.request_id)
+            if found is not None:
+                if (seconds := problems.retry_after_seconds(error)) is not None:
+                    self.set_header("Retry-After", str(seconds))
+                if found.status == HTTPStatus.UNAUTHORIZED:
+                    self.set_header("WWW-Authenticate", 'Bearer realm="pandityatra"')
+                return found
+        if status == HTTPStatus.METHOD_NOT_ALLOWED:
+            self.set_header("Allow", ", ".join(self.allowed_methods()))
+        return problems.plain_problem(status, translations, language, self.request_id)
+
+    def allowed_methods(self) -> list[str]:
+        """The methods that this resource has."""
+        return [
+            method
+            for method in self.SUPPORTED_METHODS
+            if getattr(type(self), method.lower()) is not getattr(web.RequestHandler, method.lower())
+        ] + ["OPTIONS"]
+
+    def log_exception(
+        self,
+        typ: type[BaseException] | None,
+        value: BaseException | None,
+        tb: types.TracebackType | None,
+    ) -> None:
+        """Log bugs with their trace; what the table answers is no bug."""
+        if isinstance(value, web.HTTPError) or (
+            isinstance(value, errors.DomainError) and problems.kind_of(value)
+        ):
+            return
+        _log.error("unhandled_error", path=self.request.path, exc_info=(typ, value, tb))
+
+    def options(self, *_path: str) -> None:
+        """Say which methods there are."""
+        self.set_header("Allow", ", ".join(self.allowed_methods()))
+        self.set_status(NO_BODY)
+
+
+class ApiHandler(BaseHandler):
+    """Base of all handlers under ``/api/``."""
+
+    async def run_operation(
+        self, declared: Operation, method: Callable[..., Awaitable[Any]], path: tuple[str, ...]
+    ) -> None:
+        """Do what the declaration says, call the method once, and encode what it returns."""
+        arguments: dict[str, Any] = {}
+        if declared.sign_in != "none":
+            arguments["actor"] = await self._entitled_actor(declared)
+        await self.limit(declared.door or _default_door(self.request.method))
+        if declared.query is not None:
+            arguments["query"] = decode_query(self._query(), declared.query)
+        if declared.body is not None:
+            self._require_json()
+            arguments["body"] = decode_body(self.request.body, declared.body)
+        key = self.request.headers.get("Idempotency-Key") if declared.is_idempotent else None
+        if key is None:
+            self._send(declared.status, await method(self, *path, **arguments))
+        else:
+            await self._run_once(key, declared, functools.partial(method, self, *path, **arguments))
+
+    async def _run_once(
+        self, key: str, declared: Operation, method: Callable[[], Awaitable[Any]]
+    ) -> None:
+        if not _IDEMPOTENCY_KEY.fullmatch(key):
+            raise errors.Invalid(errors.FieldFault("Idempotency-Key", "pattern"))
+        who = self.actor.user_id if self.actor else self.client_address
+        scope = f"{who}|{self.request.method}|{self.request.path.rstrip('/')}|{key}"
+        store = self.services.idempotency
+        earlier = await store.begin(scope, hashlib.sha256(self.request.body).hexdigest())
+        if earlier is not None:
+            self.set_header("Idempotent-Replayed", "true")
+            self._send_bytes(earlier.status, earlier.body)
+            return
+        try:
+            body = encode(await method())
+        except BaseException:
+            await store.abandon(scope)
+            raise
+        await store.finish(scope, StoredAnswer(declared.status, body))
+        self._send_bytes(declared.status, body)
+
+    async def _entitled_actor(self, declared: Operation) -> Actor | None:
+        actor = await self.find_actor()
+        if self.is_cookie_session and self.request.method not in ("GET", "HEAD", "OPTIONS"):
+            try:
+                web.RequestHandler.check_xsrf_cookie(self)
+            except web.HTTPError:
+                raise errors.Forbidden from None
+        if actor is None and declared.sign_in == "required":
+            raise errors.NotSignedIn
+        if actor is not None and actor.role not in declared.roles:
+            raise errors.Forbidden
+        return actor
+
+    def check_xsrf_cookie(self) -> None:
+        """Left to :meth:`_entitled_actor`: only cookie sessions can be abused from another site."""
+
+    def _query(self) -> dict[str, str]:
+        # Not stripped: Tornado would turn a control character into an empty string.
+        return {
+            name: self.get_query_argument(name, strip=False)
+            for name in self.request.query_arguments
+        }
+
+    def _require_json(self) -> None:
+        if not self.request.body:
+            return
+        content_type = self.request.headers.get("Content-Type", "").partition(";")[0].strip()
+        if content_type.lower() != "application/json":
+            raise errors.UnsupportedMedia
+
+    def _send(self, status: int, answer: Any) -> None:
+        self._send_bytes(status, b"" if answer is None else encode(answer))
+
+    def _send_bytes(self, status: int, body: bytes) -> None:
+        self.set_status(status)
+        self.set_header("Vary", "Accept-Language, Authorization, Cookie")
+        self.set_header("Cache-Control", "no-store")
+        if status == NO_BODY:
+            return
+        self.set_header("Content-Type", "application/json; charset=utf-8")
+        self.set_header("Content-Language", self.reader.language)
+        self.write(body)
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Answer with a problem document."""
+        error = kwargs["exc_info"][1] if "exc_info" in kwargs else None
+        problem = self.describe_error(status_code, error)
+        self.set_status(problem.status)
+        self.set_header("Content-Type", problems.CONTENT_TYPE)
+        self.set_header("Cache-Control", "no-store")
+        self.finish(msgspec.json.encode(problem))
+
+    # -- lists ----------------------------------------------------------------------------------
+
+    def after(self, cursor: str | None) -> SortKey | None:
+        """The sort key that a cursor of this list stands for. Raises ``Invalid`` for a foreign one."""
+        if cursor is None:
+            return None
+        try:
+            raw = base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
+            if not hmac.compare_digest(raw[:8], self._sign_cursor(raw[8:])):
+                raise ValueError
+            return tuple(_revive(value) for value in msgspec.msgpack.decode(raw[8:]))
+        except (ValueError, UnicodeEncodeError, msgspec.DecodeError):
+            raise errors.Invalid(errors.FieldFault("cursor", "cursor")) from None
+
+    def cursor(self, key: SortKey | None) -> str | None:
+        """The cursor for a sort key: signed, and good for this list and its filters only."""
+        if key is None:
+            return None
+        raw = msgspec.msgpack.encode(key)
+        return base64.urlsafe_b64encode(self._sign_cursor(raw) + raw).decode().rstrip("=")
+
+    def _sign_cursor(self, raw: bytes) -> bytes:
+        filters = sorted(
+            (name, value)
+            for name, value in self._query().items()
+            if name not in ("cursor", "limit")
+        )
+        scope = f"{self.request.path.rstrip('/')}|{filters}".encode()
+        secret: bytes = self.application.settings["cursor_secret"]
+        return hmac.digest(secret, scope + b"|" + raw, "sha256")[:8]
+
+
+class UnknownPath(BaseHandler):
+    """Answers every path that has no handler."""
+
+    async def prepare(self) -> None:
+        """Refuse at once, whatever the method."""
+        await super().prepare()
+        raise web.HTTPError(HTTPStatus.NOT_FOUND)
+
+    def check_xsrf_cookie(self) -> None:
+        """Nothing here changes anything."""
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Answer with a problem document under the API, with a page elsewhere."""
+        error = kwargs["exc_info"][1] if "exc_info" in kwargs else None
+        problem = self.describe_error(status_code, error)
+        self.set_status(problem.status)
+        self.set_header("Content-Type", problems.CONTENT_TYPE)
+        self.finish(msgspec.json.encode(problem))
+
+
+def _revive(value: Any) -> Any:
+    # msgpack's timestamp extension comes back as an aware datetime already; lists must be tuples.
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _default_door(method: str | None) -> str:
+    return "read" if method in ("GET", "HEAD") else "write"
+
+
+def _request_id(request: HTTPServerRequest, trusted: frozenset[str]) -> str:
+    given = request.headers.get("X-Request-ID", "")
+    context = getattr(request.connection, "context", None)
+    address = getattr(context, "_orig_remote_ip", None) or request.remote_ip
+    if address in trusted and _REQUEST_ID.fullmatch(given):
+        return given
+    return secrets.token_hex(8)

@@ -1,0 +1,132 @@
+"""Texts, numbers and dates in the languages of the product.
+
+Texts are looked up in the gettext catalogues of ``locale/``; English is the language of the source.
+"""
+
+from __future__ import annotations
+
+import gettext
+from collections.abc import Sequence
+from datetime import date, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from babel.core import negotiate_locale
+from babel.dates import format_date, format_datetime, format_time, format_timedelta
+from babel.numbers import format_decimal
+
+from kundali.bikram_sambat import MONTHS, OutsideCalendar, to_bs
+from server.domain.account import DEFAULT_LANGUAGE, LANGUAGES
+
+_DIGITS: Final = str.maketrans("0123456789", "०१२३४५६७८९")
+_DOMAIN: Final = "messages"
+
+
+def N_(message: str) -> str:  # noqa: N802  # gettext's own name for "translate later"
+    """Mark a text for translation where it is defined and translate it where it is used."""
+    return message
+
+
+class Translations:
+    """The catalogues of all languages, loaded once. Implements ``ports.Translator``."""
+
+    def __init__(self, locale_path: Path) -> None:
+        self._catalogues: dict[str, gettext.NullTranslations] = {
+            language: gettext.translation(_DOMAIN, locale_path, [language], fallback=True)
+            for language in LANGUAGES
+        }
+
+    def text(self, language: str, message: str, **params: str | int) -> str:
+        """The message in that language, its ``{placeholders}`` filled."""
+        found = self._catalogue(language).gettext(message)
+        return found.format(**params) if params else found
+
+    def plural(self, language: str, one: str, many: str, count: int, **params: str | int) -> str:
+        """The singular or plural form for ``count``, which also fills ``{n}``."""
+        found = self._catalogue(language).ngettext(one, many, count)
+        return found.format(n=count, **params)
+
+    def _catalogue(self, language: str) -> gettext.NullTranslations:
+        return self._catalogues.get(language) or self._catalogues[DEFAULT_LANGUAGE]
+
+
+def best_language(accepted: str) -> str:
+    """The language of an ``Accept-Language`` header that suits best."""
+    wanted = []
+    for part in accepted.split(",")[:20]:
+        tag, _, quality = part.strip().partition(";q=")
+        try:
+            wanted.append((float(quality) if quality else 1.0, tag.replace("-", "_")))
+        except ValueError:
+            continue
+    preferred: Sequence[str] = [tag for _, tag in sorted(wanted, key=lambda each: -each[0])]
+    return negotiate_locale(preferred, LANGUAGES) or DEFAULT_LANGUAGE
+
+
+class Formatter:
+    """Numbers, prices and dates as one reader expects them: in his language, digits and zone."""
+
+    def __init__(self, language: str, timezone: str) -> None:
+        self.language = language
+        self.timezone = timezone
+
+    @cached_property
+    def _zone(self) -> ZoneInfo:
+        return ZoneInfo(self.timezone)
+
+    @property
+    def _is_nepali(self) -> bool:
+        return self.language == "ne"
+
+    @property
+    def _dates(self) -> str:
+        return "ne_NP" if self._is_nepali else "en_GB"
+
+    def digits(self, text: str) -> str:
+        """The text with the digits of the language."""
+        return text.translate(_DIGITS) if self._is_nepali else text
+
+    def number(self, value: float) -> str:
+        """A number with Nepal's grouping: 12,34,567.5."""
+        locale = "ne_NP" if self._is_nepali else "en_IN"
+        return self.digits(format_decimal(value, "#,##,##0.##", locale=locale))
+
+    def price(self, paisa: int) -> str:
+        """An amount of rupees; the paisa only where there are any."""
+        rupees, rest = divmod(abs(paisa), 100)
+        locale = "ne_NP" if self._is_nepali else "en_IN"
+        text = format_decimal(rupees, "#,##,##0", locale=locale) + (f".{rest:02d}" if rest else "")
+        sign = "-" if paisa < 0 else ""
+        return f"{sign}{'रु' if self._is_nepali else 'Rs'} {self.digits(text)}"
+
+    def instant(self, at: datetime) -> str:
+        """An instant as date and time in the reader's zone."""
+        text = format_datetime(
+            at, "d MMM y, EEE h:mm a", tzinfo=self._zone, locale=self._dates
+        )
+        return self.digits(text)
+
+    def day(self, day: date) -> str:
+        """A date of the AD calendar."""
+        return self.digits(format_date(day, "d MMMM y, EEEE", locale=self._dates))
+
+    def day_bs(self, day: date) -> str:
+        """A date of the Bikram Sambat calendar, empty outside its table."""
+        try:
+            bs = to_bs(day)
+        except OutsideCalendar:
+            return ""
+        name = MONTHS[bs.month - 1][1 if self._is_nepali else 0]
+        return self.digits(f"{bs.day} {name} {bs.year}")
+
+    def clock(self, at: datetime) -> str:
+        """The time of day of an instant in the reader's zone."""
+        return self.digits(format_time(at, "h:mm a", tzinfo=self._zone, locale=self._dates))
+
+    def ago(self, at: datetime, now: datetime) -> str:
+        """How long ago an instant was."""
+        return self.digits(
+            format_timedelta(at - now, add_direction=True, locale=self._dates)
+        )

@@ -1,0 +1,254 @@
+"""Errors become answers here and nowhere else.
+
+One table, looked up along the class hierarchy, gives for each domain error the HTTP status, the texts and,
+for sockets, whether it answers one frame or closes the connection. An error that is not in the table is a
+bug: it is logged with its trace and answered 500 with nothing but the request's id.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from server.domain import errors
+from server.domain.ports import Translator
+from server.i18n import N_
+
+CONTENT_TYPE: Final = "application/problem+json; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How one class of error is answered. ``close_code`` is None when a socket stays open."""
+
+    status: int
+    title: str
+    detail: str
+    close_code: int | None = None
+
+
+TABLE: Final[dict[type[errors.DomainError], Kind]] = {
+    errors.Malformed: Kind(
+        400, N_("Unreadable request"), N_("The request could not be read. Check its format.")
+    ),
+    errors.Invalid: Kind(
+        422, N_("Please check your input"), N_("Some fields need correcting; see the list.")
+    ),
+    errors.NotBookable: Kind(
+        422,
+        N_("This time cannot be booked"),
+        N_("The pandit cannot be booked at that time. Choose one of the free times."),
+    ),
+    errors.NotSignedIn: Kind(
+        401, N_("Not signed in"), N_("Sign in and try again."), close_code=4401
+    ),
+    errors.InvalidCredentials: Kind(
+        401,
+        N_("Sign-in failed"),
+        N_("The details do not match. Check them and try again."),
+        close_code=4401,
+    ),
+    errors.Forbidden: Kind(
+        403, N_("Not allowed"), N_("Your account may not do this."), close_code=4403
+    ),
+    errors.NotFound: Kind(
+        404, N_("Not found"), N_("There is no such thing, or it is not yours."), close_code=4404
+    ),
+    errors.Conflict: Kind(
+        409, N_("Not possible now"), N_("The present state does not allow this.")
+    ),
+    errors.SlotTaken: Kind(
+        409,
+        N_("This time has just been taken"),
+        N_("Another booking holds that time. Choose one of the free times."),
+    ),
+    errors.IllegalTransition: Kind(
+        409,
+        N_("Not possible in this state"),
+        N_("The booking is {state} by now, so this can no longer be done."),
+    ),
+    errors.TooEarly: Kind(
+        409, N_("Too early"), N_("The puja can only be started shortly before its time.")
+    ),
+    errors.ItemRequired: Kind(
+        409,
+        N_("This item belongs to the puja"),
+        N_("The puja cannot be held without this item, so it stays on the list."),
+    ),
+    errors.ConcurrentChange: Kind(
+        409,
+        N_("Somebody else was faster"),
+        N_("This was changed at the same time. Look at it again and repeat."),
+    ),
+    errors.AlreadyExists: Kind(
+        409, N_("Already in use"), N_("This {field} is already in use.")
+    ),
+    errors.RoomClosed: Kind(
+        409,
+        N_("This chat is closed"),
+        N_("The chat of this booking can still be read, but not written."),
+        close_code=4410,
+    ),
+    errors.ClientIdConflict: Kind(
+        409,
+        N_("Message id used twice"),
+        N_("Another message was already sent under this client id."),
+    ),
+    errors.RequestInProgress: Kind(
+        409,
+        N_("Still working on it"),
+        N_("The first request with this key is still running. Try again shortly."),
+    ),
+    errors.KeyReused: Kind(
+        422,
+        N_("Idempotency key used twice"),
+        N_("This idempotency key came before with another request."),
+    ),
+    errors.TooLarge: Kind(413, N_("Too large"), N_("At most {limit} bytes are accepted here.")),
+    errors.UnsupportedMedia: Kind(
+        415, N_("Unsupported format"), N_("This content type is not accepted here.")
+    ),
+    errors.RateLimited: Kind(
+        429, N_("Too many requests"), N_("Please wait {seconds} seconds and try again.")
+    ),
+    errors.Unavailable: Kind(
+        503, N_("Please try again shortly"), N_("A part of the service is away for a moment.")
+    ),
+    errors.StoreUnavailable: Kind(
+        503,
+        N_("Please try again shortly"),
+        N_("The database is away for a moment. Nothing that was confirmed is lost."),
+    ),
+    errors.Overloaded: Kind(
+        503, N_("Please try again shortly"), N_("The server is very busy at the moment.")
+    ),
+}
+
+FIELD_MESSAGES: Final[dict[str, str]] = {
+    "required": N_("This field is needed."),
+    "unknown": N_("There is no such field."),
+    "type": N_("This value has the wrong form."),
+    "too-short": N_("This is too short."),
+    "too-long": N_("This is too long."),
+    "range": N_("This is out of range."),
+    "pattern": N_("This does not look right."),
+    "choice": N_("This is not one of the choices."),
+    "phone": N_("Enter a Nepali mobile number: 10 digits beginning with 97 or 98."),
+    "email": N_("Enter a valid e-mail address."),
+    "username": N_("Use 3 to 30 small letters, digits, dots, hyphens or underscores."),
+    "password-weak": N_("Use at least 8 characters that are hard to guess."),
+    "timezone": N_("This is not a known time zone."),
+    "cursor": N_("This cursor does not belong to this list."),
+    "not-quarter-hour": N_("Bookings begin on a full quarter of an hour."),
+    "in-the-past": N_("That time is already over."),
+    "too-soon": N_("The pandit needs more notice than that."),
+    "too-far": N_("That is further ahead than bookings are taken."),
+    "outside-hours": N_("The pandit does not work at that time."),
+    "not-offered": N_("The pandit does not offer this at present."),
+    "unit": N_("This item is not measured in that unit."),
+    "whole-number": N_("Only whole numbers make sense here."),
+    "unknown-item": N_("There is no such item in the catalogue."),
+    "unknown-puja": N_("There is no such puja."),
+    "address-needed": N_("An address is needed for a puja at home or at a temple."),
+    "overlap": N_("These hours overlap."),
+    "order": N_("The end must come after the beginning."),
+    "empty": N_("This must not be empty."),
+    "file-type": N_("Only pictures (JPEG, PNG, WebP) and PDF files are accepted."),
+    "attachment": N_("Upload the file to this chat first."),
+}
+
+
+class FieldProblem(msgspec.Struct, frozen=True):
+    """One faulty field of the input."""
+
+    field: str
+    code: str
+    message: str
+
+
+class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An RFC 9457 problem. ``type`` is a stable slug, texts are in the reader's language."""
+
+    type: str
+    title: str
+    status: int
+    detail: str = ""
+    errors: tuple[FieldProblem, ...] = ()
+    state: str | None = None
+    request_id: str | None = None
+
+
+def kind_of(error: errors.DomainError) -> Kind | None:
+    """The row of the table for the error's class, or for the nearest class above it."""
+    for cls in type(error).__mro__:
+        if kind := TABLE.get(cls):
+            return kind
+    return None
+
+
+def retry_after_seconds(error: errors.DomainError) -> int | None:
+    """After how many seconds the same request may succeed, where waiting helps."""
+    if isinstance(error, errors.RateLimited | errors.Unavailable):
+        return error.retry_after_seconds
+    return 1 if isinstance(error, errors.RequestInProgress) else None
+
+
+def problem_of(
+    error: errors.DomainError,
+    translator: Translator,
+    language: str,
+    request_id: str | None = None,
+) -> Problem | None:
+    """The problem document of a domain error, or None when it is not in the table."""
+    kind = kind_of(error)
+    if kind is None:
+        return None
+    return Problem(
+        type=error.code,
+        title=translator.text(language, kind.title),
+        status=kind.status,
+        detail=translator.text(language, kind.detail, **error.params()),
+        errors=_field_problems(error, translator, language),
+        state=error.state if isinstance(error, errors.IllegalTransition) else None,
+        request_id=request_id,
+    )
+
+
+def plain_problem(
+    status: int, translator: Translator, language: str, request_id: str | None = None
+) -> Problem:
+    """The problem of a fault that has no domain error: an unknown path, a bug."""
+    slug, title = _PLAIN.get(status, _PLAIN[500])
+    return Problem(
+        type=slug, title=translator.text(language, title), status=status, request_id=request_id
+    )
+
+
+_PLAIN: Final[dict[int, tuple[str, str]]] = {
+    400: ("malformed", N_("Unreadable request")),
+    403: ("forbidden", N_("Not allowed")),
+    404: ("not-found", N_("Not found")),
+    405: ("method-not-allowed", N_("This cannot be done here")),
+    411: ("malformed", N_("Unreadable request")),
+    413: ("too-large", N_("Too large")),
+    500: ("internal-error", N_("Something went wrong on our side")),
+    503: ("unavailable", N_("Please try again shortly")),
+}
+
+
+def _field_problems(
+    error: errors.DomainError, translator: Translator, language: str
+) -> tuple[FieldProblem, ...]:
+    faults: Any = error.faults if isinstance(error, errors.Invalid) else ()
+    return tuple(
+        FieldProblem(
+            fault.field,
+            fault.code,
+            translator.text(
+                language, FIELD_MESSAGES.get(fault.code, FIELD_MESSAGES["type"]), **fault.params
+            ),
+        )
+        for fault in faults
+    )

@@ -1,0 +1,22 @@
+"""All routes, joined from the tables that stand beside the handlers."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from server.handlers import accounts, admin, bookings, catalogue, chat, notifications, operation, pages, pandits
+from server.handlers.routing import Route
+from server.ws import connection
+
+ROUTES: Final[tuple[Route, ...]] = (
+    *accounts.ROUTES,
+    *catalogue.ROUTES,
+    *pandits.ROUTES,
+    *bookings.ROUTES,
+    *chat.ROUTES,
+    *notifications.ROUTES,
+    *admin.ROUTES,
+    *operation.ROUTES,
+    *connection.ROUTES,
+    *pages.ROUTES,
+)

@@ -1,0 +1,332 @@
+"""The settings: one frozen, typed tree, read once.
+
+Order, later wins: the defaults below, ``config/default.toml``, ``config/<environment>.toml``, the file
+named by ``PANDITYATRA_CONFIG``, variables ``PANDITYATRA_SECTION__KEY`` (with ``_FILE`` at the end: the
+value stands in that file), the command line. Units stand in the names.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import tomllib
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+PREFIX: Final = "PANDITYATRA_"
+DEFAULT_SECRET: Final = "insecure-development-secret-change-me"
+_NOT_SETTINGS: Final = frozenset({"PANDITYATRA_ENV", "PANDITYATRA_CONFIG"})
+_SECRET: Final = "secret"
+
+
+class SettingsError(ValueError):
+    """The settings are wrong; ``faults`` name every mistake by its full key."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpSettings:
+    """Where and how the site is served."""
+
+    host: str = "127.0.0.1"
+    port: int = 8888
+    public_origins: tuple[str, ...] = ()
+    """Exact origins (scheme, host, port) that browsers may come from; empty: the Host header's."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses whose X-Forwarded-For and X-Request-ID are believed."""
+    secure_cookies: bool = False
+    max_body_bytes: int = 256 * 1024
+    max_upload_bytes: int = 5 * 1024 * 1024
+    drain_seconds: float = 20.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseSettings:
+    """Where the documents are. An empty ``uri`` starts the embedded server as a child process."""
+
+    uri: str = ""
+    name: str = "pandityatra"
+    timeout_seconds: float = 5.0
+    max_pool_size: int = 16
+    embedded_path: str = "var/mongo"
+    embedded_cache: str = "256M"
+    embedded_start_seconds: float = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BusSettings:
+    """What joins several processes. An empty ``redis_url`` means one process."""
+
+    redis_url: str = field(default="", metadata={_SECRET: True})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthSettings:
+    """Tokens, passwords and one-time codes."""
+
+    secret: str = field(default=DEFAULT_SECRET, metadata={_SECRET: True})
+    previous_secret: str = field(default="", metadata={_SECRET: True})
+    """Tokens signed with it are still accepted while keys rotate."""
+    access_minutes: int = 10
+    refresh_days: int = 30
+    code_minutes: int = 5
+    code_tries: int = 5
+    code_resend_seconds: int = 60
+    hash_threads: int = 2
+    hash_queue: int = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BookingSettings:
+    """How bookings work."""
+
+    slot_step_minutes: int = 30
+    horizon_days: int = 365
+    answer_hours: float = 12.0
+    """How long a pandit has to answer before the booking is offered to the next one."""
+    start_early_minutes: int = 60
+    commission_basis_points: int = 1000
+    max_offers: int = 5
+    """How many pandits are asked in turn before the booking fails."""
+    add_optional_samagri: bool = True
+    samagri_threshold: float = 0.6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealtimeSettings:
+    """Sockets; what each limit does when exceeded is told in docs/protocol.md."""
+
+    ping_seconds: float = 25.0
+    pong_grace_seconds: float = 15.0
+    max_frame_bytes: int = 16 * 1024
+    outbox_soft_bytes: int = 64 * 1024
+    outbox_hard_bytes: int = 256 * 1024
+    outbox_stall_seconds: float = 20.0
+    messages_per_second: float = 10.0
+    message_burst: int = 20
+    max_unacked: int = 32
+    max_waiting_writes: int = 5000
+    max_connections: int = 20_000
+    connections_per_user: int = 10
+    connects_per_second: float = 20.0
+    connect_burst: int = 200
+    reconnect_window_seconds: float = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitSettings:
+    """Uses of a door in a span of time, such as ``10/minute``; by user, else by address."""
+
+    sign_in: str = "10/minute"
+    register: str = "20/hour"
+    code: str = "5/hour"
+    code_verify: str = "20/hour"
+    refresh: str = "60/minute"
+    read: str = "600/minute"
+    write: str = "120/minute"
+    upload: str = "30/minute"
+    page: str = "600/minute"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileSettings:
+    """Where uploads are kept."""
+
+    path: str = "var/files"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogSettings:
+    """How much is logged, and how: ``auto`` is readable on a terminal and JSON elsewhere."""
+
+    level: str = "INFO"
+    format: str = "auto"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The whole tree."""
+
+    environment: str = "development"
+    http: HttpSettings = HttpSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    bus: BusSettings = BusSettings()
+    auth: AuthSettings = AuthSettings()
+    booking: BookingSettings = BookingSettings()
+    realtime: RealtimeSettings = RealtimeSettings()
+    limits: LimitSettings = LimitSettings()
+    files: FileSettings = FileSettings()
+    log: LogSettings = LogSettings()
+
+    @property
+    def is_production(self) -> bool:
+        """Whether default secrets and the embedded database are refused."""
+        return self.environment == "production"
+
+
+def load(
+    config_path: Path,
+    environ: Mapping[str, str] = os.environ,
+    overrides: Mapping[str, Any] | None = None,
+) -> Settings:
+    """Read and check the settings.
+
+    ``config_path`` is the folder of the TOML files; ``overrides`` maps dotted keys to values.
+
+    Raises
+    ------
+    SettingsError
+        With every mistake at once: unknown keys, values of the wrong type, and what production refuses.
+    """
+    environment = environ.get(f"{PREFIX}ENV", "development")
+    faults: list[str] = []
+    raw: dict[str, Any] = {"environment": environment}
+    files = [config_path / "default.toml", config_path / f"{environment}.toml"]
+    if extra := environ.get(f"{PREFIX}CONFIG"):
+        files.append(Path(extra))
+        if not files[-1].is_file():
+            faults.append(f"PANDITYATRA_CONFIG: no file {extra}")
+    for path in files:
+        if path.is_file():
+            _merge(raw, _read_toml(path, faults))
+    _merge(raw, _from_environ(environ, faults))
+    for key, value in (overrides or {}).items():
+        _put(raw, key.split("."), value)
+    settings = _build(Settings, raw, "", faults)
+    if not faults:
+        faults.extend(_production_faults(settings))
+    if faults:
+        raise SettingsError(faults)
+    return settings  # type: ignore[no-any-return]  # _build returns what it is told to build
+
+
+def shown(settings: Settings) -> dict[str, Any]:
+    """The tree as plain data with secrets masked, for printing."""
+    return _masked(settings)
+
+
+def _masked(node: Any) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for item in dataclasses.fields(node):
+        value = getattr(node, item.name)
+        if dataclasses.is_dataclass(value):
+            result[item.name] = _masked(value)
+        elif item.metadata.get(_SECRET) and value:
+            result[item.name] = "********"
+        else:
+            result[item.name] = value
+    return result
+
+
+def _read_toml(path: Path, faults: list[str]) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        faults.append(f"{path.name}: {error}")
+        return {}
+
+
+def _from_environ(environ: Mapping[str, str], faults: list[str]) -> dict[str, Any]:
+    raw: dict[str, Any] = {}
+    for name in sorted(environ):
+        if not name.startswith(PREFIX) or name in _NOT_SETTINGS:
+            continue
+        key, value = name.removeprefix(PREFIX).lower(), environ[name]
+        if key.endswith("_file"):
+            key = key.removesuffix("_file")
+            try:
+                value = Path(value).read_text(encoding="utf-8").strip()
+            except OSError as error:
+                faults.append(f"{name}: {error.strerror}")
+                continue
+        _put(raw, key.split("__"), value)
+    return raw
+
+
+def _put(raw: dict[str, Any], keys: list[str], value: Any) -> None:
+    for key in keys[:-1]:
+        inner = raw.setdefault(key, {})
+        raw = inner if isinstance(inner, dict) else {}
+    raw[keys[-1]] = value
+
+
+def _merge(into: dict[str, Any], other: dict[str, Any]) -> None:
+    for key, value in other.items():
+        if isinstance(value, dict) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = value
+
+
+def _build(cls: type, raw: Mapping[str, Any], prefix: str, faults: list[str]) -> Any:
+    hints = typing.get_type_hints(cls)
+    known = {item.name for item in dataclasses.fields(cls)}
+    faults.extend(f"{prefix}{key}: unknown setting" for key in raw if key not in known)
+    values: dict[str, Any] = {}
+    for name in known & raw.keys():
+        expected, value = hints[name], raw[name]
+        if dataclasses.is_dataclass(expected) and isinstance(expected, type):
+            if isinstance(value, Mapping):
+                values[name] = _build(expected, value, f"{prefix}{name}.", faults)
+            else:
+                faults.append(f"{prefix}{name}: is a section, not a value")
+            continue
+        try:
+            values[name] = _convert(value, expected)
+        except (ValueError, TypeError):
+            faults.append(f"{prefix}{name}: {value!r} is not {_name(expected)}")
+    return cls(**values)
+
+
+def _convert(value: Any, expected: Any) -> Any:
+    if typing.get_origin(expected) is tuple:
+        parts = value.split(",") if isinstance(value, str) else value
+        if not isinstance(parts, list):
+            raise TypeError
+        return tuple(part.strip() for part in parts if part.strip())
+    if expected is bool:
+        if isinstance(value, bool):
+            return value
+        return {"true": True, "1": True, "false": False, "0": False}[str(value).lower()] \
+            if str(value).lower() in ("true", "1", "false", "0") else _refuse()
+    if expected is str:
+        return value if isinstance(value, str) else _refuse()
+    if isinstance(value, bool):
+        _refuse()
+    number = expected(value)
+    if number < 0 or (expected is int and isinstance(value, float)):
+        _refuse()
+    return number
+
+
+def _refuse() -> typing.NoReturn:
+    raise ValueError
+
+
+def _name(expected: Any) -> str:
+    if isinstance(expected, (type, types.GenericAlias)):
+        return {"int": "a whole number, zero or above", "float": "a number, zero or above",
+                "bool": "true or false", "str": "a text"}.get(getattr(expected, "__name__", ""), "a list")
+    return str(expected)
+
+
+def _production_faults(settings: Settings) -> list[str]:
+    if not settings.is_production:
+        return []
+    faults = []
+    if settings.auth.secret == DEFAULT_SECRET or len(settings.auth.secret) < 32:
+        faults.append("auth.secret: production needs a secret of its own, at least 32 characters")
+    if not settings.database.uri:
+        faults.append("database.uri: production needs a MongoDB replica set")
+    if not settings.http.secure_cookies:
+        faults.append("http.secure_cookies: must be true in production")
+    if not settings.http.public_origins:
+        faults.append("http.public_origins: production needs the site's own origins")
+    return faults

@@ -1,0 +1,1 @@
+"""The documents in MongoDB: one repository module for each aggregate, the driver behind ``client``."""

@@ -1,0 +1,149 @@
+"""Bookings in MongoDB.
+
+The unique index over (pandit_id, claims) is multikey: it holds one entry for each quarter hour that a
+booking claims, so the database itself refuses two bookings of one pandit that overlap, whatever their
+lengths and whoever races. Claims live in the booking's own document: the write that ends a booking frees
+its time, and no claim can be left behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection as Ids
+from datetime import datetime
+from typing import Any, Final
+
+from server.domain.booking import CONTACT_SHARED, Booking, BookingStatus
+from server.domain.errors import SlotTaken
+from server.domain.ports import BookingFilter, Page
+from server.store.client import ASCENDING, DESCENDING, Document, DuplicateKey, Index, Store
+from server.store.codec import from_document, to_document
+from server.store.outbox import outbox_index
+
+COLLECTION: Final = "bookings"
+INDEXES: Final = (
+    Index(
+        (("pandit_id", ASCENDING), ("claims", ASCENDING)),
+        unique=True,
+        partial={"claims": {"$exists": True}},
+    ),
+    Index((("user_id", ASCENDING), ("starts_at", DESCENDING), ("_id", DESCENDING))),
+    Index((("pandit_user_id", ASCENDING), ("starts_at", DESCENDING), ("_id", DESCENDING))),
+    Index((("user_id", ASCENDING), ("pandit_id", ASCENDING), ("status", ASCENDING))),
+    Index((("answer_by", ASCENDING),), partial={"answer_by": {"$exists": True}}),
+    outbox_index(),
+)
+_SHARED: Final = sorted(CONTACT_SHARED)
+_MAX_CLAIM_ROWS: Final = 2000
+
+
+class MongoBookingRepository:
+    """See ``ports.BookingRepository``."""
+
+    def __init__(self, store: Store) -> None:
+        self._bookings = store.collection(COLLECTION)
+
+    async def add(self, booking: Booking) -> None:
+        try:
+            await self._bookings.insert_one(_to_document(booking))
+        except DuplicateKey as error:
+            raise _taken(error) from None
+
+    async def find(self, booking_id: str) -> Booking | None:
+        document = await self._bookings.find_one({"_id": booking_id})
+        return from_document(Booking, document) if document else None
+
+    async def replace(self, booking: Booking) -> bool:
+        document = _to_document(booking)
+        document["version"] = booking.version + 1
+        try:
+            return await self._bookings.replace_one(
+                {"_id": booking.id, "version": booking.version}, document
+            )
+        except DuplicateKey as error:
+            raise _taken(error) from None
+
+    async def list_page(self, wanted: BookingFilter) -> Page[Booking]:
+        query: Document = {}
+        if wanted.user_id is not None:
+            query["user_id"] = wanted.user_id
+        if wanted.pandit_user_id is not None:
+            query["pandit_user_id"] = wanted.pandit_user_id
+        if wanted.statuses:
+            query["status"] = {"$in": list(wanted.statuses)}
+        days: dict[str, Any] = {}
+        if wanted.first is not None:
+            days["$gte"] = wanted.first.isoformat()
+        if wanted.last is not None:
+            days["$lte"] = wanted.last.isoformat()
+        if days:
+            query["booking_date"] = days
+        if wanted.after is not None:
+            starts_at, booking_id = wanted.after
+            query["$or"] = [
+                {"starts_at": {"$lt": starts_at}},
+                {"starts_at": starts_at, "_id": {"$lt": booking_id}},
+            ]
+            query["starts_at"] = {"$lte": starts_at}
+        documents = await self._bookings.find(
+            query, sort=(("starts_at", DESCENDING), ("_id", DESCENDING)), limit=wanted.limit + 1
+        )
+        rows = tuple(from_document(Booking, document) for document in documents[: wanted.limit])
+        is_last = len(documents) <= wanted.limit
+        return Page(rows, None if is_last else (rows[-1].starts_at, rows[-1].id))
+
+    async def claims(
+        self, pandit_ids: Ids[str], first: int, last: int
+    ) -> dict[str, frozenset[int]]:
+        documents = await self._bookings.find(
+            {
+                "pandit_id": {"$in": list(pandit_ids)},
+                "claims": {"$elemMatch": {"$gte": first, "$lt": last}},
+            },
+            fields=("pandit_id", "claims"),
+            limit=_MAX_CLAIM_ROWS,
+        )
+        taken: dict[str, set[int]] = {pandit_id: set() for pandit_id in pandit_ids}
+        for document in documents:
+            taken[document["pandit_id"]].update(document["claims"])
+        return {pandit_id: frozenset(claims) for pandit_id, claims in taken.items()}
+
+    async def has_accepted(self, user_id: str, pandit_id: str) -> bool:
+        return bool(await self.accepted_pandits(user_id, (pandit_id,)))
+
+    async def accepted_pandits(self, user_id: str, pandit_ids: Ids[str]) -> frozenset[str]:
+        documents = await self._bookings.aggregate(
+            [
+                {
+                    "$match": {
+                        "user_id": user_id,
+                        "pandit_id": {"$in": list(pandit_ids)},
+                        "status": {"$in": _SHARED},
+                    }
+                },
+                {"$group": {"_id": "$pandit_id"}},
+            ]
+        )
+        return frozenset(document["_id"] for document in documents)
+
+    async def list_unanswered(self, now: datetime, limit: int) -> tuple[Booking, ...]:
+        documents = await self._bookings.find(
+            {"answer_by": {"$lte": now}, "status": BookingStatus.PENDING.value},
+            sort=(("answer_by", ASCENDING),),
+            limit=limit,
+        )
+        return tuple(from_document(Booking, document) for document in documents)
+
+
+def _to_document(booking: Booking) -> Document:
+    # Absent, not empty: a multikey index would enter an empty array as a value of its own.
+    document = to_document(booking)
+    for name in ("claims", "outbox"):
+        if not document[name]:
+            del document[name]
+    if document["answer_by"] is None:
+        del document["answer_by"]
+    return document
+
+
+def _taken(error: DuplicateKey) -> Exception:
+    return SlotTaken() if "claims" in error.fields else error

@@ -1,0 +1,342 @@
+"""The only door to the driver (PyMongo's asyncio API).
+
+Repositories speak to a :class:`Collection`, which offers what they use, sets the timeout of every command
+and turns the driver's errors into ours. Nothing else imports the driver.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Final
+
+import pymongo
+from bson.codec_options import CodecOptions, TypeCodec, TypeRegistry
+from bson.decimal128 import Decimal128
+from bson.objectid import ObjectId
+from pymongo import AsyncMongoClient, IndexModel, ReadPreference, ReturnDocument, UpdateOne, WriteConcern
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import (
+    BulkWriteError,
+    ConnectionFailure,
+    DuplicateKeyError,
+    ExecutionTimeout,
+    NotPrimaryError,
+    PyMongoError,
+    ServerSelectionTimeoutError,
+    WaitQueueTimeoutError,
+    WTimeoutError,
+)
+
+from server.domain.errors import StoreUnavailable
+from server.settings import DatabaseSettings
+
+Document = dict[str, Any]
+Sort = Sequence[tuple[str, int]]
+ASCENDING: Final = pymongo.ASCENDING
+DESCENDING: Final = pymongo.DESCENDING
+_DUPLICATE: Final = 11000
+_AWAY: Final = (
+    ConnectionFailure,
+    ExecutionTimeout,
+    NotPrimaryError,
+    ServerSelectionTimeoutError,
+    WaitQueueTimeoutError,
+    WTimeoutError,
+)
+
+
+class DuplicateKey(Exception):
+    """A unique index refused a write; ``fields`` are those of the index."""
+
+    def __init__(self, fields: tuple[str, ...]) -> None:
+        super().__init__(", ".join(fields))
+        self.fields = fields
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """One index, declared beside the documents that it serves."""
+
+    keys: tuple[tuple[str, int | str], ...]
+    unique: bool = False
+    partial: Mapping[str, Any] | None = None
+    expire_after_seconds: int | None = None
+
+    def model(self) -> IndexModel:
+        """The driver's form."""
+        options: dict[str, Any] = {}
+        if self.unique:
+            options["unique"] = True
+        if self.partial is not None:
+            options["partialFilterExpression"] = dict(self.partial)
+        if self.expire_after_seconds is not None:
+            options["expireAfterSeconds"] = self.expire_after_seconds
+        return IndexModel(list(self.keys), **options)
+
+
+@dataclass(frozen=True, slots=True)
+class Updated:
+    """How many documents an update matched and changed."""
+
+    matched: int
+    modified: int
+
+
+class _DecimalCodec(TypeCodec):
+    """Quantities are decimals here and Decimal128 in the database."""
+
+    python_type = Decimal  # type: ignore[assignment]  # declared as a property in the driver
+    bson_type = Decimal128  # type: ignore[assignment]  # the same
+
+    def transform_python(self, value: Decimal) -> Decimal128:
+        return Decimal128(value)
+
+    def transform_bson(self, value: Decimal128) -> Decimal:
+        return value.to_decimal()
+
+
+CODEC_OPTIONS: Final[CodecOptions[Document]] = CodecOptions(
+    tz_aware=True, type_registry=TypeRegistry([_DecimalCodec()])
+)
+
+
+class Collection:
+    """The operations that repositories use, on one collection.
+
+    Every method raises :class:`StoreUnavailable` when the database cannot be reached or does not answer in
+    time, and :class:`DuplicateKey` when a unique index refuses a single write.
+    """
+
+    def __init__(self, collection: AsyncCollection[Document], timeout_seconds: float) -> None:
+        self._collection = collection
+        self._timeout_seconds = timeout_seconds
+
+    @property
+    def name(self) -> str:
+        """The collection's name."""
+        return self._collection.name
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        try:
+            with pymongo.timeout(self._timeout_seconds):
+                yield
+        except DuplicateKeyError as error:
+            raise DuplicateKey(_fields(error.details)) from None
+        except BulkWriteError:
+            raise
+        except _AWAY as error:
+            raise StoreUnavailable from error
+        except PyMongoError as error:
+            if error.timeout:
+                raise StoreUnavailable from error
+            raise
+
+    async def find_one(
+        self, query: Document, *, sort: Sort | None = None, fields: Sequence[str] | None = None
+    ) -> Document | None:
+        """Return the first match, or None."""
+        with self._guarded():
+            return await self._collection.find_one(query, sort=sort, projection=fields)
+
+    async def find(
+        self,
+        query: Document,
+        *,
+        sort: Sort | None = None,
+        limit: int,
+        fields: Sequence[str] | None = None,
+    ) -> list[Document]:
+        """Return at most ``limit`` matches by one command."""
+        with self._guarded():
+            cursor = self._collection.find(
+                query, sort=sort, limit=limit, projection=fields, batch_size=limit + 1
+            )
+            return await cursor.to_list()
+
+    async def aggregate(self, pipeline: Sequence[Document]) -> list[Document]:
+        """Run a pipeline that limits its own output."""
+        with self._guarded():
+            cursor = await self._collection.aggregate(list(pipeline))
+            return await cursor.to_list()
+
+    async def count(self, query: Document, *, limit: int) -> int:
+        """Count matches, at most up to ``limit``."""
+        with self._guarded():
+            return await self._collection.count_documents(query, limit=limit)
+
+    async def insert_one(self, document: Document) -> None:
+        """Insert one document."""
+        with self._guarded():
+            await self._collection.insert_one(document)
+
+    async def insert_many(self, documents: Sequence[Document]) -> dict[int, tuple[str, ...]]:
+        """Insert all in one unordered batch; maps the place of each refused one to the index's fields."""
+        try:
+            with self._guarded():
+                await self._collection.insert_many(documents, ordered=False)
+        except BulkWriteError as error:
+            return _refused(error)
+        return {}
+
+    async def update_one(
+        self, query: Document, update: Document | list[Document], *, upsert: bool = False
+    ) -> Updated:
+        """Update the first match."""
+        with self._guarded():
+            result = await self._collection.update_one(query, update, upsert=upsert)
+            return Updated(result.matched_count, result.modified_count)
+
+    async def update_many(self, query: Document, update: Document) -> Updated:
+        """Update all matches."""
+        with self._guarded():
+            result = await self._collection.update_many(query, update)
+            return Updated(result.matched_count, result.modified_count)
+
+    async def update_each(self, updates: Sequence[tuple[Document, Document | list[Document]]]) -> int:
+        """Send many single updates as one unordered command; returns how many documents changed."""
+        with self._guarded():
+            result = await self._collection.bulk_write(
+                [UpdateOne(query, update) for query, update in updates], ordered=False
+            )
+            return result.modified_count
+
+    async def upsert_each(self, documents: Sequence[Document]) -> None:
+        """Replace or insert each document by its ``_id``, as one unordered command."""
+        with self._guarded():
+            await self._collection.bulk_write(
+                [
+                    pymongo.ReplaceOne({"_id": document["_id"]}, document, upsert=True)
+                    for document in documents
+                ],
+                ordered=False,
+            )
+
+    async def find_one_and_update(
+        self, query: Document, update: Document, *, upsert: bool = False, before: bool = False
+    ) -> Document | None:
+        """Update the first match and return it as it is after (or was before)."""
+        with self._guarded():
+            document: Document | None = await self._collection.find_one_and_update(
+                query,
+                update,
+                upsert=upsert,
+                return_document=ReturnDocument.BEFORE if before else ReturnDocument.AFTER,
+            )
+            return document
+
+    async def replace_one(self, query: Document, document: Document) -> bool:
+        """Replace the first match; False when there was none."""
+        with self._guarded():
+            result = await self._collection.replace_one(query, document)
+            return result.matched_count == 1
+
+    async def delete_one(self, query: Document) -> bool:
+        """Delete the first match; False when there was none."""
+        with self._guarded():
+            result = await self._collection.delete_one(query)
+            return result.deleted_count == 1
+
+    async def delete_many(self, query: Document) -> int:
+        """Delete all matches and return their number."""
+        with self._guarded():
+            return (await self._collection.delete_many(query)).deleted_count
+
+    async def create_indexes(self, indexes: Sequence[Index]) -> None:
+        """Create those of the indexes that do not exist."""
+        with self._guarded():
+            await self._collection.create_indexes([index.model() for index in indexes])
+
+    async def explain(self, query: Document, *, sort: Sort | None = None, limit: int = 0) -> Document:
+        """The plan of a find, for tests and benchmarks."""
+        with self._guarded():
+            return await self._collection.find(query, sort=sort, limit=limit).explain()
+
+
+class Store:
+    """A connection to one database."""
+
+    def __init__(self, client: AsyncMongoClient[Document], settings: DatabaseSettings) -> None:
+        self._client = client
+        self._settings = settings
+        self._database: AsyncDatabase[Document] = client.get_database(
+            settings.name,
+            codec_options=CODEC_OPTIONS,
+            write_concern=WriteConcern(w="majority", j=True),
+            read_preference=ReadPreference.PRIMARY,
+        )
+
+    def collection(self, name: str) -> Collection:
+        """The collection of that name."""
+        return Collection(self._database.get_collection(name), self._settings.timeout_seconds)
+
+    async def ping(self) -> None:
+        """Return when the database answers. Raises ``StoreUnavailable``."""
+        try:
+            with pymongo.timeout(1.0):
+                await self._client.admin.command("ping")
+        except PyMongoError as error:
+            raise StoreUnavailable from error
+
+    async def is_empty(self) -> bool:
+        """Whether the database has no users yet."""
+        return await self.collection("users").find_one({}, fields=("_id",)) is None
+
+    async def drop(self) -> None:
+        """Delete the whole database. For tests and for seeding anew."""
+        await self._client.drop_database(self._settings.name)
+
+
+@asynccontextmanager
+async def open_store(
+    settings: DatabaseSettings,
+    uri: str,
+    listeners: Sequence[Any] = (),
+) -> AsyncIterator[Store]:
+    """Connect to ``uri`` and close the connection in the end.
+
+    ``listeners`` are the driver's command listeners, for metrics and for tests that count commands.
+    """
+    client: AsyncMongoClient[Document] = AsyncMongoClient(
+        uri,
+        tz_aware=True,
+        appname="pandityatra",
+        maxPoolSize=settings.max_pool_size,
+        serverSelectionTimeoutMS=2000,
+        connectTimeoutMS=2000,
+        heartbeatFrequencyMS=2000,
+        event_listeners=list(listeners),
+    )
+    try:
+        yield Store(client, settings)
+    finally:
+        await asyncio.shield(client.close())
+
+
+class ObjectIds:
+    """Ids from the driver's generator: unique between processes and rising within one."""
+
+    def new(self) -> str:
+        """Return 24 hexadecimal digits."""
+        return str(ObjectId())
+
+
+def _fields(details: Mapping[str, Any] | None) -> tuple[str, ...]:
+    return tuple((details or {}).get("keyPattern", {}))
+
+
+def _refused(error: BulkWriteError) -> dict[int, tuple[str, ...]]:
+    refused = {}
+    for fault in error.details.get("writeErrors", []):
+        if fault["code"] != _DUPLICATE:
+            raise error
+        refused[fault["index"]] = _fields(fault)
+    if error.details.get("writeConcernErrors"):
+        raise StoreUnavailable from error
+    return refused

