@@ -19,14 +19,10 @@ from babel.numbers import format_decimal
 
 from kundali.bikram_sambat import MONTHS, OutsideCalendar, to_bs
 from server.domain.account import DEFAULT_LANGUAGE, LANGUAGES
+from server.domain.texts import N_
 
 _DIGITS: Final = str.maketrans("0123456789", "०१२३४५६७८९")
 _DOMAIN: Final = "messages"
-
-
-def N_(message: str) -> str:  # noqa: N802  # gettext's own name for "translate later"
-    """Mark a text for translation where it is defined and translate it where it is used."""
-    return message
 
 
 class Translations:
@@ -63,6 +59,9 @@ def best_language(accepted: str) -> str:
             continue
     preferred: Sequence[str] = [tag for _, tag in sorted(wanted, key=lambda each: -each[0])]
     return negotiate_locale(preferred, LANGUAGES) or DEFAULT_LANGUAGE
+
+
+__all__ = ["Formatter", "N_", "Translations", "best_language"]
 
 
 class Formatter:
