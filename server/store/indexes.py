@@ -1,0 +1,47 @@
+"""Creates every index at start; the indexes stand beside the documents that they serve."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Final
+
+from server.store import (
+    attachments,
+    bookings,
+    catalogue,
+    idempotency,
+    messages,
+    notifications,
+    pandits,
+    reviews,
+    rooms,
+    users,
+)
+from server.store.client import Index, Store
+
+_MODULES: Final[tuple[ModuleType, ...]] = (
+    attachments,
+    bookings,
+    catalogue,
+    idempotency,
+    messages,
+    notifications,
+    pandits,
+    reviews,
+    rooms,
+)
+
+
+def declared_indexes() -> dict[str, tuple[Index, ...]]:
+    """All indexes by collection."""
+    found: dict[str, tuple[Index, ...]] = {
+        module.COLLECTION: module.INDEXES for module in _MODULES if module.INDEXES
+    }
+    found.update(users.INDEXES)
+    return found
+
+
+async def create_indexes(store: Store) -> None:
+    """Create those that do not exist; several processes may do it at once."""
+    for collection, indexes in declared_indexes().items():
+        await store.collection(collection).create_indexes(indexes)
