@@ -17,7 +17,6 @@ from typing import Any, Final
 import structlog
 from tornado import httpserver, netutil, web
 
-from server import migrate
 from server.auth import Argon2Hasher, JwtSigner
 from server.bus.memory import MemoryBus
 from server.bus.ratelimit import DoorLimiter
@@ -50,6 +49,7 @@ from server.store.client import ObjectIds, Store, open_store
 from server.store.embedded import database_uri
 from server.store.idempotency import MongoIdempotencyStore
 from server.store.indexes import create_indexes
+from server.store.migrations import migrate
 from server.store.messages import MongoMessageRepository
 from server.store.notifications import MongoNotificationRepository
 from server.store.outbox import MongoOutboxRepository
@@ -148,7 +148,7 @@ async def open_server(
 async def prepare_database(store: Store) -> None:
     """Bring indexes, migrations and the catalogue up to date; safe in several processes at once."""
     await create_indexes(store)
-    await migrate.run(store)
+    await migrate(store)
     catalogue = load_catalogue(data_path("config") / "catalogue")
     await MongoCatalogueRepository(store).sync(catalogue)
 
@@ -273,7 +273,7 @@ def build_services(
             metrics=metrics,
             limits=HubLimits.of(settings.realtime),
         ),
-        health=Health(store, chats),
+        health=Health(store),
         metrics=metrics,
         clock=clock,
     )

@@ -1,0 +1,66 @@
+"""Runs periodic duties, each at its own interval, never twice at once in one process.
+
+Duties must be safe to run in several processes at the same time: conditional writes decide who wins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from server.domain.errors import Unavailable
+from server.metrics import Metrics
+
+_log: Final = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """One thing to do again and again; ``run`` returns how much there was to do."""
+
+    name: str
+    every_seconds: float
+    run: Callable[[], Awaitable[int]]
+
+
+class Scheduler:
+    """Starts one task for each duty and stops them in the end."""
+
+    def __init__(self, duties: Sequence[Duty], metrics: Metrics) -> None:
+        self._duties = duties
+        self._metrics = metrics
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Run the duties while the context lasts."""
+        tasks = [asyncio.create_task(self._repeat(duty), name=duty.name) for duty in self._duties]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _repeat(self, duty: Duty) -> None:
+        while True:
+            # Spread, so that processes that start together do not work together.
+            await asyncio.sleep(duty.every_seconds * random.uniform(0.8, 1.2))  # noqa: S311  # no secret
+            began = time.perf_counter()
+            outcome = "done"
+            try:
+                found = await duty.run()
+                if found:
+                    _log.info("duty", duty=duty.name, found=found)
+            except Unavailable:
+                outcome = "unavailable"
+            except Exception:
+                outcome = "failed"
+                _log.exception("duty_failed", duty=duty.name)
+            self._metrics.duties.labels(duty.name, outcome).observe(time.perf_counter() - began)

@@ -1,0 +1,133 @@
+"""Prometheus metrics, and the count of requests that are running.
+
+Labels are few and bounded: the route's name, never the path; the class of the status, never the number.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+from pymongo import monitoring
+from tornado import web
+
+_log: Final = structlog.get_logger("server.access")
+_QUIET: Final = frozenset({"healthz", "readyz", "metrics", "static"})
+_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class Metrics:
+    """All metrics of one server process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        self.requests = Histogram(
+            "http_request_seconds",
+            "Time to answer a request.",
+            ("method", "route", "status"),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.running = Gauge(
+            "http_requests_running", "Requests being answered.", registry=self.registry
+        )
+        self.commands = Histogram(
+            "mongo_command_seconds",
+            "Time of a database command.",
+            ("command",),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.command_failures = Counter(
+            "mongo_command_failures", "Database commands that failed.", ("command",),
+            registry=self.registry,
+        )
+        self.sockets = Gauge(
+            "sockets_open", "Open sockets.", ("kind",), registry=self.registry
+        )
+        self.frames = Counter(
+            "socket_frames", "Frames in and out.", ("kind", "direction"), registry=self.registry
+        )
+        self.socket_closes = Counter(
+            "socket_closes", "Sockets closed by the server.", ("code",), registry=self.registry
+        )
+        self.duties = Histogram(
+            "duty_seconds",
+            "Time of one run of a periodic duty.",
+            ("duty", "outcome"),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._running = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def request_began(self) -> None:
+        """Count a request in."""
+        self._running += 1
+        self._idle.clear()
+        self.running.set(self._running)
+
+    def request_ended(self) -> None:
+        """Count a request out."""
+        self._running -= 1
+        self.running.set(self._running)
+        if self._running == 0:
+            self._idle.set()
+
+    async def wait_idle(self, seconds: float) -> bool:
+        """Wait until no request is running, at most so long; False when some still are."""
+        try:
+            await asyncio.wait_for(self._idle.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True
+
+    def log_request(self, handler: web.RequestHandler) -> None:
+        """Write the one line of a request and observe its time; Tornado calls it in the end."""
+        route = getattr(handler, "route_name", type(handler).__name__)
+        status, seconds = handler.get_status(), handler.request.request_time()
+        self.requests.labels(handler.request.method or "", route, f"{status // 100}xx").observe(
+            seconds
+        )
+        level = "debug" if route in _QUIET else "error" if status >= 500 else "info"
+        getattr(_log, level)(
+            "request",
+            method=handler.request.method,
+            route=route,
+            path=handler.request.path,
+            status=status,
+            ms=round(seconds * 1000, 1),
+        )
+
+    def exposition(self) -> bytes:
+        """All metrics in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+
+class CommandMetrics(monitoring.CommandListener):
+    """Observes the time of every database command."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def started(self, event: monitoring.CommandStartedEvent) -> None:
+        """Nothing yet."""
+
+    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
+        """Observe the time."""
+        self._observe(event)
+
+    def failed(self, event: monitoring.CommandFailedEvent) -> None:
+        """Observe the time and count the failure."""
+        self._observe(event)
+        self._metrics.command_failures.labels(event.command_name).inc()
+
+    def _observe(self, event: Any) -> None:
+        self._metrics.commands.labels(event.command_name).observe(event.duration_micros / 1e6)
