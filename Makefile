@@ -4,7 +4,6 @@ VENV ?= .venv
 PORT ?= 8888
 BIN = $(VENV)/bin
 CODE = $(wildcard server recsys kundali tools tests bench)
-KEYWORDS = -k _:1,1t -k _:1,2,3t -k translate:1,1t -k translate:1,2,3t -k t -k tn:1,2 -k N_ -k pgettext:1c,2
 export VENV
 
 .DEFAULT_GOAL := help
@@ -43,10 +42,8 @@ types: setup-test ## types alone
 	$(BIN)/mypy $(CODE)
 
 locale: setup-test ## collect the texts, update the catalogues, compile them
-	PYTHONPATH=. $(BIN)/pybabel -q extract -F config/babel.cfg --no-default-keywords $(KEYWORDS) -c NOTE: --sort-by-file \
-	    --project PanditYatra --no-location --header-comment "# Texts of PanditYatra." -o locale/messages.pot .
-	$(BIN)/pybabel update -D messages -i locale/messages.pot -d locale --no-fuzzy-matching --no-wrap
-	$(BIN)/pybabel compile -D messages -d locale
+	@$(BIN)/python tools/check_locale.py --update
+	@$(PYTHON) tools/bootstrap.py --extra test
 
 lock: ## resolve the dependencies anew (needs uv)
 	$(PYTHON) tools/lock.py

@@ -1,9 +1,10 @@
-"""Make the virtual environment that everything else runs in, from the lock file, with hashes checked.
+"""Make the virtual environment that everything else runs in, from a lock with hashes.
 
-Standard library only, and readable by any Python 3.7 or newer, so that it can say what is missing. It finds a Python
-of at least 3.11, makes the environment (``$VENV``, default ``.venv``), installs the lock with ``uv`` where that is on
-the path and with ``pip`` otherwise, installs the project itself as editable, and compiles the gettext catalogues. A
-stamp written last records what was installed, so that a second run does nothing and an interrupted one starts over.
+Standard library only, and readable by any Python 3.7 or newer, so that it can say what is missing.
+It finds a Python of at least 3.11, makes the environment (``$VENV``, default ``.venv``), installs
+the lock with ``uv`` where that is on the path and with ``pip`` otherwise, installs the project
+itself as editable, and compiles the gettext catalogues. A stamp written last records what was
+installed, so that a second run does nothing and an interrupted one starts over.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 MINIMUM = (3, 11)
@@ -36,7 +38,7 @@ def say(text: str) -> None:
 
 
 @contextlib.contextmanager
-def step(title: str):
+def step(title: str) -> Iterator[None]:
     """Print a line with the time that the step took, once it is done."""
     started = time.monotonic()
     yield
@@ -87,7 +89,7 @@ def find_python() -> tuple[str, tuple[int, ...]]:
             return path, version
     raise BootstrapError(
         "Python {}.{} or newer is needed, and none is on the path (this is {}.{}).\n"
-        "Install one (Debian: apt-get install python3.11 python3.11-venv) and run this again.".format(
+        "Install one (Debian: apt-get install python3.11-venv) and run this again.".format(
             *MINIMUM, *sys.version_info[:2]
         )
     )
@@ -113,7 +115,7 @@ def find_uv() -> str | None:
 
 
 def uv_environment() -> dict[str, str]:
-    """Return the environment for ``uv``, which does not read pip's variables: hand the index over."""
+    """Return the environment for ``uv``, with the index that pip was told of."""
     env = dict(os.environ)
     index = env.get("PIP_INDEX_URL")
     if index and not ({"UV_DEFAULT_INDEX", "UV_INDEX_URL"} & env.keys()):
@@ -169,7 +171,7 @@ def make_venv(venv: Path, python: str, uv: str | None) -> None:
     except BootstrapError as error:
         shutil.rmtree(venv, ignore_errors=True)
         raise BootstrapError(
-            f"{error}\nPython's venv module does not work here. On Debian: apt-get install python3-venv."
+            f"{error}\nPython's venv module does not work (Debian: apt-get install python3-venv)."
         ) from None
 
 
@@ -227,8 +229,8 @@ def compile_catalogues(venv: Path) -> None:
         language = source.parent.parent.name
         partial = source.with_suffix(".mo.partial")
         with step(f"texts of '{language}' compiled"):
-            pybabel = [str(venv / "bin" / "python"), "-m", "babel.messages.frontend", "-q", "compile"]
-            run([*pybabel, "-i", str(source), "-o", str(partial), "-l", language])
+            pybabel = [str(venv / "bin" / "python"), "-m", "babel.messages.frontend", "-q"]
+            run([*pybabel, "compile", "-i", str(source), "-o", str(partial), "-l", language])
             partial.replace(target)
 
 

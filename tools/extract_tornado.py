@@ -1,8 +1,9 @@
 """Find the texts of Tornado templates for Babel, which knows Python and JavaScript only.
 
-A template is turned into a shadow: a Python token stream of the same number of lines that holds only what stands in
-``{{ ... }}`` and ``{% ... %}``, each in brackets, so that neither indentation nor the HTML around it (an apostrophe,
-say) can disturb. Babel's own Python extractor then reads the shadow, and its line numbers are those of the template.
+A template is turned into a shadow: a Python token stream of the same number of lines that holds
+only what stands in ``{{ ... }}`` and ``{% ... %}``, each in brackets, so that neither indentation
+nor the HTML around it (an apostrophe, say) can disturb. Babel's own Python extractor then reads the
+shadow, and its line numbers are those of the template.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ REMARK = re.compile(r"\s*comment\b")
 def shadow(template: str) -> str:
     """Return the Python code of a template, on the lines where it stands.
 
-    A one-line comment that nothing follows on its line becomes a Python comment, so that notes to translators reach
-    them from templates too.
+    A one-line comment that nothing follows on its line becomes a Python comment, so that notes to
+    translators reach them from templates too.
     """
     parts: list[str] = []
     end = 0
@@ -51,11 +52,12 @@ def extract(
     keywords: Mapping[str, Any],
     comment_tags: Collection[str],
     options: Mapping[str, Any],
-) -> Iterator[tuple[int, str, Any, list[str]]]:
+) -> Iterator[tuple[Any, Any, Any, Any]]:
     """Yield ``(line, function, texts, notes)`` for each call of a keyword in a template.
 
-    The interface is that of a Babel extraction method; ``options`` may hold ``encoding`` (default UTF-8).
+    The interface is that of a Babel extraction method; ``options`` may hold ``encoding`` (default
+    UTF-8).
     """
     template = fileobj.read().decode(options.get("encoding", "utf-8"))
     source = io.BytesIO(shadow(template).encode("utf-8"))
-    yield from extract_python(source, dict(keywords), comment_tags, {"encoding": "utf-8"})
+    yield from extract_python(source, keywords, comment_tags, {"encoding": "utf-8"})

@@ -1,8 +1,9 @@
 """Resolve the dependencies of setup.cfg into the two lock files, with hashes (needs ``uv``).
 
-``requirements.lock`` holds what the server and the demo run on; ``requirements-test.lock`` all of that, in the same
-versions, plus what the tests and the benchmarks need. Both are universal: one file for every supported Python and
-machine. Versions already locked stay unless ``--upgrade`` is given.
+``requirements.lock`` holds what the server and the demo run on; ``requirements-test.lock`` all of
+that, in the same versions, plus what the tests and the benchmarks need. Both are universal: one
+file for every supported Python and machine. Versions already locked stay unless ``--upgrade`` is
+given.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ LOCKS = {
     "requirements-test.lock": ("demo", "build", "test", "bench"),
 }
 HEADER = "# Made by `make lock` from setup.cfg. Do not edit.\n"
-# A lock that names an index, a folder or an address would tie every machine to the one it was made on.
+# A lock that names an index, a folder or an address would tie every machine to the one it was made
+# on.
 FOREIGN = re.compile(r"^\s*-|://|^\s*/|@\s*file:", re.MULTILINE)
 
 
@@ -36,7 +38,7 @@ def compile_lock(name: str, extras: tuple[str, ...], *, upgrade: bool) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
     without_hashes = re.sub(r"^\s+--hash=\S+( \\)?$", "", text, flags=re.MULTILINE)
     if FOREIGN.search(without_hashes):
-        sys.exit(f"{name} names an index, a folder or an address; it must hold names and hashes only")
+        sys.exit(f"{name} names an index, a folder or an address, not only versions")
     (ROOT / name).write_text(HEADER + text, encoding="utf-8")
 
 
