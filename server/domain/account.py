@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 import re
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,6 +12,7 @@ from typing import Final
 NEPAL: Final = "Asia/Kathmandu"
 DEFAULT_LANGUAGE: Final = "en"
 LANGUAGES: Final = ("en", "ne")
+_EARTH_RADIUS_KM: Final = 6371.0
 _PHONE: Final = re.compile(r"(?:\+977)?(9[78]\d{8})")
 _DEVANAGARI_DIGITS: Final = str.maketrans("०१२३४५६७८९", "0123456789")
 
@@ -29,6 +31,16 @@ class GeoPoint:
 
     latitude: float
     longitude: float
+
+    def distance_km(self, other: GeoPoint) -> float:
+        """Great-circle distance by the haversine formula, on a sphere of 6371 km."""
+        first, second = math.radians(self.latitude), math.radians(other.latitude)
+        half_lat = (second - first) / 2
+        half_lng = math.radians(other.longitude - self.longitude) / 2
+        chord = (
+            math.sin(half_lat) ** 2 + math.cos(first) * math.cos(second) * math.sin(half_lng) ** 2
+        )
+        return 2 * _EARTH_RADIUS_KM * math.asin(math.sqrt(chord))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,10 +14,10 @@ from typing import Final
 
 from server.domain.account import Actor, Place, Role
 from server.domain.calendar import Span
-from server.domain.catalogue import SamagriType
+from server.domain.catalogue import SamagriType, check_quantity
 from server.domain.errors import Forbidden, IllegalTransition, ItemRequired, NotFound, TooEarly
 from server.domain.events import Event, EventKind
-from server.domain.money import NPR, Unit, share
+from server.domain.money import NPR, Unit, line_price, share
 
 SYSTEM: Final = "system"
 
@@ -82,7 +82,8 @@ class PaymentMethod(enum.StrEnum):
 class SamagriLine:
     """One item of a booking. ``price_at_booking`` is the line's price in paisa, frozen.
 
-    ``source`` says who put it there: requirement, rule, model or customer.
+    ``base_quantity`` of ``base_unit`` costs ``base_price`` paisa, as it did when the line was added; a new
+    quantity is priced by that. ``source`` says who put it there: requirement, rule, model or customer.
     """
 
     item_id: str
@@ -91,6 +92,9 @@ class SamagriLine:
     category_id: str
     quantity: Decimal
     unit: Unit
+    base_price: int
+    base_quantity: int
+    base_unit: Unit
     type: SamagriType
     confidence: float
     source: str
@@ -139,7 +143,8 @@ class Booking:
 
     Names, prices and rates are copies made at booking time and do not follow later changes. ``claims`` are
     the quarter hours of the pandit that it occupies (see ``calendar``), empty when it occupies none.
-    ``user_id`` is the customer's account, ``pandit_user_id`` the pandit's. Fees are paisa.
+    ``user_id`` is the customer's account, ``pandit_user_id`` the pandit's. Fees are paisa. Phones and the
+    exact place are for the parties of an accepted booking only (``shares_contact``).
     """
 
     id: str
@@ -149,6 +154,8 @@ class Booking:
     pandit_id: str
     pandit_user_id: str
     pandit_name: str
+    pandit_phone: str = ""
+    distance_km: float | None = None
     service_id: str
     puja_id: str
     service_name: str
@@ -299,6 +306,8 @@ def reoffer(
     pandit_id: str,
     pandit_user_id: str,
     pandit_name: str,
+    pandit_phone: str,
+    distance_km: float | None,
     service_id: str,
     span: Span,
     answer_by: datetime,
@@ -310,6 +319,8 @@ def reoffer(
         pandit_id=pandit_id,
         pandit_user_id=pandit_user_id,
         pandit_name=pandit_name,
+        pandit_phone=pandit_phone,
+        distance_km=distance_km,
         service_id=service_id,
         ends_at=span.ends_at,
         claims=span.claims,
@@ -404,6 +415,28 @@ def without_line(booking: Booking, item_id: str, now: datetime) -> Booking:
         raise ItemRequired
     lines = tuple(other for other in booking.samagri if other.item_id != item_id)
     return with_samagri(booking, lines, (*booking.samagri_declined, item_id), now)
+
+
+def with_quantity(
+    booking: Booking, item_id: str, quantity: Decimal, unit: Unit | None, now: datetime
+) -> Booking:
+    """Change how much of one item is wanted, at the price that was frozen.
+
+    Raises ``NotFound`` when the item has no line, ``Invalid`` for a quantity that makes no sense.
+    """
+    line = line_of(booking, item_id)
+    wanted = unit or line.unit
+    check_quantity(quantity, wanted, line.base_unit)
+    price = line_price(
+        quantity,
+        wanted,
+        base_price=line.base_price,
+        base_quantity=line.base_quantity,
+        base_unit=line.base_unit,
+    )
+    changed = replace(line, quantity=quantity, unit=wanted, price_at_booking=price)
+    lines = tuple(changed if each is line else each for each in booking.samagri)
+    return with_samagri(booking, lines, booking.samagri_declined, now)
 
 
 def line_of(booking: Booking, item_id: str) -> SamagriLine:

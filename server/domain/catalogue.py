@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from server.domain.money import NPR, Unit, convert_quantity
+from server.domain.errors import FieldFault, Invalid
+from server.domain.money import MAX_QUANTITY, NPR, Unit
 
 
 class SamagriType(enum.StrEnum):
@@ -131,17 +132,18 @@ class ItemNames:
         return self._by_name.get(_key(name))
 
 
-def check_requirement(item: SamagriItem, requirement: Requirement) -> str | None:
-    """A sentence about what is wrong with the requirement's quantity, or None."""
-    if requirement.quantity <= 0:
-        return f"{item.id}: quantity must be above zero"
-    if requirement.unit.is_counted and requirement.quantity != int(requirement.quantity):
-        return f"{item.id}: {requirement.unit} is counted in whole numbers"
-    try:
-        convert_quantity(requirement.quantity, requirement.unit, item.base_unit)
-    except ValueError as error:
-        return f"{item.id}: {error}"
-    return None
+def check_quantity(quantity: Decimal, unit: Unit, base_unit: Unit) -> None:
+    """Raise ``Invalid`` unless so much of an item makes sense.
+
+    Above zero and at most 10,000, to three decimals, in a unit that measures what ``base_unit`` measures,
+    and whole where pieces are counted.
+    """
+    if not 0 < quantity <= MAX_QUANTITY:
+        raise Invalid(FieldFault("quantity", "range"))
+    if unit.dimension != base_unit.dimension:
+        raise Invalid(FieldFault("unit", "unit"))
+    if quantity != round(quantity, 0 if unit.is_counted else 3):
+        raise Invalid(FieldFault("quantity", "whole-number" if unit.is_counted else "type"))
 
 
 def _key(name: str) -> str:

@@ -1,0 +1,104 @@
+"""Finding pandits: words that are looked up, the order of results, and what a result shows."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from server.domain.calendar import Slot
+from server.domain.pandit import Pandit, Service
+
+MAX_QUERY_WORDS: Final = 6
+MAX_PREFIX: Final = 12
+_APART: Final = re.compile(r"[\s,.;:!?()\[\]/\\\"'’+&|_\-–—।॥]+")
+
+PRIOR_RATING: Final = 3.8
+PRIOR_REVIEWS: Final = 8
+"""A pandit without reviews counts as if he had this many of that rating."""
+_EXPERIENCE_WEIGHT: Final = 0.8
+_EXPERIENCE_HALF: Final = 8
+
+
+def words_of(text: str) -> tuple[str, ...]:
+    """The words of a text as they are compared: small letters, Latin ones without their accents.
+
+    Devanagari keeps its signs; a virama or vowel sign does not part a word.
+    """
+    folded = unicodedata.normalize("NFC", _without_accents(text).casefold())
+    return tuple(dict.fromkeys(word for word in _APART.split(folded) if word))
+
+
+def query_words(text: str) -> tuple[str, ...]:
+    """The words that somebody looks for, cut to the length to which beginnings are stored."""
+    return tuple(word[:MAX_PREFIX] for word in words_of(text)[:MAX_QUERY_WORDS])
+
+
+def prefixes_of(texts: Iterable[str]) -> list[str]:
+    """All beginnings of all words, up to ``MAX_PREFIX`` characters, in order.
+
+    A query word is then looked up by equality, which an index answers everywhere.
+    """
+    found = {
+        word[:length]
+        for text in texts
+        for word in words_of(text)
+        for length in range(1, min(len(word), MAX_PREFIX) + 1)
+    }
+    return sorted(found)
+
+
+def has_words(words: Iterable[str], texts: Iterable[str]) -> bool:
+    """Whether every one of ``words`` begins some word of the texts."""
+    known = [each for text in texts for each in words_of(text)]
+    return all(any(each.startswith(word) for each in known) for word in words)
+
+
+def ranking_of(pandit: Pandit) -> float:
+    """The score of the order "recommended": about 3 to 5.8, higher is better.
+
+    The mean of his ratings and of ``PRIOR_REVIEWS`` imagined ones (a Bayesian average), so that one
+    review of five stars does not outrank fifty of 4.8; to it experience adds up to 0.8, half of that at
+    eight years.
+    """
+    shrunken = (PRIOR_RATING * PRIOR_REVIEWS + pandit.rating * pandit.review_count) / (
+        PRIOR_REVIEWS + pandit.review_count
+    )
+    years = pandit.experience_years
+    return round(shrunken + _EXPERIENCE_WEIGHT * years / (years + _EXPERIENCE_HALF), 6)
+
+
+@dataclass(frozen=True, slots=True)
+class PanditCard:
+    """One result of a search.
+
+    ``service`` is the offer that ``price`` (paisa) belongs to, the cheapest that fits what was asked;
+    ``next_free_slot`` is the first time that it can be booked, None when there is none soon.
+    """
+
+    pandit: Pandit
+    distance_km: float | None
+    price: int | None
+    service: Service | None
+    next_free_slot: Slot | None
+
+
+@dataclass(frozen=True, slots=True)
+class PanditProfile:
+    """A pandit as one reader may see him.
+
+    ``shows_contact``: phone, e-mail, address and exact place; ``shows_papers``: certificate and the notes
+    of the verification, for himself and admins alone.
+    """
+
+    pandit: Pandit
+    shows_contact: bool
+    shows_papers: bool
+
+
+def _without_accents(text: str) -> str:
+    # Only marks of the Latin range (U+0300 to U+036F); those of Devanagari are letters' parts.
+    decomposed = unicodedata.normalize("NFD", text)
+    return "".join(char for char in decomposed if not "\u0300" <= char <= "\u036f")

@@ -1,0 +1,209 @@
+"""Bookings: placing them, moving them, and their samagri."""
+
+from __future__ import annotations
+
+from datetime import time
+from typing import Final
+
+from server.domain.account import Actor
+from server.domain.errors import (
+    FieldFault,
+    IllegalTransition,
+    Invalid,
+    ItemRequired,
+    NotBookable,
+    NotFound,
+    SlotTaken,
+    TooEarly,
+)
+from server.handlers.base import CUSTOMER, PANDIT, ApiHandler, operation
+from server.handlers.routing import Route
+from server.schemas.base import PageResponse
+from server.schemas.bookings import (
+    BookingResponse,
+    BookingsQuery,
+    CreateBookingRequest,
+    EmptyRequest,
+    QuantityRequest,
+    ReasonRequest,
+    RescheduleRequest,
+    SamagriResponse,
+    present_booking,
+    present_samagri,
+)
+
+
+class BookingsHandler(ApiHandler):
+    """One's own bookings."""
+
+    @operation("List one's own bookings, the latest start first")
+    async def get(self, actor: Actor, query: BookingsQuery) -> PageResponse[BookingResponse]:
+        page = await self.services.bookings.list_own(
+            actor,
+            statuses=(query.status,) if query.status else (),
+            first=query.from_,
+            last=query.to,
+            limit=query.limit,
+            after=self.after(query.cursor),
+        )
+        return PageResponse(
+            results=[present_booking(booking, actor, self.reader) for booking in page.rows],
+            next=self.cursor(page.next_key),
+        )
+
+    @operation(
+        "Book a puja with a pandit",
+        status=201,
+        roles=CUSTOMER,
+        idempotent=True,
+        errors=(NotFound, NotBookable, SlotTaken),
+    )
+    async def post(self, actor: Actor, body: CreateBookingRequest) -> BookingResponse:
+        booking = await self.services.bookings.book(actor, body.wish())
+        return present_booking(booking, actor, self.reader)
+
+
+class BookingHandler(ApiHandler):
+    """One booking; it is never deleted."""
+
+    @operation("Show a booking", errors=(NotFound,))
+    async def get(self, booking_id: str, actor: Actor) -> BookingResponse:
+        booking = await self.services.bookings.get(actor, booking_id)
+        return present_booking(booking, actor, self.reader)
+
+
+class AcceptHandler(ApiHandler):
+    """The pandit takes a booking on."""
+
+    @operation("Accept a booking", roles=PANDIT, errors=(NotFound, IllegalTransition))
+    async def post(self, booking_id: str, actor: Actor, body: EmptyRequest) -> BookingResponse:
+        booking = await self.services.bookings.accept(actor, booking_id)
+        return present_booking(booking, actor, self.reader)
+
+
+class RejectHandler(ApiHandler):
+    """The pandit says no."""
+
+    @operation(
+        "Reject a booking; it is offered to the next pandit",
+        status=204,
+        roles=PANDIT,
+        errors=(NotFound, IllegalTransition),
+    )
+    async def post(self, booking_id: str, actor: Actor, body: ReasonRequest) -> None:
+        await self.services.bookings.reject(actor, booking_id, body.reason)
+
+
+class StartHandler(ApiHandler):
+    """The pandit begins."""
+
+    @operation("Start the puja", roles=PANDIT, errors=(NotFound, IllegalTransition, TooEarly))
+    async def post(self, booking_id: str, actor: Actor, body: EmptyRequest) -> BookingResponse:
+        booking = await self.services.bookings.start(actor, booking_id)
+        return present_booking(booking, actor, self.reader)
+
+
+class CompleteHandler(ApiHandler):
+    """The pandit has finished."""
+
+    @operation("Complete the puja", roles=PANDIT, errors=(NotFound, IllegalTransition))
+    async def post(self, booking_id: str, actor: Actor, body: EmptyRequest) -> BookingResponse:
+        booking = await self.services.bookings.complete(actor, booking_id)
+        return present_booking(booking, actor, self.reader)
+
+
+class CancelHandler(ApiHandler):
+    """A party calls the booking off."""
+
+    @operation("Cancel a booking", errors=(NotFound, IllegalTransition))
+    async def post(self, booking_id: str, actor: Actor, body: ReasonRequest) -> BookingResponse:
+        booking = await self.services.bookings.cancel(actor, booking_id, body.reason)
+        return present_booking(booking, actor, self.reader)
+
+
+class RescheduleHandler(ApiHandler):
+    """Another time for a booking."""
+
+    @operation(
+        "Move a pending booking; propose, agree to or decline another time for an accepted one",
+        errors=(NotFound, IllegalTransition, NotBookable, SlotTaken),
+    )
+    async def post(
+        self, booking_id: str, actor: Actor, body: RescheduleRequest
+    ) -> BookingResponse:
+        if body.decline:
+            booking = await self.services.bookings.decline_proposal(actor, booking_id)
+        elif body.booking_date is None or body.booking_time is None:
+            raise Invalid(FieldFault("booking_date", "required"))
+        else:
+            booking = await self.services.bookings.reschedule(
+                actor, booking_id, body.booking_date, time.fromisoformat(body.booking_time)
+            )
+        return present_booking(booking, actor, self.reader)
+
+
+class SamagriHandler(ApiHandler):
+    """The samagri of a booking."""
+
+    @operation("List the samagri of a booking", errors=(NotFound,))
+    async def get(self, booking_id: str, actor: Actor) -> SamagriResponse:
+        return present_samagri(await self.services.bookings.get(actor, booking_id), actor)
+
+    @operation(
+        "Compute the recommended samagri and add what is missing",
+        roles=CUSTOMER,
+        idempotent=True,
+        errors=(NotFound, IllegalTransition),
+    )
+    async def post(self, booking_id: str, actor: Actor, body: EmptyRequest) -> SamagriResponse:
+        booking = await self.services.bookings.add_suggested(actor, booking_id)
+        return present_samagri(booking, actor)
+
+
+class SamagriItemHandler(ApiHandler):
+    """One item of a booking's samagri."""
+
+    @operation(
+        "Add an item of one's own",
+        roles=CUSTOMER,
+        errors=(NotFound, IllegalTransition),
+    )
+    async def put(
+        self, booking_id: str, item_id: str, actor: Actor, body: QuantityRequest
+    ) -> SamagriResponse:
+        booking = await self.services.bookings.add_item(
+            actor, booking_id, item_id, body.quantity, body.unit
+        )
+        return present_samagri(booking, actor)
+
+    @operation("Change an item's quantity", roles=CUSTOMER, errors=(NotFound, IllegalTransition))
+    async def patch(
+        self, booking_id: str, item_id: str, actor: Actor, body: QuantityRequest
+    ) -> SamagriResponse:
+        booking = await self.services.bookings.set_quantity(
+            actor, booking_id, item_id, body.quantity, body.unit
+        )
+        return present_samagri(booking, actor)
+
+    @operation(
+        "Remove an optional item",
+        roles=CUSTOMER,
+        errors=(NotFound, IllegalTransition, ItemRequired),
+    )
+    async def delete(self, booking_id: str, item_id: str, actor: Actor) -> SamagriResponse:
+        booking = await self.services.bookings.remove_item(actor, booking_id, item_id)
+        return present_samagri(booking, actor)
+
+
+ROUTES: Final = (
+    Route("/api/bookings/", BookingsHandler, "bookings"),
+    Route("/api/bookings/{booking_id}/", BookingHandler, "booking"),
+    Route("/api/bookings/{booking_id}/accept/", AcceptHandler, "booking-accept"),
+    Route("/api/bookings/{booking_id}/reject/", RejectHandler, "booking-reject"),
+    Route("/api/bookings/{booking_id}/start/", StartHandler, "booking-start"),
+    Route("/api/bookings/{booking_id}/complete/", CompleteHandler, "booking-complete"),
+    Route("/api/bookings/{booking_id}/cancel/", CancelHandler, "booking-cancel"),
+    Route("/api/bookings/{booking_id}/reschedule/", RescheduleHandler, "booking-reschedule"),
+    Route("/api/bookings/{booking_id}/samagri/", SamagriHandler, "booking-samagri"),
+    Route("/api/bookings/{booking_id}/samagri/{item_id}/", SamagriItemHandler, "booking-samagri-item"),
+)

@@ -1,0 +1,316 @@
+"""Bookings and their samagri on the wire."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, time
+from decimal import Decimal
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from server.domain.account import Actor, GeoPoint, Place
+from server.domain.booking import (
+    Booking,
+    BookingStatus,
+    PaymentMethod,
+    PaymentStatus,
+    SamagriLine,
+    ServiceLocation,
+    Transition,
+)
+from server.domain.catalogue import SamagriType
+from server.domain.errors import FieldFault, Invalid
+from server.domain.money import Unit
+from server.schemas.base import Id, PageQuery, Reader, Request, bs_text
+from server.services.bookings import BookingWish
+
+ClockTime = Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
+Latitude = Annotated[float, Meta(ge=-90, le=90)]
+Longitude = Annotated[float, Meta(ge=-180, le=180)]
+
+
+class CreateBookingRequest(Request, frozen=True, kw_only=True):
+    """A puja to be booked. Date and time are the pandit's local ones."""
+
+    service_id: Id
+    booking_date: date
+    booking_time: ClockTime
+    service_location: ServiceLocation
+    area: Annotated[str, Meta(max_length=120)] = ""
+    city: Annotated[str, Meta(max_length=120)] = ""
+    address: Annotated[str, Meta(max_length=300)] = ""
+    lat: Latitude | None = None
+    lng: Longitude | None = None
+    notes: Annotated[str, Meta(max_length=1000)] = ""
+    samagri_required: bool = False
+
+    def wish(self) -> BookingWish:
+        """The domain's form."""
+        if (self.lat is None) != (self.lng is None):
+            raise Invalid(FieldFault("lat" if self.lat is None else "lng", "required"))
+        point = (
+            None if self.lat is None or self.lng is None else GeoPoint(self.lat, self.lng)
+        )
+        return BookingWish(
+            service_id=self.service_id,
+            booking_date=self.booking_date,
+            booking_time=time.fromisoformat(self.booking_time),
+            service_location=self.service_location,
+            location=Place(area=self.area, city=self.city, address=self.address, point=point),
+            notes=self.notes,
+            samagri_required=self.samagri_required,
+        )
+
+
+class BookingsQuery(PageQuery, frozen=True, kw_only=True, rename={"from_": "from"}):
+    """Filters of one's own bookings."""
+
+    status: BookingStatus | None = None
+    from_: date | None = None
+    to: date | None = None
+
+
+class ReasonRequest(Request, frozen=True, kw_only=True):
+    """Why something is refused or called off."""
+
+    reason: Annotated[str, Meta(max_length=500)] = ""
+
+
+class EmptyRequest(Request, frozen=True, kw_only=True):
+    """A body without fields."""
+
+
+class RescheduleRequest(Request, frozen=True, kw_only=True):
+    """Another time; or ``decline: true`` to drop the open proposal."""
+
+    booking_date: date | None = None
+    booking_time: ClockTime | None = None
+    decline: bool = False
+
+
+class QuantityRequest(Request, frozen=True, kw_only=True):
+    """How much of an item; without a unit, in the one that the line has."""
+
+    quantity: Decimal
+    unit: Unit | None = None
+
+
+class PartyResponse(Struct, frozen=True, kw_only=True):
+    """One side of a booking. Contact details only where the reader is entitled to them."""
+
+    id: str
+    full_name: str
+    phone_number: str | None = None
+
+
+class PlaceResponse(Struct, frozen=True, kw_only=True):
+    """Where the puja is held. Address and position only where the reader is entitled to them."""
+
+    area: str
+    city: str
+    address: str | None = None
+    lat: float | None = None
+    lng: float | None = None
+
+
+class TransitionResponse(Struct, frozen=True, kw_only=True):
+    """One move of the booking."""
+
+    from_status: BookingStatus | None
+    to_status: BookingStatus
+    role: str
+    at: datetime
+    reason: str
+
+
+class ProposalResponse(Struct, frozen=True, kw_only=True):
+    """Another time that one side has asked for."""
+
+    by: str
+    booking_date: date
+    date_bs: str | None
+    booking_time: str
+
+
+class BookingResponse(Struct, frozen=True, kw_only=True):
+    """A booking as one of its parties sees it. Fees are paisa."""
+
+    id: str
+    user: PartyResponse
+    pandit: PartyResponse
+    service: str
+    puja: str
+    service_name: str
+    service_name_ne: str
+    service_location: ServiceLocation
+    location: PlaceResponse
+    distance_km: float | None
+    booking_date: date
+    date_bs: str | None
+    booking_time: str
+    starts_at: datetime
+    ends_at: datetime
+    status: BookingStatus
+    notes: str
+    samagri_required: bool
+    service_fee: int
+    samagri_fee: int
+    total_fee: int
+    currency: str
+    commission_amount: int | None
+    payment_status: PaymentStatus
+    payment_method: PaymentMethod
+    proposal: ProposalResponse | None
+    answer_by: datetime | None
+    created_at: datetime
+    updated_at: datetime
+    accepted_at: datetime | None
+    completed_at: datetime | None
+    history: list[TransitionResponse]
+
+
+class ItemResponse(Struct, frozen=True, kw_only=True):
+    """A samagri item, in short."""
+
+    id: str
+    name: str
+    name_ne: str
+    category: str
+
+
+class SamagriLineResponse(Struct, frozen=True, kw_only=True):
+    """One line of the samagri. ``price_at_booking`` is the line's price in paisa."""
+
+    item: ItemResponse
+    quantity: Decimal
+    unit: Unit
+    base_unit: Unit
+    type: SamagriType
+    confidence: float
+    source: str
+    reason: str
+    reason_ne: str
+    can_remove: bool
+    is_required: bool
+    price_at_booking: int
+    auto_added: bool
+    user_added: bool
+
+
+class SamagriResponse(Struct, frozen=True, kw_only=True):
+    """The samagri of a booking, with the fees that follow from it."""
+
+    results: list[SamagriLineResponse]
+    next: None = None
+    service_fee: int
+    samagri_fee: int
+    total_fee: int
+    currency: str
+    can_edit: bool
+
+
+def present_booking(booking: Booking, actor: Actor, reader: Reader) -> BookingResponse:
+    """The booking for one of its parties: contact details only once it is accepted."""
+    is_customer = actor.user_id == booking.user_id
+    sees_customer = is_customer or actor.is_admin or booking.shares_contact
+    sees_pandit = not is_customer or booking.shares_contact
+    point = booking.location.point if sees_customer else None
+    proposal = booking.proposal
+    return BookingResponse(
+        id=booking.id,
+        user=PartyResponse(
+            id=booking.user_id,
+            full_name=booking.customer_name,
+            phone_number=booking.customer_phone if sees_customer else None,
+        ),
+        pandit=PartyResponse(
+            id=booking.pandit_id,
+            full_name=booking.pandit_name,
+            phone_number=booking.pandit_phone if sees_pandit else None,
+        ),
+        service=booking.service_id,
+        puja=booking.puja_id,
+        service_name=booking.service_name,
+        service_name_ne=booking.service_name_ne,
+        service_location=booking.service_location,
+        location=PlaceResponse(
+            area=booking.location.area,
+            city=booking.location.city,
+            address=booking.location.address if sees_customer else None,
+            lat=point.latitude if point else None,
+            lng=point.longitude if point else None,
+        ),
+        distance_km=booking.distance_km,
+        booking_date=booking.booking_date,
+        date_bs=bs_text(booking.booking_date),
+        booking_time=f"{booking.booking_time:%H:%M}",
+        starts_at=reader.local(booking.starts_at),
+        ends_at=reader.local(booking.ends_at),
+        status=booking.status,
+        notes=booking.notes,
+        samagri_required=booking.samagri_required,
+        service_fee=booking.service_fee,
+        samagri_fee=booking.samagri_fee,
+        total_fee=booking.total_fee,
+        currency=booking.currency,
+        commission_amount=None if is_customer else booking.commission_amount,
+        payment_status=booking.payment_status,
+        payment_method=booking.payment_method,
+        proposal=None
+        if proposal is None
+        else ProposalResponse(
+            by="user" if proposal.by == booking.user_id else "pandit",
+            booking_date=proposal.booking_date,
+            date_bs=bs_text(proposal.booking_date),
+            booking_time=f"{proposal.booking_time:%H:%M}",
+        ),
+        answer_by=reader.maybe_local(booking.answer_by),
+        created_at=reader.local(booking.created_at),
+        updated_at=reader.local(booking.updated_at),
+        accepted_at=reader.maybe_local(booking.accepted_at),
+        completed_at=reader.maybe_local(booking.completed_at),
+        history=[_present_transition(move, reader) for move in booking.history],
+    )
+
+
+def present_samagri(booking: Booking, actor: Actor) -> SamagriResponse:
+    """The samagri of a booking."""
+    return SamagriResponse(
+        results=[_present_line(line) for line in booking.samagri],
+        service_fee=booking.service_fee,
+        samagri_fee=booking.samagri_fee,
+        total_fee=booking.total_fee,
+        currency=booking.currency,
+        can_edit=booking.status is BookingStatus.PENDING and actor.user_id == booking.user_id,
+    )
+
+
+def _present_line(line: SamagriLine) -> SamagriLineResponse:
+    return SamagriLineResponse(
+        item=ItemResponse(
+            id=line.item_id, name=line.name, name_ne=line.name_ne, category=line.category_id
+        ),
+        quantity=line.quantity,
+        unit=line.unit,
+        base_unit=line.base_unit,
+        type=line.type,
+        confidence=line.confidence,
+        source=line.source,
+        reason=line.reason,
+        reason_ne=line.reason_ne,
+        can_remove=line.can_remove,
+        is_required=line.is_required,
+        price_at_booking=line.price_at_booking,
+        auto_added=line.auto_added,
+        user_added=line.user_added,
+    )
+
+
+def _present_transition(move: Transition, reader: Reader) -> TransitionResponse:
+    return TransitionResponse(
+        from_status=move.from_status,
+        to_status=move.to_status,
+        role=move.role,
+        at=reader.local(move.at),
+        reason=move.reason,
+    )

@@ -1,0 +1,482 @@
+"""Booking a puja and everything that happens to the booking until it ends.
+
+The rules of each move are in ``domain.booking``; here they are applied to the stored booking under its
+version, and the events that a move tells of are delivered once it is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Final
+
+from server.domain import booking as rules
+from server.domain.account import Actor, Place, Role
+from server.domain.booking import (
+    Booking,
+    BookingStatus,
+    ServiceLocation,
+)
+from server.domain.calendar import Refusal, Span, check_bookable
+from server.domain.errors import (
+    ConcurrentChange,
+    FieldFault,
+    Forbidden,
+    IllegalTransition,
+    Invalid,
+    NotBookable,
+    NotFound,
+    SlotTaken,
+)
+from server.domain.money import Unit
+from server.domain.pandit import Pandit, Service
+from server.domain.ports import (
+    BookingFilter,
+    BookingRepository,
+    CatalogueRepository,
+    Clock,
+    IdSource,
+    Page,
+    PanditRepository,
+    PanditSearch,
+    SortKey,
+    UserRepository,
+)
+from server.services.optimistic import change
+from server.services.relay import EventRelay
+from server.services.samagri import SamagriAdder, with_own_line
+
+_UNANSWERED_ROWS: Final = 50
+_ATTEMPTS: Final = 5
+_NEEDS_ADDRESS: Final = frozenset({ServiceLocation.HOME, ServiceLocation.TEMPLE})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BookingPolicy:
+    """The settings of bookings; see ``settings.BookingSettings``."""
+
+    slot_step_minutes: int
+    horizon_days: int
+    answer_hours: float
+    start_early_minutes: int
+    commission_basis_points: int
+    max_offers: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BookingWish:
+    """What a customer asks for. Prices are not his to say."""
+
+    service_id: str
+    booking_date: date
+    booking_time: time
+    service_location: ServiceLocation
+    location: Place
+    notes: str
+    samagri_required: bool
+
+
+class BookingService:
+    """The use cases of bookings, for customers, pandits, admins and the clock."""
+
+    def __init__(
+        self,
+        *,
+        bookings: BookingRepository,
+        pandits: PanditRepository,
+        users: UserRepository,
+        catalogue: CatalogueRepository,
+        adder: SamagriAdder,
+        relay: EventRelay,
+        clock: Clock,
+        ids: IdSource,
+        policy: BookingPolicy,
+    ) -> None:
+        self._bookings = bookings
+        self._pandits = pandits
+        self._users = users
+        self._catalogue = catalogue
+        self._adder = adder
+        self._relay = relay
+        self._clock = clock
+        self._ids = ids
+        self._policy = policy
+
+    # -- placing ---------------------------------------------------------------------------------
+
+    async def book(self, actor: Actor, wish: BookingWish) -> Booking:
+        """Place a booking; its samagri is already added when that was asked for.
+
+        Raises
+        ------
+        NotFound
+            If no bookable pandit offers that service.
+        NotBookable
+            If the time lies outside his hours, too near or too far.
+        SlotTaken
+            If another booking holds part of that time.
+        """
+        now = self._clock.now()
+        pandit, service = await self._offer(wish.service_id)
+        if pandit.user_id == actor.user_id:
+            raise Forbidden
+        if wish.service_location in _NEEDS_ADDRESS and not wish.location.address.strip():
+            raise Invalid(FieldFault("address", "address-needed"))
+        span = self._span(pandit, service, wish.booking_date, wish.booking_time, now)
+        customer = await self._users.find(actor.user_id)
+        if customer is None:
+            raise NotFound
+        booking = Booking(
+            id=self._ids.new(),
+            user_id=actor.user_id,
+            customer_name=customer.full_name,
+            customer_phone=customer.phone_number,
+            pandit_id=pandit.id,
+            pandit_user_id=pandit.user_id,
+            pandit_name=pandit.full_name,
+            pandit_phone=pandit.phone_number,
+            distance_km=_distance(pandit, wish.location),
+            service_id=service.id,
+            puja_id=service.puja_id,
+            service_name=service.name,
+            service_name_ne=service.name_ne or service.name,
+            service_location=wish.service_location,
+            location=wish.location,
+            booking_date=wish.booking_date,
+            booking_time=wish.booking_time,
+            timezone=pandit.availability.timezone,
+            starts_at=span.starts_at,
+            ends_at=span.ends_at,
+            claims=span.claims,
+            status=BookingStatus.PENDING,
+            notes=wish.notes,
+            samagri_required=wish.samagri_required,
+            service_fee=service.price,
+            total_fee=service.price,
+            currency=service.currency,
+            commission_basis_points=self._policy.commission_basis_points,
+            commission_amount=rules.commission_of(
+                service.price, self._policy.commission_basis_points
+            ),
+            answer_by=self._answer_by(now, span),
+            created_at=now,
+            updated_at=now,
+        )
+        if wish.samagri_required:
+            lines = await self._suggested(booking)
+            booking = rules.with_samagri(booking, lines, (), now)
+        booking = rules.placed(booking, now)
+        await self._bookings.add(booking)
+        await self._told(booking)
+        return booking
+
+    # -- reading ---------------------------------------------------------------------------------
+
+    async def get(self, actor: Actor, booking_id: str) -> Booking:
+        """One booking of the actor's own. Raises ``NotFound`` for everybody else's."""
+        return rules.require_party(await self._load(booking_id), actor)
+
+    async def list_own(
+        self,
+        actor: Actor,
+        *,
+        statuses: tuple[BookingStatus, ...] = (),
+        first: date | None = None,
+        last: date | None = None,
+        limit: int = 20,
+        after: SortKey | None = None,
+    ) -> Page[Booking]:
+        """The actor's bookings, the latest start first; an admin sees everybody's."""
+        whose = {
+            Role.USER: {"user_id": actor.user_id},
+            Role.PANDIT: {"pandit_user_id": actor.user_id},
+            Role.ADMIN: {},
+        }[actor.role]
+        return await self._bookings.list_page(
+            BookingFilter(
+                **whose, statuses=statuses, first=first, last=last, limit=limit, after=after
+            )
+        )
+
+    # -- moves -----------------------------------------------------------------------------------
+
+    async def accept(self, actor: Actor, booking_id: str) -> Booking:
+        """The pandit takes it on."""
+        now = self._clock.now()
+        return await self._move(actor, booking_id, lambda found: rules.accept(found, actor, now))
+
+    async def start(self, actor: Actor, booking_id: str) -> Booking:
+        """The pandit begins."""
+        now, early = self._clock.now(), self._policy.start_early_minutes
+        return await self._move(
+            actor, booking_id, lambda found: rules.start(found, actor, now, early)
+        )
+
+    async def complete(self, actor: Actor, booking_id: str) -> Booking:
+        """The pandit has finished."""
+        now = self._clock.now()
+        return await self._move(actor, booking_id, lambda found: rules.complete(found, actor, now))
+
+    async def cancel(self, actor: Actor, booking_id: str, reason: str) -> Booking:
+        """Call it off."""
+        now = self._clock.now()
+        return await self._move(
+            actor, booking_id, lambda found: rules.cancel(found, actor, now, reason)
+        )
+
+    async def reject(self, actor: Actor, booking_id: str, reason: str) -> Booking:
+        """The pandit says no; the booking goes to the next pandit, or fails when there is none."""
+        now = self._clock.now()
+        return await self._pass_on(
+            booking_id,
+            lambda found: rules.decline(rules.require_party(found, actor), actor, now, reason),
+        )
+
+    async def pass_on_unanswered(self) -> int:
+        """Offer bookings whose pandit has not answered in time to the next one; for the clock."""
+        now = self._clock.now()
+        waiting = await self._bookings.list_unanswered(now, _UNANSWERED_ROWS)
+        for booking in waiting:
+            with suppress(IllegalTransition):  # He answered at the last moment.
+                await self._pass_on(booking.id, lambda found: rules.lapse(found, now))
+        return len(waiting)
+
+    async def reschedule(
+        self, actor: Actor, booking_id: str, day: date, at: time
+    ) -> Booking:
+        """Move a pending booking, propose another time for an accepted one, or agree to a proposal.
+
+        The customer moves his pending booking at once. For an accepted one the first call proposes; the
+        other side agrees by calling with the same day and time.
+        """
+        now = self._clock.now()
+        booking = await self.get(actor, booking_id)
+        span = await self._span_of(booking, day, at, now)
+
+        def apply(found: Booking) -> Booking:
+            rules.require_party(found, actor)
+            proposal = found.proposal
+            is_agreed = (
+                proposal is not None
+                and proposal.by != actor.user_id
+                and (proposal.booking_date, proposal.booking_time) == (day, at)
+            )
+            if found.status is BookingStatus.ACCEPTED and not is_agreed:
+                return rules.propose_time(found, actor, now, day, at)
+            return rules.move_time(found, actor, now, day=day, at=at, span=span)
+
+        return await self._change(booking_id, apply)
+
+    async def decline_proposal(self, actor: Actor, booking_id: str) -> Booking:
+        """Keep the present time; either party may drop the open proposal."""
+        now = self._clock.now()
+        return await self._move(
+            actor, booking_id, lambda found: rules.decline_time(found, actor, now)
+        )
+
+    # -- samagri ---------------------------------------------------------------------------------
+
+    async def add_suggested(self, actor: Actor, booking_id: str) -> Booking:
+        """Compute the recommended samagri and add what is missing; declined items stay away."""
+        booking = await self.get(actor, booking_id)
+        rules.require_samagri_editable(booking, actor)
+        suggested = await self._suggested(booking)
+        return await self._edit(
+            actor,
+            booking_id,
+            lambda found: rules.with_samagri(
+                found,
+                self._adder.with_suggested(found, suggested),
+                found.samagri_declined,
+                self._clock.now(),
+            ),
+        )
+
+    async def set_quantity(
+        self, actor: Actor, booking_id: str, item_id: str, quantity: Decimal, unit: Unit | None
+    ) -> Booking:
+        """Change how much of an item is wanted."""
+        return await self._edit(
+            actor,
+            booking_id,
+            lambda found: rules.with_quantity(found, item_id, quantity, unit, self._clock.now()),
+        )
+
+    async def add_item(
+        self, actor: Actor, booking_id: str, item_id: str, quantity: Decimal, unit: Unit | None
+    ) -> Booking:
+        """Add an item of the customer's own; one that is there already gets the quantity."""
+        await self.get(actor, booking_id)
+        item = await self._adder.item(item_id)
+        line = self._adder.own_line(item, quantity, unit or item.base_unit)
+
+        def apply(found: Booking) -> Booking:
+            now = self._clock.now()
+            if any(each.item_id == item_id for each in found.samagri):
+                return rules.with_quantity(found, item_id, quantity, unit, now)
+            declined = tuple(each for each in found.samagri_declined if each != item_id)
+            return rules.with_samagri(found, with_own_line(found, line), declined, now)
+
+        return await self._edit(actor, booking_id, apply)
+
+    async def remove_item(self, actor: Actor, booking_id: str, item_id: str) -> Booking:
+        """Take an optional item off the list. Raises ``ItemRequired`` for the others."""
+        return await self._edit(
+            actor, booking_id, lambda found: rules.without_line(found, item_id, self._clock.now())
+        )
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    async def _move(
+        self, actor: Actor, booking_id: str, move: Callable[[Booking], Booking]
+    ) -> Booking:
+        return await self._change(
+            booking_id, lambda found: move(rules.require_party(found, actor))
+        )
+
+    async def _edit(
+        self, actor: Actor, booking_id: str, edit: Callable[[Booking], Booking]
+    ) -> Booking:
+        def apply(found: Booking) -> Booking:
+            rules.require_party(found, actor)
+            rules.require_samagri_editable(found, actor)
+            return edit(found)
+
+        return await self._change(booking_id, apply)
+
+    async def _change(self, booking_id: str, apply: Callable[[Booking], Booking]) -> Booking:
+        changed = await change(
+            lambda: self._load(booking_id), apply, self._bookings.replace, _ATTEMPTS
+        )
+        await self._told(changed)
+        return changed
+
+    async def _load(self, booking_id: str) -> Booking:
+        found = await self._bookings.find(booking_id)
+        if found is None:
+            raise NotFound
+        return found
+
+    async def _told(self, booking: Booking) -> None:
+        if booking.outbox:
+            await self._relay.deliver("bookings", booking.id, booking.outbox)
+
+    async def _offer(self, service_id: str) -> tuple[Pandit, Service]:
+        pandit = await self._pandits.find_by_service(service_id)
+        service = pandit.service(service_id) if pandit else None
+        if pandit is None or service is None or not pandit.is_bookable:
+            raise NotFound
+        if not service.is_available:
+            raise NotBookable(Refusal.NOT_OFFERED)
+        return pandit, service
+
+    def _span(
+        self, pandit: Pandit, service: Service, day: date, at: time, now: datetime
+    ) -> Span:
+        span = check_bookable(
+            pandit.availability,
+            day=day,
+            at=at,
+            duration_minutes=service.duration_minutes,
+            now=now,
+            horizon_days=self._policy.horizon_days,
+        )
+        if isinstance(span, Refusal):
+            raise NotBookable(span)
+        return span
+
+    async def _span_of(self, booking: Booking, day: date, at: time, now: datetime) -> Span:
+        pandit = await self._pandits.find(booking.pandit_id)
+        service = pandit.service(booking.service_id) if pandit else None
+        if pandit is None or service is None:
+            raise NotBookable(Refusal.NOT_OFFERED)
+        return self._span(pandit, service, day, at, now)
+
+    def _answer_by(self, now: datetime, span: Span) -> datetime:
+        return min(now + timedelta(hours=self._policy.answer_hours), span.starts_at)
+
+    async def _suggested(self, booking: Booking) -> tuple[rules.SamagriLine, ...]:
+        puja = await self._catalogue.find_puja(booking.puja_id)
+        return await self._adder.lines_for(puja, booking.user_id) if puja else ()
+
+    async def _pass_on(self, booking_id: str, decline: Callable[[Booking], Booking]) -> Booking:
+        """Decline, and in the same write offer to the next pandit, or fail when none is left."""
+        for _ in range(_ATTEMPTS):
+            declined = decline(await self._load(booking_id))
+            now = self._clock.now()
+            for candidate in await self._candidates(declined, now):
+                offered = self._offered(declined, *candidate, now)
+                try:
+                    is_written = offered is not None and await self._bookings.replace(offered)
+                except SlotTaken:
+                    continue
+                if offered is not None:
+                    break
+            else:
+                offered = rules.fail(declined, now, "no-pandit-left")
+                is_written = await self._bookings.replace(offered)
+            if is_written and offered is not None:
+                await self._told(offered)
+                return offered
+        raise ConcurrentChange
+
+    def _offered(
+        self, declined: Booking, pandit: Pandit, service: Service, now: datetime
+    ) -> Booking | None:
+        """The booking offered to that pandit, None when he does not work at its time."""
+        try:
+            span = self._span(
+                pandit, service, declined.booking_date, declined.booking_time, now
+            )
+        except NotBookable:
+            return None
+        return rules.reoffer(
+            declined,
+            pandit_id=pandit.id,
+            pandit_user_id=pandit.user_id,
+            pandit_name=pandit.full_name,
+            pandit_phone=pandit.phone_number,
+            distance_km=_distance(pandit, declined.location),
+            service_id=service.id,
+            span=span,
+            answer_by=self._answer_by(now, span),
+            now=now,
+        )
+
+    async def _candidates(
+        self, booking: Booking, now: datetime
+    ) -> list[tuple[Pandit, Service]]:
+        """Pandits not asked yet who offer the puja at no more than the frozen price, the best first."""
+        asked = len(booking.rejected_by)
+        if asked >= self._policy.max_offers or booking.starts_at <= now:
+            return []
+        page = await self._pandits.search(
+            PanditSearch(
+                puja_ids=(booking.puja_id,),
+                max_price=booking.service_fee,
+                near=booking.location.point,
+                limit=20,
+            )
+        )
+        found = []
+        for hit in page.rows:
+            if hit.pandit.id in booking.rejected_by or hit.pandit.user_id == booking.user_id:
+                continue
+            for service in hit.pandit.services:
+                if (
+                    service.puja_id == booking.puja_id
+                    and service.is_available
+                    and service.price <= booking.service_fee
+                ):
+                    found.append((hit.pandit, service))
+                    break
+        return found[: self._policy.max_offers - asked]
+
+
+def _distance(pandit: Pandit, place: Place) -> float | None:
+    if pandit.location.point is None or place.point is None:
+        return None
+    return round(pandit.location.point.distance_km(place.point), 1)
