@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("server", "recsys", "kundali")
 
 DRIVERS = frozenset({"pymongo", "bson", "gridfs", "motor"})
-TRANSPORT_SHARED = frozenset({"problems", "auth", "i18n", "metrics"})
+TRANSPORT_SHARED = frozenset({"problems", "auth", "i18n", "metrics", "health"})
 ADAPTERS = frozenset({"store", "bus", "gateways", "mailer", "recommender", "clock"})
 DOORS = frozenset({"handlers", "ws", "jobs"})
 FLOOR_0 = frozenset({"domain", "settings"})
@@ -60,9 +60,11 @@ def the_table() -> dict[str, Room]:
         "services": Room(frozenset({"domain", "kundali"}), pure),
         "schemas": Room(frozenset({"domain"}) | CALENDAR, no_driver | {"tornado", "httpx"}),
         "logs": Room(FLOOR_0, no_driver),
-        "routes": Room(shared | DOORS, no_driver),
+        # The typed container that the doors find their services in, and the table of routes.
+        "container": Room(shared | DOORS, no_driver),
+        "routes": Room(shared | DOORS | {"container"}, no_driver),
     }
-    table |= {room: Room(shared, no_driver) for room in DOORS}
+    table |= {room: Room(shared | {"container"}, no_driver) for room in DOORS}
     table |= {room: Room(shared, no_driver) for room in TRANSPORT_SHARED}
     table |= {room: Room(FLOOR_0, DRIVERS) for room in ADAPTERS}
     table["store"] = Room(FLOOR_0, frozenset({"tornado", "redis", "httpx"}))
