@@ -28,7 +28,7 @@ from server.health import Health
 from server.i18n import Translations
 from server.jobs.scheduler import Duty, Scheduler
 from server.mailer.console import ConsoleCodeSender
-from server.metrics import CommandMetrics, Metrics
+from server.metrics import Metrics
 from server.paths import data_path, web_path
 from server.routes import ROUTES
 from server.services.accounts import AccountPolicy, AccountService
@@ -45,7 +45,7 @@ from server.store import pandits as pandit_documents
 from server.store.attachments import DiskFileStore, MongoAttachmentRepository
 from server.store.bookings import MongoBookingRepository
 from server.store.catalogue import MongoCatalogueRepository
-from server.store.client import ObjectIds, Store, open_store
+from server.store.client import CommandObserver, ObjectIds, Store, open_store
 from server.store.embedded import database_uri
 from server.store.idempotency import MongoIdempotencyStore
 from server.store.indexes import create_indexes
@@ -115,7 +115,7 @@ async def open_server(
         metrics = Metrics()
         uri = await stack.enter_async_context(database_uri(settings.database))
         store = await stack.enter_async_context(
-            open_store(settings.database, uri, [CommandMetrics(metrics), *listeners])
+            open_store(settings.database, uri, [CommandObserver(metrics.observe_command), *listeners])
         )
         await prepare_database(store)
         bus: Bus = (
@@ -282,9 +282,13 @@ def build_services(
 def build_application(settings: Settings, services: Services) -> web.Application:
     """The Tornado application over the services."""
     return web.Application(
-        [web.url(route.pattern, route.handler, route.arguments, route.name) for route in ROUTES],
+        [
+            web.url(route.pattern, route.handler, {"route_name": route.name}, route.name)
+            for route in ROUTES
+        ],
         default_handler_class=UnknownPath,
         services=services,
+        routes=ROUTES,
         settings=settings,
         trusted_proxies=frozenset(settings.http.trusted_proxies),
         secure_cookies=settings.http.secure_cookies,

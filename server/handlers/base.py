@@ -117,6 +117,12 @@ class BaseHandler(web.RequestHandler):
     SUPPORTED_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")  # type: ignore[assignment]  # the stub wants the default set
     actor: Actor | None = None
     is_cookie_session = False
+    is_counted = False
+    route_name = "unknown"
+
+    def initialize(self, route_name: str = "unknown", **_arguments: Any) -> None:
+        """Take the route's name, by which metrics and logs know the handler."""
+        self.route_name = route_name
 
     def __init__(self, application: Any, request: HTTPServerRequest, **kwargs: Any) -> None:
         self.request_id = _request_id(request, application.settings["trusted_proxies"])
@@ -133,6 +139,13 @@ class BaseHandler(web.RequestHandler):
         """Bind the request's id to everything that is logged on its behalf."""
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=self.request_id)
+        self.is_counted = True
+        self.services.metrics.request_began()
+
+    def on_finish(self) -> None:
+        """Count the request out."""
+        if self.is_counted:
+            self.services.metrics.request_ended()
 
     def set_default_headers(self) -> None:
         """Set the headers that every answer carries, errors included."""

@@ -28,6 +28,7 @@ from server.schemas.bookings import (
     ReasonRequest,
     RescheduleRequest,
     SamagriResponse,
+    StateResponse,
     present_booking,
     present_samagri,
 )
@@ -86,12 +87,12 @@ class RejectHandler(ApiHandler):
 
     @operation(
         "Reject a booking; it is offered to the next pandit",
-        status=204,
         roles=PANDIT,
         errors=(NotFound, IllegalTransition),
     )
-    async def post(self, booking_id: str, actor: Actor, body: ReasonRequest) -> None:
-        await self.services.bookings.reject(actor, booking_id, body.reason)
+    async def post(self, booking_id: str, actor: Actor, body: ReasonRequest) -> StateResponse:
+        booking = await self.services.bookings.reject(actor, booking_id, body.reason)
+        return StateResponse(id=booking.id, status=booking.status)
 
 
 class StartHandler(ApiHandler):

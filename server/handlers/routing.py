@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 _PARAMETER: Final = re.compile(r"\{(\w+)\}")
@@ -20,7 +20,6 @@ class Route:
     path: str
     handler: type[Any]
     name: str
-    arguments: dict[str, Any] = field(default_factory=dict)
 
     @property
     def pattern(self) -> str:

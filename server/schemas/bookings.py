@@ -169,6 +169,13 @@ class BookingResponse(Struct, frozen=True, kw_only=True):
     history: list[TransitionResponse]
 
 
+class StateResponse(Struct, frozen=True, kw_only=True):
+    """What a pandit who is no longer asked may still know of a booking."""
+
+    id: str
+    status: BookingStatus
+
+
 class ItemResponse(Struct, frozen=True, kw_only=True):
     """A samagri item, in short."""
 

@@ -1,0 +1,173 @@
+"""The command line: ``pandityatra serve | demo | seed | check | create-admin``."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import getpass
+import os
+import signal
+import sys
+import webbrowser
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
+
+import msgspec
+import structlog
+import uvloop
+
+from server import demo, logs
+from server.app import RunningServer, open_server, prepare_database, run_until_stopped
+from server.domain.account import normalise_phone
+from server.domain.errors import AlreadyExists, StoreUnavailable
+from server.paths import data_path
+from server.settings import Settings, SettingsError, load, shown
+from server.store.client import open_store
+from server.store.embedded import EmbeddedServerError, database_uri
+
+_log: Final = structlog.get_logger("server")
+_STOPPED: Final = 130
+_BAD_SETTINGS: Final = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the process's exit status."""
+    options = _parser().parse_args(arguments)
+    environ = dict(os.environ)
+    if options.command == "demo":
+        environ.setdefault("PANDITYATRA_ENV", "demo")
+    overrides: dict[str, Any] = {}
+    if getattr(options, "port", None) is not None:
+        overrides["http.port"] = options.port
+    try:
+        settings = load(data_path("config"), environ, overrides)
+    except SettingsError as error:
+        print("The settings are wrong:", *error.faults, sep="\n  ", file=sys.stderr)  # noqa: T201  # the command's answer
+        return _BAD_SETTINGS
+    logs.configure(settings.log)
+    command: Callable[[Settings, argparse.Namespace], Awaitable[int]] = options.run
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_as_coroutine(command(settings, options)))
+    except KeyboardInterrupt:
+        return _STOPPED
+    except (EmbeddedServerError, StoreUnavailable, OSError) as error:
+        print(f"Cannot start: {error or 'the database does not answer'}", file=sys.stderr)  # noqa: T201  # the command's answer
+        return 1
+
+
+async def _as_coroutine(awaitable: Awaitable[int]) -> int:
+    return await awaitable
+
+
+async def _serve(settings: Settings, options: argparse.Namespace) -> int:
+    async with open_server(settings) as server:
+        _log.info("listening", host=settings.http.host, port=server.port)
+        await _until_signal(server, settings)
+    return 0
+
+
+async def _demo(settings: Settings, options: argparse.Namespace) -> int:
+    async with open_server(settings) as server:
+        await demo.ensure_town(server.store)
+        address = f"http://{settings.http.host}:{server.port}/"
+        _say(f"PanditYatra is ready: {address}", *demo.sign_ins())
+        if sys.stdout.isatty() and os.environ.get("DISPLAY"):
+            webbrowser.open(address)
+        await _until_signal(server, settings)
+    return 0
+
+
+async def _until_signal(server: RunningServer, settings: Settings) -> None:
+    """Serve until SIGTERM or Ctrl-C, then drain; a second signal ends at once."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            os._exit(_STOPPED)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    await run_until_stopped(server, stop, settings.http.drain_seconds)
+
+
+async def _seed(settings: Settings, options: argparse.Namespace) -> int:
+    async with (
+        database_uri(settings.database) as uri,
+        open_store(settings.database, uri) as store,
+    ):
+        if options.reset:
+            await store.drop()
+        elif not await store.is_empty():
+            _say("The database is not empty. --reset deletes everything in it first.")
+            return 1
+        await prepare_database(store)
+        await demo.seed(store, seed=options.seed, show_progress=True)
+    _say(*demo.sign_ins())
+    return 0
+
+
+async def _check(settings: Settings, options: argparse.Namespace) -> int:
+    async with (
+        database_uri(settings.database) as uri,
+        open_store(settings.database, uri) as store,
+    ):
+        await store.ping()
+        await prepare_database(store)
+    if options.show_config:
+        _say(msgspec.json.format(msgspec.json.encode(shown(settings)), indent=2).decode())
+    _say("Settings, catalogue and database are in order.")
+    return 0
+
+
+async def _create_admin(settings: Settings, options: argparse.Namespace) -> int:
+    phone = normalise_phone(options.phone)
+    if phone is None:
+        _say("The phone number must be a Nepali mobile number: 10 digits beginning with 97 or 98.")
+        return 1
+    password = os.environ.pop("ADMIN_PASSWORD", "") or getpass.getpass("Password: ")
+    async with open_server(settings) as server:
+        try:
+            user = await server.services.accounts.create_admin(options.name, phone, password)
+        except AlreadyExists:
+            _say("There is already an account with this phone number.")
+            return 1
+    _say(f"Admin {user.full_name} can sign in with {phone}.")
+    return 0
+
+
+def _say(*lines: str) -> None:
+    print(*lines, sep="\n", flush=True)  # noqa: T201  # the command's answer
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="pandityatra", description="The PanditYatra server.")
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    serve = commands.add_parser("serve", help="serve the site")
+    serve.add_argument("--port", type=int)
+    serve.set_defaults(run=_serve)
+
+    demo_command = commands.add_parser("demo", help="serve with an embedded database and demo data")
+    demo_command.add_argument("--port", type=int)
+    demo_command.set_defaults(run=_demo)
+
+    seed = commands.add_parser("seed", help="fill an empty database with a believable town")
+    seed.add_argument("--seed", type=int, default=demo.DEFAULT_SEED)
+    seed.add_argument("--reset", action="store_true", help="delete everything in it first")
+    seed.set_defaults(run=_seed)
+
+    check = commands.add_parser("check", help="check settings, catalogue and database")
+    check.add_argument("--show-config", action="store_true", help="print the settings")
+    check.set_defaults(run=_check)
+
+    admin = commands.add_parser("create-admin", help="make an administrator")
+    admin.add_argument("--phone", required=True)
+    admin.add_argument("--name", required=True)
+    admin.set_defaults(run=_create_admin)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,75 @@
+"""Wire types of notifications."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from server.domain.errors import FieldFault, Invalid
+from server.domain.events import EventKind
+from server.domain.notification import Notification
+from server.schemas.base import Id, PageQuery, Reader, Request
+
+
+class NotificationQuery(PageQuery, frozen=True, kw_only=True):
+    """Which of one's notifications are wanted."""
+
+    unread: bool = False
+
+
+class NotificationReadRequest(Request, frozen=True, kw_only=True):
+    """What has been read: some by id, all up to a sequence number, or all. Exactly one of the three."""
+
+    ids: Annotated[list[Id], Meta(min_length=1, max_length=100)] | None = None
+    up_to: Annotated[int, Meta(ge=0, le=2**53)] | None = None
+    all: bool = False
+
+    def require_one(self) -> None:
+        """Raise ``Invalid`` unless exactly one way of saying it was chosen."""
+        if (self.ids is not None) + (self.up_to is not None) + self.all != 1:
+            raise Invalid(FieldFault("ids", "choice"))
+
+
+class NotificationResponse(Struct, frozen=True, kw_only=True):
+    """One notification, in both languages. ``booking`` is the id of the booking that it is about."""
+
+    id: str
+    sequence: int
+    notification_type: EventKind
+    title: str
+    title_ne: str
+    message: str
+    message_ne: str
+    booking: str | None
+    data: dict[str, str]
+    is_read: bool
+    read_at: datetime | None
+    created_at: datetime
+    user_timezone: str
+
+
+class UnreadResponse(Struct, frozen=True, kw_only=True):
+    """How many notifications are left unread."""
+
+    unread: int
+
+
+def present_notification(notification: Notification, reader: Reader) -> NotificationResponse:
+    """The notification as its owner sees it."""
+    return NotificationResponse(
+        id=notification.id,
+        sequence=notification.sequence,
+        notification_type=notification.notification_type,
+        title=notification.title,
+        title_ne=notification.title_ne,
+        message=notification.message,
+        message_ne=notification.message_ne,
+        booking=notification.booking_id,
+        data=notification.data,
+        is_read=notification.is_read,
+        read_at=reader.maybe_local(notification.read_at),
+        created_at=reader.local(notification.created_at),
+        user_timezone=notification.user_timezone,
+    )
