@@ -20,7 +20,7 @@ class NotificationQuery(PageQuery, frozen=True, kw_only=True):
 
 
 class NotificationReadRequest(Request, frozen=True, kw_only=True):
-    """What has been read: some by id, all up to a sequence number, or all. Exactly one of the three."""
+    """What has been read: some by id, all up to a sequence number, or all; exactly one of them."""
 
     ids: Annotated[list[Id], Meta(min_length=1, max_length=100)] | None = None
     up_to: Annotated[int, Meta(ge=0, le=2**53)] | None = None
@@ -33,7 +33,7 @@ class NotificationReadRequest(Request, frozen=True, kw_only=True):
 
 
 class NotificationResponse(Struct, frozen=True, kw_only=True):
-    """One notification, in both languages. ``booking`` is the id of the booking that it is about."""
+    """One notification, in both languages. ``booking`` is the id of the booking concerned."""
 
     id: str
     sequence: int
@@ -57,7 +57,7 @@ class UnreadResponse(Struct, frozen=True, kw_only=True):
 
 
 def present_notification(notification: Notification, reader: Reader) -> NotificationResponse:
-    """The notification as its owner sees it."""
+    """Return the notification as its owner sees it."""
     return NotificationResponse(
         id=notification.id,
         sequence=notification.sequence,

@@ -1,0 +1,137 @@
+"""What people are told of each event, and how dates stand in those sentences.
+
+A sentence takes only names, the service and its time from an event; whatever else an event may
+carry, an address or a phone number cannot get into a notification.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from kundali.bikram_sambat import MONTHS, OutsideCalendar, to_bs
+from server.domain.events import Event, EventKind
+from server.domain.ports import Translator
+from server.domain.texts import N_
+
+_ENGLISH_MONTHS: Final = (
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+)  # fmt: skip
+_DEVANAGARI: Final = str.maketrans("0123456789", "०१२३४५६७८९")
+_LANGUAGES: Final = ("en", "ne")
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """Title and sentence of one kind of event, marked for translation."""
+
+    title: str
+    message: str
+
+
+WORDINGS: Final = {
+    EventKind.BOOKING_CREATED: Wording(
+        N_("New booking request"), N_("{customer} asks you for {service} on {when}.")
+    ),
+    EventKind.BOOKING_ACCEPTED: Wording(
+        N_("Booking accepted"), N_("{pandit} has accepted {service} on {when}.")
+    ),
+    EventKind.BOOKING_REJECTED: Wording(
+        N_("Booking not accepted"), N_("{pandit} could not accept {service} on {when}.")
+    ),
+    EventKind.BOOKING_STARTED: Wording(N_("Puja started"), N_("{pandit} has begun {service}.")),
+    EventKind.BOOKING_COMPLETED: Wording(
+        N_("Puja completed"), N_("{pandit} has completed {service}. Tell others how it was.")
+    ),
+    EventKind.BOOKING_CANCELLED: Wording(
+        N_("Booking cancelled"), N_("The booking of {service} on {when} has been cancelled.")
+    ),
+    EventKind.BOOKING_FAILED: Wording(
+        N_("No pandit found"),
+        N_("No pandit could take {service} on {when}. Please choose another time."),
+    ),
+    EventKind.BOOKING_REOFFERED: Wording(
+        N_("Another pandit asked"), N_("We have now asked {pandit} for {service} on {when}.")
+    ),
+    EventKind.BOOKING_RESCHEDULED: Wording(
+        N_("Booking rescheduled"), N_("{service} will now be held on {when}.")
+    ),
+    EventKind.NEW_MESSAGE: Wording(N_("New message"), N_("{sender} has sent you a message.")),
+    EventKind.PANDIT_REGISTERED: Wording(
+        N_("New pandit to verify"), N_("{pandit} has registered and waits for verification.")
+    ),
+    EventKind.PANDIT_VERIFIED: Wording(
+        N_("Profile approved"),
+        N_("Your profile has been approved. Families can now find and book you."),
+    ),
+    EventKind.PANDIT_REJECTED: Wording(
+        N_("Profile not approved"), N_("Your profile has not been approved. Reason: {notes}")
+    ),
+}
+"""Every kind that is stored as a notification; the others are only pushed."""
+
+_REJECTED_WITHOUT_NOTES: Final = Wording(
+    N_("Profile not approved"),
+    N_("Your profile has not been approved. Please check your papers and send them again."),
+)
+_JOB_EVENTS: Final = {
+    EventKind.BOOKING_ACCEPTED: "JOB_ACCEPTED",
+    EventKind.BOOKING_REJECTED: "JOB_REJECTED",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Title and sentence in one language."""
+
+    title: str
+    message: str
+
+
+def compose(event: Event, translator: Translator, zone: ZoneInfo) -> dict[str, Text]:
+    """Return the texts of an event by language code, its time as the recipient's clock shows it."""
+    wording = WORDINGS[event.kind]
+    if event.kind is EventKind.PANDIT_REJECTED and not event.params.get("notes", "").strip():
+        wording = _REJECTED_WITHOUT_NOTES
+    return {
+        language: Text(
+            translator.text(language, wording.title),
+            translator.text(language, wording.message, **_values(event, language, zone)),
+        )
+        for language in _LANGUAGES
+    }
+
+
+def job_event(kind: EventKind) -> str | None:
+    """Return the event's name for clients of the older shape, None where they know none."""
+    return _JOB_EVENTS.get(kind)
+
+
+def written_instant(at: datetime, language: str) -> str:
+    """Write a local instant as people do.
+
+    English "22 Nov 2026, 10:00"; Nepali in Bikram Sambat "२०८३ मङ्सिर ६, १०:००", or, outside the
+    table of that calendar, in the numbers of the Gregorian date. ``at`` is in the reader's zone.
+    """
+    if language != "ne":
+        return f"{at.day} {_ENGLISH_MONTHS[at.month - 1]} {at.year}, {at:%H:%M}"
+    try:
+        day = to_bs(at.date())
+        written = f"{day.year} {MONTHS[day.month - 1].ne} {day.day}"
+    except OutsideCalendar:
+        written = at.date().isoformat()
+    return f"{written}, {at:%H:%M}".translate(_DEVANAGARI)
+
+
+def _values(event: Event, language: str, zone: ZoneInfo) -> dict[str, str | int]:
+    given = event.params
+    values: dict[str, str | int] = {
+        name: given.get(name, "") for name in ("customer", "pandit", "sender", "notes")
+    }
+    values["service"] = (language == "ne" and given.get("service_ne")) or given.get("service", "")
+    starts_at = given.get("starts_at")
+    local = datetime.fromisoformat(starts_at).astimezone(zone) if starts_at else None
+    values["when"] = written_instant(local, language) if local else ""
+    return values

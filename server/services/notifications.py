@@ -1,0 +1,237 @@
+"""Tells people what happened: stored first, then pushed.
+
+A notification is numbered and stored, and only who stored it pushes it. A push that is lost on the
+way is repaired by the client, which asks for what follows its last sequence number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from server.domain.account import Actor, User
+from server.domain.chat import ChatRoom, Message
+from server.domain.events import Event, EventKind
+from server.domain.notification import Notification
+from server.domain.ports import (
+    Bus,
+    Clock,
+    IdSource,
+    NotificationRepository,
+    Page,
+    SortKey,
+    Translator,
+    UserRepository,
+)
+from server.services.notification_texts import WORDINGS, Text, compose, job_event
+
+_encoder: Final = msgspec.json.Encoder()
+
+
+def user_topic(user_id: str) -> str:
+    """Return the bus topic of everything that is pushed to one person."""
+    return f"user.{user_id}"
+
+
+def notification_fields(notification: Notification) -> dict[str, Any]:
+    """Return the ``notification`` frame of realtime clients, as plain data."""
+    return {
+        "type": "notification",
+        "seq": notification.sequence,
+        "id": notification.id,
+        "kind": notification.notification_type,
+        "title": notification.title,
+        "title_ne": notification.title_ne,
+        "body": notification.message,
+        "body_ne": notification.message_ne,
+        "data": notification.data,
+        "ts": _local(notification.created_at, notification.user_timezone),
+        "read": notification.is_read,
+    }
+
+
+class NotificationService:
+    """Makes, lists and marks notifications. A ``ports.Receiver`` of all events."""
+
+    def __init__(
+        self,
+        notifications: NotificationRepository,
+        users: UserRepository,
+        translator: Translator,
+        bus: Bus,
+        clock: Clock,
+        ids: IdSource,
+    ) -> None:
+        self._notifications = notifications
+        self._users = users
+        self._translator = translator
+        self._bus = bus
+        self._clock = clock
+        self._ids = ids
+        self._badges: dict[str, object] = {}
+
+    # -- events ---------------------------------------------------------------------------------
+
+    async def on_event(self, event: Event) -> None:
+        """Tell the recipients, each of them once however often the event comes."""
+        for user_id in event.recipients:
+            if event.kind in WORDINGS:
+                await self._notify(event, user_id)
+            else:
+                await self._push(user_id, _live_frame(event))
+
+    async def notify_new_message(
+        self, room: ChatRoom, message: Message, recipient_user_id: str
+    ) -> None:
+        """Tell a member of the room of a message; once, however often called for that message.
+
+        The text names the sender and says nothing of the content.
+        """
+        await self.on_event(
+            Event(
+                id=f"message.{message.id}",
+                kind=EventKind.NEW_MESSAGE,
+                at=message.timestamp,
+                recipients=(recipient_user_id,),
+                booking_id=room.booking_id,
+                params={"sender": message.sender_name, "room_id": room.id},
+            )
+        )
+
+    async def _notify(self, event: Event, user_id: str) -> None:
+        user = await self._users.find(user_id)
+        if user is None:
+            return
+        texts = compose(event, self._translator, ZoneInfo(user.timezone))
+        stored = await self._notifications.add(self._notification(event, user, texts))
+        if stored is None:
+            return
+        await self._bus.publish(user_topic(user_id), self.frame(stored))
+        if name := job_event(event.kind):
+            text = texts.get(user.language, texts["en"])
+            await self._push(user_id, _job_frame(event, name, text, user.timezone))
+        await self._push_badge(user_id)
+
+    def _notification(self, event: Event, user: User, texts: dict[str, Text]) -> Notification:
+        return Notification(
+            id=self._ids.new(),
+            user_id=user.id,
+            sequence=0,
+            event_id=event.id,
+            notification_type=event.kind,
+            title=texts["en"].title,
+            title_ne=texts["ne"].title,
+            message=texts["en"].message,
+            message_ne=texts["ne"].message,
+            booking_id=event.booking_id,
+            data=_data(event),
+            created_at=event.at,
+            user_timezone=user.timezone,
+        )
+
+    # -- reading --------------------------------------------------------------------------------
+
+    async def list_page(
+        self, actor: Actor, *, unread_only: bool, limit: int, after: SortKey | None
+    ) -> Page[Notification]:
+        """Return the actor's notifications, newest first."""
+        return await self._notifications.list_page(
+            actor.user_id, unread_only=unread_only, limit=limit, after=after
+        )
+
+    async def list_after(self, user_id: str, sequence: int, limit: int) -> list[Notification]:
+        """Return what a client lacks that has seen all up to ``sequence``, ascending."""
+        return await self._notifications.list_after(user_id, sequence, limit)
+
+    async def head(self, user_id: str) -> int:
+        """Return the newest sequence number of the user's stream, 0 when it is empty."""
+        return await self._notifications.head(user_id)
+
+    async def unread_count(self, user_id: str) -> int:
+        """Return how many the user has not read."""
+        return await self._notifications.unread_count(user_id)
+
+    async def mark_read(
+        self,
+        actor: Actor,
+        *,
+        ids: Collection[str] | None = None,
+        up_to: int | None = None,
+    ) -> int:
+        """Mark the actor's own as read and return how many are left unread.
+
+        Those of ``ids``, or all up to the sequence number ``up_to``, or with neither all there are.
+        Ids of others' notifications change nothing. All devices of the actor are told.
+        """
+        if ids is None and up_to is None:
+            up_to = await self.head(actor.user_id)
+        changed = await self._notifications.mark_read(
+            actor.user_id, self._clock.now(), ids=ids, up_to=up_to
+        )
+        if changed:
+            frame: dict[str, Any] = {"type": "read"}
+            if up_to is not None:
+                frame["seq"] = up_to
+            if ids is not None:
+                frame["ids"] = list(ids)
+            await self._push(actor.user_id, frame)
+            await self._push_badge(actor.user_id)
+        return await self.unread_count(actor.user_id)
+
+    def frame(self, notification: Notification) -> bytes:
+        """Return the finished ``notification`` frame for realtime clients."""
+        return _encoder.encode(notification_fields(notification))
+
+    # -- pushing --------------------------------------------------------------------------------
+
+    async def _push(self, user_id: str, frame: dict[str, Any]) -> None:
+        await self._bus.publish(user_topic(user_id), _encoder.encode(frame))
+
+    async def _push_badge(self, user_id: str) -> None:
+        # Counts that run at the same time may end in any order; only the last begun is told.
+        turn = self._badges[user_id] = object()
+        try:
+            unread = await self.unread_count(user_id)
+            if self._badges.get(user_id) is turn:
+                await self._push(user_id, {"type": "badge", "unread": unread})
+        finally:
+            if self._badges.get(user_id) is turn:
+                del self._badges[user_id]
+
+
+def _data(event: Event) -> dict[str, str]:
+    names = ("status", "room_id")
+    data: dict[str, str] = {name: event.params[name] for name in names if name in event.params}
+    if event.booking_id is not None:
+        data["booking_id"] = event.booking_id
+    return data
+
+
+def _live_frame(event: Event) -> dict[str, Any]:
+    return {
+        "type": "booking",
+        "booking_id": event.booking_id,
+        "event": event.kind,
+        "status": event.params.get("status", ""),
+        "ts": event.at,
+    }
+
+
+def _job_frame(event: Event, name: str, text: Text, timezone: str) -> dict[str, Any]:
+    return {
+        "type": "job_update",
+        "event": name,
+        "job_id": event.booking_id,
+        "provider_id": event.params.get("pandit_id", ""),
+        "provider_name": event.params.get("pandit", ""),
+        "message": text.message,
+        "timestamp": _local(event.at, timezone),
+    }
+
+
+def _local(at: datetime, timezone: str) -> datetime:
+    return at.astimezone(ZoneInfo(timezone))
