@@ -12,8 +12,9 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(scope="module")
-def setup_cfg() -> configparser.ConfigParser:
-    parser = configparser.ConfigParser()
+def setup_cfg() -> configparser.RawConfigParser:
+    parser = configparser.RawConfigParser()
+    parser.optionxform = str  # type: ignore[assignment,method-assign]  # as setuptools reads it
     parser.read(ROOT / "setup.cfg", encoding="utf-8")
     return parser
 
@@ -23,7 +24,9 @@ def files_below(*folders: str) -> set[Path]:
     return {path for path in found if "__pycache__" not in path.parts and path.suffix != ".mo"}
 
 
-def test_every_data_file_is_carried_to_its_own_place(setup_cfg: configparser.ConfigParser) -> None:
+def test_every_data_file_is_carried_to_its_own_place(
+    setup_cfg: configparser.RawConfigParser,
+) -> None:
     carried = set()
     for target, patterns in setup_cfg["options.data_files"].items():
         for pattern in patterns.split():
@@ -34,7 +37,7 @@ def test_every_data_file_is_carried_to_its_own_place(setup_cfg: configparser.Con
 
 @pytest.mark.parametrize(("package", "folder"), [("server", "web"), ("kundali", "tables")])
 def test_every_file_beside_the_code_is_carried(
-    setup_cfg: configparser.ConfigParser, package: str, folder: str
+    setup_cfg: configparser.RawConfigParser, package: str, folder: str
 ) -> None:
     carried = {
         path
