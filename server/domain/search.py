@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from server.domain.account import GeoPoint
 from server.domain.calendar import Slot
 from server.domain.pandit import Pandit, Service
 
@@ -60,8 +61,8 @@ def ranking_of(pandit: Pandit) -> float:
     """The score of the order "recommended": about 3 to 5.8, higher is better.
 
     The mean of his ratings and of ``PRIOR_REVIEWS`` imagined ones (a Bayesian average), so that one
-    review of five stars does not outrank fifty of 4.8; to it experience adds up to 0.8, half of that at
-    eight years.
+    review of five stars does not outrank fifty of 4.8; to it experience adds up to 0.8, half of
+    that at eight years.
     """
     shrunken = (PRIOR_RATING * PRIOR_REVIEWS + pandit.rating * pandit.review_count) / (
         PRIOR_REVIEWS + pandit.review_count
@@ -70,12 +71,31 @@ def ranking_of(pandit: Pandit) -> float:
     return round(shrunken + _EXPERIENCE_WEIGHT * years / (years + _EXPERIENCE_HALF), 6)
 
 
+def coarse_point(point: GeoPoint) -> GeoPoint:
+    """The place as strangers may know it: on a grid of a hundredth of a degree, about 1 km wide."""
+    return GeoPoint(round(point.latitude, 2), round(point.longitude, 2))
+
+
+def fitting_offers(
+    pandit: Pandit, puja_ids: Collection[str] | None, max_price: int | None
+) -> tuple[Service, ...]:
+    """His available services of those pujas (None: of any) up to that price, the cheapest first."""
+    fitting = (
+        service
+        for service in pandit.services
+        if service.is_available
+        and (puja_ids is None or service.puja_id in puja_ids)
+        and (max_price is None or service.price <= max_price)
+    )
+    return tuple(sorted(fitting, key=lambda service: (service.price, service.id)))
+
+
 @dataclass(frozen=True, slots=True)
 class PanditCard:
     """One result of a search.
 
-    ``service`` is the offer that ``price`` (paisa) belongs to, the cheapest that fits what was asked;
-    ``next_free_slot`` is the first time that it can be booked, None when there is none soon.
+    ``service`` is the offer that ``price`` (paisa) belongs to, the cheapest that fits what was
+    asked; ``next_free_slot`` is the first time that it can be booked, None when there is none soon.
     """
 
     pandit: Pandit
@@ -89,8 +109,8 @@ class PanditCard:
 class PanditProfile:
     """A pandit as one reader may see him.
 
-    ``shows_contact``: phone, e-mail, address and exact place; ``shows_papers``: certificate and the notes
-    of the verification, for himself and admins alone.
+    ``shows_contact``: phone, e-mail, address and exact place; ``shows_papers``: certificate and the
+    notes of the verification, for himself and admins alone.
     """
 
     pandit: Pandit

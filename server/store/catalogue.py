@@ -1,0 +1,140 @@
+"""The catalogue in MongoDB: samagri items, their categories, pujas and their families."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection as Ids
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from server.domain.catalogue import Catalogue, Puja, PujaCategory, SamagriCategory, SamagriItem
+from server.domain.ports import Page, SortKey
+from server.domain.search import prefixes_of, query_words
+from server.store.client import ASCENDING, Collection, Document, Index, Store
+from server.store.codec import from_document, to_document
+
+COLLECTION: Final = "samagri_items"
+INDEXES: Final = (
+    Index((("is_active", ASCENDING), ("name", ASCENDING), ("_id", ASCENDING))),
+    Index((("category_id", ASCENDING), ("name", ASCENDING), ("_id", ASCENDING))),
+    Index((("search_terms", ASCENDING), ("name", ASCENDING), ("_id", ASCENDING))),
+)
+_CATEGORIES: Final = "samagri_categories"
+_PUJAS: Final = "pujas"
+_PUJA_CATEGORIES: Final = "puja_categories"
+_STATE: Final = "catalogue_state"
+_STATE_ID: Final = "files"
+_MAX_ROWS: Final = 1000
+
+
+class MongoCatalogueRepository:
+    """See ``ports.CatalogueRepository``."""
+
+    def __init__(self, store: Store) -> None:
+        self._items = store.collection(COLLECTION)
+        self._categories = store.collection(_CATEGORIES)
+        self._pujas = store.collection(_PUJAS)
+        self._puja_categories = store.collection(_PUJA_CATEGORIES)
+        self._state = store.collection(_STATE)
+
+    async def sync(self, catalogue: Catalogue) -> None:
+        """Make the stored catalogue equal to this one; what it lacks is left as it is.
+
+        Writes only when the fingerprint of the last write differs. The fingerprint is written last,
+        so a crash half way only means that the next start writes again; several processes may do it
+        at once.
+        """
+        wanted: tuple[tuple[Collection, list[Document]], ...] = (
+            (self._categories, [to_document(each) for each in catalogue.categories]),
+            (self._items, [_item_document(each) for each in catalogue.items]),
+            (self._puja_categories, [to_document(each) for each in catalogue.puja_categories]),
+            (self._pujas, [to_document(each) for each in catalogue.pujas]),
+        )
+        fingerprint = _fingerprint([documents for _, documents in wanted])
+        state = await self._state.find_one({"_id": _STATE_ID})
+        if state is not None and state["fingerprint"] == fingerprint:
+            return
+        for collection, documents in wanted:
+            await _put_each(collection, documents)
+        await self._state.update_one(
+            {"_id": _STATE_ID}, {"$set": {"fingerprint": fingerprint}}, upsert=True
+        )
+
+    async def list_pujas(self) -> tuple[Puja, ...]:
+        documents = await _all(self._pujas)
+        pujas = [from_document(Puja, document) for document in documents]
+        return tuple(sorted(pujas, key=lambda puja: (puja.name, puja.id)))
+
+    async def find_puja(self, puja_id: str) -> Puja | None:
+        document = await self._pujas.find_one({"_id": puja_id})
+        return from_document(Puja, document) if document else None
+
+    async def list_puja_categories(self) -> tuple[PujaCategory, ...]:
+        documents = await _all(self._puja_categories)
+        found = [from_document(PujaCategory, document) for document in documents]
+        return tuple(sorted(found, key=lambda category: category.name))
+
+    async def list_categories(self) -> tuple[SamagriCategory, ...]:
+        documents = await _all(self._categories)
+        found = [from_document(SamagriCategory, document) for document in documents]
+        return tuple(sorted(found, key=lambda category: category.position))
+
+    async def list_items(
+        self, *, query: str, category_id: str | None, limit: int, after: SortKey | None
+    ) -> Page[SamagriItem]:
+        wanted: Document = {"is_active": True}
+        if words := query_words(query):
+            wanted["search_terms"] = {"$all": list(words)}
+        if category_id is not None:
+            wanted["category_id"] = category_id
+        if after is not None:
+            name, item_id = after
+            wanted["name"] = {"$gte": name}
+            wanted["$or"] = [{"name": {"$gt": name}}, {"name": name, "_id": {"$gt": item_id}}]
+        documents = await self._items.find(
+            wanted, sort=(("name", ASCENDING), ("_id", ASCENDING)), limit=limit + 1
+        )
+        rows = tuple(from_document(SamagriItem, document) for document in documents[:limit])
+        is_last = len(documents) <= limit
+        return Page(rows, None if is_last else (rows[-1].name, rows[-1].id))
+
+    async def find_items(self, item_ids: Ids[str]) -> dict[str, SamagriItem]:
+        if not item_ids:
+            return {}
+        documents = await self._items.find(
+            {"_id": {"$in": sorted(item_ids)}}, limit=len(item_ids)
+        )
+        return {document["_id"]: from_document(SamagriItem, document) for document in documents}
+
+
+def _item_document(item: SamagriItem) -> Document:
+    document = to_document(item)
+    document["search_terms"] = prefixes_of((item.id, item.name, item.name_ne, *item.aliases))
+    return document
+
+
+def _fingerprint(parts: Sequence[Any]) -> str:
+    return hashlib.sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()
+
+
+async def _all(collection: Collection) -> list[Document]:
+    return await collection.find({}, sort=(("_id", ASCENDING),), limit=_MAX_ROWS)
+
+
+async def _put_each(collection: Collection, documents: Sequence[Document]) -> None:
+    # Not upserts: two processes that insert the same document at once would make one of them fail.
+    present = await collection.insert_many([dict(document) for document in documents])
+    changed = [documents[place] for place in present]
+    if changed:
+        await collection.update_each(
+            [
+                ({"_id": document["_id"]}, {"$set": _without_id(document)})
+                for document in changed
+            ]
+        )
+
+
+def _without_id(document: Document) -> Document:
+    return {name: value for name, value in document.items() if name != "_id"}

@@ -1,0 +1,235 @@
+"""Pandits in MongoDB: profile, services and hours in one document, so that a page is one query.
+
+Three fields are derived at every write and never read back: ``search_terms`` (beginnings of words),
+``ranking`` (the order "recommended") and ``geo``. The last is the public, rounded position: were
+distances measured from the exact one, three searches would tell anybody where a pandit lives.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from server.domain.account import GeoPoint
+from server.domain.errors import AlreadyExists
+from server.domain.pandit import Pandit, VerificationStatus
+from server.domain.ports import Page, PanditHit, PanditSearch, SortKey
+from server.domain.search import (
+    coarse_point,
+    fitting_offers,
+    prefixes_of,
+    query_words,
+    ranking_of,
+)
+from server.store.client import ASCENDING, DESCENDING, Document, DuplicateKey, Index, Store
+from server.store.codec import from_document, to_document
+from server.store.outbox import outbox_index
+
+COLLECTION: Final = "pandits"
+
+
+def _search_index(*fields: tuple[str, int | str]) -> Index:
+    return Index((("verification_status", ASCENDING), ("is_available", ASCENDING), *fields))
+
+
+INDEXES: Final = (
+    Index((("user_id", ASCENDING),), unique=True),
+    Index(
+        (("services.id", ASCENDING),), unique=True, partial={"services": {"$exists": True}}
+    ),
+    Index((("geo", "2dsphere"),)),
+    _search_index(("ranking", DESCENDING), ("_id", DESCENDING)),
+    _search_index(("rating", DESCENDING), ("_id", DESCENDING)),
+    _search_index(("experience_years", DESCENDING), ("_id", DESCENDING)),
+    _search_index(("search_terms", ASCENDING)),
+    _search_index(("services.puja_id", ASCENDING)),
+    Index((("verification_status", ASCENDING), ("date_joined", ASCENDING), ("_id", ASCENDING))),
+    outbox_index(),
+)
+
+_NO_PRICE: Final = 1 << 53
+"""Sorts those who offer nothing behind all others; no price is that high."""
+_SORTS: Final[dict[str, tuple[str, int]]] = {
+    "recommended": ("ranking", DESCENDING),
+    "rating": ("rating", DESCENDING),
+    "experience": ("experience_years", DESCENDING),
+    "price": ("found_price", ASCENDING),
+    "distance": ("found_distance", ASCENDING),
+}
+
+
+class MongoPanditRepository:
+    """See ``ports.PanditRepository``."""
+
+    def __init__(self, store: Store) -> None:
+        self._pandits = store.collection(COLLECTION)
+
+    async def add(self, pandit: Pandit) -> None:
+        try:
+            await self._pandits.insert_one(pandit_document(pandit))
+        except DuplicateKey as error:
+            raise AlreadyExists(error.fields[0]) from None
+
+    async def find(self, pandit_id: str) -> Pandit | None:
+        return await self._find_one({"_id": pandit_id})
+
+    async def find_by_user(self, user_id: str) -> Pandit | None:
+        return await self._find_one({"user_id": user_id})
+
+    async def find_by_service(self, service_id: str) -> Pandit | None:
+        return await self._find_one({"services.id": service_id, "services": {"$exists": True}})
+
+    async def replace(self, pandit: Pandit) -> bool:
+        document = pandit_document(pandit)
+        document["version"] = pandit.version + 1
+        return await self._pandits.replace_one(
+            {"_id": pandit.id, "version": pandit.version}, document
+        )
+
+    async def search(self, search: PanditSearch) -> Page[PanditHit]:
+        documents = await self._pandits.aggregate(search_pipeline(search))
+        field, _ = _SORTS[search.sort]
+        hits = tuple(_hit(document, search) for document in documents[: search.limit])
+        if len(documents) <= search.limit:
+            return Page(hits)
+        last = documents[search.limit - 1]
+        return Page(hits, (last[field], last["_id"]))
+
+    async def list_by_status(
+        self, status: VerificationStatus, *, limit: int, after: SortKey | None
+    ) -> Page[Pandit]:
+        query: Document = {"verification_status": status.value}
+        if after is not None:
+            joined, pandit_id = after
+            query["date_joined"] = {"$gte": joined}
+            query["$or"] = [
+                {"date_joined": {"$gt": joined}},
+                {"date_joined": joined, "_id": {"$gt": pandit_id}},
+            ]
+        documents = await self._pandits.find(
+            query, sort=(("date_joined", ASCENDING), ("_id", ASCENDING)), limit=limit + 1
+        )
+        rows = tuple(from_document(Pandit, document) for document in documents[:limit])
+        is_last = len(documents) <= limit
+        return Page(rows, None if is_last else (rows[-1].date_joined, rows[-1].id))
+
+    async def _find_one(self, query: Document) -> Pandit | None:
+        document = await self._pandits.find_one(query)
+        return from_document(Pandit, document) if document else None
+
+
+def pandit_document(pandit: Pandit) -> Document:
+    """The document of a pandit with its derived fields; whoever writes in bulk uses it too."""
+    document = to_document(pandit)
+    # Absent, not empty: the unique and partial indexes hold only documents that have any.
+    for name in ("services", "outbox"):
+        if not document[name]:
+            del document[name]
+    place = pandit.location
+    document["search_terms"] = prefixes_of(
+        (
+            pandit.full_name,
+            pandit.full_name_ne,
+            place.area,
+            place.city,
+            *pandit.expertise,
+            *(text for each in pandit.services for text in (each.name, each.name_ne, each.puja_id)),
+        )
+    )
+    document["ranking"] = ranking_of(pandit)
+    if place.point is not None:
+        document["geo"] = _geo_json(coarse_point(place.point))
+    return document
+
+
+def search_pipeline(search: PanditSearch) -> list[Document]:
+    """The one command of a search; it limits its own output to a page and one row more."""
+    query = _query(search)
+    field, direction = _SORTS[search.sort]
+    is_by_place = search.near is not None and (
+        search.radius_km is not None or search.sort == "distance"
+    )
+    stages: list[Document] = []
+    if is_by_place and search.near is not None:
+        near: Document = {
+            "near": _geo_json(search.near),
+            "key": "geo",
+            "distanceField": "found_distance",
+            "spherical": True,
+            "query": query,
+        }
+        if search.radius_km is not None:
+            near["maxDistance"] = search.radius_km * 1000
+        stages.append({"$geoNear": near})
+    else:
+        stages.append({"$match": query})
+    if search.sort == "price":
+        stages.append({"$addFields": {"found_price": _cheapest(search)}})
+    if search.after is not None:
+        value, pandit_id = search.after
+        beyond = "$lt" if direction == DESCENDING else "$gt"
+        stages.append(
+            {
+                "$match": {
+                    "$or": [
+                        {field: {beyond: value}},
+                        {field: value, "_id": {beyond: pandit_id}},
+                    ]
+                }
+            }
+        )
+    stages.append({"$sort": {field: direction, "_id": direction}})
+    stages.append({"$limit": search.limit + 1})
+    stages.append({"$project": {"search_terms": 0, "outbox": 0}})
+    return stages
+
+
+def _query(search: PanditSearch) -> Document:
+    query: Document = {
+        "verification_status": VerificationStatus.APPROVED.value,
+        "is_available": True,
+    }
+    offer: Document = {}
+    if search.puja_ids is not None:
+        offer["puja_id"] = {"$in": list(search.puja_ids)}
+    if search.max_price is not None:
+        offer["price"] = {"$lte": search.max_price}
+    if offer:
+        query["services"] = {"$elemMatch": {**offer, "is_available": True}}
+    if search.language is not None:
+        query["languages"] = search.language
+    if search.min_rating is not None:
+        query["rating"] = {"$gte": search.min_rating}
+    if words := query_words(search.text):
+        query["search_terms"] = {"$all": list(words)}
+    return query
+
+
+def _cheapest(search: PanditSearch) -> Document:
+    conditions: list[Any] = ["$$this.is_available"]
+    if search.puja_ids is not None:
+        conditions.append({"$in": ["$$this.puja_id", list(search.puja_ids)]})
+    if search.max_price is not None:
+        conditions.append({"$lte": ["$$this.price", search.max_price]})
+    offers = {
+        "$filter": {"input": {"$ifNull": ["$services", []]}, "cond": {"$and": conditions}}
+    }
+    prices = {"$map": {"input": offers, "in": "$$this.price"}}
+    return {"$ifNull": [{"$min": prices}, _NO_PRICE]}
+
+
+def _hit(document: Document, search: PanditSearch) -> PanditHit:
+    pandit = from_document(Pandit, document)
+    offers = fitting_offers(pandit, search.puja_ids, search.max_price)
+    return PanditHit(
+        pandit, _distance(pandit, search.near), offers[0].price if offers else None
+    )
+
+
+def _distance(pandit: Pandit, near: GeoPoint | None) -> float | None:
+    if near is None or pandit.location.point is None:
+        return None
+    return near.distance_km(coarse_point(pandit.location.point))
+
+
+def _geo_json(point: GeoPoint) -> Document:
+    return {"type": "Point", "coordinates": [point.longitude, point.latitude]}
