@@ -22,7 +22,8 @@ from server.bus.memory import MemoryBus
 from server.bus.ratelimit import DoorLimiter
 from server.bus.redis import RedisBus
 from server.clock import SystemClock
-from server.domain.ports import Bus, Clock, CodeSender, RateLimiter
+from server.container import Services
+from server.domain.ports import Bus, Clock, CodeSender
 from server.handlers.base import UnknownPath
 from server.health import Health
 from server.i18n import Translations
@@ -33,7 +34,7 @@ from server.paths import data_path, web_path
 from server.routes import ROUTES
 from server.services.accounts import AccountPolicy, AccountService
 from server.services.bookings import BookingPolicy, BookingService
-from server.services.catalogue import CatalogueService, load_catalogue
+from server.services.catalogue import CatalogueService
 from server.services.chats import ChatPolicy, ChatService
 from server.services.notifications import NotificationService
 from server.services.pandits import PanditService
@@ -45,12 +46,13 @@ from server.store import pandits as pandit_documents
 from server.store.attachments import DiskFileStore, MongoAttachmentRepository
 from server.store.bookings import MongoBookingRepository
 from server.store.catalogue import MongoCatalogueRepository
+from server.store.catalogue_files import load_catalogue
 from server.store.client import CommandObserver, ObjectIds, Store, open_store
 from server.store.embedded import database_uri
 from server.store.idempotency import MongoIdempotencyStore
 from server.store.indexes import create_indexes
-from server.store.migrations import migrate
 from server.store.messages import MongoMessageRepository
+from server.store.migrations import migrate
 from server.store.notifications import MongoNotificationRepository
 from server.store.outbox import MongoOutboxRepository
 from server.store.pandits import MongoPanditRepository
@@ -60,26 +62,6 @@ from server.store.users import MongoCodeRepository, MongoSessionRepository, Mong
 from server.ws.hub import Hub, HubLimits
 
 _log: Final = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Services:
-    """The use cases, and the few adapters that the doors themselves need."""
-
-    translations: Translations
-    limiter: RateLimiter
-    idempotency: MongoIdempotencyStore
-    accounts: AccountService
-    catalogue: CatalogueService
-    pandits: PanditService
-    bookings: BookingService
-    chats: ChatService
-    notifications: NotificationService
-    relay: EventRelay
-    hub: Hub
-    health: Health
-    metrics: Metrics
-    clock: Clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +97,9 @@ async def open_server(
         metrics = Metrics()
         uri = await stack.enter_async_context(database_uri(settings.database))
         store = await stack.enter_async_context(
-            open_store(settings.database, uri, [CommandObserver(metrics.observe_command), *listeners])
+            open_store(
+                settings.database, uri, [CommandObserver(metrics.observe_command), *listeners]
+            )
         )
         await prepare_database(store)
         bus: Bus = (
@@ -336,7 +320,9 @@ def _security_headers(settings: Settings) -> dict[str, str]:
     return headers
 
 
-async def run_until_stopped(server: RunningServer, stop: asyncio.Event, drain_seconds: float) -> None:
+async def run_until_stopped(
+    server: RunningServer, stop: asyncio.Event, drain_seconds: float
+) -> None:
     """Serve until ``stop`` is set, then drain."""
     await stop.wait()
     _log.info("draining")

@@ -77,9 +77,7 @@ def settings(database_settings: DatabaseSettings, tmp_path: Path) -> Settings:
         auth=AuthSettings(secret="a-secret-for-tests-only-" + "x" * 32),
         files=FileSettings(path=str(tmp_path / "files")),
         realtime=RealtimeSettings(reconnect_window_seconds=0.3),
-        limits=LimitSettings(
-            **{field.name: plenty for field in dataclasses.fields(LimitSettings)}
-        ),
+        limits=LimitSettings(**{field.name: plenty for field in dataclasses.fields(LimitSettings)}),
     )
 
 

@@ -103,7 +103,9 @@ class People:
         """An approved pandit with one service, working Sunday to Friday 06:00 to 18:00."""
         person = await self.unverified_pandit(full_name)
         place = place or Place(
-            area="Lazimpat", city="Kathmandu", address="House 12, Lazimpat",
+            area="Lazimpat",
+            city="Kathmandu",
+            address="House 12, Lazimpat",
             point=GeoPoint(27.7215, 85.3206),
         )
         (

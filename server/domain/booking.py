@@ -199,6 +199,19 @@ class Booking:
         return self.status in CONTACT_SHARED
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BookingWish:
+    """What a customer asks for. Prices are not his to say."""
+
+    service_id: str
+    booking_date: date
+    booking_time: time
+    service_location: ServiceLocation
+    location: Place
+    notes: str
+    samagri_required: bool
+
+
 def commission_of(service_fee: int, basis_points: int) -> int:
     """The platform's share of the pandit's fee, in paisa; samagri carries none."""
     return share(service_fee, basis_points)
@@ -223,7 +236,10 @@ def placed(booking: Booking, now: datetime) -> Booking:
         from_status=None, to_status=_Status.PENDING, by=booking.user_id, role=Role.USER, at=now
     )
     return _told(
-        replace(booking, history=(first,)), EventKind.BOOKING_CREATED, now, (booking.pandit_user_id,)
+        replace(booking, history=(first,)),
+        EventKind.BOOKING_CREATED,
+        now,
+        (booking.pandit_user_id,),
     )
 
 
@@ -277,9 +293,7 @@ def cancel(booking: Booking, actor: Actor, now: datetime, reason: str) -> Bookin
         raise IllegalTransition(booking.status)
     if actor.role not in allowed:
         raise Forbidden
-    moved = _freed(
-        _moved(booking, _Status.CANCELLED, actor.user_id, actor.role, now, reason)
-    )
+    moved = _freed(_moved(booking, _Status.CANCELLED, actor.user_id, actor.role, now, reason))
     others = tuple(
         user for user in (booking.user_id, booking.pandit_user_id) if user != actor.user_id
     )
@@ -337,9 +351,7 @@ def fail(booking: Booking, now: datetime, reason: str) -> Booking:
     return _told(moved, EventKind.BOOKING_FAILED, now, (booking.user_id,))
 
 
-def propose_time(
-    booking: Booking, actor: Actor, now: datetime, day: date, at: time
-) -> Booking:
+def propose_time(booking: Booking, actor: Actor, now: datetime, day: date, at: time) -> Booking:
     """One party of an accepted booking asks the other for another time."""
     _require_status(booking, _Status.ACCEPTED)
     proposal = RescheduleProposal(
@@ -477,9 +489,7 @@ def _withdrawn(booking: Booking, by: str, role: str, now: datetime, reason: str)
     return _told(moved, EventKind.BOOKING_REJECTED, now, (booking.user_id,))
 
 
-def _told(
-    booking: Booking, kind: EventKind, now: datetime, recipients: tuple[str, ...]
-) -> Booking:
+def _told(booking: Booking, kind: EventKind, now: datetime, recipients: tuple[str, ...]) -> Booking:
     event = Event(
         id=f"{booking.id}.{booking.version + 1}.{len(booking.outbox)}",
         kind=kind,

@@ -32,7 +32,9 @@ class Unit(enum.StrEnum):
     @property
     def dimension(self) -> str:
         """What the unit measures: units convert into each other within one dimension only."""
-        return {"kg": "mass", "g": "mass", "l": "volume", "ml": "volume"}.get(self.value, self.value)
+        return {"kg": "mass", "g": "mass", "l": "volume", "ml": "volume"}.get(
+            self.value, self.value
+        )
 
     @property
     def is_counted(self) -> bool:

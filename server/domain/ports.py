@@ -276,7 +276,9 @@ class BookingRepository(Protocol):
 class OutboxRepository(Protocol):
     """The events that documents of one kind carry and that have not been delivered."""
 
-    async def list_waiting(self, older_than: datetime, limit: int) -> list[tuple[str, tuple[Event, ...]]]:
+    async def list_waiting(
+        self, older_than: datetime, limit: int
+    ) -> list[tuple[str, tuple[Event, ...]]]:
         """Return (document id, its events) for documents with an event older than that."""
         ...
 
@@ -300,9 +302,7 @@ class RoomRepository(Protocol):
         """Return the room of that booking, or None."""
         ...
 
-    async def list_for(
-        self, user_id: str, *, limit: int, after: SortKey | None
-    ) -> Page[ChatRoom]:
+    async def list_for(self, user_id: str, *, limit: int, after: SortKey | None) -> Page[ChatRoom]:
         """Return a member's rooms, the latest activity first, with head and marks, in one query."""
         ...
 

@@ -35,7 +35,7 @@ from server.i18n import Formatter, best_language
 from server.schemas.base import Reader, decode_body, decode_query, encode, resolve_hints
 
 if typing.TYPE_CHECKING:
-    from server.app import Services
+    from server.container import Services
 
 _log = structlog.get_logger(__name__)
 _IDEMPOTENCY_KEY: Final = re.compile(r"[A-Za-z0-9._-]{8,80}")
@@ -231,7 +231,8 @@ class BaseHandler(web.RequestHandler):
         return [
             method
             for method in self.SUPPORTED_METHODS
-            if getattr(type(self), method.lower()) is not getattr(web.RequestHandler, method.lower())
+            if getattr(type(self), method.lower())
+            is not getattr(web.RequestHandler, method.lower())
         ] + ["OPTIONS"]
 
     def log_exception(

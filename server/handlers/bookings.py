@@ -129,9 +129,7 @@ class RescheduleHandler(ApiHandler):
         "Move a pending booking; propose, agree to or decline another time for an accepted one",
         errors=(NotFound, IllegalTransition, NotBookable, SlotTaken),
     )
-    async def post(
-        self, booking_id: str, actor: Actor, body: RescheduleRequest
-    ) -> BookingResponse:
+    async def post(self, booking_id: str, actor: Actor, body: RescheduleRequest) -> BookingResponse:
         if body.decline:
             booking = await self.services.bookings.decline_proposal(actor, booking_id)
         elif body.booking_date is None or body.booking_time is None:
@@ -206,5 +204,7 @@ ROUTES: Final = (
     Route("/api/bookings/{booking_id}/cancel/", CancelHandler, "booking-cancel"),
     Route("/api/bookings/{booking_id}/reschedule/", RescheduleHandler, "booking-reschedule"),
     Route("/api/bookings/{booking_id}/samagri/", SamagriHandler, "booking-samagri"),
-    Route("/api/bookings/{booking_id}/samagri/{item_id}/", SamagriItemHandler, "booking-samagri-item"),
+    Route(
+        "/api/bookings/{booking_id}/samagri/{item_id}/", SamagriItemHandler, "booking-samagri-item"
+    ),
 )

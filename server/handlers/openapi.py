@@ -40,7 +40,8 @@ def document(routes: tuple[Route, ...]) -> bytes:
     types: list[Any] = [Problem]
     for _, _, declared in found:
         types.extend(
-            each for each in (declared.body, declared.query, declared.returns)
+            each
+            for each in (declared.body, declared.query, declared.returns)
             if each not in (None, type(None))
         )
     schemas, components = msgspec.json.schema_components(types, ref_template=_REFERENCE)

@@ -25,4 +25,8 @@ class Route:
     def pattern(self) -> str:
         """The regular expression that Tornado matches."""
         pattern = _PARAMETER.sub(r"([\\w.-]{1,128})", self.path)
-        return f"{pattern.removesuffix('/')}/?" if len(self.path) > 1 and self.path.endswith("/") else pattern
+        return (
+            f"{pattern.removesuffix('/')}/?"
+            if len(self.path) > 1 and self.path.endswith("/")
+            else pattern
+        )

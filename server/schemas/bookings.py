@@ -12,6 +12,7 @@ from server.domain.account import Actor, GeoPoint, Place
 from server.domain.booking import (
     Booking,
     BookingStatus,
+    BookingWish,
     PaymentMethod,
     PaymentStatus,
     SamagriLine,
@@ -22,7 +23,6 @@ from server.domain.catalogue import SamagriType
 from server.domain.errors import FieldFault, Invalid
 from server.domain.money import Unit
 from server.schemas.base import Id, PageQuery, Reader, Request, bs_text
-from server.services.bookings import BookingWish
 
 ClockTime = Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
 Latitude = Annotated[float, Meta(ge=-90, le=90)]
@@ -48,9 +48,7 @@ class CreateBookingRequest(Request, frozen=True, kw_only=True):
         """The domain's form."""
         if (self.lat is None) != (self.lng is None):
             raise Invalid(FieldFault("lat" if self.lat is None else "lng", "required"))
-        point = (
-            None if self.lat is None or self.lng is None else GeoPoint(self.lat, self.lng)
-        )
+        point = None if self.lat is None or self.lng is None else GeoPoint(self.lat, self.lng)
         return BookingWish(
             service_id=self.service_id,
             booking_date=self.booking_date,

@@ -18,6 +18,7 @@ from server.domain.account import Actor, Place, Role
 from server.domain.booking import (
     Booking,
     BookingStatus,
+    BookingWish,
     ServiceLocation,
 )
 from server.domain.calendar import Refusal, Span, check_bookable
@@ -64,19 +65,6 @@ class BookingPolicy:
     start_early_minutes: int
     commission_basis_points: int
     max_offers: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BookingWish:
-    """What a customer asks for. Prices are not his to say."""
-
-    service_id: str
-    booking_date: date
-    booking_time: time
-    service_location: ServiceLocation
-    location: Place
-    notes: str
-    samagri_required: bool
 
 
 class BookingService:
@@ -244,9 +232,7 @@ class BookingService:
                 await self._pass_on(booking.id, lambda found: rules.lapse(found, now))
         return len(waiting)
 
-    async def reschedule(
-        self, actor: Actor, booking_id: str, day: date, at: time
-    ) -> Booking:
+    async def reschedule(self, actor: Actor, booking_id: str, day: date, at: time) -> Booking:
         """Move a pending booking, propose another time for an accepted one, or agree to a proposal.
 
         The customer moves his pending booking at once. For an accepted one the first call proposes; the
@@ -333,9 +319,7 @@ class BookingService:
     async def _move(
         self, actor: Actor, booking_id: str, move: Callable[[Booking], Booking]
     ) -> Booking:
-        return await self._change(
-            booking_id, lambda found: move(rules.require_party(found, actor))
-        )
+        return await self._change(booking_id, lambda found: move(rules.require_party(found, actor)))
 
     async def _edit(
         self, actor: Actor, booking_id: str, edit: Callable[[Booking], Booking]
@@ -373,9 +357,7 @@ class BookingService:
             raise NotBookable(Refusal.NOT_OFFERED)
         return pandit, service
 
-    def _span(
-        self, pandit: Pandit, service: Service, day: date, at: time, now: datetime
-    ) -> Span:
+    def _span(self, pandit: Pandit, service: Service, day: date, at: time, now: datetime) -> Span:
         span = check_bookable(
             pandit.availability,
             day=day,
@@ -428,9 +410,7 @@ class BookingService:
     ) -> Booking | None:
         """The booking offered to that pandit, None when he does not work at its time."""
         try:
-            span = self._span(
-                pandit, service, declined.booking_date, declined.booking_time, now
-            )
+            span = self._span(pandit, service, declined.booking_date, declined.booking_time, now)
         except NotBookable:
             return None
         return rules.reoffer(
@@ -446,9 +426,7 @@ class BookingService:
             now=now,
         )
 
-    async def _candidates(
-        self, booking: Booking, now: datetime
-    ) -> list[tuple[Pandit, Service]]:
+    async def _candidates(self, booking: Booking, now: datetime) -> list[tuple[Pandit, Service]]:
         """Pandits not asked yet who offer the puja at no more than the frozen price, the best first."""
         asked = len(booking.rejected_by)
         if asked >= self._policy.max_offers or booking.starts_at <= now:

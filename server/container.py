@@ -1,0 +1,38 @@
+"""What the doors are given: the use cases, typed, in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from server.domain.ports import Clock, IdempotencyStore, RateLimiter
+from server.health import Health
+from server.i18n import Translations
+from server.metrics import Metrics
+from server.services.accounts import AccountService
+from server.services.bookings import BookingService
+from server.services.catalogue import CatalogueService
+from server.services.chats import ChatService
+from server.services.notifications import NotificationService
+from server.services.pandits import PanditService
+from server.services.relay import EventRelay
+from server.ws.hub import Hub
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The use cases, and the few adapters that the doors themselves need."""
+
+    translations: Translations
+    limiter: RateLimiter
+    idempotency: IdempotencyStore
+    accounts: AccountService
+    catalogue: CatalogueService
+    pandits: PanditService
+    bookings: BookingService
+    chats: ChatService
+    notifications: NotificationService
+    relay: EventRelay
+    hub: Hub
+    health: Health
+    metrics: Metrics
+    clock: Clock

@@ -1,0 +1,283 @@
+"""One suite over both buses, then what only several processes can show."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from server.bus.memory import MemoryBus
+from server.bus.redis import RedisBus
+from tests.redis_process import PROGRAM, RedisProcess, free_port
+
+needs_redis = pytest.mark.skipif(PROGRAM is None, reason="redis-server is not installed")
+
+
+class Inbox:
+    """Receives publications and waits for them."""
+
+    def __init__(self) -> None:
+        self._queue: asyncio.Queue[bytes] = asyncio.Queue()
+
+    def deliver(self, payload: bytes) -> None:
+        self._queue.put_nowait(payload)
+
+    async def next(self) -> bytes:
+        return await asyncio.wait_for(self._queue.get(), 10)
+
+    def all_now(self) -> list[bytes]:
+        return [self._queue.get_nowait() for _ in range(self._queue.qsize())]
+
+
+@pytest.fixture
+async def redis(tmp_path: Path) -> AsyncIterator[RedisProcess]:
+    if PROGRAM is None:
+        pytest.skip("redis-server is not installed")
+    process = RedisProcess(tmp_path)
+    await process.start()
+    yield process
+    await process.kill()
+
+
+@pytest.fixture(params=["memory", pytest.param("redis", marks=needs_redis)])
+async def bus(request: pytest.FixtureRequest) -> AsyncIterator[MemoryBus | RedisBus]:
+    if request.param == "memory":
+        yield MemoryBus()
+        return
+    process: RedisProcess = request.getfixturevalue("redis")
+    async with RedisBus.open(process.url) as opened:
+        yield opened
+
+
+async def test_every_receiver_of_the_topic_is_served_at_once_and_in_order(
+    bus: MemoryBus | RedisBus,
+) -> None:
+    first, second, other = Inbox(), Inbox(), Inbox()
+    await bus.subscribe("room.1", first.deliver)
+    await bus.subscribe("room.1", second.deliver)
+    await bus.subscribe("room.2", other.deliver)
+    sent = [b"%d" % number for number in range(100)]
+    for payload in sent:
+        await bus.publish("room.1", payload)
+    assert first.all_now() == sent
+    assert second.all_now() == sent
+    assert other.all_now() == []
+
+
+async def test_a_failing_receiver_is_logged_and_does_not_stop_the_others(
+    bus: MemoryBus | RedisBus, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(payload: bytes) -> None:
+        raise ValueError(payload)
+
+    inbox = Inbox()
+    await bus.subscribe("room.1", fail)
+    await bus.subscribe("room.1", inbox.deliver)
+    await bus.publish("room.1", b"news")
+    assert inbox.all_now() == [b"news"]
+    assert [record.message for record in caplog.records] == ["bus_receiver_failed"]
+
+
+async def test_who_has_left_hears_nothing_more(bus: MemoryBus | RedisBus) -> None:
+    gone, staying = Inbox(), Inbox()
+    leave = await bus.subscribe("room.1", gone.deliver)
+    await bus.subscribe("room.1", staying.deliver)
+    await leave()
+    await leave()
+    await bus.publish("room.1", b"news")
+    assert gone.all_now() == []
+    assert staying.all_now() == [b"news"]
+
+
+async def test_one_callback_may_receive_a_topic_twice(bus: MemoryBus | RedisBus) -> None:
+    inbox = Inbox()
+    leave = await bus.subscribe("room.1", inbox.deliver)
+    await bus.subscribe("room.1", inbox.deliver)
+    await bus.publish("room.1", b"a")
+    await leave()
+    await bus.publish("room.1", b"b")
+    assert inbox.all_now() == [b"a", b"a", b"b"]
+
+
+async def test_nothing_is_kept_for_topics_without_receivers(bus: MemoryBus | RedisBus) -> None:
+    inbox = Inbox()
+    leavers = [await bus.subscribe(f"room.{n % 10}", inbox.deliver) for n in range(20)]
+    assert bus.topics == {f"room.{n}" for n in range(10)}
+    for leave in leavers:
+        await leave()
+    await bus.publish("room.1", b"news")
+    await bus.publish("room.99", b"news")
+    assert bus.topics == frozenset()
+    assert inbox.all_now() == []
+
+
+async def test_a_receiver_may_leave_while_the_topic_is_served(bus: MemoryBus | RedisBus) -> None:
+    left: list[asyncio.Task[None]] = []
+    inbox = Inbox()
+
+    async def leave() -> None:
+        await end()
+
+    end = await bus.subscribe("room.1", lambda _: left.append(asyncio.create_task(leave())))
+    await bus.subscribe("room.1", inbox.deliver)
+    await bus.publish("room.1", b"a")
+    await asyncio.gather(*left)
+    await bus.publish("room.1", b"b")
+    assert inbox.all_now() == [b"a", b"b"]
+    assert len(left) == 1
+
+
+# -- several processes ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def nodes(redis: RedisProcess) -> AsyncIterator[tuple[RedisBus, RedisBus]]:
+    async with RedisBus.open(redis.url) as one, RedisBus.open(redis.url) as two:
+        yield one, two
+
+
+async def publish_until_heard(sender: RedisBus, topic: str, inbox: Inbox) -> None:
+    """Publish again and again: while connections come back, publications may be lost."""
+    async with asyncio.timeout(20):
+        while True:
+            await sender.publish(topic, b"are you there")
+            try:
+                async with asyncio.timeout(0.1):
+                    await inbox._queue.get()
+            except TimeoutError:
+                continue
+            return
+
+
+async def test_other_nodes_hear_it_once_in_order_and_the_sender_hears_no_echo(
+    nodes: tuple[RedisBus, RedisBus],
+) -> None:
+    one, two = nodes
+    at_one, at_two = Inbox(), Inbox()
+    await one.subscribe("room.1", at_one.deliver)
+    await two.subscribe("room.1", at_two.deliver)
+    sent = [b"%d" % number for number in range(1000)]
+    for payload in sent:
+        await one.publish("room.1", payload)
+    assert [await at_two.next() for _ in sent] == sent
+    # The answer travels behind every echo, so an echo would be seen before it.
+    await two.publish("room.1", b"answer")
+    assert [await at_one.next() for _ in range(len(sent) + 1)] == [*sent, b"answer"]
+    assert at_two.all_now() == [b"answer"]
+
+
+async def test_a_process_subscribes_once_for_all_its_receivers(
+    redis: RedisProcess, nodes: tuple[RedisBus, RedisBus]
+) -> None:
+    one, _ = nodes
+    inbox = Inbox()
+
+    async def subscribers() -> int:
+        await one.subscribe("marker", inbox.deliver)
+        async with Redis.from_url(redis.url) as client:
+            ((_, count),) = await client.pubsub_numsub("pandityatra:room.1")
+            return int(count)
+
+    first = await one.subscribe("room.1", inbox.deliver)
+    second = await one.subscribe("room.1", inbox.deliver)
+    assert await subscribers() == 1
+    await first()
+    assert await subscribers() == 1
+    await second()
+    # Another topic's confirmation comes after everything that Redis was told before.
+    await one.subscribe("later.1", inbox.deliver)
+    await one.subscribe("later.2", inbox.deliver)
+    assert await subscribers() == 0
+
+
+async def test_a_topic_left_and_joined_again_is_heard(nodes: tuple[RedisBus, RedisBus]) -> None:
+    one, two = nodes
+    inbox = Inbox()
+    for _ in range(50):
+        leave = await two.subscribe("room.1", inbox.deliver)
+        await leave()
+    await two.subscribe("room.1", inbox.deliver)
+    await one.publish("room.1", b"news")
+    assert await inbox.next() == b"news"
+    assert inbox.all_now() == []
+
+
+async def test_many_topics_joined_together_are_all_heard(nodes: tuple[RedisBus, RedisBus]) -> None:
+    one, two = nodes
+    inbox = Inbox()
+    topics = [f"room.{number}" for number in range(300)]
+    await asyncio.gather(*(two.subscribe(topic, inbox.deliver) for topic in topics))
+    for topic in topics:
+        await one.publish(topic, topic.encode())
+    assert [(await inbox.next()).decode() for _ in topics] == topics
+
+
+async def test_without_redis_the_process_goes_on_alone_and_joins_again(
+    redis: RedisProcess, nodes: tuple[RedisBus, RedisBus]
+) -> None:
+    one, two = nodes
+    at_one, at_two, new_at_two = Inbox(), Inbox(), Inbox()
+    await one.subscribe("room.1", at_one.deliver)
+    await two.subscribe("room.1", at_two.deliver)
+    await redis.kill()
+
+    async with asyncio.timeout(5):
+        for _ in range(100):
+            await one.publish("room.1", b"alone")
+        await two.subscribe("room.2", new_at_two.deliver)
+    assert at_one.all_now() == [b"alone"] * 100
+
+    await redis.start()
+    await publish_until_heard(one, "room.1", at_two)
+    await publish_until_heard(one, "room.2", new_at_two)
+    await publish_until_heard(two, "room.1", at_one)
+
+
+async def test_a_frozen_redis_holds_nobody_up(
+    redis: RedisProcess, nodes: tuple[RedisBus, RedisBus]
+) -> None:
+    one, two = nodes
+    inbox = Inbox()
+    await one.subscribe("room.1", inbox.deliver)
+    redis.freeze()
+    try:
+        async with asyncio.timeout(0.5):
+            for _ in range(100):
+                await one.publish("room.1", b"news")
+        assert inbox.all_now() == [b"news"] * 100
+        async with asyncio.timeout(3):
+            await two.subscribe("room.2", inbox.deliver)
+        # Who gives up waiting has not subscribed.
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await two.subscribe("room.3", inbox.deliver)
+        assert two.topics == {"room.2"}
+    finally:
+        redis.thaw()
+    await publish_until_heard(one, "room.2", inbox)
+
+
+async def test_what_was_published_before_the_end_still_leaves(redis: RedisProcess) -> None:
+    inbox = Inbox()
+    sent = [b"%d" % number for number in range(2000)]
+    async with RedisBus.open(redis.url) as two:
+        await two.subscribe("room.1", inbox.deliver)
+        async with RedisBus.open(redis.url) as one:
+            for payload in sent:
+                await one.publish("room.1", payload)
+        assert [await inbox.next() for _ in sent] == sent
+
+
+async def test_what_waits_for_redis_is_bounded_and_the_oldest_goes_first() -> None:
+    inbox = Inbox()
+    url = f"redis://127.0.0.1:{free_port()}/0"
+    async with RedisBus.open(url, max_waiting_bytes=100) as bus:
+        await bus.subscribe("room.1", inbox.deliver)
+        for number in range(50):
+            await bus.publish("room.1", b"%010d" % number)
+        assert len(inbox.all_now()) == 50
+        assert bus.dropped == 40
+        assert [payload for _, payload in bus._waiting] == [b"%010d" % n for n in range(40, 50)]

@@ -1,0 +1,79 @@
+"""Valid objects in one line each; tests override what they are about."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from typing import Any
+
+from server.domain.account import GeoPoint, Place
+from server.domain.booking import Booking, BookingStatus, SamagriLine, ServiceLocation
+from server.domain.calendar import span_of
+from server.domain.catalogue import SamagriType
+from server.domain.money import Unit
+
+NOW = datetime(2026, 11, 22, 4, 15, tzinfo=UTC)
+STARTS_AT = datetime(2026, 11, 25, 4, 15, tzinfo=UTC)
+
+
+def make_booking(**overrides: Any) -> Booking:
+    """A pending booking of two hours on Wednesday, 10:00 in Nepal, with a buffer of half an hour."""
+    span = span_of(STARTS_AT, 120, 30)
+    booking = Booking(
+        id="booking",
+        user_id="customer",
+        customer_name="Sita Sharma",
+        customer_phone="+9779800000001",
+        pandit_id="pandit",
+        pandit_user_id="pandit-user",
+        pandit_name="Ram Prasad Acharya",
+        pandit_phone="+9779800000002",
+        service_id="service",
+        puja_id="satyanarayan-puja",
+        service_name="Satyanarayan Puja",
+        service_name_ne="सत्यनारायण पूजा",
+        service_location=ServiceLocation.HOME,
+        location=Place(
+            area="Baneshwor", city="Kathmandu", address="House 7", point=GeoPoint(27.69, 85.34)
+        ),
+        booking_date=date(2026, 11, 25),
+        booking_time=time(10),
+        timezone="Asia/Kathmandu",
+        starts_at=span.starts_at,
+        ends_at=span.ends_at,
+        claims=span.claims,
+        status=BookingStatus.PENDING,
+        samagri_required=True,
+        service_fee=250_000,
+        total_fee=250_000,
+        commission_basis_points=1000,
+        commission_amount=25_000,
+        created_at=NOW,
+        updated_at=NOW,
+    )
+    return replace(booking, **overrides)
+
+
+def make_line(item_id: str, **overrides: Any) -> SamagriLine:
+    """100 g of something at Rs. 500 a kilogram."""
+    line = SamagriLine(
+        item_id=item_id,
+        name=item_id.title(),
+        name_ne="बेसार",
+        category_id="powders",
+        quantity=Decimal(100),
+        unit=Unit.G,
+        base_price=50_000,
+        base_quantity=1,
+        base_unit=Unit.KG,
+        type=SamagriType.OPTIONAL,
+        confidence=0.8,
+        source="rule",
+        reason="Often used.",
+        reason_ne="प्रायः प्रयोग हुन्छ।",
+        price_at_booking=5_000,
+        auto_added=True,
+        user_added=False,
+    )
+    return replace(line, **overrides)

@@ -1,0 +1,289 @@
+"""The booking's state machine: every move from every state by every kind of actor."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from server.domain import booking as rules
+from server.domain.account import Actor, Role
+from server.domain.booking import OCCUPYING, Booking, BookingStatus, PaymentStatus, SamagriLine
+from server.domain.calendar import span_of
+from server.domain.catalogue import SamagriType
+from server.domain.errors import (
+    DomainError,
+    Forbidden,
+    IllegalTransition,
+    Invalid,
+    ItemRequired,
+    NotFound,
+    TooEarly,
+)
+from server.domain.events import EventKind
+from server.domain.money import Unit
+from tests.factories import NOW, STARTS_AT, make_booking, make_line
+
+Status = BookingStatus
+
+
+def actor(role: Role, user_id: str) -> Actor:
+    return Actor(user_id=user_id, role=role, session_id="s", full_name="Somebody")
+
+
+CUSTOMER = actor(Role.USER, "customer")
+PANDIT = actor(Role.PANDIT, "pandit-user")
+OTHER_PANDIT = actor(Role.PANDIT, "other-pandit-user")
+ADMIN = actor(Role.ADMIN, "admin")
+SOON = STARTS_AT - timedelta(minutes=30)
+
+
+def in_state(status: Status) -> Booking:
+    claims = span_of(STARTS_AT, 120, 30).claims if status in OCCUPYING else ()
+    return replace(make_booking(), status=status, claims=claims)
+
+
+MOVES = {
+    "accept": (lambda found, who: rules.accept(found, who, NOW), Status.ACCEPTED),
+    "start": (lambda found, who: rules.start(found, who, SOON, 60), Status.IN_PROGRESS),
+    "complete": (lambda found, who: rules.complete(found, who, NOW), Status.COMPLETED),
+    "cancel": (lambda found, who: rules.cancel(found, who, NOW, "ill"), Status.CANCELLED),
+}
+ALLOWED = {
+    ("accept", Status.PENDING, "pandit-user"),
+    ("start", Status.ACCEPTED, "pandit-user"),
+    ("complete", Status.IN_PROGRESS, "pandit-user"),
+    ("cancel", Status.PENDING, "customer"),
+    ("cancel", Status.PENDING, "admin"),
+    ("cancel", Status.ACCEPTED, "customer"),
+    ("cancel", Status.ACCEPTED, "pandit-user"),
+    ("cancel", Status.ACCEPTED, "admin"),
+    ("cancel", Status.IN_PROGRESS, "admin"),
+}
+
+
+@pytest.mark.parametrize("who", [CUSTOMER, PANDIT, ADMIN], ids=lambda each: each.user_id)
+@pytest.mark.parametrize("status", list(Status))
+@pytest.mark.parametrize("move", list(MOVES))
+def test_only_the_moves_of_the_table_exist(move: str, status: Status, who: Actor) -> None:
+    run, target = MOVES[move]
+    found = in_state(status)
+    if (move, status, who.user_id) in ALLOWED:
+        moved = run(found, who)
+        assert moved.status is target
+        last = moved.history[-1]
+        assert (last.from_status, last.to_status, last.by) == (status, target, who.user_id)
+        assert moved.outbox, "a move is told"
+        assert who.user_id not in moved.outbox[-1].recipients, "nobody is told of his own deed"
+    else:
+        with pytest.raises((Forbidden, IllegalTransition)):
+            run(found, who)
+
+
+def test_a_stranger_does_not_learn_that_a_booking_exists() -> None:
+    for stranger in (OTHER_PANDIT, actor(Role.USER, "another-customer")):
+        with pytest.raises(NotFound):
+            rules.require_party(make_booking(), stranger)
+
+
+def test_another_pandit_cannot_accept() -> None:
+    with pytest.raises(Forbidden):
+        rules.accept(make_booking(), OTHER_PANDIT, NOW)
+
+
+def test_a_booking_whose_time_has_come_cannot_be_accepted() -> None:
+    with pytest.raises(IllegalTransition):
+        rules.accept(make_booking(), PANDIT, STARTS_AT)
+
+
+def test_a_puja_is_not_started_long_before_its_time() -> None:
+    accepted = in_state(Status.ACCEPTED)
+    with pytest.raises(TooEarly):
+        rules.start(accepted, PANDIT, STARTS_AT - timedelta(minutes=61), 60)
+    assert rules.start(accepted, PANDIT, STARTS_AT - timedelta(minutes=60), 60).started_at
+
+
+def test_contact_is_shared_from_acceptance_on_and_not_after_cancelling() -> None:
+    assert not make_booking().shares_contact
+    accepted = rules.accept(make_booking(), PANDIT, NOW)
+    assert accepted.shares_contact
+    assert not rules.cancel(accepted, CUSTOMER, NOW, "").shares_contact
+
+
+def test_ending_frees_the_time_and_completing_cash_pays() -> None:
+    assert rules.cancel(in_state(Status.ACCEPTED), CUSTOMER, NOW, "").claims == ()
+    completed = rules.complete(in_state(Status.IN_PROGRESS), PANDIT, NOW)
+    assert completed.claims == ()
+    assert completed.payment_status is PaymentStatus.COMPLETED
+    assert rules.accept(make_booking(), PANDIT, NOW).payment_status is PaymentStatus.PENDING
+
+
+def test_a_refusal_keeps_the_booking_pending_and_is_remembered() -> None:
+    declined = rules.decline(make_booking(), PANDIT, NOW, "travelling")
+    assert declined.status is Status.PENDING
+    assert declined.rejected_by == ("pandit",)
+    assert declined.claims == ()
+    offered = rules.reoffer(
+        declined,
+        pandit_id="next",
+        pandit_user_id="next-user",
+        pandit_name="Next",
+        pandit_phone="+9779800000009",
+        distance_km=None,
+        service_id="other-service",
+        span=span_of(STARTS_AT, 90, 15),
+        answer_by=STARTS_AT,
+        now=NOW,
+    )
+    assert offered.total_fee == make_booking().total_fee, "the price was frozen"
+    assert [event.kind for event in offered.outbox] == [
+        EventKind.BOOKING_REJECTED,
+        EventKind.BOOKING_REOFFERED,
+        EventKind.BOOKING_CREATED,
+    ]
+    assert offered.outbox[-1].recipients == ("next-user",)
+    assert len({event.id for event in offered.outbox}) == 3
+
+
+def test_an_accepted_booking_moves_only_with_the_other_sides_consent() -> None:
+    day, at = date(2026, 11, 26), time(9)
+    span = span_of(datetime(2026, 11, 26, 3, 15, tzinfo=UTC), 120, 30)
+    accepted = in_state(Status.ACCEPTED)
+    with pytest.raises(Forbidden):
+        rules.move_time(accepted, CUSTOMER, NOW, day=day, at=at, span=span)
+    proposed = rules.propose_time(accepted, CUSTOMER, NOW, day, at)
+    with pytest.raises(Forbidden):
+        rules.move_time(proposed, CUSTOMER, NOW, day=day, at=at, span=span)
+    moved = rules.move_time(proposed, PANDIT, NOW, day=day, at=at, span=span)
+    assert (moved.booking_date, moved.claims, moved.proposal) == (day, span.claims, None)
+    assert moved.total_fee == accepted.total_fee
+
+
+def test_required_and_essential_items_stay() -> None:
+    lines = tuple(make_line(kind, type=kind) for kind in SamagriType)
+    found = rules.with_samagri(make_booking(), lines, (), NOW)
+    for kind in (SamagriType.REQUIRED, SamagriType.ESSENTIAL):
+        with pytest.raises(ItemRequired):
+            rules.without_line(found, kind, NOW)
+    without = rules.without_line(found, SamagriType.OPTIONAL, NOW)
+    assert without.samagri_declined == (SamagriType.OPTIONAL,)
+    assert without.total_fee == without.service_fee + without.samagri_fee
+    with pytest.raises(NotFound):
+        rules.without_line(without, SamagriType.OPTIONAL, NOW)
+
+
+def test_a_new_quantity_is_priced_at_the_frozen_price() -> None:
+    found = rules.with_samagri(make_booking(), (make_line("haldi"),), (), NOW)
+    assert found.samagri_fee == 5_000
+    grown = rules.with_quantity(found, "haldi", Decimal("0.25"), Unit.KG, NOW)
+    assert grown.samagri[0].price_at_booking == grown.samagri_fee == 12_500
+
+
+@pytest.mark.parametrize(
+    ("quantity", "unit", "code"),
+    [
+        ("0", Unit.G, "range"),
+        ("-1", Unit.G, "range"),
+        ("10001", Unit.G, "range"),
+        ("1", Unit.GARLAND, "unit"),
+        ("1", Unit.ML, "unit"),
+        ("0.1234", Unit.KG, "type"),
+    ],
+)
+def test_a_quantity_that_makes_no_sense_is_refused(quantity: str, unit: Unit, code: str) -> None:
+    found = rules.with_samagri(make_booking(), (make_line("haldi"),), (), NOW)
+    with pytest.raises(Invalid) as caught:
+        rules.with_quantity(found, "haldi", Decimal(quantity), unit, NOW)
+    assert caught.value.faults[0].code == code
+
+
+@given(st.lists(st.integers(0, 10_000_000), max_size=12), st.integers(0, 100_000_000))
+def test_the_total_is_always_the_sum_of_its_parts(prices: list[int], service_fee: int) -> None:
+    lines = tuple(
+        replace(make_line(str(place)), price_at_booking=price) for place, price in enumerate(prices)
+    )
+    found = rules.with_samagri(replace(make_booking(), service_fee=service_fee), lines, (), NOW)
+    assert found.samagri_fee == sum(prices)
+    assert found.total_fee == service_fee + sum(prices)
+
+
+class Life(RuleBasedStateMachine):
+    """Any sequence of attempts by anybody leaves a booking that keeps the rules."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.booking = rules.placed(make_booking(), NOW)
+        self.now = NOW
+
+    def attempt(self, move: object) -> None:
+        before = self.booking
+        try:
+            self.booking = move(before)  # type: ignore[operator]  # any of the lambdas below
+        except DomainError:
+            assert self.booking is before, "a refused move changes nothing"
+        else:
+            self.booking = replace(self.booking, version=before.version + 1)
+
+    @rule(minutes=st.integers(0, 60 * 24 * 2))
+    def time_passes(self, minutes: int) -> None:
+        self.now += timedelta(minutes=minutes)
+
+    @rule(
+        who=st.sampled_from([CUSTOMER, PANDIT, OTHER_PANDIT, ADMIN]),
+        which=st.sampled_from(
+            ["accept", "start", "complete", "cancel", "decline", "lapse", "fail"]
+        ),
+    )
+    def somebody_tries(self, who: Actor, which: str) -> None:
+        moves = {
+            "accept": lambda found: rules.accept(found, who, self.now),
+            "start": lambda found: rules.start(found, who, self.now, 60),
+            "complete": lambda found: rules.complete(found, who, self.now),
+            "cancel": lambda found: rules.cancel(found, who, self.now, ""),
+            "decline": lambda found: rules.decline(found, who, self.now, ""),
+            "lapse": lambda found: rules.lapse(found, self.now),
+            "fail": lambda found: rules.fail(found, self.now, ""),
+        }
+        self.attempt(moves[which])
+
+    @precondition(
+        lambda self: self.booking.status in (Status.COMPLETED, Status.CANCELLED, Status.FAILED)
+    )
+    @rule()
+    def final_states_stay(self) -> None:
+        before = self.booking.status
+        for who in (CUSTOMER, PANDIT, ADMIN):
+            self.somebody_tries(who, "accept")
+            self.somebody_tries(who, "cancel")
+        assert self.booking.status is before
+
+    @invariant()
+    def only_living_bookings_hold_time(self) -> None:
+        if self.booking.status not in OCCUPYING:
+            assert self.booking.claims == ()
+
+    @invariant()
+    def the_history_is_a_chain_that_ends_in_the_present(self) -> None:
+        states = [move.to_status for move in self.booking.history]
+        froms = [move.from_status for move in self.booking.history]
+        assert froms[1:] == states[:-1]
+        assert states[-1] is self.booking.status
+
+    @invariant()
+    def every_event_has_an_id_of_its_own(self) -> None:
+        ids = [event.id for event in self.booking.outbox]
+        assert len(ids) == len(set(ids))
+
+
+TestLife = Life.TestCase
+
+
+def test_lines_know_what_may_be_removed() -> None:
+    line: SamagriLine = make_line("haldi", type=SamagriType.ESSENTIAL)
+    assert line.is_required
+    assert not line.can_remove
