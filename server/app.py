@@ -1,7 +1,7 @@
 """Wiring: the one module that knows everybody.
 
-Read top to bottom: open the adapters, build the services, build the application. Every resource is pushed
-on one exit stack and stops in reverse order, also when the start fails half way.
+Read top to bottom: open the adapters, build the services, build the application. Every resource is
+pushed on one exit stack and stops in reverse order, also when the start fails half way.
 """
 
 from __future__ import annotations
@@ -66,7 +66,10 @@ _log: Final = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RunningServer:
-    """A server that answers on ``port``; :meth:`drain` before the context ends lets nothing be lost."""
+    """A server that answers on ``port``.
+
+    :meth:`drain` before the context ends lets nothing be lost.
+    """
 
     port: int
     services: Services
@@ -91,7 +94,8 @@ async def open_server(
 ) -> AsyncIterator[RunningServer]:
     """Start everything and serve until the context ends.
 
-    Tests pass other settings, a clock or a sender of their own, and command listeners for the driver.
+    Tests pass other settings, a clock or a sender of their own, and command listeners for the
+    driver.
     """
     async with AsyncExitStack() as stack:
         metrics = Metrics()

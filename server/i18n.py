@@ -102,9 +102,7 @@ class Formatter:
 
     def instant(self, at: datetime) -> str:
         """An instant as date and time in the reader's zone."""
-        text = format_datetime(
-            at, "d MMM y, EEE h:mm a", tzinfo=self._zone, locale=self._dates
-        )
+        text = format_datetime(at, "d MMM y, EEE h:mm a", tzinfo=self._zone, locale=self._dates)
         return self.digits(text)
 
     def day(self, day: date) -> str:
@@ -126,6 +124,4 @@ class Formatter:
 
     def ago(self, at: datetime, now: datetime) -> str:
         """How long ago an instant was."""
-        return self.digits(
-            format_timedelta(at - now, add_direction=True, locale=self._dates)
-        )
+        return self.digits(format_timedelta(at - now, add_direction=True, locale=self._dates))

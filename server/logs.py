@@ -1,7 +1,7 @@
 """Logging: event names with key-values, one renderer for ours and for libraries' lines.
 
-JSON lines on standard output; readable lines on a terminal. What could identify or admit somebody is
-masked here, whoever logs it.
+JSON lines on standard output; readable lines on a terminal. What could identify or admit somebody
+is masked here, whoever logs it.
 """
 
 from __future__ import annotations

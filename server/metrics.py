@@ -1,18 +1,18 @@
 """Prometheus metrics, and the count of requests that are running.
 
-Labels are few and bounded: the route's name, never the path; the class of the status, never the number.
+Labels are few and bounded: the route's name, never the path; the class of the status, never the
+number.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
-from pymongo import monitoring
 from tornado import web
 
 _log: Final = structlog.get_logger("server.access")
@@ -45,12 +45,12 @@ class Metrics:
             registry=self.registry,
         )
         self.command_failures = Counter(
-            "mongo_command_failures", "Database commands that failed.", ("command",),
+            "mongo_command_failures",
+            "Database commands that failed.",
+            ("command",),
             registry=self.registry,
         )
-        self.sockets = Gauge(
-            "sockets_open", "Open sockets.", ("kind",), registry=self.registry
-        )
+        self.sockets = Gauge("sockets_open", "Open sockets.", ("kind",), registry=self.registry)
         self.frames = Counter(
             "socket_frames", "Frames in and out.", ("kind", "direction"), registry=self.registry
         )
@@ -67,6 +67,12 @@ class Metrics:
         self._running = 0
         self._idle = asyncio.Event()
         self._idle.set()
+
+    def observe_command(self, name: str, seconds: float, succeeded: bool) -> None:
+        """Observe one command of the database; fits ``store.client.CommandObserver``."""
+        self.commands.labels(name).observe(seconds)
+        if not succeeded:
+            self.command_failures.labels(name).inc()
 
     def request_began(self) -> None:
         """Count a request in."""
@@ -109,25 +115,3 @@ class Metrics:
     def exposition(self) -> bytes:
         """All metrics in Prometheus' text format."""
         return generate_latest(self.registry)
-
-
-class CommandMetrics(monitoring.CommandListener):
-    """Observes the time of every database command."""
-
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
-
-    def started(self, event: monitoring.CommandStartedEvent) -> None:
-        """Nothing yet."""
-
-    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
-        """Observe the time."""
-        self._observe(event)
-
-    def failed(self, event: monitoring.CommandFailedEvent) -> None:
-        """Observe the time and count the failure."""
-        self._observe(event)
-        self._metrics.command_failures.labels(event.command_name).inc()
-
-    def _observe(self, event: Any) -> None:
-        self._metrics.commands.labels(event.command_name).observe(event.duration_micros / 1e6)

@@ -1,4 +1,7 @@
-"""Where the project's data files are: beside the code in a checkout, under ``share`` when installed."""
+"""Where the project's data files are: beside the code in a checkout.
+
+Under ``share`` when installed.
+"""
 
 from __future__ import annotations
 

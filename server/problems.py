@@ -1,8 +1,9 @@
 """Errors become answers here and nowhere else.
 
-One table, looked up along the class hierarchy, gives for each domain error the HTTP status, the texts and,
-for sockets, whether it answers one frame or closes the connection. An error that is not in the table is a
-bug: it is logged with its trace and answered 500 with nothing but the request's id.
+One table, looked up along the class hierarchy, gives for each domain error the HTTP status, the
+texts and, for sockets, whether it answers one frame or closes the connection. An error that is not
+in the table is a bug: it is logged with its trace and answered 500 with nothing but the request's
+id.
 """
 
 from __future__ import annotations
@@ -82,9 +83,7 @@ TABLE: Final[dict[type[errors.DomainError], Kind]] = {
         N_("Somebody else was faster"),
         N_("This was changed at the same time. Look at it again and repeat."),
     ),
-    errors.AlreadyExists: Kind(
-        409, N_("Already in use"), N_("This {field} is already in use.")
-    ),
+    errors.AlreadyExists: Kind(409, N_("Already in use"), N_("This {field} is already in use.")),
     errors.RoomClosed: Kind(
         409,
         N_("This chat is closed"),

@@ -1,8 +1,8 @@
 """The settings: one frozen, typed tree, read once.
 
-Order, later wins: the defaults below, ``config/default.toml``, ``config/<environment>.toml``, the file
-named by ``PANDITYATRA_CONFIG``, variables ``PANDITYATRA_SECTION__KEY`` (with ``_FILE`` at the end: the
-value stands in that file), the command line. Units stand in the names.
+Order, later wins: the defaults below, ``config/default.toml``, ``config/<environment>.toml``, the
+file named by ``PANDITYATRA_CONFIG``, variables ``PANDITYATRA_SECTION__KEY`` (with ``_FILE`` at the
+end: the value stands in that file), the command line. Units stand in the names.
 """
 
 from __future__ import annotations
@@ -183,7 +183,8 @@ def load(
     Raises
     ------
     SettingsError
-        With every mistake at once: unknown keys, values of the wrong type, and what production refuses.
+        With every mistake at once: unknown keys, values of the wrong type, and what production
+        refuses.
     """
     environment = environ.get(f"{PREFIX}ENV", "development")
     faults: list[str] = []
@@ -294,8 +295,11 @@ def _convert(value: Any, expected: Any) -> Any:
     if expected is bool:
         if isinstance(value, bool):
             return value
-        return {"true": True, "1": True, "false": False, "0": False}[str(value).lower()] \
-            if str(value).lower() in ("true", "1", "false", "0") else _refuse()
+        return (
+            {"true": True, "1": True, "false": False, "0": False}[str(value).lower()]
+            if str(value).lower() in ("true", "1", "false", "0")
+            else _refuse()
+        )
     if expected is str:
         return value if isinstance(value, str) else _refuse()
     if isinstance(value, bool):
@@ -312,8 +316,12 @@ def _refuse() -> typing.NoReturn:
 
 def _name(expected: Any) -> str:
     if isinstance(expected, (type, types.GenericAlias)):
-        return {"int": "a whole number, zero or above", "float": "a number, zero or above",
-                "bool": "true or false", "str": "a text"}.get(getattr(expected, "__name__", ""), "a list")
+        return {
+            "int": "a whole number, zero or above",
+            "float": "a number, zero or above",
+            "bool": "true or false",
+            "str": "a text",
+        }.get(getattr(expected, "__name__", ""), "a list")
     return str(expected)
 
 

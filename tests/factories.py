@@ -18,7 +18,10 @@ STARTS_AT = datetime(2026, 11, 25, 4, 15, tzinfo=UTC)
 
 
 def make_booking(**overrides: Any) -> Booking:
-    """A pending booking of two hours on Wednesday, 10:00 in Nepal, with a buffer of half an hour."""
+    """A pending booking of two hours on Wednesday, 10:00 in Nepal.
+
+    With a buffer of half an hour.
+    """
     span = span_of(STARTS_AT, 120, 30)
     booking = Booking(
         id="booking",

@@ -45,7 +45,10 @@ class GeoPoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where somebody lives or works. ``area`` and ``city`` are public, ``address`` and ``point`` are not."""
+    """Where somebody lives or works. ``area`` and ``city`` are public.
+
+    ``address`` and ``point`` are not.
+    """
 
     area: str = ""
     city: str = ""
@@ -77,8 +80,8 @@ class User:
 class Session:
     """One sign-in on one device: a family of rotating refresh tokens.
 
-    ``refresh_hash`` is the SHA-256 of the only refresh token that is good now. A token of the family
-    that is not the current one has been used before, and ends the family.
+    ``refresh_hash`` is the SHA-256 of the only refresh token that is good now. A token of the
+    family that is not the current one has been used before, and ends the family.
     """
 
     id: str

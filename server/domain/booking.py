@@ -1,7 +1,7 @@
 """Bookings: the state machine, who may move it, and what a move changes.
 
-Every function takes a booking and returns the changed copy or raises; the store writes it back only if
-nobody else has changed the booking meanwhile (``version``), so of two racing callers one wins.
+Every function takes a booking and returns the changed copy or raises; the store writes it back only
+if nobody else has changed the booking meanwhile (``version``), so of two racing callers one wins.
 """
 
 from __future__ import annotations
@@ -82,8 +82,9 @@ class PaymentMethod(enum.StrEnum):
 class SamagriLine:
     """One item of a booking. ``price_at_booking`` is the line's price in paisa, frozen.
 
-    ``base_quantity`` of ``base_unit`` costs ``base_price`` paisa, as it did when the line was added; a new
-    quantity is priced by that. ``source`` says who put it there: requirement, rule, model or customer.
+    ``base_quantity`` of ``base_unit`` costs ``base_price`` paisa, as it did when the line was
+    added; a new quantity is priced by that. ``source`` says who put it there: requirement, rule,
+    model or customer.
     """
 
     item_id: str
@@ -141,10 +142,11 @@ class RescheduleProposal:
 class Booking:
     """A puja booked with a pandit.
 
-    Names, prices and rates are copies made at booking time and do not follow later changes. ``claims`` are
-    the quarter hours of the pandit that it occupies (see ``calendar``), empty when it occupies none.
-    ``user_id`` is the customer's account, ``pandit_user_id`` the pandit's. Fees are paisa. Phones and the
-    exact place are for the parties of an accepted booking only (``shares_contact``).
+    Names, prices and rates are copies made at booking time and do not follow later changes.
+    ``claims`` are the quarter hours of the pandit that it occupies (see ``calendar``), empty when
+    it occupies none. ``user_id`` is the customer's account, ``pandit_user_id`` the pandit's. Fees
+    are paisa. Phones and the exact place are for the parties of an accepted booking only
+    (``shares_contact``).
     """
 
     id: str
@@ -397,7 +399,10 @@ def move_time(
 
 
 def require_samagri_editable(booking: Booking, actor: Actor) -> None:
-    """Raise unless the actor may change the samagri now: the customer, until the booking is accepted."""
+    """Raise unless the actor may change the samagri now: the customer.
+
+    Until the booking is accepted.
+    """
     if actor.user_id != booking.user_id:
         raise Forbidden
     _require_status(booking, _Status.PENDING)

@@ -1,8 +1,9 @@
 """When a pandit can be booked: weekly hours, exceptions, quarter-hour claims and slots.
 
-A booking claims every quarter hour of [start, end + buffer). A claim is the number of quarter hours since
-the Unix epoch; a unique index over (pandit, claim) makes the database refuse a second booking of any of
-them. Nepal's offset of 5 h 45 min is a whole number of quarter hours, so local quarter hours are claims too.
+A booking claims every quarter hour of [start, end + buffer). A claim is the number of quarter hours
+since the Unix epoch; a unique index over (pandit, claim) makes the database refuse a second booking
+of any of them. Nepal's offset of 5 h 45 min is a whole number of quarter hours, so local quarter
+hours are claims too.
 """
 
 from __future__ import annotations
@@ -173,8 +174,8 @@ def slots_on(
 ) -> Iterator[Slot]:
     """All times of ``day`` at which a booking fits into the pandit's hours, in order.
 
-    ``taken`` are the claims of his bookings around that day; a slot that meets one of them, or that begins
-    before now plus the lead time, is listed as not available.
+    ``taken`` are the claims of his bookings around that day; a slot that meets one of them, or that
+    begins before now plus the lead time, is listed as not available.
     """
     earliest = now + timedelta(minutes=availability.lead_minutes)
     for opens_at, closes_at in _open_spans(availability, day):

@@ -38,7 +38,8 @@ class SamagriCategory:
 class SamagriItem:
     """A ritual item. ``base_quantity`` of ``base_unit`` costs ``price`` paisa.
 
-    ``aliases`` are all other spellings that mean this item; ``use`` says what it is for in the ritual.
+    ``aliases`` are all other spellings that mean this item; ``use`` says what it is for in the
+    ritual.
     """
 
     id: str
@@ -76,7 +77,10 @@ class PujaCategory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Puja:
-    """A kind of puja. ``base_price`` is a usual dakshina in paisa; ``months_bs`` 1 to 12, empty: all year."""
+    """A kind of puja. ``base_price`` is a usual dakshina in paisa; ``months_bs`` 1 to 12.
+
+    Empty: all year.
+    """
 
     id: str
     name: str
@@ -114,7 +118,10 @@ class CatalogueFault(ValueError):
 
 
 class ItemNames:
-    """Finds items by code, name or alias, ignoring case and surrounding space; never by part of a name."""
+    """Finds items by code, name or alias, ignoring case and surrounding space.
+
+    Never by part of a name.
+    """
 
     def __init__(self, items: Iterable[SamagriItem]) -> None:
         self._by_name: dict[str, SamagriItem] = {}
@@ -135,8 +142,8 @@ class ItemNames:
 def check_quantity(quantity: Decimal, unit: Unit, base_unit: Unit) -> None:
     """Raise ``Invalid`` unless so much of an item makes sense.
 
-    Above zero and at most 10,000, to three decimals, in a unit that measures what ``base_unit`` measures,
-    and whole where pieces are counted.
+    Above zero and at most 10,000, to three decimals, in a unit that measures what ``base_unit``
+    measures, and whole where pieces are counted.
     """
     if not 0 < quantity <= MAX_QUANTITY:
         raise Invalid(FieldFault("quantity", "range"))

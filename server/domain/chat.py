@@ -59,7 +59,8 @@ class RoomHead:
 class ChatRoom:
     """The conversation about one booking. Only its two members may know that it exists.
 
-    ``customer_id`` and ``pandit_user_id`` are user ids. ``reads`` maps a member's user id to his mark.
+    ``customer_id`` and ``pandit_user_id`` are user ids. ``reads`` maps a member's user id to his
+    mark.
     """
 
     id: str
@@ -88,7 +89,10 @@ class ChatRoom:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """One message. ``sequence`` counts from 1 within its room, without gaps; ``cid`` is the sender's own id."""
+    """One message. ``sequence`` counts from 1 within its room, without gaps.
+
+    ``cid`` is the sender's own id.
+    """
 
     id: str
     room_id: str

@@ -26,7 +26,8 @@
         ├── StoreUnavailable
         └── Overloaded
 
-Each class carries a stable ``code`` and typed data; status numbers and texts live in ``server/problems.py``.
+Each class carries a stable ``code`` and typed data; status numbers and texts live in
+``server/problems.py``.
 """
 
 from __future__ import annotations
@@ -71,7 +72,10 @@ class Invalid(DomainError):
 
 
 class NotBookable(Invalid):
-    """The pandit cannot be booked at that time; ``reason`` is one of the codes of ``calendar.Refusal``."""
+    """The pandit cannot be booked at that time.
+
+    ``reason`` is one of the codes of ``calendar.Refusal``.
+    """
 
     code = "not-bookable"
 
@@ -187,7 +191,10 @@ class KeyReused(DomainError):
 
 
 class TooLarge(DomainError):
-    """The body, message or file is larger than allowed; ``limit_bytes`` says how large it may be."""
+    """The body, message or file is larger than allowed.
+
+    ``limit_bytes`` says how large it may be.
+    """
 
     code = "too-large"
 

@@ -1,8 +1,8 @@
 """What happened, told once.
 
 An event is written in the same document, by the same write, as the change that it tells of (its
-``outbox``). It therefore exists if and only if the change was committed. The relay delivers it afterwards,
-as often as it takes, and every receiver recognises an ``id`` that it has seen.
+``outbox``). It therefore exists if and only if the change was committed. The relay delivers it
+afterwards, as often as it takes, and every receiver recognises an ``id`` that it has seen.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ class EventKind(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One thing that happened. ``id`` is unique for ever; ``params`` fill the texts shown to people."""
+    """One thing that happened. ``id`` is unique for ever.
+
+    ``params`` fill the texts shown to people.
+    """
 
     id: str
     kind: EventKind

@@ -22,7 +22,10 @@ class VerificationStatus(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """A pandit's own offer of a puja. ``price`` is in paisa, ``duration_minutes`` a multiple of 15."""
+    """A pandit's own offer of a puja. ``price`` is in paisa.
+
+    ``duration_minutes`` a multiple of 15.
+    """
 
     id: str
     pandit_id: str
@@ -40,8 +43,8 @@ class Service:
 class Pandit:
     """A priest's profile. ``rating`` is the mean of the approved reviews, 0 to 5, 0 without any.
 
-    ``phone_number`` and ``email`` are the account's, kept here so that a page of pandits is one query;
-    they leave the server only for those entitled to them. ``expertise`` holds puja ids.
+    ``phone_number`` and ``email`` are the account's, kept here so that a page of pandits is one
+    query; they leave the server only for those entitled to them. ``expertise`` holds puja ids.
     """
 
     id: str

@@ -1,7 +1,7 @@
 """What the use cases need of the world, as contracts that the adapters fulfil.
 
-Any method of a repository may raise ``errors.StoreUnavailable`` when the database is away; a write may
-then have happened or not. Conditional writes are safe to repeat.
+Any method of a repository may raise ``errors.StoreUnavailable`` when the database is away; a write
+may then have happened or not. Conditional writes are safe to repeat.
 """
 
 from __future__ import annotations
@@ -68,7 +68,10 @@ class UserRepository(Protocol):
         ...
 
     async def find_by_identifier(self, identifier: str) -> User | None:
-        """Return the account whose phone (E.164), email or username (lower case) that is, or None."""
+        """Return the account whose phone (E.164), email or username (lower case) that is.
+
+        Or None.
+        """
         ...
 
     async def update(self, user_id: str, changes: Mapping[str, Any]) -> User:
@@ -94,7 +97,10 @@ class SessionRepository(Protocol):
     async def rotate(
         self, session_id: str, *, old_hash: str, new_hash: str, expires_at: datetime
     ) -> bool:
-        """Replace the refresh hash if it still is ``old_hash``; of two racing callers one gets True."""
+        """Replace the refresh hash if it still is ``old_hash``.
+
+        Of two racing callers one gets True.
+        """
         ...
 
     async def end(self, session_id: str) -> None:
@@ -152,7 +158,10 @@ class CatalogueRepository(Protocol):
     async def list_items(
         self, *, query: str, category_id: str | None, limit: int, after: SortKey | None
     ) -> Page[SamagriItem]:
-        """Return active items by name; ``query`` matches the beginning of any word of a name or alias."""
+        """Return active items by name.
+
+        ``query`` matches the beginning of any word of a name or alias.
+        """
         ...
 
     async def find_items(self, item_ids: Collection[str]) -> dict[str, SamagriItem]:
@@ -178,7 +187,10 @@ class PanditSearch:
 
 @dataclass(frozen=True, slots=True)
 class PanditHit:
-    """A pandit that was found, how far away he is, and what the asked puja costs with him (paisa)."""
+    """A pandit that was found, how far away he is.
+
+    And what the asked puja costs with him (paisa).
+    """
 
     pandit: Pandit
     distance_km: float | None
@@ -265,7 +277,10 @@ class BookingRepository(Protocol):
         ...
 
     async def accepted_pandits(self, user_id: str, pandit_ids: Collection[str]) -> frozenset[str]:
-        """Return those of the pandits with whom the customer shares contact details, in one query."""
+        """Return those of the pandits with whom the customer shares contact details.
+
+        In one query.
+        """
         ...
 
     async def list_unanswered(self, now: datetime, limit: int) -> tuple[Booking, ...]:
@@ -283,7 +298,10 @@ class OutboxRepository(Protocol):
         ...
 
     async def remove(self, document_id: str, event_ids: Collection[str]) -> None:
-        """Take delivered events off the document and raise its version; repeating it is harmless."""
+        """Take delivered events off the document and raise its version.
+
+        Repeating it is harmless.
+        """
         ...
 
 
@@ -307,7 +325,10 @@ class RoomRepository(Protocol):
         ...
 
     async def advance_heads(self, heads: Mapping[str, RoomHead]) -> None:
-        """Move the heads of rooms forward, never back, and the senders' own read marks with them."""
+        """Move the heads of rooms forward, never back.
+
+        And the senders' own read marks with them.
+        """
         ...
 
     async def advance_read(self, room_id: str, user_id: str, mark: ReadMark) -> bool:
@@ -325,7 +346,10 @@ class RoomRepository(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class InsertOutcome:
-    """What became of one message of a batch: exactly one field is set, or none for a sequence clash."""
+    """What became of one message of a batch: exactly one field is set.
+
+    Or none for a sequence clash.
+    """
 
     stored: Message | None = None
     duplicate_of: Message | None = None
@@ -337,8 +361,8 @@ class MessageRepository(Protocol):
     async def insert(self, messages: Sequence[Message]) -> list[InsertOutcome]:
         """Write all in one unordered batch and say for each what became of it.
 
-        A message whose cid is known comes back as ``duplicate_of``; one whose sequence number is taken
-        comes back empty, to be numbered anew.
+        A message whose cid is known comes back as ``duplicate_of``; one whose sequence number is
+        taken comes back empty, to be numbered anew.
         """
         ...
 
@@ -391,7 +415,8 @@ class NotificationRepository(Protocol):
     async def add(self, notification: Notification) -> Notification | None:
         """Number and store it; None when the user already has one for that event.
 
-        ``sequence`` of the argument is ignored: the store gives the user's next number, without gaps.
+        ``sequence`` of the argument is ignored: the store gives the user's next number, without
+        gaps.
         """
         ...
 
@@ -485,8 +510,8 @@ Deliver = Callable[[bytes], None]
 class Bus(Protocol):
     """Carries publications to every process that has subscribed to their topic.
 
-    Delivery is at most once and in order per publisher; the database stays the truth and receivers catch
-    up by sequence number.
+    Delivery is at most once and in order per publisher; the database stays the truth and receivers
+    catch up by sequence number.
     """
 
     async def publish(self, topic: str, payload: bytes) -> None:
@@ -506,7 +531,10 @@ class Hasher(Protocol):
         ...
 
     async def verify(self, password_hash: str, password: str) -> bool:
-        """Whether the password is that one; an empty hash costs the same time and is never right."""
+        """Whether the password is that one.
+
+        An empty hash costs the same time and is never right.
+        """
         ...
 
     def needs_rehash(self, password_hash: str) -> bool:
@@ -536,7 +564,10 @@ class TokenSigner(Protocol):
 
 
 class Receiver(Protocol):
-    """Wants to hear of events; is called at least once for each, and must be idempotent by event id."""
+    """Wants to hear of events; is called at least once for each.
+
+    And must be idempotent by event id.
+    """
 
     async def on_event(self, event: Event) -> None:
         """React to one event."""

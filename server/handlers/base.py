@@ -1,9 +1,9 @@
 """What every handler shares: who asks, decoding, limits, idempotency, encoding, errors.
 
-An API method declares itself with :func:`operation`; its signature says the rest. ``actor: Actor`` means
-that one must be signed in (``Actor | None``: may be), ``body`` and ``query`` are decoded into their types,
-other arguments come from the path, and the return type is the answer's. The OpenAPI document is made from
-the same declarations, so document and behaviour cannot part.
+An API method declares itself with :func:`operation`; its signature says the rest. ``actor: Actor``
+means that one must be signed in (``Actor | None``: may be), ``body`` and ``query`` are decoded into
+their types, other arguments come from the path, and the return type is the answer's. The OpenAPI
+document is made from the same declarations, so document and behaviour cannot part.
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ def operation(
     """Declare an API method.
 
     ``roles`` are those entitled to it, ``door`` names its rate limit (else ``read`` or ``write``),
-    ``errors`` are the domain errors it may answer beside the common ones, and ``idempotent`` methods honour
-    the ``Idempotency-Key`` header.
+    ``errors`` are the domain errors it may answer beside the common ones, and ``idempotent``
+    methods honour the ``Idempotency-Key`` header.
     """
 
     def declare(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[None]]:
@@ -352,7 +352,10 @@ class ApiHandler(BaseHandler):
     # -- lists ----------------------------------------------------------------------------------
 
     def after(self, cursor: str | None) -> SortKey | None:
-        """The sort key that a cursor of this list stands for. Raises ``Invalid`` for a foreign one."""
+        """The sort key that a cursor of this list stands for.
+
+        Raises ``Invalid`` for a foreign one.
+        """
         if cursor is None:
             return None
         try:

@@ -13,8 +13,8 @@ _PARAMETER: Final = re.compile(r"\{(\w+)\}")
 class Route:
     """A path with ``{parameters}``, its handler, and the name by which metrics know it.
 
-    Parameters match one segment of letters, digits, hyphens, dots and underscores. A path that ends in a
-    slash is served without it alike.
+    Parameters match one segment of letters, digits, hyphens, dots and underscores. A path that ends
+    in a slash is served without it alike.
     """
 
     path: str

@@ -1,6 +1,7 @@
 """Runs periodic duties, each at its own interval, never twice at once in one process.
 
-Duties must be safe to run in several processes at the same time: conditional writes decide who wins.
+Duties must be safe to run in several processes at the same time: conditional writes decide who
+wins.
 """
 
 from __future__ import annotations

@@ -157,7 +157,22 @@ def resolve_hints(function: Any) -> dict[str, Any]:
 
 
 __all__ = [
-    "UNSET", "Id", "LongText", "Name", "PageQuery", "PageResponse", "Reader", "Request", "Rupees",
-    "ShortText", "Struct", "UnsetType", "bs_text", "changes_of", "decode_body", "decode_query",
-    "encode", "resolve_hints",
+    "UNSET",
+    "Id",
+    "LongText",
+    "Name",
+    "PageQuery",
+    "PageResponse",
+    "Reader",
+    "Request",
+    "Rupees",
+    "ShortText",
+    "Struct",
+    "UnsetType",
+    "bs_text",
+    "changes_of",
+    "decode_body",
+    "decode_query",
+    "encode",
+    "resolve_hints",
 ]

@@ -1,7 +1,7 @@
 """Booking a puja and everything that happens to the booking until it ends.
 
-The rules of each move are in ``domain.booking``; here they are applied to the stored booking under its
-version, and the events that a move tells of are delivered once it is written.
+The rules of each move are in ``domain.booking``; here they are applied to the stored booking under
+its version, and the events that a move tells of are delivered once it is written.
 """
 
 from __future__ import annotations
@@ -235,8 +235,8 @@ class BookingService:
     async def reschedule(self, actor: Actor, booking_id: str, day: date, at: time) -> Booking:
         """Move a pending booking, propose another time for an accepted one, or agree to a proposal.
 
-        The customer moves his pending booking at once. For an accepted one the first call proposes; the
-        other side agrees by calling with the same day and time.
+        The customer moves his pending booking at once. For an accepted one the first call proposes;
+        the other side agrees by calling with the same day and time.
         """
         now = self._clock.now()
         booking = await self.get(actor, booking_id)
@@ -427,7 +427,10 @@ class BookingService:
         )
 
     async def _candidates(self, booking: Booking, now: datetime) -> list[tuple[Pandit, Service]]:
-        """Pandits not asked yet who offer the puja at no more than the frozen price, the best first."""
+        """Pandits not asked yet who offer the puja at no more than the frozen price.
+
+        The best first.
+        """
         asked = len(booking.rejected_by)
         if asked >= self._policy.max_offers or booking.starts_at <= now:
             return []

@@ -23,8 +23,8 @@ async def change(
     load
         Reads the present state, and decides whether the actor may see it at all.
     apply
-        Returns the changed state or raises; it is called anew on every fresh state, so rules are always
-        checked against what is really overwritten.
+        Returns the changed state or raises; it is called anew on every fresh state, so rules are
+        always checked against what is really overwritten.
     save
         The conditional write of a repository: False when the version has moved on.
     attempts

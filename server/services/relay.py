@@ -47,7 +47,10 @@ class EventRelay:
             _log.exception("event_delivery_failed", extra={"document_id": document_id})
 
     async def sweep(self) -> int:
-        """Deliver what has waited for more than a few seconds; returns how many documents had any."""
+        """Deliver what has waited for more than a few seconds.
+
+        Returns how many documents had any.
+        """
         found = 0
         for aggregate, outbox in self._outboxes.items():
             waiting = await outbox.list_waiting(self._clock.now() - _SWEEP_AFTER, _SWEEP_ROWS)

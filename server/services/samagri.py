@@ -1,7 +1,7 @@
 """The samagri of a booking: what is added by itself, and what the customer changes.
 
-Recommenders say what a puja may need; the adder merges their answers into one line for each item, in a
-fixed order of strength: explicit requirement, then rule, then model.
+Recommenders say what a puja may need; the adder merges their answers into one line for each item,
+in a fixed order of strength: explicit requirement, then rule, then model.
 """
 
 from __future__ import annotations
@@ -104,7 +104,10 @@ def _rank(suggestion: Suggestion) -> tuple[int, float]:
 
 
 class SamagriAdder:
-    """Adds what the recommenders suggest, at today's prices, and applies the customer's own changes."""
+    """Adds what the recommenders suggest, at today's prices.
+
+    And applies the customer's own changes.
+    """
 
     def __init__(
         self,

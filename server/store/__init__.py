@@ -1,1 +1,4 @@
-"""The documents in MongoDB: one repository module for each aggregate, the driver behind ``client``."""
+"""The documents in MongoDB: one repository module for each aggregate.
+
+The driver behind ``client``.
+"""

@@ -1,9 +1,9 @@
 """Bookings in MongoDB.
 
-The unique index over (pandit_id, claims) is multikey: it holds one entry for each quarter hour that a
-booking claims, so the database itself refuses two bookings of one pandit that overlap, whatever their
-lengths and whoever races. Claims live in the booking's own document: the write that ends a booking frees
-its time, and no claim can be left behind.
+The unique index over (pandit_id, claims) is multikey: it holds one entry for each quarter hour that
+a booking claims, so the database itself refuses two bookings of one pandit that overlap, whatever
+their lengths and whoever races. Claims live in the booking's own document: the write that ends a
+booking frees its time, and no claim can be left behind.
 """
 
 from __future__ import annotations

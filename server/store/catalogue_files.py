@@ -1,8 +1,8 @@
 """Reads the catalogue from its TOML files and proves that it is whole.
 
-``categories.toml``, ``items.toml`` and ``pujas.toml`` of one folder. Pujas name their items in words;
-every name must mean exactly one item. Nothing is passed over: all faults are collected and refused
-together.
+``categories.toml``, ``items.toml`` and ``pujas.toml`` of one folder. Pujas name their items in
+words; every name must mean exactly one item. Nothing is passed over: all faults are collected and
+refused together.
 """
 
 from __future__ import annotations

@@ -1,15 +1,14 @@
 """The only door to the driver (PyMongo's asyncio API).
 
-Repositories speak to a :class:`Collection`, which offers what they use, sets the timeout of every command
-and turns the driver's errors into ours. Nothing else imports the driver.
+Repositories speak to a :class:`Collection`, which offers what they use, sets the timeout of every
+command and turns the driver's errors into ours. Nothing else imports the driver.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
@@ -18,7 +17,15 @@ import pymongo
 from bson.codec_options import CodecOptions, TypeCodec, TypeRegistry
 from bson.decimal128 import Decimal128
 from bson.objectid import ObjectId
-from pymongo import AsyncMongoClient, IndexModel, ReadPreference, ReturnDocument, UpdateOne, WriteConcern
+from pymongo import (
+    AsyncMongoClient,
+    IndexModel,
+    ReadPreference,
+    ReturnDocument,
+    UpdateOne,
+    WriteConcern,
+    monitoring,
+)
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import (
@@ -109,8 +116,8 @@ CODEC_OPTIONS: Final[CodecOptions[Document]] = CodecOptions(
 class Collection:
     """The operations that repositories use, on one collection.
 
-    Every method raises :class:`StoreUnavailable` when the database cannot be reached or does not answer in
-    time, and :class:`DuplicateKey` when a unique index refuses a single write.
+    Every method raises :class:`StoreUnavailable` when the database cannot be reached or does not
+    answer in time, and :class:`DuplicateKey` when a unique index refuses a single write.
     """
 
     def __init__(self, collection: AsyncCollection[Document], timeout_seconds: float) -> None:
@@ -177,7 +184,10 @@ class Collection:
             await self._collection.insert_one(document)
 
     async def insert_many(self, documents: Sequence[Document]) -> dict[int, tuple[str, ...]]:
-        """Insert all in one unordered batch; maps the place of each refused one to the index's fields."""
+        """Insert all in one unordered batch.
+
+        Maps the place of each refused one to the index's fields.
+        """
         try:
             with self._guarded():
                 await self._collection.insert_many(documents, ordered=False)
@@ -199,7 +209,9 @@ class Collection:
             result = await self._collection.update_many(query, update)
             return Updated(result.matched_count, result.modified_count)
 
-    async def update_each(self, updates: Sequence[tuple[Document, Document | list[Document]]]) -> int:
+    async def update_each(
+        self, updates: Sequence[tuple[Document, Document | list[Document]]]
+    ) -> int:
         """Send many single updates as one unordered command; returns how many documents changed."""
         with self._guarded():
             result = await self._collection.bulk_write(
@@ -253,7 +265,9 @@ class Collection:
         with self._guarded():
             await self._collection.create_indexes([index.model() for index in indexes])
 
-    async def explain(self, query: Document, *, sort: Sort | None = None, limit: int = 0) -> Document:
+    async def explain(
+        self, query: Document, *, sort: Sort | None = None, limit: int = 0
+    ) -> Document:
         """The plan of a find, for tests and benchmarks."""
         with self._guarded():
             return await self._collection.find(query, sort=sort, limit=limit).explain()
@@ -291,6 +305,27 @@ class Store:
     async def drop(self) -> None:
         """Delete the whole database. For tests and for seeding anew."""
         await self._client.drop_database(self._settings.name)
+
+
+class CommandObserver(monitoring.CommandListener):
+    """Calls ``observe(command name, seconds.
+
+    Succeeded)`` for every command that the driver sends.
+    """
+
+    def __init__(self, observe: Callable[[str, float, bool], None]) -> None:
+        self._observe = observe
+
+    def started(self, event: monitoring.CommandStartedEvent) -> None:
+        """Wait for the end."""
+
+    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
+        """Tell of a command that succeeded."""
+        self._observe(event.command_name, event.duration_micros / 1e6, True)
+
+    def failed(self, event: monitoring.CommandFailedEvent) -> None:
+        """Tell of a command that failed."""
+        self._observe(event.command_name, event.duration_micros / 1e6, False)
 
 
 @asynccontextmanager

@@ -1,6 +1,7 @@
 """Entities to documents and back: msgspec converts, ``id`` is stored as ``_id``.
 
-Dates and times of day are ISO texts (BSON has only instants), instants are BSON dates of a millisecond.
+Dates and times of day are ISO texts (BSON has only instants), instants are BSON dates of a
+millisecond.
 """
 
 from __future__ import annotations

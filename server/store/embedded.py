@@ -1,7 +1,7 @@
 """The embedded database: SecantusDB's server as a child process, on a free port of loopback.
 
-It is a program of its own and is never imported. It is awaited until it answers, started again when it
-dies, and stopped last, after the connections to it are closed.
+It is a program of its own and is never imported. It is awaited until it answers, started again when
+it dies, and stopped last, after the connections to it are closed.
 """
 
 from __future__ import annotations
@@ -124,7 +124,9 @@ class EmbeddedServer:
             if not ready.is_set():
                 if self._process.returncode is None:
                     self._process.kill()
-                raise EmbeddedServerError("\n".join(["the database did not start:", *self._last_lines]))
+                raise EmbeddedServerError(
+                    "\n".join(["the database did not start:", *self._last_lines])
+                )
         finally:
             waiting.cancel()
             ended.cancel()
@@ -153,7 +155,10 @@ class EmbeddedServer:
                 _log.error("embedded_database_restart_failed", error=str(error))
 
     async def _end_orphan(self) -> None:
-        """Stop a child that an earlier server left behind when it was killed; it holds the files."""
+        """Stop a child that an earlier server left behind when it was killed.
+
+        It holds the files.
+        """
         try:
             pid = int(self._pid_file.read_text(encoding="ascii"))
             command = Path(f"/proc/{pid}/cmdline").read_bytes()
@@ -172,7 +177,10 @@ class EmbeddedServer:
 
 @asynccontextmanager
 async def database_uri(settings: DatabaseSettings) -> AsyncIterator[str]:
-    """The address of the database: the one that is set, or an embedded server's while this lasts."""
+    """The address of the database: the one that is set.
+
+    Or an embedded server's while this lasts.
+    """
     if settings.uri:
         yield settings.uri
         return

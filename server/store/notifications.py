@@ -36,7 +36,7 @@ class MongoNotificationRepository:
         self._notifications = store.collection(COLLECTION)
 
     async def add(self, notification: Notification) -> Notification | None:
-        """Number and store it; None when the user already has one for that event."""
+        """Store it under the next number; None when the user already has one for that event."""
         sequence = await self.head(notification.user_id) + 1
         while True:
             numbered = replace(notification, sequence=sequence)

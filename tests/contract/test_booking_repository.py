@@ -38,7 +38,10 @@ async def test_a_booking_comes_back_as_it_was(bookings: MongoBookingRepository) 
 async def test_of_200_who_race_for_overlapping_times_no_two_win(
     bookings: MongoBookingRepository,
 ) -> None:
-    """Starts and lengths differ; every pair of winners must be apart, and every loser must meet one."""
+    """Starts and lengths differ; every pair of winners must be apart.
+
+    And every loser must meet one.
+    """
     rng = random.Random(7)
     wishes = []
     for number in range(200):

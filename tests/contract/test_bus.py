@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -32,23 +33,32 @@ class Inbox:
         return [self._queue.get_nowait() for _ in range(self._queue.qsize())]
 
 
+@asynccontextmanager
+async def running_redis(path: Path) -> AsyncIterator[RedisProcess]:
+    process = RedisProcess(path)
+    await process.start()
+    try:
+        yield process
+    finally:
+        await process.kill()
+
+
 @pytest.fixture
 async def redis(tmp_path: Path) -> AsyncIterator[RedisProcess]:
     if PROGRAM is None:
         pytest.skip("redis-server is not installed")
-    process = RedisProcess(tmp_path)
-    await process.start()
-    yield process
-    await process.kill()
+    async with running_redis(tmp_path) as process:
+        yield process
 
 
 @pytest.fixture(params=["memory", pytest.param("redis", marks=needs_redis)])
-async def bus(request: pytest.FixtureRequest) -> AsyncIterator[MemoryBus | RedisBus]:
+async def bus(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> AsyncIterator[MemoryBus | RedisBus]:
     if request.param == "memory":
         yield MemoryBus()
         return
-    process: RedisProcess = request.getfixturevalue("redis")
-    async with RedisBus.open(process.url) as opened:
+    async with running_redis(tmp_path) as process, RedisBus.open(process.url) as opened:
         yield opened
 
 
@@ -130,7 +140,8 @@ async def test_a_receiver_may_leave_while_the_topic_is_served(bus: MemoryBus | R
     assert len(left) == 1
 
 
-# -- several processes ------------------------------------------------------------------------------
+# -- several processes
+# ------------------------------------------------------------------------------
 
 
 @pytest.fixture

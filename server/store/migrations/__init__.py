@@ -1,8 +1,8 @@
 """Versioned changes of stored documents, each run once, in order, by one process at a time.
 
-A migration is a coroutine function in a module of this folder; it must be safe to run again after a crash
-in its middle, because it counts as done only when it has returned. An empty database starts at the newest
-number: there is nothing to change.
+A migration is a coroutine function in a module of this folder; it must be safe to run again after a
+crash in its middle, because it counts as done only when it has returned. An empty database starts
+at the newest number: there is nothing to change.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
 async def migrate(store: Store, migrations: Sequence[Migration] = MIGRATIONS) -> int:
     """Run those migrations that have not run; returns how many did.
 
-    Other processes that start meanwhile wait. A process that died while it held the lock holds it for ten
-    minutes at most.
+    Other processes that start meanwhile wait. A process that died while it held the lock holds it
+    for ten minutes at most.
     """
     holder = secrets.token_hex(8)
     await _lock(store, holder)
