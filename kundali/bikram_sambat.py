@@ -22,7 +22,7 @@ from itertools import accumulate, chain
 from typing import Final, NamedTuple
 
 
-class OutsideCalendar(ValueError):  # noqa: N818 - errors are named for what happened
+class OutsideCalendar(ValueError):
     """The calendar has no such date: a year outside the table, or no such month or day."""
 
 

@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = load(data_path("config"), environ, overrides)
     except SettingsError as error:
-        print("The settings are wrong:", *error.faults, sep="\n  ", file=sys.stderr)  # noqa: T201  # the command's answer
+        print("The settings are wrong:", *error.faults, sep="\n  ", file=sys.stderr)
         return _BAD_SETTINGS
     logs.configure(settings.log)
     command: Callable[[Settings, argparse.Namespace], Awaitable[int]] = options.run
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _STOPPED
     except (EmbeddedServerError, StoreUnavailable, OSError) as error:
-        print(f"Cannot start: {error or 'the database does not answer'}", file=sys.stderr)  # noqa: T201  # the command's answer
+        print(f"Cannot start: {error or 'the database does not answer'}", file=sys.stderr)
         return 1
 
 
@@ -138,7 +138,7 @@ async def _create_admin(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _say(*lines: str) -> None:
-    print(*lines, sep="\n", flush=True)  # noqa: T201  # the command's answer
+    print(*lines, sep="\n", flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -61,7 +61,7 @@ def best_language(accepted: str) -> str:
     return negotiate_locale(preferred, LANGUAGES) or DEFAULT_LANGUAGE
 
 
-__all__ = ["Formatter", "N_", "Translations", "best_language"]
+__all__ = ["N_", "Formatter", "Translations", "best_language"]
 
 
 class Formatter:

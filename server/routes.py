@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Final
 
-from server.handlers import accounts, admin, bookings, catalogue, chat, notifications, operation, pages, pandits
+from server.handlers import (
+    accounts,
+    admin,
+    bookings,
+    catalogue,
+    chat,
+    notifications,
+    operation,
+    pages,
+    pandits,
+)
 from server.handlers.routing import Route
 from server.ws import connection
 

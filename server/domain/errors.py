@@ -32,7 +32,8 @@ Each class carries a stable ``code`` and typed data; status numbers and texts li
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import dataclasses
+from dataclasses import dataclass
 from typing import ClassVar
 
 
@@ -52,7 +53,7 @@ class FieldFault:
 
     field: str
     code: str
-    params: dict[str, str | int] = field(default_factory=dict)
+    params: dict[str, str | int] = dataclasses.field(default_factory=dict)
 
 
 class Malformed(DomainError):

@@ -62,7 +62,7 @@ def convert_quantity(quantity: Decimal, unit: Unit, to: Unit) -> Decimal:
 def line_price(
     quantity: Decimal, unit: Unit, *, base_price: int, base_quantity: int, base_unit: Unit
 ) -> int:
-    """Price in paisa of a quantity, when ``base_quantity`` of ``base_unit`` costs ``base_price`` paisa.
+    """Price in paisa of a quantity, when ``base_quantity`` of ``base_unit`` costs ``base_price``.
 
     Rounded half up to a paisa once, at the end: 100 g at Rs. 500 a kg is Rs. 50.
     """

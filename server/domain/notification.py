@@ -11,7 +11,7 @@ from server.domain.events import EventKind
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notification:
-    """One entry of a person's notification stream. ``sequence`` counts from 1 per user, without gaps.
+    """One entry of a person's stream. ``sequence`` counts from 1 per user, without gaps.
 
     ``event_id`` with ``user_id`` is unique: an event that is delivered again changes nothing.
     """

@@ -51,16 +51,11 @@ class SamagriCategoriesHandler(ApiHandler):
 
     @operation("List the samagri categories in their order")
     async def get(self, query: PageQuery) -> PageResponse[SamagriCategoryResponse]:
-        after = self.after(query.cursor)
-        found = [
-            category
-            for category in await self.services.catalogue.list_categories()
-            if after is None or (category.position, category.id) > after
-        ]
-        rows = found[: query.limit]
-        key = (rows[-1].position, rows[-1].id) if len(found) > query.limit else None
+        page = await self.services.catalogue.list_categories(
+            limit=query.limit, after=self.after(query.cursor)
+        )
         return PageResponse(
-            results=[present_category(row) for row in rows], next=self.cursor(key)
+            results=[present_category(row) for row in page.rows], next=self.cursor(page.next_key)
         )
 
 

@@ -98,8 +98,8 @@ class Updated:
 class _DecimalCodec(TypeCodec):
     """Quantities are decimals here and Decimal128 in the database."""
 
-    python_type = Decimal  # type: ignore[assignment]  # declared as a property in the driver
-    bson_type = Decimal128  # type: ignore[assignment]  # the same
+    python_type = Decimal
+    bson_type = Decimal128
 
     def transform_python(self, value: Decimal) -> Decimal128:
         return Decimal128(value)

