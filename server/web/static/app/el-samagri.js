@@ -1,0 +1,379 @@
+/**
+ * `<py-samagri booking-id="…">`: the items of a booking, to be changed while the price follows.
+ *
+ * Attributes: `booking-id`; `readonly` shows the list only; `compute` asks the server for its
+ * recommendation when the list is still empty. Elements anywhere in the page with
+ * `data-fee="service_fee"`, `"samagri_fee"` or `"total_fee"` show the current sums. Events: `py-fees`
+ * (bubbles, detail: `{service_fee, samagri_fee, total_fee, currency}`).
+ */
+
+import { html, nothing } from "../vendor/lit/lit.js";
+import { repeat } from "../vendor/lit/directives/repeat.js";
+import { live } from "../vendor/lit/directives/live.js";
+import { api } from "./api.js";
+import { number, parseNumber, pick, price, t } from "./i18n.js";
+import { icon, PageElement, toast } from "./page.js";
+import { grouped, lineOf, orderable, stepped } from "./samagri-list.js";
+
+const TYPING_MS = 600;
+const SEARCH_MS = 250;
+
+/** @param {string} type */
+function groupName(type) {
+  if (type === "REQUIRED") return t("Required by this puja");
+  if (type === "ESSENTIAL") return t("Essential");
+  return t("Optional");
+}
+
+class Samagri extends PageElement {
+  static properties = {
+    bookingId: { attribute: "booking-id" },
+    readonly: { type: Boolean },
+    compute: { type: Boolean },
+    lines: { state: true },
+    fees: { state: true },
+    canEdit: { state: true },
+    busy: { state: true },
+    fault: { state: true },
+    faults: { state: true },
+    found: { state: true },
+    searched: { state: true },
+  };
+
+  constructor() {
+    super();
+    this.bookingId = "";
+    this.readonly = false;
+    this.compute = false;
+    /** @type {import("./samagri-list.js").Line[] | null} */
+    this.lines = null;
+    /** @type {{service_fee: number, samagri_fee: number, total_fee: number, currency: string} | null} */
+    this.fees = null;
+    /** Whether the server lets this person change the list now. */
+    this.canEdit = false;
+    /** Ids of the lines that wait for the server. @type {Set<string>} */
+    this.busy = new Set();
+    this.fault = "";
+    /** @type {Record<string, string>} */
+    this.faults = {};
+    /** @type {any[]} */
+    this.found = [];
+    this.searched = "";
+    this.timers = /** @type {Map<string, any>} */ (new Map());
+    /** Answers that come late must not overwrite newer ones. */
+    this.turn = 0;
+    this.queue = Promise.resolve();
+  }
+
+  get path() {
+    return `/api/bookings/${encodeURIComponent(this.bookingId)}/samagri/`;
+  }
+
+  /** @param {string} id of an item */
+  #pathOf(id) {
+    return `${this.path}${encodeURIComponent(id)}/`;
+  }
+
+  connectedCallback() {
+    super.connectedCallback();
+    this.load();
+  }
+
+  disconnectedCallback() {
+    super.disconnectedCallback();
+    for (const timer of this.timers.values()) clearTimeout(timer);
+  }
+
+  /** Read the list again. */
+  async load() {
+    this.fault = "";
+    try {
+      let answer = await api.get(this.path);
+      if (this.compute && answer.can_edit && answer.results.length === 0) {
+        answer = await api.post(this.path, {}, { idempotencyKey: true });
+      }
+      this.#take(answer);
+    } catch (error) {
+      this.fault = /** @type {any} */ (error).text ?? String(error);
+    }
+  }
+
+  get #editable() {
+    return this.canEdit && !this.readonly;
+  }
+
+  /** Show the server's list and sums. @param {any} answer */
+  #take(answer) {
+    this.lines = answer.results.map(lineOf);
+    this.canEdit = answer.can_edit;
+    const { service_fee, samagri_fee, total_fee, currency } = answer;
+    const fees = { service_fee, samagri_fee, total_fee, currency };
+    this.fees = fees;
+    for (const place of document.querySelectorAll("[data-fee]")) {
+      const sum = /** @type {any} */ (fees)[/** @type {HTMLElement} */ (place).dataset.fee ?? ""];
+      if (Number.isInteger(sum)) place.textContent = price(sum, fees.currency);
+    }
+    this.dispatchEvent(new CustomEvent("py-fees", { bubbles: true, detail: fees }));
+  }
+
+  /**
+   * Make one change, then show the list and sums that the server answers. One after another.
+   * @param {string} id the line it is about @param {() => Promise<any>} run
+   * @returns {Promise<boolean>} whether it was done
+   */
+  #change(id, run) {
+    const turn = (this.turn += 1);
+    this.busy = new Set(this.busy).add(id);
+    this.faults = { ...this.faults, [id]: "" };
+    const work = this.queue.then(async () => {
+      try {
+        const answer = await run();
+        // Only the last of several quick changes is shown, so that numbers do not jump back.
+        if (turn === this.turn) this.#take(answer);
+        return true;
+      } catch (error) {
+        const problem = /** @type {import("./api.js").ApiError} */ (error);
+        this.faults = { ...this.faults, [id]: problem.text ?? String(error) };
+        await this.load();
+        return false;
+      } finally {
+        const busy = new Set(this.busy);
+        busy.delete(id);
+        this.busy = busy;
+      }
+    });
+    this.queue = work.then(() => {});
+    return work;
+  }
+
+  /** @param {import("./samagri-list.js").Line} line @param {number} quantity @param {number} [wait] */
+  #setQuantity(line, quantity, wait = TYPING_MS) {
+    clearTimeout(this.timers.get(line.id));
+    if (!orderable(line, quantity)) {
+      this.faults = { ...this.faults, [line.id]: t("Please enter a quantity above zero; whole numbers for pieces.") };
+      return;
+    }
+    if (quantity === line.quantity) return;
+    this.lines = (this.lines ?? []).map((other) => (other.id === line.id ? { ...other, quantity } : other));
+    this.timers.set(
+      line.id,
+      setTimeout(() => {
+        this.#change(line.id, () => api.patch(this.#pathOf(line.id), { quantity, unit: line.unit }));
+      }, wait),
+    );
+  }
+
+  /** @param {import("./samagri-list.js").Line} line */
+  async #remove(line) {
+    clearTimeout(this.timers.get(line.id));
+    const done = await this.#change(line.id, () => api.delete(this.#pathOf(line.id)));
+    if (!done) return;
+    toast({
+      text: t("{name} was removed.", { name: line.name }),
+      action: { label: t("Undo"), run: () => this.#add(line.id, line.quantity, line.unit) },
+    });
+    /** @type {HTMLElement | null} */ (this.querySelector("#samagri-title"))?.focus();
+  }
+
+  /** @param {string} id @param {number} quantity @param {string} unit */
+  #add(id, quantity, unit) {
+    return this.#change(id, () => api.put(this.#pathOf(id), { quantity, unit }));
+  }
+
+  /** @param {any} item an item of the catalogue */
+  async #choose(item) {
+    this.found = [];
+    this.searched = "";
+    const field = /** @type {HTMLInputElement} */ (this.querySelector("#samagri-search"));
+    field.value = "";
+    field.focus();
+    const unit = item.base_unit ?? item.unit;
+    if (await this.#add(item.id, Number(item.base_quantity ?? 1), unit)) {
+      toast({ kind: "good", text: t("{name} was added.", { name: pick(item, "name") }) });
+    } else {
+      this.fault = this.faults[item.id];
+    }
+  }
+
+  /** @param {string} text */
+  #search(text) {
+    clearTimeout(this.timers.get("search"));
+    const words = text.trim();
+    if (words.length < 2) {
+      this.found = [];
+      this.searched = "";
+      return;
+    }
+    this.timers.set(
+      "search",
+      setTimeout(async () => {
+        const answer = await api.get("/api/samagri/items/", { query: { q: words, limit: 8 } }).catch(() => null);
+        if (!answer) return;
+        const present = new Set(this.lines?.map((line) => line.id));
+        this.found = answer.results.filter((/** @type {any} */ item) => !present.has(item.id));
+        this.searched = words;
+      }, SEARCH_MS),
+    );
+  }
+
+  /** @param {import("./samagri-list.js").Line} line */
+  #quantity(line) {
+    const label = t("Quantity of {name}", { name: line.name });
+    const field = t("Quantity of {name}, in {unit}", { name: line.name, unit: line.unitName });
+    const less = t("Less {name}", { name: line.name });
+    const more = t("More {name}", { name: line.name });
+    if (!this.#editable) return html`<span class="numeric">${number(line.quantity)} ${line.unitName}</span>`;
+    return html`<span class="stepper" role="group" aria-label=${label}>
+        <button
+          type="button"
+          aria-label=${less}
+          ?disabled=${stepped(line, -1) === line.quantity}
+          @click=${() => this.#setQuantity(line, stepped(line, -1))}
+        >
+          ${icon("minus")}
+        </button>
+        <input
+          type="text"
+          inputmode="decimal"
+          autocomplete="off"
+          aria-label=${field}
+          .value=${live(number(line.quantity))}
+          @change=${(/** @type {any} */ event) => this.#setQuantity(line, parseNumber(event.target.value), 0)}
+        />
+        <button
+          type="button"
+          aria-label=${more}
+          @click=${() => this.#setQuantity(line, stepped(line, 1))}
+        >
+          ${icon("plus")}
+        </button> </span
+      ><span class="unit">${line.unitName}</span>`;
+  }
+
+  /** @param {import("./samagri-list.js").Line} line */
+  #row(line) {
+    const remove = t("Remove {name}", { name: line.name });
+    const fault = this.faults[line.id];
+    return html`<li class="samagri__row" data-item=${line.id} aria-busy=${this.busy.has(line.id)}>
+      <div class="samagri__name"><strong>${line.name}</strong><span class="samagri__reason">${line.reason}</span></div>
+      <div class="samagri__quantity">${this.#quantity(line)}</div>
+      <span class="samagri__price price">${price(line.price, this.fees?.currency)}</span>
+      <div class="samagri__remove">
+        ${line.canRemove
+          ? !this.#editable
+            ? nothing
+            : html`<button
+                type="button"
+                class="icon-btn"
+                aria-label=${remove}
+                ?disabled=${this.busy.has(line.id)}
+                @click=${() => this.#remove(line)}
+              >
+                ${icon("trash-2")}
+              </button>`
+          : html`<span class="samagri__fixed">${icon("lock")}${t("Needed")}</span>`}
+      </div>
+      ${fault ? html`<p class="samagri__error" role="alert">${fault}</p>` : nothing}
+    </li>`;
+  }
+
+  #adder() {
+    const none = t("Nothing found for “{words}”.", { words: this.searched });
+    return html`<div class="samagri__add">
+      <label for="samagri-search">${t("Add another item")}</label>
+      <input
+        id="samagri-search"
+        type="search"
+        autocomplete="off"
+        placeholder=${t("For example sandalwood, ghee")}
+        @input=${(/** @type {any} */ event) => this.#search(event.target.value)}
+        @keydown=${(/** @type {KeyboardEvent} */ event) => event.key === "Enter" && event.preventDefault()}
+      />
+      <div role="status">
+        ${this.searched && !this.found.length
+          ? html`<p class="hint">${none}</p>`
+          : nothing}
+      </div>
+      ${this.found.length
+        ? html`<ul class="list samagri__found" aria-label=${t("Items found")}>
+            ${repeat(
+              this.found,
+              (item) => item.id,
+              (item) => html`<li>
+                <button type="button" @click=${() => this.#choose(item)}>
+                  <span class="icon-text">${icon("plus")}${pick(item, "name")}</span>
+                  <span class="price">${price(item.price, item.currency)}</span>
+                </button>
+              </li>`,
+            )}
+          </ul>`
+        : nothing}
+    </div>`;
+  }
+
+  #sums() {
+    const fees = this.fees;
+    if (!fees) return nothing;
+    return html`<table class="price-table ${this.busy.size ? "is-updating" : ""}" aria-live="polite">
+      <caption class="visually-hidden">
+        ${t("Price")}
+      </caption>
+      <tbody>
+        <tr>
+          <th scope="row">${t("Puja service")}</th>
+          <td>${price(fees.service_fee, fees.currency)}</td>
+        </tr>
+        <tr>
+          <th scope="row">${t("Samagri")}</th>
+          <td>${price(fees.samagri_fee, fees.currency)}</td>
+        </tr>
+      </tbody>
+      <tfoot>
+        <tr>
+          <th scope="row">${t("Total")}</th>
+          <td>${price(fees.total_fee, fees.currency)}</td>
+        </tr>
+      </tfoot>
+    </table>`;
+  }
+
+  #fault() {
+    if (!this.fault) return nothing;
+    return html`<div class="note note--bad" role="alert">
+      ${icon("circle-alert")}
+      <div>${this.fault} <button type="button" class="plain small" @click=${() => this.load()}>${t("Try again")}</button></div>
+    </div>`;
+  }
+
+  render() {
+    if (!this.lines) {
+      return this.fault
+        ? this.#fault()
+        : html`<div aria-busy="true" aria-label=${t("Loading")}>
+            <div class="skeleton skeleton--row"></div>
+            <div class="skeleton skeleton--row"></div>
+            <div class="skeleton skeleton--row"></div>
+          </div>`;
+    }
+    return html`<div class="samagri">
+      <h2 id="samagri-title" tabindex="-1">${t("Samagri for this puja")}</h2>
+      ${this.#fault()}
+      ${this.lines.length
+        ? grouped(this.lines).map(
+            (group) => html`<section class="samagri__group">
+              <h3>
+                ${groupName(group.type)}
+                <span class="badge badge--plain badge--${group.type}">${number(group.lines.length)}</span>
+              </h3>
+              <ul class="samagri__list">
+                ${repeat(group.lines, (line) => line.id, (line) => this.#row(line))}
+              </ul>
+            </section>`,
+          )
+        : html`<div class="empty">${icon("shopping-basket")}<p>${t("No items yet.")}</p></div>`}
+      ${this.#editable ? this.#adder() : nothing} ${this.#sums()}
+    </div>`;
+  }
+}
+
+customElements.define("py-samagri", Samagri);

@@ -1,0 +1,218 @@
+/**
+ * `<py-slots service-id="…">`: the free times of a day, over a plain date and a plain time field.
+ *
+ * Inside it the server puts `<input type="date" name="booking_date">` and a labelled
+ * `<input name="booking_time">` (in a `data-time` wrapper, which is hidden here); those two are what
+ * the form sends, with or without script. Times are Nepal's. `exclude-booking` names the booking
+ * that is being moved. Events: `py-slot` (bubbles, detail: `{date, time}`).
+ */
+
+import { html, nothing } from "../vendor/lit/lit.js";
+import { repeat } from "../vendor/lit/directives/repeat.js";
+import { api } from "./api.js";
+import { clockOf, date, dateBs, NEPAL, t, time, timezone, weekday } from "./i18n.js";
+import { icon, PageElement } from "./page.js";
+
+const SKELETON_MS = 300;
+
+/** The parts of a day by the hour at which they begin. */
+const parts = () => [
+  { from: 0, name: t("Morning") },
+  { from: 12, name: t("Afternoon") },
+  { from: 17, name: t("Evening") },
+];
+
+class Slots extends PageElement {
+  static properties = {
+    serviceId: { attribute: "service-id" },
+    excludeBooking: { attribute: "exclude-booking" },
+    slots: { state: true },
+    bs: { state: true },
+    busy: { state: true },
+    fault: { state: true },
+    chosen: { state: true },
+    missing: { state: true },
+  };
+
+  constructor() {
+    super();
+    this.serviceId = "";
+    this.excludeBooking = "";
+    /** @type {{start: string, end: string, available: boolean}[] | null} */
+    this.slots = null;
+    this.bs = "";
+    this.busy = false;
+    this.fault = "";
+    this.chosen = "";
+    this.missing = false;
+    /** @type {AbortController | null} */
+    this.request = null;
+    this.onDate = () => this.#load();
+    this.onSubmit = (/** @type {Event} */ event) => {
+      if (this.chosen) return;
+      event.preventDefault();
+      this.missing = true;
+      /** @type {HTMLElement | null} */ (this.querySelector(".slot input:enabled") ?? this.dateField)?.focus();
+    };
+  }
+
+  connectedCallback() {
+    super.connectedCallback();
+    this.dateField = /** @type {HTMLInputElement} */ (this.querySelector('[name="booking_date"]'));
+    this.timeField = /** @type {HTMLInputElement} */ (this.querySelector('[name="booking_time"]'));
+    const wrapper = /** @type {HTMLElement | null} */ (this.querySelector("[data-time]"));
+    if (wrapper) wrapper.hidden = true;
+    // A hidden field cannot be filled in, so the browser must not insist on it; the server does.
+    this.timeField?.removeAttribute("required");
+    this.chosen = this.timeField?.value ?? "";
+    this.dateField?.addEventListener("change", this.onDate);
+    this.form = this.closest("form");
+    this.form?.addEventListener("submit", this.onSubmit);
+    if (this.dateField?.value) this.#load();
+  }
+
+  disconnectedCallback() {
+    super.disconnectedCallback();
+    this.dateField?.removeEventListener("change", this.onDate);
+    this.form?.removeEventListener("submit", this.onSubmit);
+    this.request?.abort();
+  }
+
+  async #load() {
+    this.request?.abort();
+    const request = new AbortController();
+    this.request = request;
+    this.fault = "";
+    const day = this.dateField?.value ?? "";
+    if (!day) {
+      this.slots = null;
+      return;
+    }
+    const waiting = setTimeout(() => {
+      this.busy = true;
+    }, SKELETON_MS);
+    try {
+      const found = await api.get("/api/booking-slots/available-slots/", {
+        query: { service_id: this.serviceId, date: day, exclude_booking: this.excludeBooking },
+        signal: request.signal,
+      });
+      this.slots = found.slots;
+      this.bs = found.date_bs ?? "";
+      const kept = this.slots?.some((slot) => slot.available && this.#clock(slot.start) === this.chosen);
+      if (!kept) this.#choose("");
+    } catch (error) {
+      if (request.signal.aborted) return;
+      this.slots = null;
+      this.fault = /** @type {any} */ (error).text ?? String(error);
+    } finally {
+      clearTimeout(waiting);
+      if (this.request === request) this.busy = false;
+    }
+  }
+
+  /** @param {string} start an instant, or already a clock time */
+  #clock(start) {
+    return /^\d\d:\d\d/.test(start) ? start.slice(0, 5) : clockOf(start, NEPAL);
+  }
+
+  /** The instant of a slot, for showing it. @param {string} start */
+  #instant(start) {
+    return /^\d\d:\d\d/.test(start) ? `${this.dateField?.value}T${start.slice(0, 5)}:00+05:45` : start;
+  }
+
+  /** @param {string} clock */
+  #choose(clock) {
+    this.chosen = clock;
+    if (this.timeField) this.timeField.value = clock;
+    if (!clock) return;
+    this.missing = false;
+    const detail = { date: this.dateField?.value ?? "", time: clock };
+    this.dispatchEvent(new CustomEvent("py-slot", { bubbles: true, detail }));
+  }
+
+  /** @param {{start: string, end: string, available: boolean}} slot */
+  #slot(slot) {
+    const clock = this.#clock(slot.start);
+    return html`<label class="slot">
+      <input
+        type="radio"
+        name="slot"
+        form=""
+        value=${clock}
+        .checked=${this.chosen === clock}
+        ?disabled=${!slot.available}
+        @change=${() => this.#choose(clock)}
+      /><span>${time(this.#instant(slot.start), NEPAL)}${slot.available
+          ? nothing
+          : html`<span class="visually-hidden">, ${t("taken")}</span>`}</span>
+    </label>`;
+  }
+
+  /** @param {{start: string, end: string, available: boolean}[]} slots */
+  #groups(slots) {
+    const limits = parts();
+    return limits.map((part, at) => {
+      const until = limits[at + 1]?.from ?? 24;
+      const inside = slots.filter((slot) => {
+        const hour = Number(this.#clock(slot.start).slice(0, 2));
+        return hour >= part.from && hour < until;
+      });
+      if (!inside.length) return nothing;
+      return html`<fieldset class="slots">
+        <legend class="slots__group">${part.name}</legend>
+        ${repeat(inside, (slot) => slot.start, (slot) => this.#slot(slot))}
+      </fieldset>`;
+    });
+  }
+
+  #ownZone() {
+    if (!this.chosen || timezone() === NEPAL) return nothing;
+    const there = this.#instant(this.chosen);
+    if (clockOf(there, NEPAL) === clockOf(there, timezone())) return nothing;
+    const text = t("That is {time} on {date} in your time zone ({zone}).", {
+      time: time(there),
+      date: date(there),
+      zone: timezone(),
+    });
+    return html`<p class="hint">${text}</p>`;
+  }
+
+  #content() {
+    if (this.busy) return html`<div class="skeleton skeleton--row"></div><div class="skeleton skeleton--row"></div>`;
+    if (this.fault) {
+      return html`<div class="note note--bad" role="alert">
+        ${icon("circle-alert")}
+        <div>${this.fault} <button type="button" class="plain small" @click=${() => this.#load()}>${t("Try again")}</button></div>
+      </div>`;
+    }
+    if (!this.slots) return html`<p class="hint">${t("Choose a date to see the free times.")}</p>`;
+    if (!this.slots.some((slot) => slot.available)) {
+      return html`<div class="empty">
+        ${icon("calendar-x")}
+        <p>${t("No free time on this day. Please choose another date.")}</p>
+      </div>`;
+    }
+    return this.#groups(this.slots);
+  }
+
+  render() {
+    const day = this.dateField?.value;
+    const bs = t("{date} BS", { date: dateBs(this.bs) });
+    return html`<div aria-live="polite" aria-busy=${this.busy}>
+      ${day && this.slots
+        ? html`<p class="icon-text">
+            ${icon("calendar-days")}<span
+              ><strong>${weekday(`${day}T12:00:00+05:45`, NEPAL)}</strong>${this.bs
+                ? html` · ${bs}`
+                : nothing}
+              · ${t("Nepal time")}</span
+            >
+          </p>`
+        : nothing}
+      ${this.#content()} ${this.#ownZone()}
+      ${this.missing ? html`<p class="field-error" role="alert">${t("Please choose a time.")}</p>` : nothing}
+    </div>`;
+  }
+}
+
+customElements.define("py-slots", Slots);

@@ -1,0 +1,27 @@
+/** Where a notification leads, and which icon says what it is about. */
+
+import { pageUrl } from "./page.js";
+
+const ICONS = /** @type {Record<string, string>} */ ({
+  NEW_MESSAGE: "message-circle",
+  PAYMENT_SUCCESS: "receipt",
+  PAYMENT_FAILED: "circle-alert",
+  REVIEW_RECEIVED: "star",
+  PANDIT_VERIFIED: "badge-check",
+  PANDIT_REJECTED: "circle-x",
+  BOOKING_CANCELLED: "calendar-x",
+  BOOKING_REJECTED: "calendar-x",
+  BOOKING_ACCEPTED: "calendar-check",
+  BOOKING_COMPLETED: "circle-check",
+});
+
+/** @param {import("./notify-store.js").Notification} item */
+export function notificationUrl(item) {
+  const room = item.data?.room_id ?? item.data?.room;
+  if (item.kind === "NEW_MESSAGE" && room) return pageUrl("room", String(room));
+  if (item.booking) return pageUrl("booking", item.booking);
+  return pageUrl("notifications");
+}
+
+/** @param {string} kind */
+export const notificationIcon = (kind) => ICONS[kind] ?? "calendar-clock";

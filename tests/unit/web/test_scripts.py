@@ -1,0 +1,41 @@
+"""The browser's modules: their syntax, and the tests of those that need no page."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+APP = HERE.parents[2] / "server" / "web" / "static" / "app"
+SOURCES = sorted([*APP.glob("*.js"), *HERE.parents[2].glob("server/web/sw.js")])
+FORBIDDEN = ("innerHTML", "outerHTML", "insertAdjacentHTML", "eval(", "new Function", "unsafeHTML")
+
+
+@pytest.fixture(scope="module")
+def node() -> str:
+    """Path of node, or a skip that names it."""
+    found = shutil.which("node")
+    if found is None:
+        pytest.skip("node is not installed: the tests of the browser's modules need it")
+    return found
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
+def test_script_parses(node: str, path: Path) -> None:
+    done = subprocess.run([node, "--check", str(path)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("path", sorted(HERE.glob("*.test.mjs")), ids=lambda path: path.stem)
+def test_modules(node: str, path: Path) -> None:
+    done = subprocess.run([node, "--test", str(path)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
+def test_nothing_turns_text_into_markup_or_code(path: Path) -> None:
+    text = path.read_text("utf-8")
+    assert [word for word in FORBIDDEN if word in text] == []
