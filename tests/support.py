@@ -13,6 +13,7 @@ import httpx
 from server.app import RunningServer
 from server.domain.account import GeoPoint, Place
 
+PASSWORD = "a long passphrase"
 SUNDAY_TEN = datetime(2026, 11, 22, 4, 15, tzinfo=UTC)
 
 
@@ -79,10 +80,10 @@ class People:
 
     async def admin(self, full_name: str = "Admin Thapa") -> Person:
         phone = str(next(self._numbers))
-        await self._server.services.accounts.create_admin(full_name, phone, "a long passphrase")
+        await self._server.services.accounts.create_admin(full_name, phone, PASSWORD)
         client = await self.nobody()
         answer = await client.post(
-            "/api/auth/token/", json={"identifier": phone, "password": "a long passphrase"}
+            "/api/auth/token/", json={"identifier": phone, "password": PASSWORD}
         )
         return await self._person(full_name, phone, answer)
 
@@ -135,6 +136,16 @@ class People:
         ).raise_for_status()
         return dataclasses.replace(person, service_id=service.raise_for_status().json()["id"])
 
+    async def sign_in_again(self, person: Person) -> None:
+        """Give the person a fresh token, after the clock was moved past the old one's end."""
+        answer = await person.api.post(
+            "/api/auth/token/",
+            json={"identifier": person.phone, "password": PASSWORD},
+            headers={"Authorization": ""},
+        )
+        person.access = answer.raise_for_status().json()["access"]
+        person.api.headers["Authorization"] = f"Bearer {person.access}"
+
     async def _register(self, full_name: str, role: str) -> Person:
         phone = str(next(self._numbers))
         client = await self.nobody()
@@ -143,7 +154,7 @@ class People:
             json={
                 "full_name": full_name,
                 "phone_number": phone,
-                "password": "a long passphrase",
+                "password": PASSWORD,
                 "role": role,
             },
         )
