@@ -24,7 +24,6 @@ class NotificationsHandler(ApiHandler):
     async def get(
         self, actor: Actor, query: NotificationQuery
     ) -> PageResponse[NotificationResponse]:
-        """List one's own."""
         page = await self.services.notifications.list_page(
             actor,
             unread_only=query.unread,
@@ -42,7 +41,6 @@ class NotificationReadHandler(ApiHandler):
 
     @operation("Mark one's notifications as read")
     async def post(self, actor: Actor, body: NotificationReadRequest) -> UnreadResponse:
-        """Mark some, up to one, or all."""
         body.require_one()
         unread = await self.services.notifications.mark_read(actor, ids=body.ids, up_to=body.up_to)
         return UnreadResponse(unread=unread)

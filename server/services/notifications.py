@@ -204,8 +204,9 @@ class NotificationService:
 
 
 def _data(event: Event) -> dict[str, str]:
-    names = ("status", "room_id")
-    data: dict[str, str] = {name: event.params[name] for name in names if name in event.params}
+    # What a page needs to open or refresh the thing concerned.
+    names = ("status", "room_id") if event.booking_id else ("status", "pandit_id")
+    data = {str(name): event.params[name] for name in names if name in event.params}
     if event.booking_id is not None:
         data["booking_id"] = event.booking_id
     return data

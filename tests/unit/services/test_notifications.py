@@ -355,9 +355,7 @@ async def test_nobody_can_mark_anothers(world: World) -> None:
         ("2090-01-01T04:15:00+00:00", "1 Jan 2090, 10:00", "२०९०-०१-०१, १०:००"),
     ],
 )
-def test_instants_are_written_as_people_write_them(
-    instant: str, english: str, nepali: str
-) -> None:
+def test_instants_are_written_as_people_write_them(instant: str, english: str, nepali: str) -> None:
     local = datetime.fromisoformat(instant).astimezone(ZoneInfo("Asia/Kathmandu"))
     assert written_instant(local, "en") == english
     assert written_instant(local, "ne") == nepali
