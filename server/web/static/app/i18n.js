@@ -107,28 +107,43 @@ export function price(minor, currency = "NPR") {
   return `${name} ${minor < 0 ? "−" : ""}${inDigits(`${grouped}.${rest}`)}`;
 }
 
-/**
- * @param {string | number | Date} instant @param {Intl.DateTimeFormatOptions} options
- * @param {string} [zone]
- */
-function format(instant, options, zone = state.timezone) {
-  const written = new Intl.DateTimeFormat(dateLocale(), { timeZone: zone, ...options });
-  return inDigits(written.format(new Date(instant)));
+/** `6:05 pm`. @param {string | number | Date} instant @param {string} [zone] */
+export function time(instant, zone = state.timezone) {
+  const options = /** @type {Intl.DateTimeFormatOptions} */ ({
+    hour: "numeric",
+    minute: "2-digit",
+    hour12: true,
+    timeZone: zone,
+  });
+  return inDigits(new Intl.DateTimeFormat(dateLocale(), options).format(new Date(instant)));
 }
 
-/** `6:05 pm`. @param {string | number | Date} instant @param {string} [zone] */
-export function time(instant, zone) {
-  return format(instant, { hour: "numeric", minute: "2-digit", hour12: true }, zone);
+/**
+ * The named parts of a date. Their order is ours: browsers write Nepali dates as no one speaks them.
+ * @param {string | number | Date} instant @param {string} zone
+ */
+function dateParts(instant, zone) {
+  const options = /** @type {Intl.DateTimeFormatOptions} */ ({
+    weekday: "long",
+    day: "numeric",
+    month: "long",
+    year: "numeric",
+    timeZone: zone,
+  });
+  const parts = new Intl.DateTimeFormat(dateLocale(), options).formatToParts(new Date(instant));
+  return Object.fromEntries(parts.map((part) => [part.type, inDigits(part.value)]));
 }
 
 /** `21 November 2026`. @param {string | number | Date} instant @param {string} [zone] */
-export function date(instant, zone) {
-  return format(instant, { day: "numeric", month: "long", year: "numeric" }, zone);
+export function date(instant, zone = state.timezone) {
+  const { day, month, year } = dateParts(instant, zone);
+  return `${day} ${month} ${year}`;
 }
 
 /** `Saturday, 21 November`. @param {string | number | Date} instant @param {string} [zone] */
-export function weekday(instant, zone) {
-  return format(instant, { weekday: "long", day: "numeric", month: "long" }, zone);
+export function weekday(instant, zone = state.timezone) {
+  const { weekday: name, day, month } = dateParts(instant, zone);
+  return `${name}, ${day} ${month}`;
 }
 
 /** Date and time together. @param {string | number | Date} instant @param {string} [zone] */
