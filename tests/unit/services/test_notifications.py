@@ -76,11 +76,12 @@ class World:
 
     async def listen(self) -> World:
         for user_id in ("sita", "ram", "maya", "gone"):
-            frames = self.pushed[user_id] = []
-            await self.bus.subscribe(
-                f"user.{user_id}", lambda frame, frames=frames: frames.append(json.loads(frame))
-            )
+            await self._listen_as(user_id)
         return self
+
+    async def _listen_as(self, user_id: str) -> None:
+        frames = self.pushed[user_id] = []
+        await self.bus.subscribe(f"user.{user_id}", lambda frame: frames.append(json.loads(frame)))
 
     async def stored(self, user_id: str) -> list[Notification]:
         return await self.service.list_after(user_id, 0, 1000)
