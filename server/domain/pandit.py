@@ -40,6 +40,19 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceOffer:
+    """What a pandit wants to offer. Without a name it is called like the puja."""
+
+    puja_id: str
+    name: str = ""
+    name_ne: str = ""
+    description: str = ""
+    duration_minutes: int
+    price: int
+    is_available: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pandit:
     """A priest's profile. ``rating`` is the mean of the approved reviews, 0 to 5, 0 without any.
 

@@ -1,0 +1,544 @@
+"""Finding pandits, and what a pandit keeps about himself: profile, services, hours."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import date, datetime, time, timedelta
+from typing import Any, Final
+
+from server.domain.account import NEPAL, Actor
+from server.domain.availability import availability_faults
+from server.domain.calendar import (
+    CLAIM_MINUTES,
+    MAX_DURATION_MINUTES,
+    Availability,
+    Refusal,
+    Slot,
+    check_bookable,
+    claim_range,
+    local_instant,
+    local_today,
+    slots_on,
+)
+from server.domain.errors import FieldFault, Invalid, NotFound
+from server.domain.events import Event, EventKind
+from server.domain.pandit import Pandit, Service, ServiceOffer, VerificationStatus
+from server.domain.ports import (
+    BookingRepository,
+    CatalogueRepository,
+    Clock,
+    IdSource,
+    Page,
+    PanditHit,
+    PanditRepository,
+    PanditSearch,
+    ReviewRepository,
+    SortKey,
+    UserRepository,
+)
+from server.domain.review import Review
+from server.domain.search import PanditCard, PanditProfile, fitting_offers
+from server.services.bookings import BookingPolicy
+from server.services.optimistic import change
+from server.services.relay import EventRelay
+
+MAX_SERVICES: Final = 60
+_SOON_DAYS: Final = 14
+_SEARCH_ROUNDS: Final = 5
+_PROFILE_FIELDS: Final = frozenset(
+    {
+        "bio",
+        "bio_ne",
+        "languages",
+        "expertise",
+        "experience_years",
+        "is_available",
+        "location",
+        "full_name_ne",
+    }
+)
+_SERVICE_FIELDS: Final = frozenset(
+    {"name", "name_ne", "description", "duration_minutes", "price", "is_available"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SlotDay:
+    """The times of one local day at which a service can be booked."""
+
+    day: date
+    timezone: str
+    slots: tuple[Slot, ...]
+
+
+class PanditService:
+    """The use cases around pandits, for customers, pandits and admins."""
+
+    def __init__(
+        self,
+        *,
+        pandits: PanditRepository,
+        bookings: BookingRepository,
+        catalogue: CatalogueRepository,
+        reviews: ReviewRepository,
+        users: UserRepository,
+        relay: EventRelay,
+        clock: Clock,
+        ids: IdSource,
+        policy: BookingPolicy,
+    ) -> None:
+        self._pandits = pandits
+        self._bookings = bookings
+        self._catalogue = catalogue
+        self._reviews = reviews
+        self._users = users
+        self._relay = relay
+        self._clock = clock
+        self._ids = ids
+        self._policy = policy
+
+    # -- searching --------------------------------------------------------------------------------
+
+    async def search(
+        self,
+        actor: Actor | None,
+        wanted: PanditSearch,
+        *,
+        category_id: str | None = None,
+        day: date | None = None,
+        at: time | None = None,
+    ) -> Page[PanditCard]:
+        """Return bookable pandits, each with the next time at which he is free.
+
+        With ``day`` (and ``at``, local times of the pandit) only those who are free then remain. They
+        are sifted page by page, a bounded number of times; such a page may hold fewer rows than asked
+        for and still have a next one.
+
+        Raises
+        ------
+        Invalid
+            For a time without a day, or an order by distance from nowhere.
+        """
+        if at is not None and day is None:
+            raise Invalid(FieldFault("date", "required"))
+        if day is not None and not self._may_be_booked(day):
+            return Page(())
+        search = await self._localised(actor, await self._of_category(wanted, category_id))
+        if search.sort == "distance" and search.near is None:
+            raise Invalid(FieldFault("lat", "required"))
+        cards: list[PanditCard] = []
+        for _ in range(_SEARCH_ROUNDS):
+            page = await self._pandits.search(search)
+            found = await self._cards(page.rows, search, day, at)
+            if day is None:
+                return Page(found, page.next_key)
+            cards += [card for card in found if card.next_free_slot is not None]
+            search = replace(search, after=page.next_key, limit=wanted.limit - len(cards))
+            if page.next_key is None or search.limit == 0:
+                break
+        return Page(tuple(cards), search.after)
+
+    async def _of_category(self, wanted: PanditSearch, category_id: str | None) -> PanditSearch:
+        if category_id is None:
+            return wanted
+        of_category = tuple(
+            puja.id
+            for puja in await self._catalogue.list_pujas()
+            if puja.category_id == category_id
+            and (wanted.puja_ids is None or puja.id in wanted.puja_ids)
+        )
+        return replace(wanted, puja_ids=of_category)
+
+    async def _localised(self, actor: Actor | None, wanted: PanditSearch) -> PanditSearch:
+        """Measure from where the asker lives when he names no other place."""
+        if wanted.near is not None or actor is None:
+            return wanted
+        user = await self._users.find(actor.user_id)
+        home = user.location.point if user and user.location else None
+        return replace(wanted, near=home)
+
+    async def _cards(
+        self, hits: tuple[PanditHit, ...], search: PanditSearch, day: date | None, at: time | None
+    ) -> tuple[PanditCard, ...]:
+        """Add prices and free times to a page of hits, by one query of claims for all of them."""
+        now = self._clock.now()
+        offers = {
+            hit.pandit.id: fitting_offers(hit.pandit, search.puja_ids, search.max_price)
+            for hit in hits
+        }
+        taken = await self._taken(
+            tuple(pandit_id for pandit_id, fitting in offers.items() if fitting),
+            now if day is None else _noon(day),
+            _SOON_DAYS if day is None else 1,
+        )
+        cards = []
+        for hit in hits:
+            fitting = offers[hit.pandit.id]
+            # Whoever has no time for the shortest of them has none for the others.
+            minutes = min((service.duration_minutes for service in fitting), default=None)
+            slot = None
+            if minutes is not None:
+                claims = taken[hit.pandit.id]
+                slot = self._first_free(hit.pandit.availability, minutes, claims, now, day, at)
+            offer = fitting[0] if fitting else None
+            cards.append(PanditCard(hit.pandit, hit.distance_km, hit.price, offer, slot))
+        return tuple(cards)
+
+    async def _taken(
+        self, pandit_ids: tuple[str, ...], start: datetime, days: int
+    ) -> dict[str, frozenset[int]]:
+        """The claims of those pandits from a day before ``start`` to two days after the last day.
+
+        Wide enough for every time zone and for a booking of a day with its buffer.
+        """
+        if not pandit_ids:
+            return {}
+        first, last = claim_range(start - timedelta(days=1), start + timedelta(days=days + 3))
+        return await self._bookings.claims(pandit_ids, first, last)
+
+    def _first_free(
+        self,
+        availability: Availability,
+        minutes: int,
+        taken: frozenset[int],
+        now: datetime,
+        day: date | None,
+        at: time | None,
+    ) -> Slot | None:
+        if day is not None and at is not None:
+            return self._slot_at(availability, minutes, taken, now, day, at)
+        today = local_today(now, availability.timezone)
+        days = [day] if day else [today + timedelta(days=ahead) for ahead in range(_SOON_DAYS)]
+        return next(
+            (
+                slot
+                for each in days
+                for slot in self._slots_on(availability, each, minutes, taken, now)
+                if slot.is_available
+            ),
+            None,
+        )
+
+    def _slot_at(
+        self,
+        availability: Availability,
+        minutes: int,
+        taken: frozenset[int],
+        now: datetime,
+        day: date,
+        at: time,
+    ) -> Slot | None:
+        span = check_bookable(
+            availability,
+            day=day,
+            at=at,
+            duration_minutes=minutes,
+            now=now,
+            horizon_days=self._policy.horizon_days,
+        )
+        if isinstance(span, Refusal) or not taken.isdisjoint(span.claims):
+            return None
+        return Slot(span.starts_at, span.ends_at, is_available=True)
+
+    def _slots_on(
+        self,
+        availability: Availability,
+        day: date,
+        minutes: int,
+        taken: frozenset[int],
+        now: datetime,
+    ) -> tuple[Slot, ...]:
+        """All times of a local day; none in the past or further ahead than bookings are taken."""
+        ahead = (day - local_today(now, availability.timezone)).days
+        if not 0 <= ahead <= self._policy.horizon_days:
+            return ()
+        return tuple(
+            slots_on(
+                availability,
+                day=day,
+                duration_minutes=minutes,
+                step_minutes=self._policy.slot_step_minutes,
+                taken=taken,
+                now=now,
+            )
+        )
+
+    async def slots(self, service_id: str, day: date) -> SlotDay:
+        """Return the times of a local day at which a service can be booked, the taken ones marked.
+
+        Raises
+        ------
+        NotFound
+            If no bookable pandit offers that service at present.
+        """
+        pandit = await self._pandits.find_by_service(service_id)
+        service = pandit.service(service_id) if pandit else None
+        if pandit is None or service is None or not (pandit.is_bookable and service.is_available):
+            raise NotFound
+        hours = pandit.availability
+        if not self._may_be_booked(day):
+            return SlotDay(day, hours.timezone, ())
+        taken = await self._taken((pandit.id,), _noon(day), 1)
+        slots = self._slots_on(
+            hours, day, service.duration_minutes, taken[pandit.id], self._clock.now()
+        )
+        return SlotDay(day, hours.timezone, slots)
+
+    def _may_be_booked(self, day: date) -> bool:
+        """Whether that day can be near enough in any zone; what lies outside needs no query."""
+        today = local_today(self._clock.now(), NEPAL)
+        return -1 <= (day - today).days <= self._policy.horizon_days + 1
+
+    # -- looking at one pandit --------------------------------------------------------------------
+
+    async def profile(self, actor: Actor | None, pandit_id: str) -> PanditProfile:
+        """Return a pandit as the actor may see him.
+
+        Contact details are for himself, admins, and customers with whom he has accepted a booking; to
+        others a pandit who is not approved does not exist.
+        """
+        pandit = await self._pandits.find(pandit_id)
+        if pandit is None:
+            raise NotFound
+        is_insider = actor is not None and (actor.is_admin or actor.user_id == pandit.user_id)
+        shows_contact = is_insider or (
+            actor is not None and await self._bookings.has_accepted(actor.user_id, pandit.id)
+        )
+        if not pandit.is_verified and not shows_contact:
+            raise NotFound
+        return PanditProfile(pandit, shows_contact=shows_contact, shows_papers=is_insider)
+
+    async def list_reviews(
+        self, pandit_id: str, *, limit: int, after: SortKey | None
+    ) -> Page[Review]:
+        """Return the approved reviews of a pandit, newest first. Raises ``NotFound``."""
+        pandit = await self._pandits.find(pandit_id)
+        if pandit is None or not pandit.is_verified:
+            raise NotFound
+        return await self._reviews.list_for_pandit(pandit_id, limit=limit, after=after)
+
+    # -- his own profile --------------------------------------------------------------------------
+
+    async def own_profile(self, actor: Actor) -> PanditProfile:
+        """Return the actor's own profile. Raises ``NotFound`` when he has none."""
+        pandit = await self._own(actor)
+        return PanditProfile(pandit, shows_contact=True, shows_papers=True)
+
+    async def update_profile(self, actor: Actor, changes: Mapping[str, Any]) -> PanditProfile:
+        """Change what a pandit says of himself.
+
+        ``changes`` may hold bio, bio_ne, languages, expertise (puja ids), experience_years,
+        is_available, location (a ``Place``) and full_name_ne; anything else is a fault.
+        """
+        unknown = [FieldFault(name, "unknown") for name in changes if name not in _PROFILE_FIELDS]
+        if unknown:
+            raise Invalid(*unknown)
+        if "expertise" in changes:
+            await self._require_pujas("expertise", changes["expertise"])
+        pandit = await self._change(actor, lambda old: replace(old, **changes))
+        return PanditProfile(pandit, shows_contact=True, shows_papers=True)
+
+    async def availability(self, actor: Actor) -> Availability:
+        """Return the actor's hours, without exceptions that are over."""
+        return self._current((await self._own(actor)).availability)
+
+    async def set_availability(self, actor: Actor, availability: Availability) -> Availability:
+        """Replace the actor's hours; bookings that exist stay as they are.
+
+        Raises
+        ------
+        Invalid
+            For hours that overlap, do not lie on quarter hours, or exceptions that are over.
+        """
+        today = local_today(self._clock.now(), availability.timezone)
+        if faults := availability_faults(availability, today):
+            raise Invalid(*faults)
+        ordered = replace(
+            availability,
+            weekly=tuple(sorted(availability.weekly, key=lambda hours: hours.weekday)),
+            exceptions=tuple(sorted(availability.exceptions, key=lambda each: each.on)),
+        )
+        pandit = await self._change(actor, lambda old: replace(old, availability=ordered))
+        return pandit.availability
+
+    # -- his services -----------------------------------------------------------------------------
+
+    async def list_services(
+        self, actor: Actor, *, limit: int = MAX_SERVICES, after: SortKey | None = None
+    ) -> Page[Service]:
+        """Return the actor's own services, in the order in which they were added."""
+        services = (await self._own(actor)).services
+        found = [service for service in services if after is None or (service.id,) > after]
+        rows = tuple(found[:limit])
+        return Page(rows, (rows[-1].id,) if len(found) > limit else None)
+
+    async def add_service(self, actor: Actor, offer: ServiceOffer) -> Service:
+        """Offer a puja. Raises ``Invalid`` for an unknown puja, odd durations and free services."""
+        _check_offer(offer.duration_minutes, offer.price)
+        puja = await self._catalogue.find_puja(offer.puja_id)
+        if puja is None:
+            raise Invalid(FieldFault("puja_id", "unknown-puja"))
+        service_id = self._ids.new()
+
+        def with_service(pandit: Pandit) -> Pandit:
+            if len(pandit.services) >= MAX_SERVICES:
+                raise Invalid(FieldFault("", "too-long"))
+            service = Service(
+                id=service_id,
+                pandit_id=pandit.id,
+                puja_id=puja.id,
+                name=offer.name or puja.name,
+                name_ne=offer.name_ne or puja.name_ne,
+                description=offer.description,
+                duration_minutes=offer.duration_minutes,
+                price=offer.price,
+                is_available=offer.is_available,
+            )
+            return replace(pandit, services=(*pandit.services, service))
+
+        pandit = await self._change(actor, with_service)
+        return _service_of(pandit, service_id)
+
+    async def update_service(
+        self, actor: Actor, service_id: str, changes: Mapping[str, Any]
+    ) -> Service:
+        """Change an own service; bookings keep what they were made with."""
+        unknown = [FieldFault(name, "unknown") for name in changes if name not in _SERVICE_FIELDS]
+        if unknown:
+            raise Invalid(*unknown)
+
+        def with_changes(pandit: Pandit) -> Pandit:
+            changed = replace(_service_of(pandit, service_id), **changes)
+            _check_offer(changed.duration_minutes, changed.price)
+            return replace(
+                pandit,
+                services=tuple(
+                    changed if service.id == service_id else service
+                    for service in pandit.services
+                ),
+            )
+
+        return _service_of(await self._change(actor, with_changes), service_id)
+
+    async def remove_service(self, actor: Actor, service_id: str) -> None:
+        """Take an own service off; it can no longer be booked, what is booked stays."""
+
+        def without_service(pandit: Pandit) -> Pandit:
+            gone = _service_of(pandit, service_id)
+            return replace(
+                pandit, services=tuple(each for each in pandit.services if each != gone)
+            )
+
+        await self._change(actor, without_service)
+
+    # -- verification -----------------------------------------------------------------------------
+
+    async def list_for_verification(
+        self, status: VerificationStatus, *, limit: int, after: SortKey | None
+    ) -> Page[Pandit]:
+        """Return pandits of that status, the longest waiting first; for admins."""
+        return await self._pandits.list_by_status(status, limit=limit, after=after)
+
+    async def verify(
+        self, actor: Actor, pandit_id: str, *, is_approved: bool, notes: str
+    ) -> PanditProfile:
+        """Approve or reject a pandit's papers and tell him; for admins.
+
+        Repeating a decision changes its notes and tells him nothing new. A rejection takes him out of
+        the search and leaves accepted bookings alone.
+        """
+        now = self._clock.now()
+        pandit = await self._change_as(
+            lambda: self._load(pandit_id),
+            lambda old: _verified(old, is_approved=is_approved, notes=notes, now=now),
+        )
+        if pandit.outbox:
+            await self._relay.deliver("pandits", pandit.id, pandit.outbox)
+        return PanditProfile(pandit, shows_contact=True, shows_papers=actor.is_admin)
+
+    # -- shared -----------------------------------------------------------------------------------
+
+    async def _own(self, actor: Actor) -> Pandit:
+        pandit = await self._pandits.find_by_user(actor.user_id)
+        if pandit is None:
+            raise NotFound
+        return pandit
+
+    async def _load(self, pandit_id: str) -> Pandit:
+        pandit = await self._pandits.find(pandit_id)
+        if pandit is None:
+            raise NotFound
+        return pandit
+
+    async def _change(self, actor: Actor, apply: Callable[[Pandit], Pandit]) -> Pandit:
+        return await self._change_as(lambda: self._own(actor), apply)
+
+    async def _change_as(
+        self, load: Callable[[], Awaitable[Pandit]], apply: Callable[[Pandit], Pandit]
+    ) -> Pandit:
+        now = self._clock.now()
+        return await change(
+            load, lambda old: replace(apply(old), updated_at=now), self._pandits.replace
+        )
+
+    async def _require_pujas(self, field: str, puja_ids: tuple[str, ...]) -> None:
+        known = {puja.id for puja in await self._catalogue.list_pujas()}
+        faults = [
+            FieldFault(f"{field}[{place}]", "unknown-puja")
+            for place, puja_id in enumerate(puja_ids)
+            if puja_id not in known
+        ]
+        if faults:
+            raise Invalid(*faults)
+
+    def _current(self, availability: Availability) -> Availability:
+        today = local_today(self._clock.now(), availability.timezone)
+        return replace(
+            availability,
+            exceptions=tuple(each for each in availability.exceptions if each.on >= today),
+        )
+
+
+def _verified(old: Pandit, *, is_approved: bool, notes: str, now: datetime) -> Pandit:
+    status = VerificationStatus.APPROVED if is_approved else VerificationStatus.REJECTED
+    if status is old.verification_status:
+        return replace(old, verification_notes=notes)
+    event = Event(
+        id=f"{old.id}.{old.version + 1}.{len(old.outbox)}",
+        kind=EventKind.PANDIT_VERIFIED if is_approved else EventKind.PANDIT_REJECTED,
+        at=now,
+        recipients=(old.user_id,),
+        params={"pandit": old.full_name, "pandit_id": old.id, "notes": notes, "status": status},
+    )
+    return replace(
+        old,
+        verification_status=status,
+        verification_notes=notes,
+        verified_date=local_today(now, old.availability.timezone) if is_approved else None,
+        outbox=(*old.outbox, event),
+    )
+
+
+def _service_of(pandit: Pandit, service_id: str) -> Service:
+    service = pandit.service(service_id)
+    if service is None:
+        raise NotFound
+    return service
+
+
+def _check_offer(duration_minutes: int, price: int) -> None:
+    faults = []
+    if (
+        duration_minutes % CLAIM_MINUTES
+        or not CLAIM_MINUTES <= duration_minutes <= MAX_DURATION_MINUTES
+    ):
+        faults.append(FieldFault("duration_minutes", "not-quarter-hour"))
+    if price <= 0:
+        faults.append(FieldFault("price", "range"))
+    if faults:
+        raise Invalid(*faults)
+
+
+def _noon(day: date) -> datetime:
+    return local_instant(day, time(12), "UTC")
