@@ -116,6 +116,8 @@ async def open_server(
         services = build_services(
             settings, store, bus, hasher, metrics, clock or SystemClock(), sender
         )
+        stack.push_async_callback(services.limiter.close)
+        stack.push_async_callback(services.accounts.close)
         await stack.enter_async_context(services.chats.running())
         await stack.enter_async_context(services.hub.running())
         scheduler = Scheduler(

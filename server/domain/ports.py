@@ -115,8 +115,11 @@ class SessionRepository(Protocol):
 class CodeRepository(Protocol):
     """One-time codes, at most one a phone number. Expired ones disappear by themselves."""
 
-    async def put(self, code: OneTimeCode) -> None:
-        """Store the code in place of an older one."""
+    async def put(self, code: OneTimeCode, *, replacing_before: datetime) -> bool:
+        """Store the code unless one was sent after that instant.
+
+        Of racing callers one gets True.
+        """
         ...
 
     async def find(self, phone_number: str) -> OneTimeCode | None:
@@ -273,7 +276,7 @@ class BookingRepository(Protocol):
         ...
 
     async def has_accepted(self, user_id: str, pandit_id: str) -> bool:
-        """Whether the customer has a booking with the pandit in which they share contact details."""
+        """Whether customer and pandit have a booking in which they share contact details."""
         ...
 
     async def accepted_pandits(self, user_id: str, pandit_ids: Collection[str]) -> frozenset[str]:
@@ -492,6 +495,10 @@ class RateLimiter(Protocol):
 
     async def hit(self, door: str, who: str) -> None:
         """Count one use. Raises ``RateLimited`` when ``who`` has used the door too often."""
+        ...
+
+    async def close(self) -> None:
+        """Release what it holds; called once, at the end."""
         ...
 
 

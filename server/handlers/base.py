@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import functools
-import hashlib
 import hmac
 import re
 import secrets
@@ -284,18 +283,29 @@ class ApiHandler(BaseHandler):
         who = self.actor.user_id if self.actor else self.client_address
         scope = f"{who}|{self.request.method}|{self.request.path.rstrip('/')}|{key}"
         store = self.services.idempotency
-        earlier = await store.begin(scope, hashlib.sha256(self.request.body).hexdigest())
+        # Keyed: a body may hold a password, and what is stored must be no help in guessing it.
+        secret: bytes = self.application.settings["cursor_secret"]
+        body_hash = hmac.digest(secret, self.request.body, "sha256").hex()
+        earlier = await store.begin(scope, body_hash)
         if earlier is not None:
             self.set_header("Idempotent-Replayed", "true")
-            self._send_bytes(earlier.status, earlier.body)
+            self._send_bytes(earlier.status, await self.repeated_answer(earlier.body))
             return
         try:
             body = encode(await method())
         except BaseException:
             await store.abandon(scope)
             raise
-        await store.finish(scope, StoredAnswer(declared.status, body))
+        await store.finish(scope, StoredAnswer(declared.status, self.kept_answer(body)))
         self._send_bytes(declared.status, body)
+
+    def kept_answer(self, body: bytes) -> bytes:
+        """What is stored of an answer for repeats of its request; less, where it holds secrets."""
+        return body
+
+    async def repeated_answer(self, kept: bytes) -> bytes:
+        """The answer to a repeat, from what was stored of the first."""
+        return kept
 
     async def _entitled_actor(self, declared: Operation) -> Actor | None:
         actor = await self.find_actor()

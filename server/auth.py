@@ -1,0 +1,144 @@
+"""Password hashes and access tokens.
+
+Argon2id after OWASP's minimum (t=2, 19 MiB, p=1): a hash takes tens of milliseconds of a core, so
+it runs in a few threads with a bounded queue, never on the event loop. Access tokens are JSON web
+tokens (RFC 7519) under HMAC-SHA-256 with a key derived from the server's secret.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import secrets
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
+
+import jwt
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from server.domain.errors import NotSignedIn, Overloaded
+from server.domain.ports import Claims
+
+T = TypeVar("T")
+_ALGORITHM: Final = "HS256"
+_ISSUER: Final = "pandityatra"
+_AUDIENCE: Final = "pandityatra"
+_ACCESS: Final = "access"
+_REQUIRED: Final = ["exp", "iat", "sub", "jti", "typ", "sid", "iss", "aud"]
+_SKEW_SECONDS: Final = 30
+"""How far the clocks of two of our processes may differ."""
+
+
+class Argon2Hasher:
+    """Implements ``ports.Hasher``.
+
+    Parameters
+    ----------
+    threads
+        How many passwords are hashed at once.
+    queue
+        How many more may wait; beyond that callers get ``Overloaded``.
+    """
+
+    def __init__(self, threads: int, queue: int) -> None:
+        self._hasher = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="argon2")
+        self._room = threads + queue
+        self._dummy = self._hasher.hash(secrets.token_urlsafe())
+
+    async def hash(self, password: str) -> str:
+        """Return the argon2id text. Raises ``Overloaded`` when too many wait."""
+        return await self._run(lambda: self._hasher.hash(password))
+
+    async def verify(self, password_hash: str, password: str) -> bool:
+        """Whether the password is that one.
+
+        An empty hash costs the same time and is never right.
+        """
+        matches = await self._run(lambda: self._matches(password_hash or self._dummy, password))
+        return matches and bool(password_hash)
+
+    def needs_rehash(self, password_hash: str) -> bool:
+        """Whether the hash was made with other parameters than today's."""
+        return self._hasher.check_needs_rehash(password_hash)
+
+    def close(self) -> None:
+        """Let the threads end; what still waits is dropped."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _matches(self, password_hash: str, password: str) -> bool:
+        try:
+            return self._hasher.verify(password_hash, password)
+        except (VerificationError, InvalidHashError):
+            return False
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        if self._room <= 0:
+            raise Overloaded
+        self._room -= 1
+        future = asyncio.get_running_loop().run_in_executor(self._pool, work)
+        future.add_done_callback(self._make_room)
+        # A caller who goes away does not take the thread's work with him, so the place stays taken.
+        return await asyncio.shield(future)
+
+    def _make_room(self, _future: asyncio.Future[Any]) -> None:
+        self._room += 1
+
+
+class JwtSigner:
+    """Implements ``ports.TokenSigner``. Tokens of the previous secret hold until they expire."""
+
+    def __init__(self, secret: str, previous_secret: str = "") -> None:
+        self._key_id, self._key = _derive(secret)
+        self._keys = {self._key_id: self._key}
+        if previous_secret:
+            self._keys.update([_derive(previous_secret)])
+
+    def sign(self, claims: Claims, now: datetime) -> str:
+        """Return the token."""
+        return jwt.encode(
+            {
+                "iss": _ISSUER,
+                "aud": _AUDIENCE,
+                "typ": _ACCESS,
+                "sub": claims.user_id,
+                "sid": claims.session_id,
+                "jti": secrets.token_urlsafe(12),
+                "iat": int(now.timestamp()),
+                "exp": int(claims.expires_at.timestamp()),
+            },
+            self._key,
+            algorithm=_ALGORITHM,
+            headers={"kid": self._key_id},
+        )
+
+    def read(self, token: str, now: datetime) -> Claims:
+        """Return what a valid token says. Raises ``NotSignedIn`` for any other."""
+        try:
+            payload = jwt.decode(
+                token,
+                self._keys[jwt.get_unverified_header(token)["kid"]],
+                algorithms=[_ALGORITHM],
+                issuer=_ISSUER,
+                audience=_AUDIENCE,
+                # The instants are compared below, with the clock that we are given.
+                options={"require": _REQUIRED, "verify_exp": False, "verify_iat": False},
+            )
+            expires_at = datetime.fromtimestamp(int(payload["exp"]), UTC)
+            issued_seconds = int(payload["iat"])
+        except (jwt.PyJWTError, KeyError, TypeError, ValueError, OverflowError):
+            raise NotSignedIn from None
+        is_early = issued_seconds > now.timestamp() + _SKEW_SECONDS
+        if payload["typ"] != _ACCESS or now >= expires_at or is_early:
+            raise NotSignedIn
+        return Claims(str(payload["sub"]), str(payload["sid"]), expires_at)
+
+
+def _derive(secret: str) -> tuple[str, bytes]:
+    """A key for this purpose alone, and the id by which tokens name it."""
+    key = hmac.digest(secret.encode(), b"pandityatra access tokens", "sha256")
+    return hashlib.sha256(b"key id" + key).hexdigest()[:8], key

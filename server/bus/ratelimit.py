@@ -1,0 +1,102 @@
+"""How often a door may be used: sliding windows of the ``limits`` library, in memory or in Redis.
+
+While Redis is away each process counts for itself. A limit that is too generous for a moment is
+better than a site that nobody can sign in to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import math
+import time
+from typing import Final, cast
+
+from limits import RateLimitItem, parse
+from limits.aio.storage import MemoryStorage, RedisStorage
+from limits.aio.strategies import SlidingWindowCounterRateLimiter
+from limits.errors import StorageError
+from redis.asyncio.connection import ConnectionPool
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from server.domain.errors import RateLimited
+from server.settings import LimitSettings
+
+_log: Final = logging.getLogger(__name__)
+_ANSWER_SECONDS: Final = 0.5
+_ASK_AGAIN_SECONDS: Final = 5.0
+_KEY_PREFIX: Final = "pandityatra:limits"
+
+
+class DoorLimiter:
+    """Implements ``ports.RateLimiter``.
+
+    Parameters
+    ----------
+    limits
+        For each door its limit, such as ``10/minute``; ``ValueError`` for one that is unreadable.
+    redis_url
+        Where all processes count together; empty for one process.
+    """
+
+    def __init__(self, limits: LimitSettings, redis_url: str = "") -> None:
+        self._items = {name: parse(text) for name, text in dataclasses.asdict(limits).items()}
+        self._own = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._pool: ConnectionPool | None = None
+        self._shared: SlidingWindowCounterRateLimiter | None = None
+        self._away_until = 0.0
+        if redis_url:
+            self._pool = _pool(redis_url)
+            self._shared = SlidingWindowCounterRateLimiter(_storage(redis_url, self._pool))
+
+    async def hit(self, door: str, who: str) -> None:
+        """Count one use. Raises ``RateLimited`` when ``who`` has used the door too often.
+
+        A door without a limit in the settings is a bug of the caller: ``KeyError``.
+        """
+        item = self._items[door]
+        if self._shared is not None and time.monotonic() >= self._away_until:
+            try:
+                async with asyncio.timeout(_ANSWER_SECONDS):
+                    await _count(self._shared, item, door, who)
+                return
+            except (StorageError, TimeoutError, OSError):
+                self._away_until = time.monotonic() + _ASK_AGAIN_SECONDS
+                _log.warning("rate_limit_store_away")
+        await _count(self._own, item, door, who)
+
+    async def close(self) -> None:
+        """Close the connections to Redis."""
+        if self._pool is not None:
+            await self._pool.disconnect()
+
+
+async def _count(
+    limiter: SlidingWindowCounterRateLimiter, item: RateLimitItem, door: str, who: str
+) -> None:
+    if await limiter.hit(item, door, who):
+        return
+    stats = await limiter.get_window_stats(item, door, who)
+    raise RateLimited(max(1, math.ceil(stats.reset_time - time.time())))
+
+
+def _pool(redis_url: str) -> ConnectionPool:
+    return ConnectionPool.from_url(
+        redis_url,
+        socket_timeout=_ANSWER_SECONDS,
+        socket_connect_timeout=_ANSWER_SECONDS,
+        # Whoever waits for this answer stands before a door; the next use asks again.
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+def _storage(redis_url: str, pool: ConnectionPool) -> RedisStorage:
+    return RedisStorage(
+        f"async+{redis_url}",
+        wrap_exceptions=True,
+        implementation="redispy",
+        key_prefix=_KEY_PREFIX,
+        connection_pool=cast(str, pool),
+    )

@@ -1,0 +1,636 @@
+"""Accounts: who somebody is, how he signs in, and when that ends.
+
+A sign-in is a session: one family of refresh tokens, of which one is good at a time, and access
+tokens of some minutes that hold only while the session lives. Whatever ends a session is also
+published, so that sockets close at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import json
+import logging
+import re
+import secrets
+import unicodedata
+import zoneinfo
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from server.domain.account import (
+    DEFAULT_LANGUAGE,
+    LANGUAGES,
+    Actor,
+    OneTimeCode,
+    Role,
+    Session,
+    User,
+    normalise_phone,
+)
+from server.domain.calendar import default_availability
+from server.domain.errors import (
+    AlreadyExists,
+    FieldFault,
+    Invalid,
+    InvalidCredentials,
+    NotFound,
+    NotSignedIn,
+    Overloaded,
+    RateLimited,
+)
+from server.domain.events import Event, EventKind
+from server.domain.pandit import Pandit
+from server.domain.ports import (
+    Bus,
+    Claims,
+    Clock,
+    CodeRepository,
+    CodeSender,
+    Hasher,
+    IdSource,
+    PanditRepository,
+    SessionRepository,
+    TokenSigner,
+    UserRepository,
+)
+from server.services.optimistic import change
+from server.services.relay import EventRelay
+
+CONTROL_TOPIC: Final = "control"
+"""The bus topic on which processes hear that a session has ended."""
+EDITABLE: Final = frozenset(
+    {"full_name", "email", "language", "timezone", "profile_pic_url", "location"}
+)
+"""What a person may change of his own account."""
+
+_log: Final = logging.getLogger(__name__)
+_EMAIL: Final = re.compile(
+    r"[a-z0-9!#$%&'*+/=?^_{|}~-]+(?:\.[a-z0-9!#$%&'*+/=?^_{|}~-]+)*"
+    r"@(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}"
+)
+_MAX_EMAIL: Final = 254
+_MAX_LOCAL_PART: Final = 64
+_USERNAME: Final = re.compile(r"[a-z0-9._-]{3,30}")
+_OWN_FILE: Final = re.compile(r"/files(?:/[\w-]{1,80}){1,4}(?:\.[a-z0-9]{1,5})?")
+_CODE_DIGITS: Final = 6
+_MIN_PASSWORD: Final = 8
+_MAX_PASSWORD: Final = 128
+_MIN_DIFFERENT: Final = 4
+_MAX_NAME: Final = 120
+_JOINERS: Final = "\u200c\u200d"
+"""Invisible, but Devanagari is spelled with them."""
+_TIMEZONES: Final = frozenset(zoneinfo.available_timezones())
+_MAX_SENDING: Final = 200
+_WORST_PASSWORDS: Final = frozenset(
+    {
+        "12345678", "123456789", "1234567890", "87654321", "0987654321", "11223344", "password",
+        "password1", "password123", "passw0rd", "p@ssw0rd", "qwertyui", "qwerty123", "qwertyuiop",
+        "1q2w3e4r", "1qaz2wsx", "asdfghjkl", "iloveyou", "sunshine", "princess", "football",
+        "welcome1", "letmein1", "admin123", "administrator", "changeme", "abcd1234", "abc12345",
+        "nepal123", "nepal1234", "kathmandu", "pandityatra", "pandit123", "namaste1", "namaste123",
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountPolicy:
+    """How long things hold. ``secret`` keys the hashes of codes and the marks of refresh tokens."""
+
+    secret: str
+    access_minutes: int
+    refresh_days: int
+    code_minutes: int
+    code_tries: int
+    code_resend_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """A fresh sign-in: the person and his tokens. ``refresh`` is good once."""
+
+    user: User
+    access: str
+    refresh: str
+    access_expires_at: datetime
+    refresh_expires_at: datetime
+
+
+def normalise_identifier(identifier: str) -> str:
+    """What an account is looked up and limited by: a phone in E.164, else small letters."""
+    return normalise_phone(identifier) or identifier.strip().lower()
+
+
+class AccountService:
+    """Registration, sign-in, sessions and profiles."""
+
+    def __init__(
+        self,
+        *,
+        users: UserRepository,
+        pandits: PanditRepository,
+        sessions: SessionRepository,
+        codes: CodeRepository,
+        sender: CodeSender,
+        hasher: Hasher,
+        signer: TokenSigner,
+        bus: Bus,
+        relay: EventRelay,
+        clock: Clock,
+        ids: IdSource,
+        policy: AccountPolicy,
+    ) -> None:
+        self._users = users
+        self._pandits = pandits
+        self._sessions = sessions
+        self._codes = codes
+        self._sender = sender
+        self._hasher = hasher
+        self._signer = signer
+        self._bus = bus
+        self._relay = relay
+        self._clock = clock
+        self._ids = ids
+        self._policy = policy
+        self._code_key = _derive(policy.secret, "one-time codes")
+        self._refresh_key = _derive(policy.secret, "refresh tokens")
+        self._sending: set[asyncio.Task[None]] = set()
+
+    # -- becoming somebody ------------------------------------------------------------------------
+
+    async def register(
+        self,
+        full_name: str,
+        phone_number: str,
+        password: str,
+        email: str | None = None,
+        username: str | None = None,
+        role: Role = Role.USER,
+        language: str = DEFAULT_LANGUAGE,
+    ) -> SignedIn:
+        """Make an account and sign it in; a pandit gets a profile that waits for verification.
+
+        Raises
+        ------
+        Invalid
+            Naming every faulty field; also for a role that nobody can give himself.
+        AlreadyExists
+            With the field that another account has.
+        """
+        if role is Role.ADMIN:
+            raise Invalid(FieldFault("role", "choice"))
+        user = await self._add(full_name, phone_number, password, email, username, role, language)
+        if role is Role.PANDIT:
+            await self._ensure_profile(user)
+        return await self._open_session(user)
+
+    async def create_admin(self, full_name: str, phone_number: str, password: str) -> User:
+        """Make an administrator; for the command line alone. Raises as :meth:`register` does."""
+        return await self._add(full_name, phone_number, password, None, None, Role.ADMIN)
+
+    async def _add(
+        self,
+        full_name: str,
+        phone_number: str,
+        password: str,
+        email: str | None,
+        username: str | None,
+        role: Role,
+        language: str = DEFAULT_LANGUAGE,
+    ) -> User:
+        faults: list[FieldFault] = []
+        name = _full_name(full_name, faults)
+        phone = normalise_phone(phone_number)
+        if phone is None:
+            faults.append(FieldFault("phone_number", "phone"))
+        mail = _email(email, faults)
+        account_name = _username(username, faults)
+        if language not in LANGUAGES:
+            faults.append(FieldFault("language", "choice"))
+        plain = _plain_password(password)
+        if _is_weak(plain, (name, phone or "", mail or "", account_name or "")):
+            faults.append(FieldFault("password", "password-weak"))
+        if faults or phone is None:
+            raise Invalid(*faults)
+        now = self._clock.now()
+        user = User(
+            id=self._ids.new(),
+            username=account_name,
+            email=mail,
+            phone_number=phone,
+            full_name=name,
+            role=role,
+            password_hash=await self._hasher.hash(plain),
+            language=language,
+            created_at=now,
+            updated_at=now,
+        )
+        await self._users.add(user)
+        return user
+
+    # -- signing in and out -----------------------------------------------------------------------
+
+    async def sign_in(self, identifier: str, password: str) -> SignedIn:
+        """Sign in by phone, email or username.
+
+        Raises ``InvalidCredentials`` alike, and after the same time, for an unknown name, a wrong
+        password and a deactivated account.
+        """
+        user = await self._users.find_by_identifier(normalise_identifier(identifier))
+        plain = _plain_password(password)
+        is_right = await self._hasher.verify(user.password_hash if user else "", plain)
+        if user is None or not is_right or not user.is_active:
+            raise InvalidCredentials
+        if self._hasher.needs_rehash(user.password_hash):
+            password_hash = await self._hasher.hash(plain)
+            user = await self._users.update(user.id, {"password_hash": password_hash})
+        return await self._welcome(user)
+
+    async def request_code(self, phone_number: str, language: str = DEFAULT_LANGUAGE) -> None:
+        """Send a one-time code to the phone if it has an account.
+
+        Everything that the asker can see or measure is the same when it has none: a code is made
+        and stored for any number, and sending happens after the answer.
+
+        Raises
+        ------
+        Invalid
+            If it is no Nepali mobile number.
+        RateLimited
+            If the last code for the number is too fresh.
+        Overloaded
+            If too many codes are still on their way.
+        """
+        phone = normalise_phone(phone_number)
+        if phone is None:
+            raise Invalid(FieldFault("phone_number", "phone"))
+        if len(self._sending) >= _MAX_SENDING:
+            raise Overloaded
+        now = self._clock.now()
+        pause = timedelta(seconds=self._policy.code_resend_seconds)
+        digits = f"{secrets.randbelow(10**_CODE_DIGITS):0{_CODE_DIGITS}d}"
+        code = OneTimeCode(
+            phone_number=phone,
+            code_hash=self._code_hash(phone, digits),
+            tries_left=self._policy.code_tries,
+            sent_at=now,
+            expires_at=now + timedelta(minutes=self._policy.code_minutes),
+        )
+        if not await self._codes.put(code, replacing_before=now - pause):
+            last = await self._codes.find(phone)
+            wait = (last.sent_at + pause - now) if last else pause
+            raise RateLimited(max(1, -(-wait // timedelta(seconds=1))))
+        user = await self._users.find_by_identifier(phone)
+        if user is not None and user.is_active:
+            self._send_later(phone, digits, language)
+
+    async def verify_code(self, phone_number: str, code: str) -> SignedIn:
+        """Sign in by the code that was sent to the phone; it is good once.
+
+        Raises ``InvalidCredentials`` for a wrong, used or expired code, when all tries are used up,
+        and for a number without an account; ``Invalid`` if it is no Nepali mobile number.
+        """
+        phone = normalise_phone(phone_number)
+        if phone is None:
+            raise Invalid(FieldFault("phone_number", "phone"))
+        sent, user = await asyncio.gather(
+            self._codes.take_try(phone), self._users.find_by_identifier(phone)
+        )
+        given = self._code_hash(phone, _ascii_digits(code))
+        if sent is None or not hmac.compare_digest(sent.code_hash, given):
+            raise InvalidCredentials
+        if sent.expires_at <= self._clock.now() or user is None or not user.is_active:
+            raise InvalidCredentials
+        if not await self._codes.remove(phone, sent.code_hash):
+            raise InvalidCredentials
+        return await self._welcome(user)
+
+    async def refresh(self, refresh_token: str) -> SignedIn:
+        """Exchange a refresh token for a new pair.
+
+        A token that was good before and is not the present one has been copied by somebody, or used
+        twice: its whole session ends.
+
+        Raises ``InvalidCredentials`` for any token but the present one.
+        """
+        session_id, _, secret = refresh_token.partition(".")
+        session = await self._sessions.find(session_id)
+        now = self._clock.now()
+        if session is None or session.expires_at <= now:
+            raise InvalidCredentials
+        user = await self._users.find(session.user_id)
+        if user is None or not user.is_active:
+            raise InvalidCredentials
+        renewed, expires_at = self._refresh_token(session_id), self._refresh_end()
+        is_rotated = await self._sessions.rotate(
+            session_id,
+            old_hash=_sha256(refresh_token),
+            new_hash=_sha256(renewed),
+            expires_at=expires_at,
+        )
+        if not is_rotated:
+            # Only a token that we made ends the session: an id alone must not sign anybody out.
+            if self._is_marked(session_id, secret):
+                _log.warning("refresh_token_reused", extra={"session_id": session_id})
+                await self._end_session(session_id)
+            raise InvalidCredentials
+        return self._signed_in(user, session_id, renewed, expires_at)
+
+    async def sign_out(self, actor: Actor) -> None:
+        """End the actor's session: its tokens hold no longer, its sockets close."""
+        await self._end_session(actor.session_id)
+
+    async def deactivate(self, user_id: str) -> None:
+        """Close an account: nobody can sign in to it, and its sessions end.
+
+        A pandit is offered no more; what he has accepted stays. Raises ``NotFound``.
+        """
+        user = await self._users.update(
+            user_id, {"is_active": False, "updated_at": self._clock.now()}
+        )
+        await self._sessions.end_all(user_id)
+        await self._publish({"type": "user_ended", "user_id": user_id})
+        if user.role is Role.PANDIT and await self._pandits.find_by_user(user_id):
+            await self._change_profile(user_id, {"is_available": False})
+
+    # -- being somebody ---------------------------------------------------------------------------
+
+    async def actor_of(self, access_token: str) -> Actor:
+        """Who asks. Raises ``NotSignedIn`` unless token, session and account all hold now."""
+        actor, _ = await self.actor_with_expiry(access_token)
+        return actor
+
+    async def actor_with_expiry(self, access_token: str) -> tuple[Actor, datetime]:
+        """Who asks, and until when his access token holds; see :meth:`actor_of`."""
+        now = self._clock.now()
+        claims = self._signer.read(access_token, now)
+        session, user = await asyncio.gather(
+            self._sessions.find(claims.session_id), self._users.find(claims.user_id)
+        )
+        if session is None or session.user_id != claims.user_id or session.expires_at <= now:
+            raise NotSignedIn
+        if user is None or not user.is_active:
+            raise NotSignedIn
+        actor = Actor(
+            user_id=user.id,
+            role=user.role,
+            session_id=session.id,
+            full_name=user.full_name,
+            language=user.language,
+            timezone=user.timezone,
+        )
+        return actor, claims.expires_at
+
+    async def profile(self, actor: Actor) -> User:
+        """The actor's own account."""
+        user = await self._users.find(actor.user_id)
+        if user is None:
+            raise NotFound
+        return user
+
+    async def update_profile(self, actor: Actor, changes: Mapping[str, Any]) -> User:
+        """Change the actor's own account.
+
+        Parameters
+        ----------
+        actor
+            Whose account it is.
+        changes
+            New values by field name, of :data:`EDITABLE` alone; None clears ``email`` and
+            ``location``.
+
+        Raises
+        ------
+        Invalid
+            Naming every faulty field.
+        AlreadyExists
+            If another account has the email.
+        """
+        values, faults = _checked(changes)
+        if faults:
+            raise Invalid(*faults)
+        if not values:
+            return await self.profile(actor)
+        user = await self._users.update(actor.user_id, {**values, "updated_at": self._clock.now()})
+        if user.role is Role.PANDIT:
+            await self._ensure_profile(user)
+        return user
+
+    async def close(self) -> None:
+        """Wait for the codes that are on their way; called once, at the end."""
+        if self._sending:
+            await asyncio.wait(self._sending, timeout=5.0)
+        for task in tuple(self._sending):
+            task.cancel()
+
+    # -- sessions ---------------------------------------------------------------------------------
+
+    async def _welcome(self, user: User) -> SignedIn:
+        if user.role is Role.PANDIT:
+            await self._ensure_profile(user)
+        return await self._open_session(user)
+
+    async def _open_session(self, user: User) -> SignedIn:
+        session_id = self._ids.new()
+        refresh, expires_at = self._refresh_token(session_id), self._refresh_end()
+        await self._sessions.add(
+            Session(
+                id=session_id,
+                user_id=user.id,
+                refresh_hash=_sha256(refresh),
+                created_at=self._clock.now(),
+                expires_at=expires_at,
+            )
+        )
+        return self._signed_in(user, session_id, refresh, expires_at)
+
+    def _signed_in(
+        self, user: User, session_id: str, refresh: str, refresh_expires_at: datetime
+    ) -> SignedIn:
+        now = self._clock.now()
+        expires_at = now + timedelta(minutes=self._policy.access_minutes)
+        access = self._signer.sign(Claims(user.id, session_id, expires_at), now)
+        return SignedIn(user, access, refresh, expires_at, refresh_expires_at)
+
+    async def _end_session(self, session_id: str) -> None:
+        await self._sessions.end(session_id)
+        await self._publish({"type": "session_ended", "session_id": session_id})
+
+    async def _publish(self, message: dict[str, str]) -> None:
+        await self._bus.publish(CONTROL_TOPIC, json.dumps(message).encode())
+
+    def _refresh_end(self) -> datetime:
+        return self._clock.now() + timedelta(days=self._policy.refresh_days)
+
+    def _refresh_token(self, session_id: str) -> str:
+        """``session.random~mark``: the mark shows later that this token was once ours."""
+        random = secrets.token_urlsafe(32)
+        return f"{session_id}.{random}~{self._mark(session_id, random)}"
+
+    def _is_marked(self, session_id: str, secret: str) -> bool:
+        random, _, mark = secret.partition("~")
+        return hmac.compare_digest(mark.encode(), self._mark(session_id, random).encode())
+
+    def _mark(self, session_id: str, random: str) -> str:
+        text = f"{session_id}.{random}"
+        return hmac.digest(self._refresh_key, text.encode(), "sha256").hex()[:32]
+
+    # -- one-time codes ---------------------------------------------------------------------------
+
+    def _code_hash(self, phone_number: str, digits: str) -> str:
+        return hmac.digest(self._code_key, f"{phone_number}|{digits}".encode(), "sha256").hex()
+
+    def _send_later(self, phone_number: str, digits: str, language: str) -> None:
+        task = asyncio.create_task(self._send(phone_number, digits, language), name="send-code")
+        self._sending.add(task)
+        task.add_done_callback(self._sending.discard)
+
+    async def _send(self, phone_number: str, digits: str, language: str) -> None:
+        try:
+            await self._sender.send(phone_number, digits, language)
+        except Exception:
+            _log.exception("code_not_sent")
+
+    # -- a pandit's profile -----------------------------------------------------------------------
+
+    async def _ensure_profile(self, user: User) -> None:
+        """Make the pandit's profile agree with his account, and exist.
+
+        Called at registration, and again at every sign-in: a crash between the two writes, or a
+        change that reached only the account, mends itself.
+        """
+        profile = await self._pandits.find_by_user(user.id)
+        shown = {
+            "full_name": user.full_name,
+            "profile_pic_url": user.profile_pic_url,
+            "phone_number": user.phone_number,
+            "email": user.email,
+        }
+        if profile is None:
+            await self._add_profile(user)
+        elif any(getattr(profile, name) != value for name, value in shown.items()):
+            await self._change_profile(user.id, shown)
+
+    async def _add_profile(self, user: User) -> None:
+        now = self._clock.now()
+        event = Event(
+            id=self._ids.new(),
+            kind=EventKind.PANDIT_REGISTERED,
+            at=now,
+            recipients=await self._users.list_admin_ids(),
+            params={"pandit": user.full_name},
+        )
+        pandit = Pandit(
+            id=self._ids.new(),
+            user_id=user.id,
+            full_name=user.full_name,
+            profile_pic_url=user.profile_pic_url,
+            phone_number=user.phone_number,
+            email=user.email,
+            availability=default_availability(),
+            date_joined=now,
+            updated_at=now,
+            outbox=(event,),
+        )
+        try:
+            await self._pandits.add(pandit)
+        except AlreadyExists:
+            # Another sign-in of the same person was faster.
+            return
+        await self._relay.deliver("pandits", pandit.id, pandit.outbox)
+
+    async def _change_profile(self, user_id: str, values: Mapping[str, Any]) -> None:
+        async def load() -> Pandit:
+            profile = await self._pandits.find_by_user(user_id)
+            if profile is None:
+                raise NotFound
+            return profile
+
+        def apply(profile: Pandit) -> Pandit:
+            return replace(profile, updated_at=self._clock.now(), **values)
+
+        await change(load, apply, self._pandits.replace)
+
+
+def _derive(secret: str, purpose: str) -> bytes:
+    return hmac.digest(secret.encode(), f"pandityatra {purpose}".encode(), "sha256")
+
+
+def _sha256(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _ascii_digits(code: str) -> str:
+    """The code as it was made, also when it was typed in Devanagari digits or with spaces."""
+    plain = "".join(code.split())
+    return f"{int(plain):0{len(plain)}d}" if plain.isdecimal() else plain
+
+
+def _plain_password(password: str) -> str:
+    # One form for what different keyboards make of the same letters (NIST SP 800-63B, 3.1.1.2).
+    return unicodedata.normalize("NFKC", password)
+
+
+def _is_weak(password: str, own: tuple[str, ...]) -> bool:
+    folded = password.casefold()
+    if not _MIN_PASSWORD <= len(password) <= _MAX_PASSWORD:
+        return True
+    if folded in _WORST_PASSWORDS or len(set(folded)) < _MIN_DIFFERENT:
+        return True
+    if (phone := normalise_phone(password)) and phone in own:
+        return True
+    packed = "".join(folded.split())
+    return any(packed == "".join(text.casefold().split()) for text in own if text)
+
+
+def _full_name(text: str, faults: list[FieldFault]) -> str:
+    name = " ".join(unicodedata.normalize("NFC", text).split())
+    if not name:
+        faults.append(FieldFault("full_name", "empty"))
+    elif len(name) > _MAX_NAME:
+        faults.append(FieldFault("full_name", "too-long"))
+    elif not all(letter.isprintable() or letter in _JOINERS for letter in name) or not any(
+        letter.isalpha() for letter in name
+    ):
+        faults.append(FieldFault("full_name", "pattern"))
+    return name
+
+
+def _email(text: str | None, faults: list[FieldFault]) -> str | None:
+    if text is None:
+        return None
+    email = text.strip().lower()
+    fits = len(email) <= _MAX_EMAIL and len(email.partition("@")[0]) <= _MAX_LOCAL_PART
+    if not fits or not _EMAIL.fullmatch(email):
+        faults.append(FieldFault("email", "email"))
+    return email
+
+
+def _username(text: str | None, faults: list[FieldFault]) -> str | None:
+    if text is None:
+        return None
+    username = text.strip().lower()
+    # One that reads as a phone number could never sign in, and might stand for somebody else's.
+    if not _USERNAME.fullmatch(username) or normalise_phone(username):
+        faults.append(FieldFault("username", "username"))
+    return username
+
+
+def _checked(changes: Mapping[str, Any]) -> tuple[dict[str, Any], list[FieldFault]]:
+    """The changes as they are stored, and what is wrong with them."""
+    values = dict(changes)
+    faults = [FieldFault(name, "unknown") for name in sorted(values.keys() - EDITABLE)]
+    if "full_name" in values:
+        values["full_name"] = _full_name(values["full_name"], faults)
+    if "email" in values:
+        values["email"] = _email(values["email"], faults)
+    if values.get("language", DEFAULT_LANGUAGE) not in LANGUAGES:
+        faults.append(FieldFault("language", "choice"))
+    if "timezone" in values and values["timezone"] not in _TIMEZONES:
+        faults.append(FieldFault("timezone", "timezone"))
+    if (picture := values.get("profile_pic_url")) and not _OWN_FILE.fullmatch(picture):
+        faults.append(FieldFault("profile_pic_url", "pattern"))
+    return values, faults
