@@ -282,6 +282,7 @@ def build_application(settings: Settings, services: Services) -> web.Application
         settings=settings,
         trusted_proxies=frozenset(settings.http.trusted_proxies),
         secure_cookies=settings.http.secure_cookies,
+        max_body_bytes=settings.http.max_body_bytes,
         security_headers=_security_headers(settings),
         cursor_secret=hashlib.sha256(f"cursor|{settings.auth.secret}".encode()).digest(),
         cookie_secret=settings.auth.secret,

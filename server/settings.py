@@ -36,28 +36,41 @@ class HttpSettings:
     """Where and how the site is served."""
 
     host: str = "127.0.0.1"
+    """Address to listen on."""
     port: int = 8888
+    """Port to listen on; 0 takes a free one."""
     public_origins: tuple[str, ...] = ()
     """Exact origins (scheme, host, port) that browsers may come from; empty: the Host header's."""
     trusted_proxies: tuple[str, ...] = ()
     """Addresses whose X-Forwarded-For and X-Request-ID are believed."""
     secure_cookies: bool = False
+    """Cookies only over HTTPS, bound to the host, and HSTS; production needs it."""
     max_body_bytes: int = 256 * 1024
+    """Largest JSON body or form."""
     max_upload_bytes: int = 5 * 1024 * 1024
+    """Largest uploaded file."""
     drain_seconds: float = 20.0
+    """How long a stop waits for requests that are running."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseSettings:
     """Where the documents are. An empty ``uri`` starts the embedded server as a child process."""
 
-    uri: str = ""
+    uri: str = field(default="", metadata={_MASKED: True})
+    """MongoDB connection string; may hold a password."""
     name: str = "pandityatra"
+    """Database."""
     timeout_seconds: float = 5.0
+    """Longest time of one command, retries included."""
     max_pool_size: int = 16
+    """Connections of one process at most."""
     embedded_path: str = "var/mongo"
+    """Folder of the embedded server's files."""
     embedded_cache: str = "256M"
+    """Cache of the embedded server, such as 256M."""
     embedded_start_seconds: float = 60.0
+    """How long its start may take."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +78,7 @@ class BusSettings:
     """What joins several processes. An empty ``redis_url`` means one process."""
 
     redis_url: str = field(default="", metadata={_MASKED: True})
+    """Redis for publications and rate limits, such as redis://redis:6379/0."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,15 +86,23 @@ class AuthSettings:
     """Tokens, passwords and one-time codes."""
 
     secret: str = field(default=DEFAULT_SECRET, metadata={_MASKED: True})
+    """Signs access tokens and cursors; at least 32 characters in production."""
     previous_secret: str = field(default="", metadata={_MASKED: True})
     """Tokens signed with it are still accepted while keys rotate."""
     access_minutes: int = 10
+    """Life of an access token."""
     refresh_days: int = 30
+    """Life of a refresh token."""
     code_minutes: int = 5
+    """Life of a one-time code."""
     code_tries: int = 5
+    """Wrong entries of a code before it is void."""
     code_resend_seconds: int = 60
+    """Time between two codes to one number."""
     hash_threads: int = 2
+    """Threads that hash passwords."""
     hash_queue: int = 64
+    """Passwords that may wait for a thread; more are refused with 503."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,15 +110,21 @@ class BookingSettings:
     """How bookings work."""
 
     slot_step_minutes: int = 30
+    """Distance of the offered times."""
     horizon_days: int = 365
+    """How far ahead bookings are taken."""
     answer_hours: float = 12.0
     """How long a pandit has to answer before the booking is offered to the next one."""
     start_early_minutes: int = 60
+    """How long before its time a puja may be started."""
     commission_basis_points: int = 1000
+    """The platform's share of the service fee, in hundredths of a percent; frozen on a booking."""
     max_offers: int = 5
     """How many pandits are asked in turn before the booking fails."""
     add_optional_samagri: bool = True
+    """Whether optional items are added by themselves."""
     samagri_threshold: float = 0.6
+    """Confidence, 0 to 1, from which an optional item is added."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,20 +132,35 @@ class RealtimeSettings:
     """Sockets; what each limit does when exceeded is told in docs/protocol.md."""
 
     ping_seconds: float = 25.0
+    """Time between two pings of a connection."""
     pong_grace_seconds: float = 15.0
+    """Silence after a ping before the connection counts as dead."""
     max_frame_bytes: int = 16 * 1024
+    """Largest frame of a client."""
     outbox_soft_bytes: int = 64 * 1024
+    """Bytes waiting for a reader from which typing and presence are dropped."""
     outbox_hard_bytes: int = 256 * 1024
+    """Bytes waiting for a reader at which he is closed with 4001."""
     outbox_stall_seconds: float = 20.0
+    """How long a reader may take nothing before he is closed with 4001."""
     messages_per_second: float = 10.0
+    """Frames of a client, on average."""
     message_burst: int = 20
+    """Frames of a client at once."""
     max_unacked: int = 32
+    """Messages of a connection that wait for their ack."""
     max_waiting_writes: int = 5000
+    """Messages of the process that wait for the database; more are refused."""
     max_connections: int = 20_000
+    """Sockets of the process."""
     connections_per_user: int = 10
+    """Sockets of one user; the oldest goes."""
     connects_per_second: float = 20.0
+    """New sockets from one address, on average."""
     connect_burst: int = 200
+    """New sockets from one address at once."""
     reconnect_window_seconds: float = 5.0
+    """Span over which clients are told to reconnect when the server stops."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,14 +168,23 @@ class LimitSettings:
     """Uses of a door in a span of time, such as ``10/minute``; by user, else by address."""
 
     sign_in: str = "10/minute"
+    """Sign-ins."""
     register: str = "20/hour"
+    """Registrations."""
     code: str = "5/hour"
+    """One-time codes asked for."""
     code_verify: str = "20/hour"
+    """One-time codes entered."""
     refresh: str = "60/minute"
+    """Token refreshes."""
     read: str = "600/minute"
+    """API reads."""
     write: str = "120/minute"
+    """API writes."""
     upload: str = "30/minute"
+    """Uploads."""
     page: str = "600/minute"
+    """Pages."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +192,7 @@ class FileSettings:
     """Where uploads are kept."""
 
     path: str = "var/files"
+    """Folder of uploaded files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +200,9 @@ class LogSettings:
     """How much is logged, and how: ``auto`` is readable on a terminal and JSON elsewhere."""
 
     level: str = "INFO"
+    """DEBUG, INFO, WARNING or ERROR."""
     format: str = "auto"
+    """auto, console or json."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

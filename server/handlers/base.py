@@ -331,6 +331,9 @@ class ApiHandler(BaseHandler):
         }
 
     def _require_json(self) -> None:
+        limit: int = self.application.settings["max_body_bytes"]
+        if len(self.request.body) > limit:
+            raise errors.TooLarge(limit)
         if not self.request.body:
             return
         content_type = self.request.headers.get("Content-Type", "").partition(";")[0].strip()

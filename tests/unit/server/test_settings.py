@@ -1,0 +1,111 @@
+"""The settings: every mistake is named, production takes no defaults, the page is true."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from server.settings import DEFAULT_SECRET, Settings, SettingsError, load, shown
+
+ROOT = Path(__file__).resolve().parents[3]
+PRODUCTION = {
+    "PANDITYATRA_ENV": "production",
+    "PANDITYATRA_AUTH__SECRET": "s" * 40,
+    "PANDITYATRA_DATABASE__URI": "mongodb://db/?replicaSet=rs0",
+    "PANDITYATRA_HTTP__SECURE_COOKIES": "true",
+    "PANDITYATRA_HTTP__PUBLIC_ORIGINS": "https://a.example, https://b.example",
+}
+
+
+def faults(config: Path, environ: dict[str, str]) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        load(config, environ)
+    return caught.value.faults
+
+
+def test_the_projects_own_files_load() -> None:
+    for environment in ("development", "demo"):
+        assert load(ROOT / "config", {"PANDITYATRA_ENV": environment})
+
+
+def test_the_production_example_loads_with_its_secrets(tmp_path: Path) -> None:
+    example = ROOT / "config" / "production.example.toml"
+    settings = load(tmp_path, {**PRODUCTION, "PANDITYATRA_CONFIG": str(example)})
+    assert settings.http.public_origins == ("https://a.example", "https://b.example")
+
+
+def test_later_sources_win(tmp_path: Path) -> None:
+    (tmp_path / "default.toml").write_text("[http]\nport = 1\nhost = 'a'\n")
+    (tmp_path / "demo.toml").write_text("[http]\nport = 2\n")
+    environ = {"PANDITYATRA_ENV": "demo"}
+    assert load(tmp_path, environ).http.port == 2
+    assert load(tmp_path, environ).http.host == "a"
+    environ["PANDITYATRA_HTTP__PORT"] = "3"
+    assert load(tmp_path, environ).http.port == 3
+    assert load(tmp_path, environ, {"http.port": 4}).http.port == 4
+
+
+def test_all_mistakes_are_named_at_once(tmp_path: Path) -> None:
+    (tmp_path / "default.toml").write_text(
+        "surprise = 1\n[http]\nport = 'many'\nprot = 1\n[auth]\naccess_minutes = -1\n[log]\nlevel = 3\n"
+    )
+    found = faults(tmp_path, {"PANDITYATRA_HTTP__SECURE_COOKIES": "perhaps"})
+    assert {fault.partition(":")[0] for fault in found} == {
+        "surprise",
+        "http.port",
+        "http.prot",
+        "http.secure_cookies",
+        "auth.access_minutes",
+        "log.level",
+    }
+
+
+def test_a_broken_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "default.toml").write_text("[http\n")
+    assert faults(tmp_path, {})[0].startswith("default.toml")
+    assert "no file" in faults(tmp_path, {"PANDITYATRA_CONFIG": "/nowhere.toml"})[0]
+
+
+def test_an_unknown_variable_stops_the_start(tmp_path: Path) -> None:
+    assert faults(tmp_path, {"PANDITYATRA_HTPP__PORT": "1"}) == ["htpp: unknown setting"]
+
+
+def test_a_secret_can_stand_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("from-a-file\n")
+    environ = {"PANDITYATRA_AUTH__SECRET_FILE": str(tmp_path / "secret")}
+    assert load(tmp_path, environ).auth.secret == "from-a-file"
+    environ["PANDITYATRA_AUTH__SECRET_FILE"] = str(tmp_path / "missing")
+    assert faults(tmp_path, environ)[0].startswith("PANDITYATRA_AUTH__SECRET_FILE")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "key"),
+    [
+        ("PANDITYATRA_AUTH__SECRET", DEFAULT_SECRET, "auth.secret"),
+        ("PANDITYATRA_AUTH__SECRET", "short", "auth.secret"),
+        ("PANDITYATRA_DATABASE__URI", "", "database.uri"),
+        ("PANDITYATRA_HTTP__SECURE_COOKIES", "false", "http.secure_cookies"),
+        ("PANDITYATRA_HTTP__PUBLIC_ORIGINS", "", "http.public_origins"),
+    ],
+)
+def test_production_refuses(tmp_path: Path, variable: str, value: str, key: str) -> None:
+    assert load(tmp_path, PRODUCTION).is_production
+    found = faults(tmp_path, {**PRODUCTION, variable: value})
+    assert [fault.partition(":")[0] for fault in found] == [key]
+
+
+def test_secrets_are_masked_when_shown(tmp_path: Path) -> None:
+    settings: Settings = load(tmp_path, PRODUCTION)
+    assert "s" * 40 not in str(shown(settings))
+    assert "mongodb://" not in str(shown(settings))
+    assert shown(settings)["http"]["port"] == 8888
+
+
+def test_the_page_of_settings_is_up_to_date() -> None:
+    done = subprocess.run(  # noqa: S603  # our own tool
+        [sys.executable, ROOT / "tools" / "document_settings.py", "--check"], check=False
+    )
+    assert done.returncode == 0
