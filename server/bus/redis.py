@@ -69,6 +69,7 @@ class RedisBus:
         self._node = secrets.token_bytes(_NODE_BYTES)
         self._local = MemoryBus()
         self._online = asyncio.Event()
+        self._has_tried = asyncio.Event()
         # Topics that Redis must be told of, what it has been told, and what it has confirmed.
         self._changed: set[str] = set()
         self._has_changed = asyncio.Event()
@@ -103,12 +104,13 @@ class RedisBus:
         listening = asyncio.create_task(bus._listen(), name="bus-listen")
         sending = asyncio.create_task(bus._send(), name="bus-send")
         try:
-            await _at_most(_CONNECT_SECONDS, bus._online.wait())
+            await _at_most(_CONNECT_SECONDS, bus._has_tried.wait())
             yield bus
         finally:
             bus._is_closing = True
             bus._has_waiting.set()
-            await _at_most(_FLUSH_SECONDS, asyncio.shield(sending))
+            if bus._online.is_set():
+                await _at_most(_FLUSH_SECONDS, asyncio.shield(sending))
             for task in (listening, sending):
                 task.cancel()
             await asyncio.gather(listening, sending, return_exceptions=True)
@@ -173,6 +175,7 @@ class RedisBus:
                     _log.warning("bus_connection_lost", extra={"error": repr(errors.exceptions[0])})
             finally:
                 self._online.clear()
+                self._has_tried.set()
             await asyncio.sleep(_pause(failures))
             failures += 1
 
@@ -187,6 +190,7 @@ class RedisBus:
             tasks.create_task(self._update_subscriptions(connection))
             tasks.create_task(self._read(connection))
             self._online.set()
+            self._has_tried.set()
 
     async def _update_subscriptions(self, connection: _Connection) -> None:
         # The only sender of SUBSCRIBE and UNSUBSCRIBE, so that Redis sees them in the right order.

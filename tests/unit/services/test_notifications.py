@@ -12,6 +12,7 @@ import pytest
 from server.bus.memory import MemoryBus
 from server.domain.account import Actor, Role, User
 from server.domain.chat import ChatRoom, Message, MessageType
+from server.domain.errors import StoreUnavailable
 from server.domain.events import Event, EventKind
 from server.domain.notification import Notification
 from server.domain.ports import UserRepository
@@ -60,12 +61,23 @@ class Users:
         return self._users.get(user_id)
 
 
+class FailingRepository(MemoryNotificationRepository):
+    """Refuses to store for one user while told to."""
+
+    away_for = ""
+
+    async def add(self, notification: Notification) -> Notification | None:
+        if notification.user_id == self.away_for:
+            raise StoreUnavailable
+        return await super().add(notification)
+
+
 class World:
     """The service with what it works on, and all that was pushed to each user."""
 
     def __init__(self) -> None:
         self.bus = MemoryBus()
-        self.repository = MemoryNotificationRepository()
+        self.repository = FailingRepository()
         users = Users(
             user("sita"), user("ram", language="ne"), user("maya", timezone="Australia/Sydney")
         )
@@ -171,10 +183,13 @@ async def test_the_same_event_ten_times_at_once_tells_each_recipient_once(world:
 
 async def test_what_failed_half_way_is_completed_by_the_next_delivery(world: World) -> None:
     one = event(EventKind.BOOKING_CANCELLED, "sita", "ram")
-    await world.service.on_event(event(EventKind.BOOKING_CANCELLED, "sita"))
+    world.repository.away_for = "ram"
+    with pytest.raises(StoreUnavailable):
+        await world.service.on_event(one)
+    assert (world.types("sita"), world.types("ram")) == (["notification", "badge"], [])
+    world.repository.away_for = ""
     await world.service.on_event(one)
-    assert world.types("sita") == ["notification", "badge"]
-    assert world.types("ram") == ["notification", "badge"]
+    assert world.types("sita") == world.types("ram") == ["notification", "badge"]
 
 
 async def test_many_events_at_once_end_with_the_true_badge(world: World) -> None:
