@@ -111,9 +111,9 @@ class PanditService:
     ) -> Page[PanditCard]:
         """Return bookable pandits, each with the next time at which he is free.
 
-        With ``day`` (and ``at``, local times of the pandit) only those who are free then remain. They
-        are sifted page by page, a bounded number of times; such a page may hold fewer rows than asked
-        for and still have a next one.
+        With ``day`` (and ``at``, local times of the pandit) only those who are free then remain.
+        They are sifted page by page, a bounded number of times; such a page may hold fewer rows
+        than asked for and still have a next one.
 
         Raises
         ------
@@ -295,8 +295,8 @@ class PanditService:
     async def profile(self, actor: Actor | None, pandit_id: str) -> PanditProfile:
         """Return a pandit as the actor may see him.
 
-        Contact details are for himself, admins, and customers with whom he has accepted a booking; to
-        others a pandit who is not approved does not exist.
+        Contact details are for himself, admins, and customers with whom he has accepted a booking;
+        to others a pandit who is not approved does not exist.
         """
         pandit = await self._pandits.find(pandit_id)
         if pandit is None:
@@ -445,8 +445,8 @@ class PanditService:
     ) -> PanditProfile:
         """Approve or reject a pandit's papers and tell him; for admins.
 
-        Repeating a decision changes its notes and tells him nothing new. A rejection takes him out of
-        the search and leaves accepted bookings alone.
+        Repeating a decision changes its notes and tells him nothing new. A rejection takes him out
+        of the search and leaves accepted bookings alone.
         """
         now = self._clock.now()
         pandit = await self._change_as(
