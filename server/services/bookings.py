@@ -46,6 +46,7 @@ from server.domain.ports import (
     SortKey,
     UserRepository,
 )
+from server.domain.search import coarse_point
 from server.services.optimistic import change
 from server.services.relay import EventRelay
 from server.services.samagri import SamagriAdder, with_own_line
@@ -460,4 +461,5 @@ class BookingService:
 def _distance(pandit: Pandit, place: Place) -> float | None:
     if pandit.location.point is None or place.point is None:
         return None
-    return round(pandit.location.point.distance_km(place.point), 1)
+    # From the rounded position: bookings at three places must not tell where he lives.
+    return round(coarse_point(pandit.location.point).distance_km(place.point), 1)

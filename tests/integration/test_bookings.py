@@ -100,8 +100,12 @@ async def test_contact_details_wait_for_the_acceptance(people: People) -> None:
     assert not any(secret in for_pandit for secret in secrets_of_customer)
     assert "Baneshwor" in for_pandit
     assert (await pandit.api.get(f"/api/bookings/{booking['id']}/")).json()["distance_km"] == 4.0
-    for path in (f"/api/bookings/{booking['id']}/", "/api/bookings/",
-                 f"/api/pandits/{pandit.pandit_id}/", "/api/notifications/"):
+    for path in (
+        f"/api/bookings/{booking['id']}/",
+        "/api/bookings/",
+        f"/api/pandits/{pandit.pandit_id}/",
+        "/api/notifications/",
+    ):
         assert pandit.phone not in (await customer.api.get(path)).text
 
     await act(pandit, booking, "accept")
@@ -116,8 +120,12 @@ async def test_of_200_who_race_for_one_slot_one_gets_it(
     pandit = await people.pandit()
     longer = await pandit.api.post(
         "/api/services/",
-        json={"puja_id": "griha-pravesh", "name": "Griha Pravesh", "duration_minutes": 240,
-              "price": 500_000},
+        json={
+            "puja_id": "griha-pravesh",
+            "name": "Griha Pravesh",
+            "duration_minutes": 240,
+            "price": 500_000,
+        },
     )
     services = (pandit.service_id, longer.json()["id"])
     customers = await asyncio.gather(*(people.customer(f"Customer {n}") for n in range(20)))
@@ -260,15 +268,19 @@ async def test_edits_of_one_list_at_the_same_time_lose_nothing(people: People) -
     )
     assert {answer.status_code for answer in answers} == {200}
     final = (await customer.api.get(path)).json()
-    assert all(
-        line["quantity"] == 7 for line in final["results"] if line["item"]["id"] in chosen
-    )
+    assert all(line["quantity"] == 7 for line in final["results"] if line["item"]["id"] in chosen)
 
 
 async def test_what_a_client_says_of_money_or_state_is_refused(people: People) -> None:
     customer, pandit = await people.customer(), await people.pandit()
-    for field, value in (("service_fee", 1), ("total_fee", 1), ("status", "ACCEPTED"),
-                         ("user_id", "another"), ("commission_amount", 0), ("discount", 5)):
+    for field, value in (
+        ("service_fee", 1),
+        ("total_fee", 1),
+        ("status", "ACCEPTED"),
+        ("user_id", "another"),
+        ("commission_amount", 0),
+        ("discount", 5),
+    ):
         answer = await customer.api.post(
             "/api/bookings/", json=wish(pandit.service_id, **{field: value})
         )
@@ -313,12 +325,8 @@ async def test_a_pandit_who_is_away_is_not_booked_but_keeps_his_bookings(people:
 async def test_an_idempotency_key_books_once(people: People) -> None:
     customer, pandit = await people.customer(), await people.pandit()
     headers = {"Idempotency-Key": "booking-key-0001"}
-    first = await customer.api.post(
-        "/api/bookings/", json=wish(pandit.service_id), headers=headers
-    )
-    again = await customer.api.post(
-        "/api/bookings/", json=wish(pandit.service_id), headers=headers
-    )
+    first = await customer.api.post("/api/bookings/", json=wish(pandit.service_id), headers=headers)
+    again = await customer.api.post("/api/bookings/", json=wish(pandit.service_id), headers=headers)
     assert first.status_code == again.status_code == 201
     assert first.json() == again.json()
     assert again.headers["Idempotent-Replayed"] == "true"

@@ -1,0 +1,316 @@
+"""Every route for everybody: nobody, customers, pandits and admins, each with the answer he is owed.
+
+A route without a row here fails the test, so a new route brings its row. Bodies are ones that pass
+decoding, so that a refusal is refused for the stated reason.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import pytest
+
+from server.handlers.base import Operation
+from server.handlers.openapi import operations
+from server.routes import ROUTES
+from tests.integration.test_bookings import wish
+from tests.support import People, Person
+
+EVERYBODY = ("nobody", "customer", "stranger", "pandit", "rival", "unverified", "admin")
+
+
+@dataclass(frozen=True)
+class Row:
+    """What each person gets. Those not named get ``others``; nobody gets 401 unless named."""
+
+    others: int
+    body: Any = None
+    query: str = ""
+    owed: dict[str, int] = field(default_factory=dict)
+    upload: bool = False
+
+    def status(self, who: str) -> int:
+        return self.owed.get(who, 401 if who == "nobody" else self.others)
+
+
+def public(**row: Any) -> Row:
+    return Row(200, owed={"nobody": 200}, **row)
+
+
+def only(*people: str, gets: int = 200, others: int = 403, **row: Any) -> Row:
+    return Row(others, owed=dict.fromkeys(people, gets), **row)
+
+
+MEMBERS = ("customer", "pandit")
+PANDITS = ("pandit", "rival", "unverified")
+CUSTOMERS = ("customer", "stranger")
+REJECTED_BODY = {"decision": "reject", "notes": "unreadable"}
+HOURS = {"weekly": [], "exceptions": [], "buffer_minutes": 0, "lead_minutes": 60}
+
+TABLE: dict[tuple[str, str], Row] = {
+    ("post", "/api/auth/register/"): Row(422, {}, owed={"nobody": 422}),
+    ("post", "/api/auth/token/"): Row(
+        401, {"identifier": "9899999999", "password": "wrong password"}, owed={"nobody": 401}
+    ),
+    ("post", "/api/auth/token/refresh/"): Row(401, {"refresh": "no.such"}, owed={"nobody": 401}),
+    ("post", "/api/auth/otp/"): Row(422, {"phone_number": "1"}, owed={"nobody": 422}),
+    ("post", "/api/auth/otp/verify/"): Row(
+        401, {"phone_number": "9899999999", "code": "000000"}, owed={"nobody": 401}
+    ),
+    ("get", "/api/auth/me/"): Row(200),
+    ("patch", "/api/auth/me/"): Row(200, {"language": "en"}),
+    ("get", "/api/pujas/"): public(),
+    ("get", "/api/pujas/{puja}/"): public(),
+    ("get", "/api/samagri/categories/"): public(),
+    ("get", "/api/samagri/items/"): public(),
+    ("get", "/api/pandits/"): public(),
+    ("get", "/api/pandits/{pandit}/"): public(),
+    ("get", "/api/pandits/me/"): only(*PANDITS),
+    ("patch", "/api/pandits/me/"): only(*PANDITS, body={"bio": "About me"}),
+    ("get", "/api/pandits/me/availability/"): only(*PANDITS),
+    ("put", "/api/pandits/me/availability/"): only(*PANDITS, body=HOURS),
+    ("get", "/api/services/"): only(*PANDITS),
+    ("post", "/api/services/"): only(
+        *PANDITS,
+        gets=201,
+        body={"puja_id": "ganesh-puja", "name": "Ganesh", "duration_minutes": 60, "price": 100},
+    ),
+    ("patch", "/api/services/{service}/"): Row(
+        403, {"price": 250_000}, owed={"pandit": 200, "rival": 404, "unverified": 404}
+    ),
+    ("delete", "/api/services/{service}/"): Row(
+        403, owed={"pandit": 204, "rival": 404, "unverified": 404}
+    ),
+    ("get", "/api/booking-slots/available-slots/"): public(
+        query="service_id={service}&date=2026-11-25"
+    ),
+    ("get", "/api/reviews/"): public(query="pandit_id={pandit}"),
+    ("get", "/api/admin/pandits/"): only("admin"),
+    ("post", "/api/admin/pandits/{pandit}/verify/"): only("admin", body=REJECTED_BODY),
+    ("get", "/api/bookings/"): Row(200),
+    ("post", "/api/bookings/"): only(*CUSTOMERS, gets=404, body=wish("no-such-service")),
+    ("get", "/api/bookings/{booking}/"): only(*MEMBERS, "admin", others=404),
+    ("post", "/api/bookings/{booking}/accept/"): Row(
+        403, {}, owed={"rival": 404, "unverified": 404, "pandit": 409}
+    ),
+    ("post", "/api/bookings/{booking}/reject/"): Row(
+        403, {}, owed={"rival": 404, "unverified": 404, "pandit": 409}
+    ),
+    ("post", "/api/bookings/{booking}/start/"): Row(
+        403, {}, owed={"rival": 404, "unverified": 404, "pandit": 409}
+    ),
+    ("post", "/api/bookings/{booking}/complete/"): Row(
+        403, {}, owed={"rival": 404, "unverified": 404, "pandit": 409}
+    ),
+    ("post", "/api/bookings/{booking}/cancel/"): Row(
+        404, {}, owed={"customer": 200, "pandit": 200, "admin": 200}
+    ),
+    ("post", "/api/bookings/{booking}/reschedule/"): Row(
+        404,
+        {"booking_date": "2026-11-26", "booking_time": "08:00"},
+        owed={"customer": 200, "pandit": 200, "admin": 403},
+    ),
+    ("get", "/api/bookings/{booking}/samagri/"): only(*MEMBERS, "admin", others=404),
+    ("post", "/api/bookings/{booking}/samagri/"): Row(
+        403, {}, owed={"customer": 409, "stranger": 404}
+    ),
+    ("put", "/api/bookings/{booking}/samagri/{item}/"): Row(
+        403, {"quantity": 1}, owed={"customer": 409, "stranger": 404}
+    ),
+    ("patch", "/api/bookings/{booking}/samagri/{item}/"): Row(
+        403, {"quantity": 1}, owed={"customer": 409, "stranger": 404}
+    ),
+    ("delete", "/api/bookings/{booking}/samagri/{item}/"): Row(
+        403, owed={"customer": 409, "stranger": 404}
+    ),
+    ("get", "/api/notifications/"): Row(200),
+    ("post", "/api/notifications/read/"): Row(200, {"all": True}),
+    ("get", "/api/chat/rooms/"): Row(200),
+    ("get", "/api/messages/"): only(*MEMBERS, "admin", others=404, query="room_id={room}"),
+    ("post", "/api/messages/send/"): Row(
+        404,
+        {"room_id": "{room}", "message_type": "TEXT", "content": "Namaste"},
+        owed={"customer": 201, "pandit": 201, "admin": 403},
+    ),
+    ("post", "/api/messages/read/"): Row(
+        404,
+        {"room_id": "{room}", "sequence": 1},
+        owed={"customer": 200, "pandit": 200, "admin": 403},
+    ),
+    ("get", "/api/unread-count/"): Row(200),
+    ("post", "/api/chat/attachments/"): Row(
+        404, upload=True, owed={"customer": 201, "pandit": 201, "admin": 403}
+    ),
+    ("post", "/api/auth/logout/"): Row(204),
+}
+PLACES = {
+    "/api/pujas/{id}/": "puja",
+    "/api/pandits/{id}/": "pandit",
+    "/api/services/{id}/": "service",
+    "/api/admin/pandits/{id}/verify/": "pandit",
+}
+
+
+def declared() -> list[tuple[str, str, Operation]]:
+    found = []
+    for path, method, operation in operations(ROUTES):
+        if path in PLACES:
+            path = path.replace("{id}", f"{{{PLACES[path]}}}")
+        path = path.replace("{booking_id}", "{booking}").replace("{item_id}", "{item}")
+        found.append((method, path, operation))
+    return found
+
+
+def test_every_route_has_a_row() -> None:
+    assert {(method, path) for method, path, _ in declared()} == set(TABLE)
+
+
+@dataclass
+class World:
+    """Two customers, two pandits and what stands between them."""
+
+    people: dict[str, Person | None]
+    nobody: httpx.AsyncClient
+    places: dict[str, str]
+
+    def client(self, who: str) -> httpx.AsyncClient:
+        person = self.people[who]
+        return person.api if person else self.nobody
+
+    async def ask(self, who: str, method: str, path: str, row: Row) -> httpx.Response:
+        arguments: dict[str, Any] = {}
+        if row.upload:
+            arguments["files"] = {"file": ("note.pdf", b"%PDF-1.7\n%%EOF\n", "application/pdf")}
+            arguments["data"] = {"room_id": self.places["room"]}
+        elif row.body is not None:
+            arguments["json"] = {
+                key: value.format(**self.places) if isinstance(value, str) else value
+                for key, value in row.body.items()
+            }
+        target = path.format(**self.places)
+        if row.query:
+            target += "?" + row.query.format(**self.places)
+        return await self.client(who).request(method.upper(), target, **arguments)
+
+
+@pytest.fixture
+async def world(people: People) -> World:
+    customer, stranger = await people.customer(), await people.customer("Stranger Rai")
+    pandit, rival = await people.pandit(), await people.pandit("Rival Joshi")
+    unverified, admin = await people.unverified_pandit(), await people.admin()
+    booking = (await customer.api.post("/api/bookings/", json=wish(pandit.service_id))).json()
+    (await pandit.api.post(f"/api/bookings/{booking['id']}/accept/", json={})).raise_for_status()
+    rooms = (await customer.api.get("/api/chat/rooms/")).raise_for_status().json()["results"]
+    return World(
+        {
+            "nobody": None,
+            "customer": customer,
+            "stranger": stranger,
+            "pandit": pandit,
+            "rival": rival,
+            "unverified": unverified,
+            "admin": admin,
+        },
+        await people.nobody(),
+        {
+            "booking": booking["id"],
+            "pandit": pandit.pandit_id,
+            "service": pandit.service_id,
+            "puja": "satyanarayan-puja",
+            "item": "haldi",
+            "room": rooms[0]["id"],
+        },
+    )
+
+
+async def test_everybody_gets_what_he_is_owed_on_every_route(world: World) -> None:
+    """One world for all rows; what ends something (sign-out, cancel, delete) is asked last."""
+    ending = ("/logout/", "/cancel/", "/verify/")
+    rows = sorted(
+        TABLE.items(),
+        key=lambda entry: (
+            entry[0][1].endswith(ending),
+            entry[0][0] == "delete" and "samagri" not in entry[0][1],
+        ),
+    )
+    wrong = []
+    for (method, path), row in rows:
+        # Those who are refused come first: their attempt must have changed nothing.
+        for who in sorted(EVERYBODY, key=lambda name: row.status(name) < 300):
+            answer = await world.ask(who, method, path, row)
+            expected = row.status(who)
+            if path.endswith("/cancel/") and expected == 200 and answer.status_code == 409:
+                continue  # one of the three was first
+            if answer.status_code != expected:
+                wrong.append(
+                    f"{who}: {method} {path}: {answer.status_code}, not {expected}: "
+                    f"{answer.text[:200]}"
+                )
+            elif answer.status_code >= 400:
+                problem = answer.json()
+                assert answer.headers["Content-Type"].startswith("application/problem+json")
+                assert problem["status"] == answer.status_code
+                assert problem["type"]
+                assert problem["request_id"] == answer.headers["X-Request-ID"]
+    assert not wrong, "\n".join(wrong)
+
+
+async def test_bad_bodies_get_clear_answers_on_every_route(world: World) -> None:
+    for method, path, operation in declared():
+        if operation.body is None:
+            continue
+        row = TABLE[method, path]
+        who = next(
+            (each for each in EVERYBODY if row.owed.get(each, row.others) not in (401, 403, 404)),
+            "nobody",
+        )
+        client, target = world.client(who), path.format(**world.places)
+        for content, content_type, expected in (
+            (b"{not json", "application/json", 400),
+            (b"\xff\xfe", "application/json", 400),
+            (b"[]", "application/json", 400),
+            (b'{"surprise": 1}', "application/json", 422),
+            (b"a=b", "application/x-www-form-urlencoded", 415),
+            (b'{"x": "' + b"a" * 300_000 + b'"}', "application/json", 413),
+        ):
+            answer = await client.request(
+                method.upper(), target, content=content, headers={"Content-Type": content_type}
+            )
+            assert answer.status_code == expected, (method, path, content[:20], answer.text)
+            assert answer.json()["status"] == expected
+        answer = await client.request(method.upper(), target, json={"surprise": 1})
+        faults = {(each["field"], each["code"]) for each in answer.json()["errors"]}
+        assert ("surprise", "unknown") in faults
+
+
+async def test_tokens_that_do_not_hold_are_refused(world: World) -> None:
+    access = world.people["customer"].access  # type: ignore[union-attr]  # the customer is there
+    head, payload, signature = access.split(".")
+    for token in (
+        "",
+        "x",
+        f"{head}.{payload}.",
+        f"{head}.{payload}.{signature[:-2]}AA",
+        f"eyJhbGciOiJub25lIn0.{payload}.",
+    ):
+        answer = await world.nobody.get(
+            "/api/auth/me/", headers={"Authorization": f"Bearer {token}"}
+        )
+        assert answer.status_code == 401
+        assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+    basic = await world.nobody.get("/api/auth/me/", headers={"Authorization": "Basic eDp5"})
+    assert basic.status_code == 401
+    in_the_query = await world.nobody.get(f"/api/auth/me/?access_token={access}")
+    assert in_the_query.status_code == 401, "a token in the address is no credential"
+
+
+async def test_unknown_paths_and_methods(world: World) -> None:
+    for path in ("/api/nothing/", "/api/debug/", "/api/admin/", "/metrics/x"):
+        answer = await world.nobody.get(path)
+        assert (answer.status_code, answer.json()["type"]) == (404, "not-found")
+    for method in ("PUT", "DELETE", "PATCH"):
+        answer = await world.nobody.request(method, "/api/pujas/")
+        assert answer.status_code == 405
+        assert set(answer.headers["Allow"].split(", ")) >= {"GET", "OPTIONS"}
