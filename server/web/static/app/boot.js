@@ -113,6 +113,7 @@ async function start() {
   const used = Object.keys(ELEMENTS).filter((tag) => document.querySelector(tag));
   await Promise.all(used.map((tag) => ELEMENTS[tag]()));
   if (boot.user) connect();
+  if (boot.service_worker) navigator.serviceWorker?.register(boot.service_worker).catch(() => {});
   document.documentElement.dataset.ready = "yes";
 }
 

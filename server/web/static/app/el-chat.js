@@ -353,7 +353,7 @@ class Chat extends PageElement {
       (this.refusal ? (refusals[this.refusal] ?? t("The chat cannot connect. Please reload the page.")) : "") ||
       (this.store?.closed ? refusals[4410] : "") ||
       (this.store?.fault ? pick(this.store.fault, "message") : "") ||
-      (this.connection === "waiting" ? t("Connecting… What you write is kept and sent by itself.") : "");
+      (this.connection === "waiting" && navigator.onLine ? t("Connecting… What you write is kept and sent by itself.") : "");
     return html`<div role="status">${text ? html`<p class="chat__notice">${text}</p>` : nothing}</div>`;
   }
 
@@ -363,9 +363,7 @@ class Chat extends PageElement {
     return html`<form class="chat__composer" @submit=${(/** @type {Event} */ event) => this.#send(event)}>
       <input
         type="file"
-        class="visually-hidden"
-        tabindex="-1"
-        aria-hidden="true"
+        hidden
         accept="image/jpeg,image/png,image/webp,image/gif,application/pdf"
         @change=${(/** @type {any} */ event) => {
           this.#attach(event.target.files);

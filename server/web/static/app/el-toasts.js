@@ -57,8 +57,9 @@ class Toasts extends PageElement {
     });
   }
 
-  /** A message of the conversation that the reader is looking at is no news. @param {any} item */
+  /** What the open list or the open conversation shows is no news. @param {any} item */
   #onScreen(item) {
+    if (document.querySelector(".bell__panel")) return true;
     const room = item.data?.room_id ?? item.data?.room;
     if (item.kind !== "NEW_MESSAGE" || !room || document.visibilityState === "hidden") return false;
     return document.querySelector(`py-chat[room-id="${CSS.escape(room)}"]`) !== null;

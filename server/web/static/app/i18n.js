@@ -2,13 +2,15 @@
  * Texts, numbers, prices and dates in the reader's language and time zone.
  *
  * Texts are whole English sentences with `{name}` placeholders; they are their own keys in the
- * catalogue `{"Send": "…", "{n} new message": ["…", "…"]}`. Numbers and dates come from the
- * browser's own tables. Prices are written by hand, because no browser writes them as people do.
+ * catalogue `{"Send": "…", "{n} new message": ["…", "…"]}`. The browser knows time zones and
+ * groups digits; names of days and months come from the catalogue, because not every browser has
+ * Nepali ones, and prices are written by hand, because none writes them as people do.
  */
 
 const NEPAL = "Asia/Kathmandu";
 const DEVANAGARI = "०१२३४५६७८९";
 const MINUTE = 60_000;
+const HOUR = 3_600_000;
 const DAY = 86_400_000;
 
 /** @type {{language: string, timezone: string, messages: Record<string, string | string[]>}} */
@@ -75,7 +77,6 @@ export const toDevanagari = (text) => text.replace(/[0-9]/g, (digit) => DEVANAGA
 export const toLatin = (text) => text.replace(/[०-९]/g, (digit) => String(DEVANAGARI.indexOf(digit)));
 
 const inDigits = (/** @type {string} */ text) => (state.language === "ne" ? toDevanagari(text) : text);
-const dateLocale = () => (state.language === "ne" ? "ne-NP" : "en-GB");
 
 /**
  * A number grouped as in South Asia: 12,34,567.
@@ -107,43 +108,53 @@ export function price(minor, currency = "NPR") {
   return `${name} ${minor < 0 ? "−" : ""}${inDigits(`${grouped}.${rest}`)}`;
 }
 
-/** `6:05 pm`. @param {string | number | Date} instant @param {string} [zone] */
-export function time(instant, zone = state.timezone) {
-  const options = /** @type {Intl.DateTimeFormatOptions} */ ({
-    hour: "numeric",
-    minute: "2-digit",
-    hour12: true,
-    timeZone: zone,
-  });
-  return inDigits(new Intl.DateTimeFormat(dateLocale(), options).format(new Date(instant)));
-}
+// Some browsers carry no Nepali names of days and months, so the catalogue does.
+const months = () => [
+  t("January"), t("February"), t("March"), t("April"), t("May"), t("June"),
+  t("July"), t("August"), t("September"), t("October"), t("November"), t("December"),
+];
+
+const weekdays = () => [
+  t("Sunday"), t("Monday"), t("Tuesday"), t("Wednesday"), t("Thursday"), t("Friday"), t("Saturday"),
+];
 
 /**
- * The named parts of a date. Their order is ours: browsers write Nepali dates as no one speaks them.
+ * A moment as numbers on the calendar and clock of a zone; `month` from 0, `weekday` from Sunday.
  * @param {string | number | Date} instant @param {string} zone
  */
-function dateParts(instant, zone) {
+function fields(instant, zone) {
   const options = /** @type {Intl.DateTimeFormatOptions} */ ({
-    weekday: "long",
-    day: "numeric",
-    month: "long",
-    year: "numeric",
     timeZone: zone,
+    year: "numeric",
+    month: "2-digit",
+    day: "2-digit",
+    hour: "2-digit",
+    minute: "2-digit",
+    hourCycle: "h23",
   });
-  const parts = new Intl.DateTimeFormat(dateLocale(), options).formatToParts(new Date(instant));
-  return Object.fromEntries(parts.map((part) => [part.type, inDigits(part.value)]));
+  const parts = new Intl.DateTimeFormat("en-GB", options).formatToParts(new Date(instant));
+  const { year, month, day, hour, minute } = Object.fromEntries(parts.map((part) => [part.type, Number(part.value)]));
+  const weekday = new Date(Date.UTC(year, month - 1, day)).getUTCDay();
+  return { year, month: month - 1, day, hour, minute, weekday };
+}
+
+/** `6:05 pm`. @param {string | number | Date} instant @param {string} [zone] */
+export function time(instant, zone = state.timezone) {
+  const { hour, minute } = fields(instant, zone);
+  const clock = inDigits(`${hour % 12 || 12}:${String(minute).padStart(2, "0")}`);
+  return hour < 12 ? t("{clock} am", { clock }) : t("{clock} pm", { clock });
 }
 
 /** `21 November 2026`. @param {string | number | Date} instant @param {string} [zone] */
 export function date(instant, zone = state.timezone) {
-  const { day, month, year } = dateParts(instant, zone);
-  return `${day} ${month} ${year}`;
+  const { day, month, year } = fields(instant, zone);
+  return t("{day} {month} {year}", { day, month: months()[month], year: inDigits(String(year)) });
 }
 
 /** `Saturday, 21 November`. @param {string | number | Date} instant @param {string} [zone] */
 export function weekday(instant, zone = state.timezone) {
-  const { weekday: name, day, month } = dateParts(instant, zone);
-  return `${name}, ${day} ${month}`;
+  const { day, month, weekday: name } = fields(instant, zone);
+  return t("{weekday}, {day} {month}", { weekday: weekdays()[name], day, month: months()[month] });
 }
 
 /** Date and time together. @param {string | number | Date} instant @param {string} [zone] */
@@ -151,18 +162,14 @@ export const dateTime = (instant, zone) => `${date(instant, zone)}, ${time(insta
 
 /** The calendar day `YYYY-MM-DD` on which an instant falls. @param {string | number | Date} instant @param {string} [zone] */
 export function dayOf(instant, zone = state.timezone) {
-  return new Intl.DateTimeFormat("en-CA", { timeZone: zone }).format(new Date(instant));
+  const { year, month, day } = fields(instant, zone);
+  return `${year}-${String(month + 1).padStart(2, "0")}-${String(day).padStart(2, "0")}`;
 }
 
 /** The clock `HH:MM` of an instant, for forms. @param {string | number | Date} instant @param {string} [zone] */
 export function clockOf(instant, zone = NEPAL) {
-  const written = new Intl.DateTimeFormat("en-GB", {
-    timeZone: zone,
-    hour: "2-digit",
-    minute: "2-digit",
-    hourCycle: "h23",
-  });
-  return written.format(new Date(instant));
+  const { hour, minute } = fields(instant, zone);
+  return `${String(hour).padStart(2, "0")}:${String(minute).padStart(2, "0")}`;
 }
 
 /** A date of the Bikram Sambat calendar, `2083-08-05`, in the page's digits. @param {string} text */
@@ -176,12 +183,25 @@ export function ago(instant, now = Date.now()) {
   const difference = new Date(instant).getTime() - now;
   const size = Math.abs(difference);
   if (size >= 7 * DAY) return date(instant);
-  const written = new Intl.RelativeTimeFormat(state.language === "ne" ? "ne" : "en", { numeric: "auto" });
   if (size < MINUTE) return t("just now");
-  const [unit, length] = /** @type {[Intl.RelativeTimeFormatUnit, number]} */ (
-    size < 60 * MINUTE ? ["minute", MINUTE] : size < DAY ? ["hour", 60 * MINUTE] : ["day", DAY]
-  );
-  return inDigits(written.format(Math.trunc(difference / length), unit));
+  if (size < HOUR) return inMinutes(Math.trunc(difference / MINUTE));
+  if (size < DAY) return inHours(Math.trunc(difference / HOUR));
+  return inDays(Math.trunc(difference / DAY));
+}
+
+/** @param {number} n negative: in the past */
+function inMinutes(n) {
+  return n < 0 ? tn("{n} minute ago", "{n} minutes ago", -n) : tn("in {n} minute", "in {n} minutes", n);
+}
+
+/** @param {number} n */
+function inHours(n) {
+  return n < 0 ? tn("{n} hour ago", "{n} hours ago", -n) : tn("in {n} hour", "in {n} hours", n);
+}
+
+/** @param {number} n */
+function inDays(n) {
+  return n < 0 ? tn("{n} day ago", "{n} days ago", -n) : tn("in {n} day", "in {n} days", n);
 }
 
 /** `today`, `yesterday` or the weekday and date. @param {string | number | Date} instant @param {number} [now] */

@@ -12,6 +12,7 @@ const SPRITE = new URL("../vendor/icons.svg", import.meta.url).pathname;
  * @property {string} timezone
  * @property {string} xsrf_cookie
  * @property {string} catalogue_url empty when the language needs none
+ * @property {string} [service_worker] its address; without one, none is registered
  * @property {Record<string, string>} [urls] patterns with `{id}`, over those below
  */
 
@@ -30,6 +31,7 @@ export const boot = {
   timezone: "Asia/Kathmandu",
   xsrf_cookie: "_xsrf",
   catalogue_url: "",
+  service_worker: "",
   urls: {},
   ...JSON.parse(globalThis.document?.getElementById("boot")?.textContent || "{}"),
 };
