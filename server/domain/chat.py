@@ -9,6 +9,8 @@ from typing import Final
 
 MAX_CONTENT_LENGTH: Final = 4000
 MAX_CID_LENGTH: Final = 36
+SYSTEM_SENDER: Final = "system"
+_PREVIEW_LENGTH: Final = 120
 
 
 class MessageType(enum.StrEnum):
@@ -113,3 +115,15 @@ class Message:
     def is_read(self) -> bool:
         """Whether the other party has read it."""
         return self.read_at is not None
+
+
+def head_of(message: Message) -> RoomHead:
+    """Return the message in short, as lists of rooms show it."""
+    return RoomHead(
+        sequence=message.sequence,
+        sender_id=message.sender_id,
+        message_type=message.message_type,
+        preview=message.content[:_PREVIEW_LENGTH],
+        preview_ne=message.content_ne[:_PREVIEW_LENGTH],
+        timestamp=message.timestamp,
+    )

@@ -327,10 +327,12 @@ class RoomRepository(Protocol):
         """Return a member's rooms, the latest activity first, with head and marks, in one query."""
         ...
 
-    async def advance_heads(self, heads: Mapping[str, RoomHead]) -> None:
-        """Move the heads of rooms forward, never back.
+    async def advance_heads(
+        self, heads: Mapping[str, RoomHead], marks: Mapping[str, Mapping[str, ReadMark]]
+    ) -> None:
+        """Move the heads of rooms and members' marks (room, user) forward, never back.
 
-        And the senders' own read marks with them.
+        One command for all; repeating it is harmless.
         """
         ...
 
@@ -345,6 +347,10 @@ class RoomRepository(Protocol):
     async def close(self, booking_id: str) -> str | None:
         """Close the booking's room for writing and return its id."""
         ...
+
+
+MessageKey = tuple[str, str, str]
+"""(room id, sender id, cid): what makes a message the same message when it is sent again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -381,10 +387,17 @@ class MessageRepository(Protocol):
         """Return the newest messages below ``sequence`` (or of all), ascending."""
         ...
 
+    async def find_sent(self, keys: Collection[MessageKey]) -> list[Message]:
+        """Return those messages that exist of these (room, sender, cid), in one query."""
+        ...
+
     async def mark_read(
-        self, room_id: str, reader_id: str, sequence: int, read_at: datetime
+        self, room_id: str, reader_id: str, span: tuple[int, int], read_at: datetime
     ) -> None:
-        """Set ``read_at`` on the other side's messages up to that sequence that have none."""
+        """Set ``read_at`` on the messages of others that have none.
+
+        ``span`` is (sequence already read, sequence read now).
+        """
         ...
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -14,11 +15,15 @@ from server.store.codec import from_document, from_value, to_document, to_value
 USERS: Final = "users"
 SESSIONS: Final = "sessions"
 CODES: Final = "codes"
+# "Greater than the empty text" stands for "is a text": an equality implies it, so lookups may use
+# the
+# partial index; the embedded database does not see that of $exists or $type.
+_TEXT: Final = {"$gt": ""}
 INDEXES: Final[dict[str, tuple[Index, ...]]] = {
     USERS: (
         Index((("phone_number", ASCENDING),), unique=True),
-        Index((("email", ASCENDING),), unique=True, partial={"email": {"$type": "string"}}),
-        Index((("username", ASCENDING),), unique=True, partial={"username": {"$type": "string"}}),
+        Index((("email", ASCENDING),), unique=True, partial={"email": _TEXT}),
+        Index((("username", ASCENDING),), unique=True, partial={"username": _TEXT}),
         Index((("role", ASCENDING),), partial={"role": Role.ADMIN.value}),
     ),
     SESSIONS: (
@@ -49,8 +54,7 @@ class MongoUserRepository:
         field = "phone_number" if identifier.startswith("+") else "username"
         if "@" in identifier:
             field = "email"
-        # The type is said so that the partial indexes of email and username can serve.
-        return _user(await self._users.find_one({field: {"$eq": identifier, "$type": "string"}}))
+        return _user(await self._users.find_one({field: identifier}))
 
     async def update(self, user_id: str, changes: Mapping[str, Any]) -> User:
         try:
@@ -123,13 +127,14 @@ class MongoCodeRepository:
         return _code(await self._codes.find_one({"_id": phone_number}))
 
     async def take_try(self, phone_number: str) -> OneTimeCode | None:
-        return _code(
+        # The document as it is after: the embedded database may give a racing caller an older
+        # "before" than the one that his own write replaced.
+        after = _code(
             await self._codes.find_one_and_update(
-                {"_id": phone_number, "tries_left": {"$gt": 0}},
-                {"$inc": {"tries_left": -1}},
-                before=True,
+                {"_id": phone_number, "tries_left": {"$gt": 0}}, {"$inc": {"tries_left": -1}}
             )
         )
+        return after and replace(after, tries_left=after.tries_left + 1)
 
     async def remove(self, phone_number: str, code_hash: str) -> bool:
         return await self._codes.delete_one({"_id": phone_number, "code_hash": code_hash})

@@ -1,0 +1,136 @@
+"""The store itself: indexes that exist, migrations that run once, a database that survives."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from server.domain.errors import StoreUnavailable
+from server.settings import DatabaseSettings
+from server.store import migrations
+from server.store.client import DuplicateKey, Store, open_store
+from server.store.embedded import EmbeddedServer, EmbeddedServerError
+from server.store.indexes import create_indexes, declared_indexes
+from server.store.migrations import Migration, migrate
+
+
+async def test_creating_the_indexes_again_changes_nothing(store: Store) -> None:
+    await create_indexes(store)
+    assert {"bookings", "messages", "notifications", "pandits", "users"} <= set(declared_indexes())
+
+
+async def test_migrations_run_once_in_order_whoever_starts(store: Store) -> None:
+    ran: list[int] = []
+
+    async def note(number: int) -> None:
+        ran.append(number)
+        await asyncio.sleep(0.01)
+
+    steps = [
+        Migration(number, f"step {number}", lambda _, number=number: note(number))
+        for number in (901, 902, 903)
+    ]
+    counts = await asyncio.gather(*(migrate(store, steps) for _ in range(5)))
+    assert ran == [901, 902, 903]
+    assert sorted(counts) == [0, 0, 0, 0, 3]
+
+
+async def test_a_migration_that_fails_runs_again_and_frees_the_lock(store: Store) -> None:
+    attempts = []
+
+    async def fails_first(_: Store) -> None:
+        attempts.append(1)
+        if len(attempts) == 1:
+            raise RuntimeError("in the middle")
+
+    steps = [Migration(911, "fails first", fails_first)]
+    with pytest.raises(RuntimeError):
+        await migrate(store, steps)
+    assert await migrate(store, steps) == 1
+    assert await migrate(store, steps) == 0
+
+
+async def test_the_lock_of_a_dead_process_is_taken_over(store: Store) -> None:
+    locks = store.collection(migrations.COLLECTION)
+    long_ago = datetime.now(UTC) - timedelta(minutes=1)
+    await locks.insert_one({"_id": "lock", "holder": "dead", "until": long_ago})
+    assert await migrate(store, []) == 0
+    assert await locks.find_one({"_id": "lock"}) is None
+
+
+async def test_documents_without_a_version_get_one(store: Store) -> None:
+    bookings = store.collection("bookings")
+    await bookings.insert_one({"_id": "old", "pandit_user_id": "p", "user_id": "u"})
+    assert await migrate(store) == len(migrations.MIGRATIONS)
+    found = await bookings.find_one({"_id": "old"})
+    assert found is not None
+    assert found["version"] == 1
+
+
+async def test_a_batch_says_which_were_refused(store: Store) -> None:
+    claims = store.collection("bookings")
+    refused = await claims.insert_many(
+        [{"_id": str(n), "pandit_id": "p", "claims": [n // 2]} for n in range(4)]
+    )
+    assert refused == {1: ("pandit_id", "claims"), 3: ("pandit_id", "claims")}
+    with pytest.raises(DuplicateKey) as caught:
+        await claims.insert_one({"_id": "0"})
+    assert caught.value.fields == ("_id",)
+
+
+async def test_a_database_that_is_away_is_unavailable() -> None:
+    settings = DatabaseSettings(uri="mongodb://127.0.0.1:9/?directConnection=true")
+    async with open_store(settings, settings.uri) as store:
+        with pytest.raises(StoreUnavailable):
+            await store.ping()
+        with pytest.raises(StoreUnavailable):
+            await store.collection("users").find_one({})
+
+
+async def test_the_embedded_server_keeps_its_data_and_ends_its_orphan(tmp_path: Path) -> None:
+    settings = DatabaseSettings(embedded_path=str(tmp_path / "data"))
+    first = EmbeddedServer(settings)
+    await first.start()
+    async with open_store(settings, first.uri) as store:
+        await store.collection("kept").insert_one({"_id": "a"})
+    # As after kill -9 of the server: nobody stops the child, and its files are still locked.
+    assert first.pid is not None
+    orphan = first.pid
+    second = EmbeddedServer(settings)
+    keeper = first._keeper  # noqa: SLF001  # the dead server's task must not restart the child
+    assert keeper is not None
+    keeper.cancel()
+    await second.start()
+    try:
+        async with open_store(settings, second.uri) as store:
+            assert await store.collection("kept").find_one({"_id": "a"})
+        with pytest.raises(ProcessLookupError):
+            os.kill(orphan, 0)
+    finally:
+        await second.stop()
+
+
+async def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
+    blocked = tmp_path / "data"
+    blocked.mkdir()
+    (blocked / "WiredTiger").write_text("not a database")
+    (blocked / "WiredTiger.turtle").write_text("nonsense")
+    server = EmbeddedServer(DatabaseSettings(embedded_path=str(blocked)))
+    with pytest.raises(EmbeddedServerError, match="did not start"):
+        await server.start()
+    await server.stop()
+
+
+async def test_it_is_stopped_in_order(tmp_path: Path) -> None:
+    server = EmbeddedServer(DatabaseSettings(embedded_path=str(tmp_path / "data")))
+    await server.start()
+    assert server.pid is not None
+    pid = server.pid
+    await server.stop()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
