@@ -84,6 +84,9 @@ class Index:
             options["partialFilterExpression"] = dict(self.partial)
         if self.expire_after_seconds is not None:
             options["expireAfterSeconds"] = self.expire_after_seconds
+        if any(kind == "2dsphere" for _, kind in self.keys):
+            # Said, because the embedded server compares what is asked for with what it filled in.
+            options["2dsphereIndexVersion"] = 3
         return IndexModel(list(self.keys), **options)
 
 

@@ -102,7 +102,7 @@ async def test_the_embedded_server_keeps_its_data_and_ends_its_orphan(tmp_path: 
     assert first.pid is not None
     orphan = first.pid
     second = EmbeddedServer(settings)
-    keeper = first._keeper  # noqa: SLF001  # the dead server's task must not restart the child
+    keeper = first._keeper  # the dead server must not restart its child
     assert keeper is not None
     keeper.cancel()
     await second.start()
