@@ -1,0 +1,525 @@
+"""Chat: rooms, messages, read marks, attachments. REST and sockets are two doors to this.
+
+A room is open to its two parties alone; an administrator may read it, and leaves a trace in the log.
+To all others it does not exist. A message is told to the room only after it is durable, and sending
+one reads what stood before it, so that everything above a member's mark is from the other side.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import secrets
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
+
+from server.domain import media
+from server.domain.account import Actor
+from server.domain.booking import Booking, BookingStatus
+from server.domain.chat import (
+    MAX_CID_LENGTH,
+    MAX_CONTENT_LENGTH,
+    SYSTEM_SENDER,
+    Attachment,
+    ChatRoom,
+    Message,
+    MessageType,
+    ReadMark,
+    RoomHead,
+    head_of,
+)
+from server.domain.errors import (
+    FieldFault,
+    Forbidden,
+    Invalid,
+    NotFound,
+    RoomClosed,
+    TooLarge,
+)
+from server.domain.events import Event, EventKind
+from server.domain.ports import (
+    AttachmentRepository,
+    BookingRepository,
+    Bus,
+    Clock,
+    FileStore,
+    IdSource,
+    MessageRepository,
+    Page,
+    Receiver,
+    RoomRepository,
+    SortKey,
+    Translator,
+)
+from server.domain.texts import N_
+from server.services.message_writer import MessageWriter, Written
+from server.services.unread_notices import RoomPresence, UnreadNotices
+
+_log: Final = logging.getLogger(__name__)
+_audit: Final = logging.getLogger("server.audit")
+_CID: Final = re.compile(rf"[\x21-\x7e]{{1,{MAX_CID_LENGTH}}}")
+_MAX_REPLY_ID: Final = 64
+_MAX_FILE_NAME: Final = 120
+_MAX_ROOMS: Final = 1000
+"""Of so many of a person's latest rooms the unread messages are counted."""
+_MAX_MARKS: Final = 50_000
+_SYSTEM_NAME: Final = "PanditYatra"
+_WRITABLE: Final = frozenset({MessageType.TEXT, MessageType.IMAGE, MessageType.FILE})
+_SYSTEM_TEXTS: Final = {
+    EventKind.BOOKING_ACCEPTED: N_(
+        "{pandit} has accepted the booking. You can talk about the puja here."
+    ),
+    EventKind.BOOKING_CANCELLED: N_("The booking was cancelled, so this chat is closed."),
+    EventKind.BOOKING_FAILED: N_("The booking could not go ahead, so this chat is closed."),
+}
+_CLOSING: Final = frozenset({EventKind.BOOKING_CANCELLED, EventKind.BOOKING_FAILED})
+_ENDED: Final = frozenset({BookingStatus.CANCELLED, BookingStatus.FAILED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatPolicy:
+    """Bounds: messages that may wait for the database, and the size of an upload."""
+
+    max_waiting: int
+    max_upload_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outgoing:
+    """What somebody wants to say. ``cid`` is the sender's own id of it; without one we make it."""
+
+    message_type: MessageType = MessageType.TEXT
+    content: str = ""
+    content_ne: str = ""
+    attachment_id: str | None = None
+    reply_to: str | None = None
+    cid: str | None = None
+
+
+class ChatFrames(Protocol):
+    """The finished frames of what is told to a room; what travels on the bus."""
+
+    def message(self, message: Message) -> bytes:
+        """A stored message."""
+        ...
+
+    def read(self, room_id: str, user_id: str, mark: ReadMark) -> bytes:
+        """A member has read up to a message."""
+        ...
+
+    def typing(self, room_id: str, user_id: str, *, is_on: bool) -> bytes:
+        """A member types, or has stopped."""
+        ...
+
+    def presence(self, room_id: str, user_id: str, state: str, last_seen: str | None) -> bytes:
+        """A member has come or gone."""
+        ...
+
+    def room(self, room: ChatRoom, booking_status: str) -> bytes:
+        """The state of the room has changed."""
+        ...
+
+    def room_head(self, room_id: str, head: RoomHead) -> bytes:
+        """A room of the reader has a new message, in short."""
+        ...
+
+
+def room_topic(room_id: str) -> str:
+    """The bus topic of everything that is told to a room."""
+    return f"room.{room_id}"
+
+
+class ChatService:
+    """The use cases of chat."""
+
+    def __init__(
+        self,
+        *,
+        rooms: RoomRepository,
+        messages: MessageRepository,
+        attachments: AttachmentRepository,
+        files: FileStore,
+        bookings: BookingRepository,
+        notices: Receiver,
+        frames: ChatFrames,
+        bus: Bus,
+        translator: Translator,
+        clock: Clock,
+        ids: IdSource,
+        policy: ChatPolicy,
+    ) -> None:
+        self._rooms = rooms
+        self._messages = messages
+        self._attachments = attachments
+        self._files = files
+        self._bookings = bookings
+        self._frames = frames
+        self._bus = bus
+        self._translator = translator
+        self._clock = clock
+        self._ids = ids
+        self._policy = policy
+        self.presence = RoomPresence()
+        self._notices = UnreadNotices(rooms, self.presence, notices)
+        self._writer = MessageWriter(
+            messages,
+            clock,
+            settle=self._settle,
+            announce=self._announce,
+            max_waiting=policy.max_waiting,
+        )
+        self._members: OrderedDict[str, tuple[str, str]] = OrderedDict()
+        self._marks: OrderedDict[tuple[str, str], int] = OrderedDict()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Write messages while the context lasts."""
+        async with self._notices.running(), self._writer.running():
+            yield
+
+    async def flush(self) -> None:
+        """Return when every accepted message is stored and acknowledged, or refused."""
+        await self._writer.flush()
+
+    # -- rooms ----------------------------------------------------------------------------------
+
+    async def room_of(self, actor: Actor, room_id: str) -> ChatRoom:
+        """The gate: the room, for its members and for administrators.
+
+        Raises ``NotFound`` for everybody else, as for a room that does not exist.
+        """
+        room = await self._rooms.find(room_id)
+        if room is None:
+            raise NotFound
+        if actor.user_id not in room.members:
+            if not actor.is_admin:
+                raise NotFound
+            _audit.info(
+                "admin_read_chat", extra={"admin_id": actor.user_id, "room_id": room_id}
+            )
+        self._learn(room)
+        return room
+
+    async def list_rooms(
+        self, actor: Actor, *, limit: int, after: SortKey | None
+    ) -> Page[ChatRoom]:
+        """The actor's own rooms, the latest activity first."""
+        return await self._rooms.list_for(actor.user_id, limit=limit, after=after)
+
+    async def unread(self, actor: Actor) -> dict[str, int]:
+        """How many messages wait in each of the actor's rooms that has any."""
+        return await self._rooms.unread_totals(actor.user_id, _MAX_ROOMS)
+
+    # -- messages -------------------------------------------------------------------------------
+
+    async def history(
+        self, actor: Actor, room_id: str, *, before: int | None, after: int | None, limit: int
+    ) -> list[Message]:
+        """Messages of a room, ascending: those after a number, or the newest before one."""
+        room = await self.room_of(actor, room_id)
+        if after is not None:
+            return await self.messages_after(room.id, after, limit)
+        return await self.messages_before(room.id, before, limit)
+
+    async def messages_after(self, room_id: str, sequence: int, limit: int) -> list[Message]:
+        """The same for one who has passed the gate already."""
+        return await self._messages.list_after(room_id, sequence, limit)
+
+    async def messages_before(
+        self, room_id: str, sequence: int | None, limit: int
+    ) -> list[Message]:
+        """The same, backwards."""
+        return await self._messages.list_before(room_id, sequence, limit)
+
+    async def send(self, actor: Actor, room_id: str, outgoing: Outgoing) -> Written:
+        """Send a message and return when it is durable.
+
+        Raises
+        ------
+        NotFound, Forbidden, RoomClosed
+            If the actor may not write there.
+        Invalid
+            For empty or too long content, a foreign attachment, a bad cid.
+        ClientIdConflict, Overloaded, StoreUnavailable
+            See ``MessageWriter.submit``.
+        """
+        room = await self.room_of(actor, room_id)
+        attachment = await self.find_sendable(actor, room, outgoing)
+        return await self.submit(actor, room, outgoing, attachment)
+
+    def submit(
+        self,
+        actor: Actor,
+        room: ChatRoom,
+        outgoing: Outgoing,
+        attachment: Attachment | None = None,
+    ) -> asyncio.Future[Written]:
+        """Queue a message of one who has passed the gate; raises as :meth:`send` does.
+
+        ``attachment`` is what :meth:`find_sendable` found.
+        """
+        self._require_writable(actor, room)
+        faults = _faults(outgoing, attachment)
+        if faults:
+            raise Invalid(*faults)
+        return self._writer.submit(
+            Message(
+                id=self._ids.new(),
+                room_id=room.id,
+                sequence=0,
+                sender_id=actor.user_id,
+                sender_role=actor.role,
+                sender_name=actor.full_name,
+                cid=outgoing.cid or self._ids.new(),
+                message_type=outgoing.message_type,
+                content=outgoing.content,
+                content_ne=outgoing.content_ne,
+                attachment=attachment,
+                reply_to=outgoing.reply_to,
+                timestamp=self._clock.now(),
+            )
+        )
+
+    async def find_sendable(
+        self, actor: Actor, room: ChatRoom, outgoing: Outgoing
+    ) -> Attachment | None:
+        """The file to send, if the actor has uploaded it to this very room; else None."""
+        if outgoing.attachment_id is None:
+            return None
+        found = await self._attachments.find(outgoing.attachment_id)
+        if found is None or (found.room_id, found.owner_id) != (room.id, actor.user_id):
+            return None
+        return found
+
+    async def read(self, actor: Actor, room_id: str, sequence: int) -> ReadMark:
+        """Move the actor's own mark up to a message, never back, and tell the room.
+
+        Returns the mark as it stands then. Marking changes nothing on the other member's side.
+        """
+        room = await self.room_of(actor, room_id)
+        self._require_member(actor, room)
+        head = await self._messages.head(room_id) if _is_beyond(room, sequence) else sequence
+        now, wanted = self._clock.now(), min(sequence, head)
+        before = room.reads.get(actor.user_id, ReadMark(sequence=0, read_at=now))
+        if wanted <= before.sequence:
+            return before
+        mark = ReadMark(sequence=wanted, read_at=now)
+        # The ticks first: if the process dies in between, the next reading does it again.
+        await self._messages.mark_read(room_id, actor.user_id, (before.sequence, wanted), now)
+        if await self._rooms.advance_read(room_id, actor.user_id, mark):
+            self._mark(room_id, actor.user_id, wanted)
+            await self._tell_read(room_id, actor.user_id, mark)
+        return mark
+
+    async def typing(self, actor: Actor, room: ChatRoom, *, is_on: bool) -> None:
+        """Tell the room that the actor types, or has stopped; nothing is stored."""
+        self._require_writable(actor, room)
+        await self._bus.publish(
+            room_topic(room.id), self._frames.typing(room.id, actor.user_id, is_on=is_on)
+        )
+
+    async def tell_presence(
+        self, room_id: str, user_id: str, state: str, last_seen: str | None
+    ) -> None:
+        """Tell a room that a member has come or gone; nothing is stored."""
+        frame = self._frames.presence(room_id, user_id, state, last_seen)
+        await self._bus.publish(room_topic(room_id), frame)
+
+    # -- attachments ----------------------------------------------------------------------------
+
+    async def upload(self, actor: Actor, room_id: str, name: str, content: bytes) -> Attachment:
+        """Keep a file for a message to this room.
+
+        Raises ``TooLarge``, or ``Invalid`` for what is neither a picture nor a PDF by its content.
+        """
+        room = await self.room_of(actor, room_id)
+        self._require_writable(actor, room)
+        if len(content) > self._policy.max_upload_bytes:
+            raise TooLarge(self._policy.max_upload_bytes)
+        found = media.recognise(content)
+        if found is None:
+            raise Invalid(FieldFault("file", "file-type"))
+        attachment = Attachment(
+            id=secrets.token_hex(16),
+            room_id=room.id,
+            owner_id=actor.user_id,
+            name=_plain_name(name),
+            mime=found.mime,
+            size=len(content),
+            width=found.width,
+            height=found.height,
+            created_at=self._clock.now(),
+        )
+        await self._files.write(attachment.id, content)
+        await self._attachments.add(attachment)
+        return attachment
+
+    async def download(self, actor: Actor, attachment_id: str) -> tuple[Attachment, bytes]:
+        """A file and its bytes, for those who may read its room. Raises ``NotFound``."""
+        attachment = await self._attachments.find(attachment_id)
+        if attachment is None:
+            raise NotFound
+        await self.room_of(actor, attachment.room_id)
+        return attachment, await self._files.read(attachment.id)
+
+    # -- events of bookings ---------------------------------------------------------------------
+
+    async def on_event(self, event: Event) -> None:
+        """Open the room of an accepted booking, close that of a cancelled one, tell of the rest."""
+        if event.booking_id is None or event.kind is EventKind.NEW_MESSAGE:
+            return
+        booking = await self._bookings.find(event.booking_id)
+        if booking is None:
+            return
+        if event.kind is EventKind.BOOKING_ACCEPTED:
+            room: ChatRoom | None = await self._rooms.add(self._new_room(booking))
+        else:
+            room = await self._rooms.find_by_booking(booking.id)
+        if room is None:
+            return
+        self._learn(room)
+        if event.kind in _SYSTEM_TEXTS:
+            await self._say(room, event, _SYSTEM_TEXTS[event.kind], booking)
+        # The status too: an old event may arrive when the booking has ended already.
+        if event.kind in _CLOSING or booking.status in _ENDED:
+            await self._rooms.close(booking.id)
+            room = replace(room, is_active=False)
+        frame = self._frames.room(room, booking.status)
+        await self._bus.publish(room_topic(room.id), frame)
+
+    def _new_room(self, booking: Booking) -> ChatRoom:
+        return ChatRoom(
+            id=self._ids.new(),
+            booking_id=booking.id,
+            customer_id=booking.user_id,
+            customer_name=booking.customer_name,
+            pandit_id=booking.pandit_id,
+            pandit_user_id=booking.pandit_user_id,
+            pandit_name=booking.pandit_name,
+            created_at=self._clock.now(),
+        )
+
+    async def _say(self, room: ChatRoom, event: Event, text: str, booking: Booking) -> None:
+        # The event's id as cid: an event that is delivered again finds its message already there.
+        params = {"pandit": booking.pandit_name} if "{pandit}" in text else {}
+        await self._writer.submit(
+            Message(
+                id=self._ids.new(),
+                room_id=room.id,
+                sequence=0,
+                sender_id=SYSTEM_SENDER,
+                sender_role=SYSTEM_SENDER,
+                sender_name=_SYSTEM_NAME,
+                cid=event.id,
+                message_type=MessageType.SYSTEM,
+                content=self._translator.text("en", text, **params),
+                content_ne=self._translator.text("ne", text, **params),
+                timestamp=self._clock.now(),
+            )
+        )
+
+    # -- after a batch is stored ----------------------------------------------------------------
+
+    async def _settle(self, stored: Sequence[Message]) -> None:
+        heads: dict[str, RoomHead] = {}
+        marks: dict[str, dict[str, ReadMark]] = {}
+        for message in stored:
+            heads[message.room_id] = head_of(message)
+            if message.sender_id != SYSTEM_SENDER:
+                marks.setdefault(message.room_id, {})[message.sender_id] = ReadMark(
+                    sequence=message.sequence, read_at=message.timestamp
+                )
+        await self._read_by_answering(marks)
+        await self._rooms.advance_heads(heads, marks)
+
+    async def _read_by_answering(self, marks: Mapping[str, Mapping[str, ReadMark]]) -> None:
+        for room_id, of_room in marks.items():
+            for user_id, mark in of_room.items():
+                span = (self._marks.get((room_id, user_id), 0), mark.sequence)
+                if span[1] - span[0] > 1:
+                    await self._messages.mark_read(room_id, user_id, span, mark.read_at)
+                    await self._tell_read(room_id, user_id, mark)
+                self._mark(room_id, user_id, mark.sequence)
+
+    async def _announce(self, stored: Sequence[Message]) -> None:
+        newest: dict[str, Message] = {}
+        for message in stored:
+            newest[message.room_id] = message
+            await self._bus.publish(room_topic(message.room_id), self._frames.message(message))
+        for room_id, message in newest.items():
+            frame = self._frames.room_head(room_id, head_of(message))
+            for user_id in self._members.get(room_id, ()):
+                await self._bus.publish(f"user.{user_id}", frame)
+        self._notices.add(stored)
+
+    async def _tell_read(self, room_id: str, user_id: str, mark: ReadMark) -> None:
+        frame = self._frames.read(room_id, user_id, mark)
+        await self._bus.publish(room_topic(room_id), frame)
+
+    # -- what this process remembers ------------------------------------------------------------
+
+    def _learn(self, room: ChatRoom) -> None:
+        self._members[room.id] = room.members
+        self._members.move_to_end(room.id)
+        if len(self._members) > _MAX_MARKS:
+            self._members.popitem(last=False)
+        for user_id, mark in room.reads.items():
+            self._mark(room.id, user_id, mark.sequence)
+
+    def _mark(self, room_id: str, user_id: str, sequence: int) -> None:
+        # May lag behind the database; a lower mark only makes the next marking look further back.
+        key = (room_id, user_id)
+        self._marks[key] = max(sequence, self._marks.get(key, 0))
+        self._marks.move_to_end(key)
+        if len(self._marks) > _MAX_MARKS:
+            self._marks.popitem(last=False)
+
+    # -- who may --------------------------------------------------------------------------------
+
+    @staticmethod
+    def _require_member(actor: Actor, room: ChatRoom) -> None:
+        if actor.user_id not in room.members:
+            raise Forbidden
+
+    def _require_writable(self, actor: Actor, room: ChatRoom) -> None:
+        self._require_member(actor, room)
+        if not room.is_active:
+            raise RoomClosed
+
+
+def _is_beyond(room: ChatRoom, sequence: int) -> bool:
+    return room.head is None or sequence > room.head.sequence
+
+
+def _faults(outgoing: Outgoing, attachment: Attachment | None) -> list[FieldFault]:
+    faults = [
+        FieldFault(field, "too-long")
+        for field, text in (("content", outgoing.content), ("content_ne", outgoing.content_ne))
+        if len(text) > MAX_CONTENT_LENGTH
+    ]
+    if outgoing.cid is not None and not _CID.fullmatch(outgoing.cid):
+        faults.append(FieldFault("cid", "pattern"))
+    if outgoing.reply_to is not None and not 0 < len(outgoing.reply_to) <= _MAX_REPLY_ID:
+        faults.append(FieldFault("reply_to", "pattern"))
+    if outgoing.message_type not in _WRITABLE:
+        faults.append(FieldFault("message_type", "choice"))
+    elif outgoing.message_type is MessageType.TEXT:
+        if outgoing.attachment_id is not None:
+            faults.append(FieldFault("attachment_id", "attachment"))
+        if not (outgoing.content.strip() or outgoing.content_ne.strip()):
+            faults.append(FieldFault("content", "empty"))
+    elif attachment is None or (
+        outgoing.message_type is MessageType.IMAGE and not attachment.mime.startswith("image/")
+    ):
+        faults.append(FieldFault("attachment_id", "attachment"))
+    return faults
+
+
+def _plain_name(name: str) -> str:
+    """The last part of a file's name, without what could steer a terminal or a header."""
+    last = re.split(r"[/\\]", name)[-1]
+    return "".join(char for char in last if char.isprintable()).strip()[:_MAX_FILE_NAME] or "file"
