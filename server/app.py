@@ -24,7 +24,8 @@ from server.bus.redis import RedisBus
 from server.clock import SystemClock
 from server.container import Services
 from server.domain.ports import Bus, Clock, CodeSender
-from server.handlers.base import UnknownPath
+from server.handlers.page_base import UI_MODULES, UnknownPath
+from server.handlers.static import Assets
 from server.health import Health
 from server.i18n import Translations
 from server.jobs.scheduler import Duty, Scheduler
@@ -289,7 +290,8 @@ def build_application(settings: Settings, services: Services) -> web.Application
         xsrf_cookies=True,
         xsrf_cookie_kwargs={"samesite": "Lax", "secure": settings.http.secure_cookies},
         template_path=str(web_path("templates")),
-        static_path=str(web_path("static")),
+        assets=Assets(web_path("."), data_path("locale")),
+        ui_modules=UI_MODULES,
         log_function=services.metrics.log_request,
     )
 

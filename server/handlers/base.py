@@ -397,26 +397,6 @@ class ApiHandler(BaseHandler):
         return hmac.digest(secret, scope + b"|" + raw, "sha256")[:8]
 
 
-class UnknownPath(BaseHandler):
-    """Answers every path that has no handler."""
-
-    async def prepare(self) -> None:
-        """Refuse at once, whatever the method."""
-        await super().prepare()
-        raise web.HTTPError(HTTPStatus.NOT_FOUND)
-
-    def check_xsrf_cookie(self) -> None:
-        """Nothing here changes anything."""
-
-    def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """Answer with a problem document under the API, with a page elsewhere."""
-        error = kwargs["exc_info"][1] if "exc_info" in kwargs else None
-        problem = self.describe_error(status_code, error)
-        self.set_status(problem.status)
-        self.set_header("Content-Type", problems.CONTENT_TYPE)
-        self.finish(msgspec.json.encode(problem))
-
-
 def _revive(value: Any) -> Any:
     # msgpack's timestamp extension comes back as an aware datetime already; lists must be tuples.
     return tuple(value) if isinstance(value, list) else value

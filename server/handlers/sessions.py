@@ -20,6 +20,10 @@ class SessionCookies(BaseHandler):
         self._set_token(ACCESS_COOKIE, signed_in.access, signed_in.access_expires_at)
         self._set_token(REFRESH_COOKIE, signed_in.refresh, signed_in.refresh_expires_at)
 
+    def set_access_cookie(self, signed_in: SignedIn) -> None:
+        """Give the browser a new access token only; its refresh token stays."""
+        self._set_token(ACCESS_COOKIE, signed_in.access, signed_in.access_expires_at)
+
     def clear_session_cookies(self) -> None:
         """Make the browser forget both tokens."""
         for name in (ACCESS_COOKIE, REFRESH_COOKIE):

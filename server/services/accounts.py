@@ -339,6 +339,25 @@ class AccountService:
             raise InvalidCredentials
         return self._signed_in(user, session_id, renewed, expires_at)
 
+    async def renew_access(self, refresh_token: str) -> SignedIn:
+        """Return a new access token for a session, leaving its refresh token as it is.
+
+        For the site's own pages, several of which may be opened at the same moment: if each used up
+        the refresh token, they would end each other's session.
+
+        Raises ``InvalidCredentials`` for any token but the present one.
+        """
+        session_id, _, _ = refresh_token.partition(".")
+        session = await self._sessions.find(session_id)
+        if session is None or session.expires_at <= self._clock.now():
+            raise InvalidCredentials
+        if not hmac.compare_digest(session.refresh_hash, _sha256(refresh_token)):
+            raise InvalidCredentials
+        user = await self._users.find(session.user_id)
+        if user is None or not user.is_active:
+            raise InvalidCredentials
+        return self._signed_in(user, session_id, refresh_token, session.expires_at)
+
     async def sign_out(self, actor: Actor) -> None:
         """End the actor's session: its tokens hold no longer, its sockets close."""
         await self._end_session(actor.session_id)

@@ -99,7 +99,7 @@ async def test_contact_details_wait_for_the_acceptance(people: People) -> None:
     for_pandit = (await pandit.api.get(f"/api/bookings/{booking['id']}/")).text
     assert not any(secret in for_pandit for secret in secrets_of_customer)
     assert "Baneshwor" in for_pandit
-    assert (await pandit.api.get(f"/api/bookings/{booking['id']}/")).json()["distance_km"] == 4.0
+    assert (await pandit.api.get(f"/api/bookings/{booking['id']}/")).json()["distance_km"] == 3.9
     for path in (
         f"/api/bookings/{booking['id']}/",
         "/api/bookings/",
