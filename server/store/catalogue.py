@@ -14,12 +14,27 @@ from server.domain.ports import Page, SortKey
 from server.domain.search import prefixes_of, query_words
 from server.store.client import ASCENDING, Collection, Document, Index, Store
 from server.store.codec import from_document, to_document
+from server.store.paging import cut, page_stages
 
 COLLECTION: Final = "samagri_items"
 INDEXES: Final = (
     Index((("is_active", ASCENDING), ("name", ASCENDING), ("_id", ASCENDING))),
-    Index((("category_id", ASCENDING), ("name", ASCENDING), ("_id", ASCENDING))),
-    Index((("search_terms", ASCENDING), ("name", ASCENDING), ("_id", ASCENDING))),
+    Index(
+        (
+            ("is_active", ASCENDING),
+            ("category_id", ASCENDING),
+            ("name", ASCENDING),
+            ("_id", ASCENDING),
+        )
+    ),
+    Index(
+        (
+            ("is_active", ASCENDING),
+            ("search_terms", ASCENDING),
+            ("name", ASCENDING),
+            ("_id", ASCENDING),
+        )
+    ),
 )
 _CATEGORIES: Final = "samagri_categories"
 _PUJAS: Final = "pujas"
@@ -84,21 +99,25 @@ class MongoCatalogueRepository:
     async def list_items(
         self, *, query: str, category_id: str | None, limit: int, after: SortKey | None
     ) -> Page[SamagriItem]:
-        wanted: Document = {"is_active": True}
-        if words := query_words(query):
-            wanted["search_terms"] = {"$all": list(words)}
+        indexed: Document = {"is_active": True}
+        sifting: Document = {}
         if category_id is not None:
-            wanted["category_id"] = category_id
-        if after is not None:
-            name, item_id = after
-            wanted["name"] = {"$gte": name}
-            wanted["$or"] = [{"name": {"$gt": name}}, {"name": name, "_id": {"$gt": item_id}}]
-        documents = await self._items.find(
-            wanted, sort=(("name", ASCENDING), ("_id", ASCENDING)), limit=limit + 1
+            indexed["category_id"] = category_id
+        if words := query_words(query):
+            indexed["search_terms"] = words[0]
+            sifting["search_terms"] = {"$all": list(words)}
+        documents = await self._items.aggregate(
+            page_stages(
+                indexed,
+                sifting=sifting,
+                field="name",
+                direction=ASCENDING,
+                limit=limit,
+                after=after,
+            )
         )
-        rows = tuple(from_document(SamagriItem, document) for document in documents[:limit])
-        is_last = len(documents) <= limit
-        return Page(rows, None if is_last else (rows[-1].name, rows[-1].id))
+        rows, next_key = cut(documents, "name", limit)
+        return Page(tuple(from_document(SamagriItem, row) for row in rows), next_key)
 
     async def find_items(self, item_ids: Ids[str]) -> dict[str, SamagriItem]:
         if not item_ids:

@@ -23,6 +23,7 @@ from server.domain.search import (
 from server.store.client import ASCENDING, DESCENDING, Document, DuplicateKey, Index, Store
 from server.store.codec import from_document, to_document
 from server.store.outbox import outbox_index
+from server.store.paging import cut, ordered_stages, page_stages
 
 COLLECTION: Final = "pandits"
 
@@ -36,6 +37,8 @@ INDEXES: Final = (
     Index(
         (("services.id", ASCENDING),), unique=True, partial={"services": {"$exists": True}}
     ),
+    # The one above keeps services unique; the embedded server looks nothing up in partial indexes.
+    Index((("services.id", ASCENDING), ("_id", ASCENDING))),
     Index((("geo", "2dsphere"),)),
     _search_index(("ranking", DESCENDING), ("_id", DESCENDING)),
     _search_index(("rating", DESCENDING), ("_id", DESCENDING)),
@@ -76,7 +79,7 @@ class MongoPanditRepository:
         return await self._find_one({"user_id": user_id})
 
     async def find_by_service(self, service_id: str) -> Pandit | None:
-        return await self._find_one({"services.id": service_id, "services": {"$exists": True}})
+        return await self._find_one({"services.id": service_id})
 
     async def replace(self, pandit: Pandit) -> bool:
         document = pandit_document(pandit)
@@ -88,29 +91,23 @@ class MongoPanditRepository:
     async def search(self, search: PanditSearch) -> Page[PanditHit]:
         documents = await self._pandits.aggregate(search_pipeline(search))
         field, _ = _SORTS[search.sort]
-        hits = tuple(_hit(document, search) for document in documents[: search.limit])
-        if len(documents) <= search.limit:
-            return Page(hits)
-        last = documents[search.limit - 1]
-        return Page(hits, (last[field], last["_id"]))
+        rows, next_key = cut(documents, field, search.limit)
+        return Page(tuple(_hit(row, search) for row in rows), next_key)
 
     async def list_by_status(
         self, status: VerificationStatus, *, limit: int, after: SortKey | None
     ) -> Page[Pandit]:
-        query: Document = {"verification_status": status.value}
-        if after is not None:
-            joined, pandit_id = after
-            query["date_joined"] = {"$gte": joined}
-            query["$or"] = [
-                {"date_joined": {"$gt": joined}},
-                {"date_joined": joined, "_id": {"$gt": pandit_id}},
-            ]
-        documents = await self._pandits.find(
-            query, sort=(("date_joined", ASCENDING), ("_id", ASCENDING)), limit=limit + 1
+        documents = await self._pandits.aggregate(
+            page_stages(
+                {"verification_status": status.value},
+                field="date_joined",
+                direction=ASCENDING,
+                limit=limit,
+                after=after,
+            )
         )
-        rows = tuple(from_document(Pandit, document) for document in documents[:limit])
-        is_last = len(documents) <= limit
-        return Page(rows, None if is_last else (rows[-1].date_joined, rows[-1].id))
+        rows, next_key = cut(documents, "date_joined", limit)
+        return Page(tuple(from_document(Pandit, row) for row in rows), next_key)
 
     async def _find_one(self, query: Document) -> Pandit | None:
         document = await self._pandits.find_one(query)
@@ -143,65 +140,57 @@ def pandit_document(pandit: Pandit) -> Document:
 
 def search_pipeline(search: PanditSearch) -> list[Document]:
     """The one command of a search; it limits its own output to a page and one row more."""
-    query = _query(search)
+    indexed, sifting = _conditions(search)
     field, direction = _SORTS[search.sort]
-    is_by_place = search.near is not None and (
-        search.radius_km is not None or search.sort == "distance"
-    )
-    stages: list[Document] = []
-    if is_by_place and search.near is not None:
-        near: Document = {
-            "near": _geo_json(search.near),
-            "key": "geo",
-            "distanceField": "found_distance",
-            "spherical": True,
-            "query": query,
-        }
-        if search.radius_km is not None:
-            near["maxDistance"] = search.radius_km * 1000
-        stages.append({"$geoNear": near})
+    if search.near is not None and (search.radius_km is not None or search.sort == "distance"):
+        stages = [_nearby(search.near, search.radius_km, {**indexed, **sifting})]
     else:
-        stages.append({"$match": query})
+        stages = [{"$match": indexed}, {"$match": sifting}]
     if search.sort == "price":
         stages.append({"$addFields": {"found_price": _cheapest(search)}})
-    if search.after is not None:
-        value, pandit_id = search.after
-        beyond = "$lt" if direction == DESCENDING else "$gt"
-        stages.append(
-            {
-                "$match": {
-                    "$or": [
-                        {field: {beyond: value}},
-                        {field: value, "_id": {beyond: pandit_id}},
-                    ]
-                }
-            }
-        )
-    stages.append({"$sort": {field: direction, "_id": direction}})
-    stages.append({"$limit": search.limit + 1})
-    stages.append({"$project": {"search_terms": 0, "outbox": 0}})
-    return stages
+    stages += ordered_stages(
+        field=field, direction=direction, limit=search.limit, after=search.after
+    )
+    return [*stages, {"$project": {"search_terms": 0, "outbox": 0}}]
 
 
-def _query(search: PanditSearch) -> Document:
-    query: Document = {
+def _nearby(near: GeoPoint, radius_km: float | None, query: Document) -> Document:
+    stage: Document = {
+        "near": _geo_json(near),
+        "key": "geo",
+        "distanceField": "found_distance",
+        "spherical": True,
+        "query": query,
+    }
+    if radius_km is not None:
+        stage["maxDistance"] = radius_km * 1000
+    return {"$geoNear": stage}
+
+
+def _conditions(search: PanditSearch) -> tuple[Document, Document]:
+    """The conditions of a search that an index answers, and the others (see ``store.paging``)."""
+    indexed: Document = {
         "verification_status": VerificationStatus.APPROVED.value,
         "is_available": True,
     }
+    sifting: Document = {}
     offer: Document = {}
     if search.puja_ids is not None:
         offer["puja_id"] = {"$in": list(search.puja_ids)}
     if search.max_price is not None:
         offer["price"] = {"$lte": search.max_price}
     if offer:
-        query["services"] = {"$elemMatch": {**offer, "is_available": True}}
+        sifting["services"] = {"$elemMatch": {**offer, "is_available": True}}
     if search.language is not None:
-        query["languages"] = search.language
+        sifting["languages"] = search.language
     if search.min_rating is not None:
-        query["rating"] = {"$gte": search.min_rating}
+        sifting["rating"] = {"$gte": search.min_rating}
     if words := query_words(search.text):
-        query["search_terms"] = {"$all": list(words)}
-    return query
+        indexed["search_terms"] = words[0]
+        sifting["$and"] = [{"search_terms": word} for word in words]
+    elif search.puja_ids is not None and len(search.puja_ids) == 1:
+        indexed["services.puja_id"] = search.puja_ids[0]
+    return indexed, sifting
 
 
 def _cheapest(search: PanditSearch) -> Document:

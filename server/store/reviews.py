@@ -6,8 +6,9 @@ from typing import Final
 
 from server.domain.ports import Page, SortKey
 from server.domain.review import Review
-from server.store.client import ASCENDING, DESCENDING, Document, Index, Store
+from server.store.client import ASCENDING, DESCENDING, Index, Store
 from server.store.codec import from_document
+from server.store.paging import cut, page_stages
 
 COLLECTION: Final = "reviews"
 INDEXES: Final = (
@@ -32,17 +33,14 @@ class MongoReviewRepository:
     async def list_for_pandit(
         self, pandit_id: str, *, limit: int, after: SortKey | None
     ) -> Page[Review]:
-        query: Document = {"pandit_id": pandit_id, "is_verified": True}
-        if after is not None:
-            created_at, review_id = after
-            query["created_at"] = {"$lte": created_at}
-            query["$or"] = [
-                {"created_at": {"$lt": created_at}},
-                {"created_at": created_at, "_id": {"$lt": review_id}},
-            ]
-        documents = await self._reviews.find(
-            query, sort=(("created_at", DESCENDING), ("_id", DESCENDING)), limit=limit + 1
+        documents = await self._reviews.aggregate(
+            page_stages(
+                {"pandit_id": pandit_id, "is_verified": True},
+                field="created_at",
+                direction=DESCENDING,
+                limit=limit,
+                after=after,
+            )
         )
-        rows = tuple(from_document(Review, document) for document in documents[:limit])
-        is_last = len(documents) <= limit
-        return Page(rows, None if is_last else (rows[-1].created_at, rows[-1].id))
+        rows, next_key = cut(documents, "created_at", limit)
+        return Page(tuple(from_document(Review, row) for row in rows), next_key)
