@@ -54,6 +54,27 @@ def notification_fields(notification: Notification) -> dict[str, Any]:
     }
 
 
+def notification_of(
+    event: Event, user: User, texts: dict[str, Text], notification_id: str
+) -> Notification:
+    """Return what that user is told of an event, not numbered yet; ``texts`` are by language."""
+    return Notification(
+        id=notification_id,
+        user_id=user.id,
+        sequence=0,
+        event_id=event.id,
+        notification_type=event.kind,
+        title=texts["en"].title,
+        title_ne=texts["ne"].title,
+        message=texts["en"].message,
+        message_ne=texts["ne"].message,
+        booking_id=event.booking_id,
+        data=_data(event),
+        created_at=event.at,
+        user_timezone=user.timezone,
+    )
+
+
 class NotificationService:
     """Makes, lists and marks notifications. A ``ports.Receiver`` of all events."""
 
@@ -107,7 +128,9 @@ class NotificationService:
         if user is None:
             return
         texts = compose(event, self._translator, ZoneInfo(user.timezone))
-        stored = await self._notifications.add(self._notification(event, user, texts))
+        stored = await self._notifications.add(
+            notification_of(event, user, texts, self._ids.new())
+        )
         if stored is None:
             return
         await self._bus.publish(user_topic(user_id), self.frame(stored))
@@ -115,23 +138,6 @@ class NotificationService:
             text = texts.get(user.language, texts["en"])
             await self._push(user_id, _job_frame(event, name, text, user.timezone))
         await self._push_badge(user_id)
-
-    def _notification(self, event: Event, user: User, texts: dict[str, Text]) -> Notification:
-        return Notification(
-            id=self._ids.new(),
-            user_id=user.id,
-            sequence=0,
-            event_id=event.id,
-            notification_type=event.kind,
-            title=texts["en"].title,
-            title_ne=texts["ne"].title,
-            message=texts["en"].message,
-            message_ne=texts["ne"].message,
-            booking_id=event.booking_id,
-            data=_data(event),
-            created_at=event.at,
-            user_timezone=user.timezone,
-        )
 
     # -- reading --------------------------------------------------------------------------------
 

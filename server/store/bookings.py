@@ -44,7 +44,7 @@ class MongoBookingRepository:
 
     async def add(self, booking: Booking) -> None:
         try:
-            await self._bookings.insert_one(_to_document(booking))
+            await self._bookings.insert_one(booking_document(booking))
         except DuplicateKey as error:
             raise _taken(error) from None
 
@@ -53,7 +53,7 @@ class MongoBookingRepository:
         return from_document(Booking, document) if document else None
 
     async def replace(self, booking: Booking) -> bool:
-        document = _to_document(booking)
+        document = booking_document(booking)
         document["version"] = booking.version + 1
         try:
             return await self._bookings.replace_one(
@@ -134,7 +134,8 @@ class MongoBookingRepository:
         return tuple(from_document(Booking, document) for document in documents)
 
 
-def _to_document(booking: Booking) -> Document:
+def booking_document(booking: Booking) -> Document:
+    """The document of a booking; whoever writes in bulk uses it too."""
     # Absent, not empty: a multikey index would enter an empty array as a value of its own.
     document = to_document(booking)
     for name in ("claims", "outbox"):
