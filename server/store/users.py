@@ -16,8 +16,7 @@ USERS: Final = "users"
 SESSIONS: Final = "sessions"
 CODES: Final = "codes"
 # "Greater than the empty text" stands for "is a text": an equality implies it, so lookups may use
-# the
-# partial index; the embedded database does not see that of $exists or $type.
+# the partial index. Of $exists and $type the embedded database does not see that.
 _TEXT: Final = {"$gt": ""}
 INDEXES: Final[dict[str, tuple[Index, ...]]] = {
     USERS: (
@@ -70,9 +69,9 @@ class MongoUserRepository:
 
     async def list_admin_ids(self) -> tuple[str, ...]:
         documents = await self._users.find(
-            {"role": Role.ADMIN.value, "is_active": True}, fields=("_id",), limit=_MAX_ADMINS
+            {"role": Role.ADMIN.value}, fields=("is_active",), limit=_MAX_ADMINS
         )
-        return tuple(document["_id"] for document in documents)
+        return tuple(document["_id"] for document in documents if document["is_active"])
 
 
 class MongoSessionRepository:

@@ -1,0 +1,115 @@
+"""Door limits: in memory, in a real Redis where there is one, and while Redis is away."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from server.bus.ratelimit import DoorLimiter
+from server.domain.errors import RateLimited
+from server.settings import LimitSettings
+from tests.redis_process import PROGRAM, RedisProcess, free_port
+
+needs_redis = pytest.mark.skipif(PROGRAM is None, reason="redis-server is not installed")
+LIMITS = LimitSettings(sign_in="3/hour", register="1/hour")
+
+
+@pytest.fixture
+async def redis(tmp_path: Path) -> AsyncIterator[RedisProcess]:
+    if PROGRAM is None:
+        pytest.skip("redis-server is not installed")
+    process = RedisProcess(tmp_path)
+    await process.start()
+    yield process
+    await process.kill()
+
+
+@asynccontextmanager
+async def limiting(url: str = "") -> AsyncIterator[DoorLimiter]:
+    limiter = DoorLimiter(LIMITS, url)
+    yield limiter
+    await limiter.close()
+
+
+@pytest.fixture(params=["memory", pytest.param("redis", marks=needs_redis)])
+async def limiter(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[DoorLimiter]:
+    if request.param == "memory":
+        async with limiting() as opened:
+            yield opened
+        return
+    process = RedisProcess(tmp_path)
+    await process.start()
+    async with limiting(process.url) as opened:
+        yield opened
+    await process.kill()
+
+
+async def test_door_closes_after_so_many_uses(limiter: DoorLimiter):
+    for _ in range(3):
+        await limiter.hit("sign_in", "somebody")
+    with pytest.raises(RateLimited) as refusal:
+        await limiter.hit("sign_in", "somebody")
+    # A window lasts an hour at most: it begins with the clock's hour, in Redis with the first use.
+    assert 1 <= refusal.value.retry_after_seconds <= 3600
+
+
+async def test_doors_and_people_are_counted_apart(limiter: DoorLimiter):
+    await limiter.hit("register", "somebody")
+    with pytest.raises(RateLimited):
+        await limiter.hit("register", "somebody")
+    await limiter.hit("register", "another")
+    await limiter.hit("sign_in", "somebody")
+
+
+async def test_racing_uses_are_counted(limiter: DoorLimiter):
+    outcomes = await asyncio.gather(
+        *(limiter.hit("sign_in", "somebody") for _ in range(10)), return_exceptions=True
+    )
+    assert outcomes.count(None) == 3
+    assert sum(isinstance(each, RateLimited) for each in outcomes) == 7
+
+
+async def test_unknown_door_is_a_bug(limiter: DoorLimiter):
+    with pytest.raises(KeyError):
+        await limiter.hit("no-such-door", "somebody")
+
+
+async def test_unreadable_limit_stops_the_start():
+    with pytest.raises(ValueError, match="often"):
+        DoorLimiter(LimitSettings(sign_in="often"))
+
+
+async def test_processes_count_together(redis: RedisProcess):
+    async with limiting(redis.url) as one, limiting(redis.url) as two:
+        await one.hit("register", "somebody")
+        with pytest.raises(RateLimited):
+            await two.hit("register", "somebody")
+
+
+async def test_without_redis_each_process_counts_for_itself():
+    async with limiting(f"redis://127.0.0.1:{free_port()}/0") as limiter:
+        began = time.monotonic()
+        for _ in range(3):
+            await limiter.hit("sign_in", "somebody")
+        with pytest.raises(RateLimited):
+            await limiter.hit("sign_in", "somebody")
+        assert time.monotonic() - began < 2.0
+
+
+async def test_silent_redis_holds_nobody_up_for_long(redis: RedisProcess):
+    async with limiting(redis.url) as limiter:
+        await limiter.hit("sign_in", "somebody else")
+        redis.freeze()
+        began = time.monotonic()
+        for _ in range(3):
+            await limiter.hit("sign_in", "somebody")
+        with pytest.raises(RateLimited):
+            await limiter.hit("sign_in", "somebody")
+        # One wait of half a second; after it Redis is not asked for a while.
+        assert time.monotonic() - began < 2.0
+        redis.thaw()

@@ -1,0 +1,213 @@
+"""Accounts, sessions and one-time codes, on the real database."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from datetime import timedelta
+
+import pytest
+
+from server.domain.account import GeoPoint, OneTimeCode, Place, Role, Session, User
+from server.domain.errors import AlreadyExists, NotFound
+from server.store.client import Store
+from server.store.users import (
+    USERS,
+    MongoCodeRepository,
+    MongoSessionRepository,
+    MongoUserRepository,
+)
+from tests.support import SUNDAY_TEN
+
+PHONE = "+9779841000001"
+
+
+def user(**overrides: object) -> User:
+    plain = User(
+        id="u1",
+        username="sita.sharma",
+        email="sita@example.com",
+        phone_number=PHONE,
+        full_name="Sita Sharma",
+        role=Role.USER,
+        password_hash="$argon2id$",
+        location=Place(city="Kathmandu", point=GeoPoint(27.7, 85.3)),
+        created_at=SUNDAY_TEN,
+        updated_at=SUNDAY_TEN,
+    )
+    return dataclasses.replace(plain, **overrides)  # type: ignore[arg-type]
+
+
+def session(**overrides: object) -> Session:
+    plain = Session(
+        id="s1",
+        user_id="u1",
+        refresh_hash="first",
+        created_at=SUNDAY_TEN,
+        expires_at=SUNDAY_TEN + timedelta(days=3650),
+    )
+    return dataclasses.replace(plain, **overrides)  # type: ignore[arg-type]
+
+
+def code(**overrides: object) -> OneTimeCode:
+    plain = OneTimeCode(
+        phone_number=PHONE,
+        code_hash="first",
+        tries_left=5,
+        sent_at=SUNDAY_TEN,
+        expires_at=SUNDAY_TEN + timedelta(days=3650),
+    )
+    return dataclasses.replace(plain, **overrides)  # type: ignore[arg-type]
+
+
+async def test_user_comes_back_as_it_was(store: Store):
+    users = MongoUserRepository(store)
+    await users.add(user())
+    assert await users.find("u1") == user()
+    assert await users.find("u2") is None
+
+
+@pytest.mark.parametrize("identifier", [PHONE, "sita@example.com", "sita.sharma"])
+async def test_user_is_found_by_any_identifier(store: Store, identifier: str):
+    users = MongoUserRepository(store)
+    await users.add(user())
+    assert await users.find_by_identifier(identifier) == user()
+    assert await users.find_by_identifier(identifier + "x") is None
+
+
+async def test_finding_people_uses_an_index(store: Store):
+    await MongoUserRepository(store).add(user())
+    for query in (
+        {"phone_number": "x"},
+        {"email": "x"},
+        {"username": "x"},
+        {"role": "admin"},
+    ):
+        plan = str(await store.collection(USERS).explain(query, limit=1))
+        assert "IXSCAN" in plan
+        assert "COLLSCAN" not in plan
+
+
+@pytest.mark.parametrize("field", ["phone_number", "email", "username"])
+async def test_what_must_be_unique_is_refused_by_name(store: Store, field: str):
+    users = MongoUserRepository(store)
+    await users.add(user())
+    other = user(id="u2", phone_number="+9779841000002", email=None, username=None)
+    with pytest.raises(AlreadyExists) as refusal:
+        await users.add(dataclasses.replace(other, **{field: getattr(user(), field)}))
+    assert refusal.value.field == field
+    await users.add(other)
+    with pytest.raises(AlreadyExists) as refusal:
+        await users.update("u2", {field: getattr(user(), field)})
+    assert refusal.value.field == field
+
+
+async def test_many_users_may_have_neither_email_nor_username(store: Store):
+    users = MongoUserRepository(store)
+    for number in range(3):
+        await users.add(
+            user(id=f"u{number}", phone_number=f"{PHONE[:-1]}{number}", email=None, username=None)
+        )
+    assert await users.find("u2") is not None
+
+
+async def test_update_sets_the_named_fields_and_no_others(store: Store):
+    users = MongoUserRepository(store)
+    await users.add(user())
+    place = Place(area="Patan", point=GeoPoint(27.67, 85.32))
+    changed = await users.update("u1", {"email": None, "location": place})
+    assert changed == user(email=None, location=place)
+    assert await users.find("u1") == changed
+    with pytest.raises(NotFound):
+        await users.update("u2", {"email": None})
+
+
+async def test_only_active_admins_are_listed(store: Store):
+    users = MongoUserRepository(store)
+    for number, (role, is_active) in enumerate(
+        [(Role.ADMIN, True), (Role.ADMIN, False), (Role.USER, True), (Role.PANDIT, True)]
+    ):
+        await users.add(
+            user(
+                id=f"u{number}",
+                phone_number=f"{PHONE[:-1]}{number}",
+                email=None,
+                username=None,
+                role=role,
+                is_active=is_active,
+            )
+        )
+    assert await users.list_admin_ids() == ("u0",)
+
+
+async def test_one_of_racing_rotations_wins(store: Store):
+    sessions = MongoSessionRepository(store)
+    await sessions.add(session())
+    later = SUNDAY_TEN + timedelta(days=4000)
+    outcomes = await asyncio.gather(
+        *(
+            sessions.rotate("s1", old_hash="first", new_hash=f"next{n}", expires_at=later)
+            for n in range(20)
+        )
+    )
+    assert sum(outcomes) == 1
+    stored = await sessions.find("s1")
+    assert stored == session(refresh_hash=f"next{outcomes.index(True)}", expires_at=later)
+
+
+async def test_ended_session_is_gone_and_does_not_rotate(store: Store):
+    sessions = MongoSessionRepository(store)
+    await sessions.add(session())
+    await sessions.end("s1")
+    await sessions.end("s1")
+    assert await sessions.find("s1") is None
+    assert not await sessions.rotate("s1", old_hash="first", new_hash="next", expires_at=SUNDAY_TEN)
+
+
+async def test_ending_all_sessions_spares_other_people(store: Store):
+    sessions = MongoSessionRepository(store)
+    for number, owner in enumerate(["u1", "u1", "u2"]):
+        await sessions.add(session(id=f"s{number}", user_id=owner))
+    await sessions.end_all("u1")
+    assert [await sessions.find(f"s{n}") is None for n in range(3)] == [True, True, False]
+
+
+async def test_fresh_code_is_not_replaced_and_an_older_one_is(store: Store):
+    codes = MongoCodeRepository(store)
+    minute = timedelta(minutes=1)
+    assert await codes.put(code(), replacing_before=SUNDAY_TEN - minute)
+    second = code(code_hash="second", sent_at=SUNDAY_TEN + minute)
+    assert not await codes.put(second, replacing_before=SUNDAY_TEN - timedelta(milliseconds=1))
+    assert await codes.find(PHONE) == code()
+    assert await codes.put(second, replacing_before=SUNDAY_TEN)
+    assert await codes.find(PHONE) == second
+
+
+async def test_one_of_racing_requests_makes_the_code(store: Store):
+    codes = MongoCodeRepository(store)
+    before = SUNDAY_TEN - timedelta(minutes=1)
+    outcomes = await asyncio.gather(
+        *(codes.put(code(code_hash=f"h{n}"), replacing_before=before) for n in range(10))
+    )
+    assert sum(outcomes) == 1
+    assert await codes.find(PHONE) == code(code_hash=f"h{outcomes.index(True)}")
+
+
+async def test_racing_tries_are_counted_exactly(store: Store):
+    codes = MongoCodeRepository(store)
+    await codes.put(code(tries_left=5), replacing_before=SUNDAY_TEN)
+    taken = await asyncio.gather(*(codes.take_try(PHONE) for _ in range(12)))
+    assert sorted(each.tries_left for each in taken if each) == [1, 2, 3, 4, 5]
+    assert await codes.take_try(PHONE) is None
+    stored = await codes.find(PHONE)
+    assert stored is not None
+    assert stored.tries_left == 0
+
+
+async def test_one_caller_removes_the_code_and_never_another_one(store: Store):
+    codes = MongoCodeRepository(store)
+    await codes.put(code(), replacing_before=SUNDAY_TEN)
+    assert not await codes.remove(PHONE, "second")
+    outcomes = await asyncio.gather(*(codes.remove(PHONE, "first") for _ in range(5)))
+    assert sum(outcomes) == 1
+    assert await codes.find(PHONE) is None
