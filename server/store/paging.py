@@ -1,9 +1,9 @@
 """Pages of a list by sort key, as a pipeline.
 
 The order is by one field and then by ``_id``, both in one direction, so that every row has its
-place. What an index answers stands alone in the first stage and everything else in a second one: the
-embedded server reads a whole collection as soon as one condition beside the indexed ones is a list or
-an alternative.
+place. What an index answers stands alone in the first stage and everything else in a second one:
+the embedded server reads a whole collection as soon as one condition beside the indexed ones is a
+list or an alternative.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ def page_stages(
 ) -> list[Document]:
     """The stages that find a page and one row more.
 
-    ``indexed`` holds the conditions that an index ending in (field, ``_id``) answers, ``sifting`` the
-    others, and ``after`` the (field, id) of the row before.
+    ``indexed`` holds the conditions that an index ending in (field, ``_id``) answers, ``sifting``
+    the others, and ``after`` the (field, id) of the row before.
     """
     start = dict(indexed)
     if after is not None and field not in start:
@@ -50,7 +50,9 @@ def ordered_stages(
     return [*stages, {"$sort": {field: direction, "_id": direction}}, {"$limit": limit + 1}]
 
 
-def cut(documents: list[Document], field: str, limit: int) -> tuple[list[Document], SortKey | None]:
+def cut(
+    documents: list[Document], field: str, limit: int
+) -> tuple[list[Document], SortKey | None]:
     """The rows of the page and the key to go on after, None at the end."""
     if len(documents) <= limit:
         return documents, None
