@@ -67,7 +67,7 @@ async def answers(client: httpx.AsyncClient, path: str) -> None:
 async def test_requests_get_503_while_the_database_is_away_and_recover(
     settings: Settings, tmp_path: Path
 ) -> None:
-    """The embedded database is killed; its keeper starts it again by itself."""
+    """The embedded database is frozen, then killed; its keeper starts it again by itself."""
     database = EmbeddedServer(DatabaseSettings(embedded_path=str(tmp_path / "data")))
     await database.start()
     try:
@@ -81,18 +81,28 @@ async def test_requests_get_503_while_the_database_is_away_and_recover(
             assert (await client.get("/api/pujas/")).status_code == 200
             assert database.pid is not None
             first_pid = database.pid
-            os.kill(first_pid, signal.SIGKILL)
-            away = await client.get("/api/pujas/")
-            while away.status_code == 200:
+            os.kill(first_pid, signal.SIGSTOP)
+            try:
                 away = await client.get("/api/pujas/")
-            assert away.status_code == 503
-            assert int(away.headers["Retry-After"]) > 0
-            assert away.json()["type"] == "storage-unavailable"
-            assert (await client.get("/healthz")).status_code == 200
-
+                assert away.status_code == 503
+                assert int(away.headers["Retry-After"]) > 0
+                assert away.json()["type"] == "storage-unavailable"
+                written = await client.post(
+                    "/api/auth/token/", json={"identifier": "9800000000", "password": "x" * 12}
+                )
+                assert written.status_code == 503
+                assert (await client.get("/healthz")).status_code == 200
+                assert (await client.get("/readyz")).status_code == 503
+            finally:
+                os.kill(first_pid, signal.SIGCONT)
             async with asyncio.timeout(30):
                 await answers(client, "/api/pujas/")
                 await answers(client, "/readyz")
-            assert database.pid != first_pid
+
+            os.kill(first_pid, signal.SIGKILL)
+            async with asyncio.timeout(30):
+                while database.pid == first_pid:
+                    await answers(client, "/healthz")
+                await answers(client, "/api/pujas/")
     finally:
         await database.stop()

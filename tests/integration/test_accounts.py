@@ -1,0 +1,803 @@
+"""Accounts over REST: registering, signing in and out, codes, one's own profile, refusals."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import statistics
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from server.app import RunningServer, open_server
+from server.services.accounts import CONTROL_TOPIC
+from server.settings import LimitSettings, Settings
+from tests.support import CapturingCodeSender, FakeClock, People
+
+PASSWORD = "a long passphrase"
+PHONE = "9841000001"
+E164 = "+9779841000001"
+
+
+def registration(**overrides: Any) -> dict[str, Any]:
+    return {
+        "full_name": "Sita Sharma",
+        "phone_number": PHONE,
+        "password": PASSWORD,
+        "role": "user",
+        **overrides,
+    }
+
+
+@pytest.fixture
+async def api(people: People) -> httpx.AsyncClient:
+    return await people.nobody()
+
+
+@pytest.fixture
+async def ended(server: RunningServer) -> AsyncIterator[list[dict[str, str]]]:
+    """What is published when sessions end."""
+    heard: list[dict[str, str]] = []
+    stop = await server.services.accounts._bus.subscribe(
+        CONTROL_TOPIC, lambda payload: heard.append(json.loads(payload))
+    )
+    yield heard
+    await stop()
+
+
+async def register(api: httpx.AsyncClient, **overrides: Any) -> dict[str, Any]:
+    answer = await api.post("/api/auth/register/", json=registration(**overrides))
+    assert answer.status_code == 201, answer.text
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+def faults(answer: httpx.Response) -> set[tuple[str, str]]:
+    assert answer.status_code == 422, answer.text
+    return {(fault["field"], fault["code"]) for fault in answer.json()["errors"]}
+
+
+# -- registering ---------------------------------------------------------------------------------
+
+
+async def test_customer_registers_and_is_signed_in(api: httpx.AsyncClient):
+    body = await register(
+        api,
+        email="  Sita@Example.COM ",
+        username="Sita.Sharma",
+        language="ne",
+        full_name=" सीता  शर्मा ",
+    )
+    user = body["user"]
+    assert user["phone_number"] == E164
+    assert (user["email"], user["username"]) == ("sita@example.com", "sita.sharma")
+    assert (user["full_name"], user["role"], user["language"]) == ("सीता शर्मा", "user", "ne")
+    assert user["timezone"] == "Asia/Kathmandu"
+    assert user["created_at"] == "2026-11-22T10:00:00+05:45"
+    assert body["access_expires_at"] == "2026-11-22T10:10:00+05:45"
+    me = await api.get("/api/auth/me/", headers=bearer(body["access"]))
+    assert me.json() == user
+
+
+async def test_no_answer_carries_the_password_or_its_hash(api: httpx.AsyncClient):
+    body = await register(api)
+    me = await api.get("/api/auth/me/", headers=bearer(body["access"]))
+    for text in (json.dumps(body), me.text):
+        assert "password" not in text
+        assert "argon2" not in text
+
+
+@pytest.mark.parametrize("phone", ["9841000001", "+9779841000001", "९८४१०००००१", "984-100 0001"])
+async def test_phone_is_understood_in_all_its_forms(api: httpx.AsyncClient, phone: str):
+    body = await register(api, phone_number=phone)
+    assert body["user"]["phone_number"] == E164
+    answer = await api.post("/api/auth/token/", json={"identifier": phone, "password": PASSWORD})
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"phone_number": "9541000001"}, ("phone_number", "phone")),
+        ({"phone_number": "984100000"}, ("phone_number", "phone")),
+        ({"phone_number": "+919841000001"}, ("phone_number", "phone")),
+        ({"password": "short"}, ("password", "password-weak")),
+        ({"password": "Password123"}, ("password", "password-weak")),
+        ({"password": "aaaaaaaaaaa"}, ("password", "password-weak")),
+        ({"password": PHONE}, ("password", "password-weak")),
+        ({"password": "sitasharma"}, ("password", "password-weak")),
+        ({"password": "x" * 129}, ("password", "too-long")),
+        ({"email": "sita@"}, ("email", "email")),
+        ({"email": "a..b@example.com"}, ("email", "email")),
+        ({"email": "sita@example.com\nBcc: x@example.com"}, ("email", "email")),
+        ({"username": "ab"}, ("username", "username")),
+        ({"username": "sita sharma"}, ("username", "username")),
+        ({"username": "9841000002"}, ("username", "username")),
+        ({"full_name": "  "}, ("full_name", "empty")),
+        ({"full_name": "Sita\u202eamrahS"}, ("full_name", "pattern")),
+        ({"full_name": "x" * 121}, ("full_name", "too-long")),
+        ({"language": "fr"}, ("language", "choice")),
+        ({"role": "admin"}, ("role", "choice")),
+        ({"is_verified": True}, ("is_verified", "unknown")),
+        ({"rating": 5}, ("rating", "unknown")),
+        ({"balance": 1000}, ("balance", "unknown")),
+        ({"id": "1"}, ("id", "unknown")),
+        ({"is_active": True}, ("is_active", "unknown")),
+    ],
+)
+async def test_bad_registration_names_its_field(
+    api: httpx.AsyncClient, changes: dict[str, Any], fault: tuple[str, str]
+):
+    answer = await api.post("/api/auth/register/", json=registration(**changes))
+    assert faults(answer) == {fault}
+    # The same without the fault is accepted, so it was refused for that reason.
+    await register(api)
+
+
+async def test_all_faults_are_named_at_once(api: httpx.AsyncClient):
+    answer = await api.post(
+        "/api/auth/register/", json=registration(phone_number="1", password="x", email="x")
+    )
+    assert {field for field, _ in faults(answer)} == {"phone_number", "password", "email"}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("phone_number", PHONE), ("email", "SITA@example.com"), ("username", "SITA")],
+)
+async def test_what_is_taken_is_refused_by_name(api: httpx.AsyncClient, field: str, value: str):
+    await register(api, email="sita@example.com", username="sita")
+    fresh = {"phone_number": "9841000002", "email": None, "username": None}
+    answer = await api.post("/api/auth/register/", json=registration(**{**fresh, field: value}))
+    assert answer.status_code == 409
+    assert answer.json()["type"] == "already-exists"
+    assert field in answer.json()["detail"]
+
+
+async def test_one_of_racing_registrations_makes_the_account(api: httpx.AsyncClient):
+    answers = await asyncio.gather(
+        *(api.post("/api/auth/register/", json=registration()) for _ in range(6))
+    )
+    assert sorted(answer.status_code for answer in answers) == [201] + [409] * 5
+
+
+async def test_repeat_with_its_key_gives_the_same_account(
+    api: httpx.AsyncClient, server: RunningServer
+):
+    key = {"Idempotency-Key": "registration-1"}
+    first = await api.post("/api/auth/register/", json=registration(), headers=key)
+    again = await api.post("/api/auth/register/", json=registration(), headers=key)
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert again.json()["user"] == first.json()["user"]
+    me = await api.get("/api/auth/me/", headers=bearer(again.json()["access"]))
+    assert me.status_code == 200
+    other = await api.post("/api/auth/register/", json=registration(full_name="Gita"), headers=key)
+    assert other.status_code == 422
+    stored = await server.store.collection("idempotency").find({}, limit=10)
+    assert stored
+    assert all(first.json()["refresh"] not in str(document) for document in stored)
+
+
+async def test_pandit_waits_for_verification_and_admins_hear_of_him(
+    people: People, api: httpx.AsyncClient
+):
+    admin = await people.admin()
+    body = await register(api, role="pandit", full_name="Hari Upadhyaya")
+    assert body["user"]["role"] == "pandit"
+    profile = await api.get("/api/pandits/me/", headers=bearer(body["access"]))
+    assert profile.json()["verification_status"] == "PENDING"
+    assert profile.json()["is_verified"] is False
+    heard = (await admin.api.get("/api/notifications/")).json()["results"]
+    assert [each["notification_type"] for each in heard] == ["PANDIT_REGISTERED"]
+    assert "Hari Upadhyaya" in heard[0]["message"]
+
+
+async def test_profile_that_a_crash_left_out_is_made_at_the_next_sign_in(
+    people: People, api: httpx.AsyncClient, server: RunningServer
+):
+    body = await register(api, role="pandit")
+    assert await server.store.collection("pandits").delete_one({"user_id": body["user"]["id"]})
+    answers = await asyncio.gather(
+        *(
+            api.post("/api/auth/token/", json={"identifier": PHONE, "password": PASSWORD})
+            for _ in range(4)
+        )
+    )
+    assert {answer.status_code for answer in answers} == {200}
+    assert await server.store.collection("pandits").count({}, limit=10) == 1
+    profile = await api.get("/api/pandits/me/", headers=bearer(answers[0].json()["access"]))
+    assert profile.json()["verification_status"] == "PENDING"
+
+
+# -- signing in ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("identifier", [PHONE, E164, "Sita@example.com", "SITA"])
+async def test_any_identifier_signs_in(api: httpx.AsyncClient, identifier: str):
+    await register(api, email="sita@example.com", username="sita")
+    answer = await api.post(
+        "/api/auth/token/", json={"identifier": identifier, "password": PASSWORD}
+    )
+    assert answer.status_code == 200
+    assert answer.json()["user"]["phone_number"] == E164
+    assert "set-cookie" not in answer.headers
+
+
+async def test_unknown_name_and_wrong_password_answer_alike(api: httpx.AsyncClient):
+    await register(api)
+    bodies = []
+    for identifier in (PHONE, "9841999999", "nobody", "nobody@example.com"):
+        answer = await api.post(
+            "/api/auth/token/", json={"identifier": identifier, "password": "a wrong passphrase"}
+        )
+        assert answer.status_code == 401
+        bodies.append({**answer.json(), "request_id": ""})
+    assert all(body == bodies[0] for body in bodies)
+    assert bodies[0]["type"] == "invalid-credentials"
+
+
+async def test_unknown_name_costs_a_hash_too(server: RunningServer, api: httpx.AsyncClient):
+    await register(api)
+
+    async def seconds(identifier: str) -> float:
+        began = time.perf_counter()
+        await api.post(
+            "/api/auth/token/", json={"identifier": identifier, "password": "a wrong passphrase"}
+        )
+        return time.perf_counter() - began
+
+    known = statistics.median([await seconds(PHONE) for _ in range(5)])
+    unknown = statistics.median([await seconds("9841999999") for _ in range(5)])
+    # A hash is ten and more milliseconds, all the rest a few: without one it would be far below.
+    assert unknown > known * 0.4
+
+
+async def test_weaker_hash_is_renewed_at_sign_in(server: RunningServer, api: httpx.AsyncClient):
+    from argon2 import PasswordHasher
+
+    body = await register(api)
+    users = server.store.collection("users")
+    weak = PasswordHasher(time_cost=1, memory_cost=8192, parallelism=1).hash(PASSWORD)
+    await users.update_one({"_id": body["user"]["id"]}, {"$set": {"password_hash": weak}})
+    for _ in range(2):
+        answer = await api.post(
+            "/api/auth/token/", json={"identifier": PHONE, "password": PASSWORD}
+        )
+        assert answer.status_code == 200
+    document = await users.find_one({"_id": body["user"]["id"]})
+    assert document is not None
+    assert "m=19456,t=2,p=1" in document["password_hash"]
+
+
+async def test_access_token_expires(api: httpx.AsyncClient, clock: FakeClock):
+    headers = bearer((await register(api))["access"])
+    clock.advance(minutes=9, seconds=59)
+    assert (await api.get("/api/auth/me/", headers=headers)).status_code == 200
+    clock.advance(seconds=1)
+    answer = await api.get("/api/auth/me/", headers=headers)
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+@pytest.mark.parametrize("header", ["Bearer", "Bearer x", "Bearer a.b.c", "Basic dTpw", "Bearer é"])
+async def test_other_credentials_are_refused(api: httpx.AsyncClient, header: str):
+    answer = await api.get("/api/auth/me/", headers={"Authorization": header.encode()})
+    assert answer.status_code == 401
+
+
+# -- refresh and sign-out ------------------------------------------------------------------------
+
+
+async def test_refresh_rotates(api: httpx.AsyncClient, clock: FakeClock):
+    token = (await register(api))["refresh"]
+    for _ in range(3):
+        clock.advance(days=20)
+        answer = await api.post("/api/auth/token/refresh/", json={"refresh": token})
+        assert answer.status_code == 200
+        assert answer.json()["refresh"] != token
+        token = answer.json()["refresh"]
+        me = await api.get("/api/auth/me/", headers=bearer(answer.json()["access"]))
+        assert me.status_code == 200
+
+
+async def test_refresh_token_expires(api: httpx.AsyncClient, clock: FakeClock):
+    token = (await register(api))["refresh"]
+    clock.advance(days=30)
+    answer = await api.post("/api/auth/token/refresh/", json={"refresh": token})
+    assert (answer.status_code, answer.json()["type"]) == (401, "invalid-credentials")
+
+
+async def test_refresh_token_used_twice_ends_the_whole_session(
+    api: httpx.AsyncClient, ended: list[dict[str, str]]
+):
+    first = await register(api)
+    second = (await api.post("/api/auth/token/refresh/", json={"refresh": first["refresh"]})).json()
+    assert (await api.get("/api/auth/me/", headers=bearer(second["access"]))).status_code == 200
+    again = await api.post("/api/auth/token/refresh/", json={"refresh": first["refresh"]})
+    assert again.status_code == 401
+    for access in (first["access"], second["access"]):
+        assert (await api.get("/api/auth/me/", headers=bearer(access))).status_code == 401
+    newest = await api.post("/api/auth/token/refresh/", json={"refresh": second["refresh"]})
+    assert newest.status_code == 401
+    assert [each["type"] for each in ended] == ["session_ended"]
+
+
+async def test_of_racing_refreshes_one_wins_and_the_session_ends(
+    api: httpx.AsyncClient, ended: list[dict[str, str]]
+):
+    token = (await register(api))["refresh"]
+    answers = await asyncio.gather(
+        *(api.post("/api/auth/token/refresh/", json={"refresh": token}) for _ in range(20))
+    )
+    assert sorted(answer.status_code for answer in answers) == [200] + [401] * 19
+    winner = next(answer.json() for answer in answers if answer.status_code == 200)
+    assert (await api.get("/api/auth/me/", headers=bearer(winner["access"]))).status_code == 401
+    late = await api.post("/api/auth/token/refresh/", json={"refresh": winner["refresh"]})
+    assert late.status_code == 401
+    assert {each["type"] for each in ended} == {"session_ended"}
+
+
+async def test_reuse_ends_only_that_session(api: httpx.AsyncClient):
+    stolen = (await register(api))["refresh"]
+    other = (
+        await api.post("/api/auth/token/", json={"identifier": PHONE, "password": PASSWORD})
+    ).json()
+    for _ in range(2):
+        await api.post("/api/auth/token/refresh/", json={"refresh": stolen})
+    assert (await api.get("/api/auth/me/", headers=bearer(other["access"]))).status_code == 200
+
+
+async def test_knowing_the_session_id_signs_nobody_out(api: httpx.AsyncClient):
+    body = await register(api)
+    session_id, _, secret = body["refresh"].partition(".")
+    for token in (
+        session_id,
+        f"{session_id}.",
+        f"{session_id}.guess",
+        f"{session_id}.guess~{secret.partition('~')[2]}",
+        f"{session_id}.é",
+        "nonsense",
+    ):
+        answer = await api.post("/api/auth/token/refresh/", json={"refresh": token})
+        assert answer.status_code == 401
+    answer = await api.post("/api/auth/token/refresh/", json={"refresh": body["refresh"]})
+    assert answer.status_code == 200
+
+
+async def test_refresh_tokens_are_stored_hashed(api: httpx.AsyncClient, server: RunningServer):
+    body = await register(api)
+    stored = await server.store.collection("sessions").find({}, limit=10)
+    assert len(stored) == 1
+    assert body["refresh"].partition(".")[2] not in str(stored)
+
+
+async def test_sign_out_ends_both_tokens_at_once(
+    api: httpx.AsyncClient, ended: list[dict[str, str]]
+):
+    body = await register(api)
+    other = (
+        await api.post("/api/auth/token/", json={"identifier": PHONE, "password": PASSWORD})
+    ).json()
+    answer = await api.post("/api/auth/logout/", headers=bearer(body["access"]))
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert (await api.get("/api/auth/me/", headers=bearer(body["access"]))).status_code == 401
+    refreshed = await api.post("/api/auth/token/refresh/", json={"refresh": body["refresh"]})
+    assert refreshed.status_code == 401
+    assert (await api.get("/api/auth/me/", headers=bearer(other["access"]))).status_code == 200
+    session_id = body["refresh"].partition(".")[0]
+    assert ended == [{"type": "session_ended", "session_id": session_id}]
+    assert (await api.post("/api/auth/logout/")).status_code == 401
+
+
+async def test_deactivated_account_is_out_at_once(
+    api: httpx.AsyncClient,
+    server: RunningServer,
+    code_sender: CapturingCodeSender,
+    ended: list[dict[str, str]],
+):
+    body = await register(api, role="pandit")
+    user_id = body["user"]["id"]
+    await server.services.accounts.deactivate(user_id)
+    assert (await api.get("/api/auth/me/", headers=bearer(body["access"]))).status_code == 401
+    for path, json_body in (
+        ("/api/auth/token/refresh/", {"refresh": body["refresh"]}),
+        ("/api/auth/token/", {"identifier": PHONE, "password": PASSWORD}),
+    ):
+        assert (await api.post(path, json=json_body)).status_code == 401
+    assert (await api.post("/api/auth/otp/", json={"phone_number": PHONE})).status_code == 200
+    assert code_sender.sent == {}
+    assert ended == [{"type": "user_ended", "user_id": user_id}]
+    profile = await server.store.collection("pandits").find_one({"user_id": user_id})
+    assert profile is not None
+    assert profile["is_available"] is False
+
+
+# -- the site's cookies --------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def browser(api: httpx.AsyncClient, people: People) -> httpx.AsyncClient:
+    """A client with the cookies of a sign-in and an XSRF token, as the site's pages give them."""
+    body = await register(api)
+    client = await people.nobody()
+    client.cookies.update(
+        {"access": body["access"], "refresh": body["refresh"], "_xsrf": "0123456789abcdef"}
+    )
+    client.headers["X-XSRFToken"] = "0123456789abcdef"
+    return client
+
+
+async def test_cookie_refresh_sets_cookies_and_tells_no_token(browser: httpx.AsyncClient):
+    before = {name: browser.cookies[name] for name in ("access", "refresh")}
+    answer = await browser.post("/api/auth/token/refresh/")
+    assert answer.status_code == 200, answer.text
+    assert (answer.json()["access"], answer.json()["refresh"]) == (None, None)
+    set_cookies = answer.headers.get_list("Set-Cookie")
+    assert len(set_cookies) == 2
+    for line in set_cookies:
+        assert "HttpOnly" in line
+        assert "SameSite=Lax" in line
+        assert "Path=/" in line
+        assert "Domain" not in line
+    values = {
+        line.partition("=")[0]: line.partition("=")[2].partition(";")[0] for line in set_cookies
+    }
+    assert all(values[name] != before[name] for name in before)
+    me = await browser.get("/api/auth/me/", headers={"Cookie": f"access={values['access']}"})
+    assert me.status_code == 200
+
+
+async def test_cookie_refresh_from_another_site_is_refused(browser: httpx.AsyncClient):
+    headers = {"X-XSRFToken": "something-else-entirely"}
+    answer = await browser.post("/api/auth/token/refresh/", headers=headers)
+    assert answer.status_code == 403
+    assert (await browser.post("/api/auth/token/refresh/")).status_code == 200
+
+
+async def test_dead_refresh_cookie_is_cleared(browser: httpx.AsyncClient, clock: FakeClock):
+    clock.advance(days=31)
+    answer = await browser.post("/api/auth/token/refresh/")
+    assert answer.status_code == 401
+    cleared = [line for line in answer.headers.get_list("Set-Cookie") if '=""' in line]
+    assert {line.partition("=")[0] for line in cleared} == {"access", "refresh"}
+
+
+async def test_refresh_without_any_token_is_refused(api: httpx.AsyncClient):
+    assert (await api.post("/api/auth/token/refresh/")).status_code == 401
+
+
+async def test_cookie_sign_out_needs_the_page_and_clears_the_cookies(browser: httpx.AsyncClient):
+    refused = await browser.post("/api/auth/logout/", headers={"X-XSRFToken": "another-token"})
+    assert refused.status_code == 403
+    answer = await browser.post("/api/auth/logout/")
+    assert answer.status_code == 204
+    assert {line.partition("=")[0] for line in answer.headers.get_list("Set-Cookie")} == {
+        "access",
+        "refresh",
+    }
+
+
+async def test_secure_cookies_are_bound_to_the_host(
+    settings: Settings, clock: FakeClock, server: RunningServer, api: httpx.AsyncClient
+):
+    body = await register(api)
+    http = dataclasses.replace(settings.http, secure_cookies=True)
+    async with open_server(dataclasses.replace(settings, http=http), clock=clock) as secure:
+        token = "0123456789abcdef"
+        answer = await api.post(
+            f"http://127.0.0.1:{secure.port}/api/auth/token/refresh/",
+            headers={
+                "Cookie": f"__Host-refresh={body['refresh']}; _xsrf={token}",
+                "X-XSRFToken": token,
+            },
+        )
+    assert answer.status_code == 200, answer.text
+    lines = answer.headers.get_list("Set-Cookie")
+    assert {line.partition("=")[0] for line in lines} == {"__Host-access", "__Host-refresh"}
+    assert all("Secure" in line for line in lines)
+
+
+# -- one-time codes ------------------------------------------------------------------------------
+
+
+async def ask_code(api: httpx.AsyncClient, phone: str = PHONE) -> httpx.Response:
+    return await api.post("/api/auth/otp/", json={"phone_number": phone})
+
+
+async def verify(api: httpx.AsyncClient, code: str, phone: str = PHONE) -> httpx.Response:
+    return await api.post("/api/auth/otp/verify/", json={"phone_number": phone, "code": code})
+
+
+def wrong(code: str) -> str:
+    return f"{(int(code) + 1) % 1_000_000:06d}"
+
+
+async def test_code_signs_in_once(api: httpx.AsyncClient, code_sender: CapturingCodeSender):
+    await register(api)
+    assert (await ask_code(api)).status_code == 200
+    code = code_sender.sent[E164]
+    assert len(code) == 6
+    assert code.isdecimal()
+    answer = await verify(api, code)
+    assert answer.status_code == 200
+    me = await api.get("/api/auth/me/", headers=bearer(answer.json()["access"]))
+    assert me.json()["phone_number"] == E164
+    assert (await verify(api, code)).status_code == 401
+
+
+async def test_code_in_devanagari_digits_is_understood(
+    api: httpx.AsyncClient, code_sender: CapturingCodeSender
+):
+    await register(api)
+    await ask_code(api, "९८४१०००००१")
+    code = code_sender.sent[E164].translate(str.maketrans("0123456789", "०१२३४५६७८९"))
+    assert (await verify(api, f"{code[:3]} {code[3:]}")).status_code == 200
+
+
+async def test_of_racing_verifications_one_signs_in(
+    api: httpx.AsyncClient, code_sender: CapturingCodeSender
+):
+    await register(api)
+    await ask_code(api)
+    answers = await asyncio.gather(*(verify(api, code_sender.sent[E164]) for _ in range(5)))
+    assert sorted(answer.status_code for answer in answers) == [200] + [401] * 4
+
+
+async def test_sixth_try_is_refused_even_when_right(
+    api: httpx.AsyncClient, code_sender: CapturingCodeSender
+):
+    await register(api)
+    await ask_code(api)
+    code = code_sender.sent[E164]
+    for _ in range(5):
+        assert (await verify(api, wrong(code))).status_code == 401
+    assert (await verify(api, code)).status_code == 401
+
+
+async def test_fifth_try_may_still_be_right(
+    api: httpx.AsyncClient, code_sender: CapturingCodeSender
+):
+    await register(api)
+    await ask_code(api)
+    code = code_sender.sent[E164]
+    await asyncio.gather(*(verify(api, wrong(code)) for _ in range(4)))
+    assert (await verify(api, code)).status_code == 200
+
+
+async def test_code_expires(
+    api: httpx.AsyncClient, code_sender: CapturingCodeSender, clock: FakeClock
+):
+    await register(api)
+    await ask_code(api)
+    clock.advance(minutes=5)
+    assert (await verify(api, code_sender.sent[E164])).status_code == 401
+
+
+async def test_new_code_comes_after_a_minute_and_replaces_the_old_one(
+    api: httpx.AsyncClient, code_sender: CapturingCodeSender, clock: FakeClock
+):
+    await register(api)
+    await ask_code(api)
+    old = code_sender.sent[E164]
+    clock.advance(seconds=45)
+    answer = await ask_code(api)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (429, "15")
+    clock.advance(seconds=15)
+    assert (await ask_code(api)).status_code == 200
+    new = code_sender.sent[E164]
+    if old != new:
+        assert (await verify(api, old)).status_code == 401
+    assert (await verify(api, new)).status_code == 200
+
+
+async def test_code_answers_are_the_same_without_an_account(
+    api: httpx.AsyncClient, code_sender: CapturingCodeSender
+):
+    await register(api)
+    seen = []
+    for phone in (PHONE, "9841999999"):
+        answers = [await ask_code(api, phone), await ask_code(api, phone)]
+        # No code has seven digits, so this one is wrong for both.
+        answers += [await verify(api, "1234567", phone) for _ in range(6)]
+        seen.append(
+            [
+                (
+                    answer.status_code,
+                    {**answer.json(), "request_id": ""},
+                    answer.headers.get("Retry-After"),
+                )
+                for answer in answers
+            ]
+        )
+    assert seen[0] == seen[1]
+    assert [status for status, *_ in seen[0]] == [200, 429] + [401] * 6
+    assert list(code_sender.sent) == [E164]
+
+
+async def test_codes_are_stored_as_keyed_hashes(
+    api: httpx.AsyncClient, code_sender: CapturingCodeSender, server: RunningServer
+):
+    await register(api)
+    await ask_code(api)
+    stored = await server.store.collection("codes").find({}, limit=5)
+    assert len(stored) == 1
+    assert len(stored[0]["code_hash"]) == 64
+    assert code_sender.sent[E164] not in str(stored[0]["code_hash"])[:6]
+
+
+@pytest.mark.parametrize("path", ["/api/auth/otp/", "/api/auth/otp/verify/"])
+async def test_code_for_no_phone_is_refused(api: httpx.AsyncClient, path: str):
+    body = {"phone_number": "12345"} | ({"code": "123456"} if "verify" in path else {})
+    assert faults(await api.post(path, json=body)) == {("phone_number", "phone")}
+
+
+# -- one's own profile ---------------------------------------------------------------------------
+
+
+async def test_profile_is_changed_field_by_field(people: People):
+    person = await people.customer()
+    changes = {
+        "full_name": "Sita Devi Sharma",
+        "email": "Sita@example.com",
+        "language": "ne",
+        "timezone": "Europe/London",
+        "profile_pic_url": "/files/0f3a",
+        "location": {
+            "area": "Patan",
+            "city": "Lalitpur",
+            "address": "House 7",
+            "point": {"latitude": 27.67, "longitude": 85.32},
+        },
+    }
+    answer = await person.api.patch("/api/auth/me/", json=changes)
+    assert answer.status_code == 200, answer.text
+    body = answer.json()
+    assert {name: body[name] for name in changes} == {**changes, "email": "sita@example.com"}
+    assert body["created_at"] == "2026-11-22T04:15:00+00:00"
+    assert (await person.api.get("/api/auth/me/")).json() == body
+    cleared = await person.api.patch("/api/auth/me/", json={"email": None, "location": None})
+    assert (cleared.json()["email"], cleared.json()["location"]) == (None, None)
+    assert cleared.json()["full_name"] == "Sita Devi Sharma"
+    assert (await person.api.patch("/api/auth/me/", json={})).json() == cleared.json()
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"role": "admin"}, ("role", "unknown")),
+        ({"role": "pandit"}, ("role", "unknown")),
+        ({"is_verified": True}, ("is_verified", "unknown")),
+        ({"is_active": True}, ("is_active", "unknown")),
+        ({"balance": 100}, ("balance", "unknown")),
+        ({"id": "x"}, ("id", "unknown")),
+        ({"password_hash": "x"}, ("password_hash", "unknown")),
+        ({"phone_number": "9841000009"}, ("phone_number", "unknown")),
+        ({"full_name": None}, ("full_name", "type")),
+        ({"full_name": " "}, ("full_name", "empty")),
+        ({"email": "x"}, ("email", "email")),
+        ({"language": "fr"}, ("language", "choice")),
+        ({"timezone": "Mars/Olympus"}, ("timezone", "timezone")),
+        ({"timezone": "../../etc/passwd"}, ("timezone", "timezone")),
+        ({"profile_pic_url": "https://example.com/x.png"}, ("profile_pic_url", "pattern")),
+        ({"profile_pic_url": "//example.com/files/x"}, ("profile_pic_url", "pattern")),
+        ({"profile_pic_url": "/files/../admin"}, ("profile_pic_url", "pattern")),
+        ({"profile_pic_url": "javascript:alert(1)"}, ("profile_pic_url", "pattern")),
+        ({"location": {"city": "x", "rating": 5}}, ("location", "type")),
+        (
+            {"location": {"point": {"latitude": 91, "longitude": 0}}},
+            ("location.point.latitude", "range"),
+        ),
+    ],
+)
+async def test_bad_change_is_refused_and_changes_nothing(
+    people: People, changes: dict[str, Any], fault: tuple[str, str]
+):
+    person = await people.customer()
+    before = (await person.api.get("/api/auth/me/")).json()
+    answer = await person.api.patch("/api/auth/me/", json={"language": "ne", **changes})
+    assert faults(answer) == {fault}
+    assert (await person.api.get("/api/auth/me/")).json() == before
+
+
+async def test_email_of_somebody_else_is_refused(people: People):
+    first, second = await people.customer(), await people.customer()
+    await first.api.patch("/api/auth/me/", json={"email": "sita@example.com"})
+    answer = await second.api.patch("/api/auth/me/", json={"email": "SITA@example.com"})
+    assert (answer.status_code, answer.json()["type"]) == (409, "already-exists")
+
+
+async def test_new_name_and_picture_reach_the_pandit_page(people: People):
+    person = await people.unverified_pandit()
+    changes = {"full_name": "Hari Prasad", "profile_pic_url": "/files/0f3a"}
+    assert (await person.api.patch("/api/auth/me/", json=changes)).status_code == 200
+    profile = (await person.api.get("/api/pandits/me/")).json()
+    assert {name: profile[name] for name in changes} == changes
+
+
+async def test_refusals_speak_the_language_of_the_reader(people: People):
+    person = await people.customer()
+    english = await person.api.patch("/api/auth/me/", json={"timezone": "Mars/Olympus"})
+    assert english.headers["Content-Type"].startswith("application/problem+json")
+    assert english.json()["errors"][0]["message"] == "This is not a known time zone."
+
+
+# -- limits --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def strict(
+    settings: Settings, clock: FakeClock, code_sender: CapturingCodeSender
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A server whose doors take three uses an hour."""
+    limits = dataclasses.replace(settings.limits, **dict.fromkeys(_DOORS, "3/hour"))
+    strict_settings = dataclasses.replace(settings, limits=limits)
+    async with (
+        open_server(strict_settings, clock=clock, sender=code_sender) as running,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{running.port}") as client,
+    ):
+        yield client
+        await running.store.drop()
+
+
+_DOORS = ("sign_in", "register", "code", "code_verify", "refresh")
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/api/auth/token/", {"identifier": "nobody", "password": PASSWORD}),
+        ("/api/auth/register/", registration(password="x")),
+        ("/api/auth/otp/", {"phone_number": "12345"}),
+        ("/api/auth/otp/verify/", {"phone_number": PHONE, "code": "1"}),
+        ("/api/auth/token/refresh/", {"refresh": "x"}),
+    ],
+)
+async def test_every_door_of_sign_in_is_limited(
+    strict: httpx.AsyncClient, path: str, body: dict[str, Any]
+):
+    statuses = [(await strict.post(path, json=body)).status_code for _ in range(3)]
+    assert 429 not in statuses
+    answer = await strict.post(path, json=body)
+    assert answer.status_code == 429
+    assert answer.json()["type"] == "rate-limited"
+    assert 1 <= int(answer.headers["Retry-After"]) <= 3600
+
+
+@pytest.mark.parametrize("form", ["9841000001", "+9779841000001", "९८४१०००००१"])
+async def test_one_account_cannot_be_tried_from_many_addresses(
+    settings: Settings, clock: FakeClock, form: str
+):
+    limits: LimitSettings = dataclasses.replace(settings.limits, sign_in="3/hour")
+    http = dataclasses.replace(settings.http, trusted_proxies=("127.0.0.1",))
+    strict_settings = dataclasses.replace(settings, limits=limits, http=http)
+    async with (
+        open_server(strict_settings, clock=clock) as running,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{running.port}") as client,
+    ):
+
+        async def sign_in(identifier: str, address: str) -> int:
+            answer = await client.post(
+                "/api/auth/token/",
+                json={"identifier": identifier, "password": "a wrong passphrase"},
+                headers={"X-Forwarded-For": address},
+            )
+            return answer.status_code
+
+        statuses = [await sign_in(PHONE, f"198.51.100.{n}") for n in range(3)]
+        assert statuses == [401, 401, 401]
+        assert await sign_in(form, "198.51.100.9") == 429
+        assert await sign_in("9841000002", "198.51.100.9") == 401
+        await running.store.drop()
+
+
+async def test_settings_name_every_door():
+    assert set(_DOORS) < {field.name for field in dataclasses.fields(LimitSettings)}
