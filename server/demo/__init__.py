@@ -1,0 +1,7 @@
+"""The demo: a believable town of Nepal, with two years behind it, for trying out the product."""
+
+from __future__ import annotations
+
+from server.demo.seed import DEFAULT_SEED, ensure_town, seed, sign_ins
+
+__all__ = ["DEFAULT_SEED", "ensure_town", "seed", "sign_ins"]

@@ -1,0 +1,138 @@
+"""Writes the demo town into a database, in batches, exactly as the repositories would write it.
+
+Accounts are written last: a database without accounts counts as empty, so a seed that died half way
+is begun anew by the next start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from argon2 import PasswordHasher
+from tqdm import tqdm
+
+from server.demo.bookings import Materials
+from server.demo.residents import DEMO_ADMIN_PHONE, DEMO_CUSTOMER_PHONE, DEMO_PANDIT_PHONE
+from server.demo.town import Town, make_town
+from server.i18n import Translations
+from server.paths import data_path
+from server.services.samagri import RuleRecommender, SamagriAdder
+from server.settings import BookingSettings
+from server.store import bookings, messages, notifications, pandits, reviews, rooms, users
+from server.store.catalogue import MongoCatalogueRepository
+from server.store.client import Document, Store
+from server.store.codec import to_document
+
+DEFAULT_SEED: Final = 2083
+DEMO_PASSWORD: Final = "namaste-nepal"  # noqa: S105  # printed at every start, for play only
+TOWN_COLLECTIONS: Final = (
+    pandits.COLLECTION,
+    bookings.COLLECTION,
+    reviews.COLLECTION,
+    rooms.COLLECTION,
+    messages.COLLECTION,
+    notifications.COLLECTION,
+    users.USERS,
+)
+_BATCH: Final = 500
+_COUNTRY_CODE: Final = "+977"
+
+
+def sign_ins() -> list[str]:
+    """Lines that tell how to sign in to the demo."""
+    who = (
+        ("customer", DEMO_CUSTOMER_PHONE),
+        ("pandit", DEMO_PANDIT_PHONE),
+        ("admin", DEMO_ADMIN_PHONE),
+    )
+    return [
+        f"  {role:<9} {phone.removeprefix(_COUNTRY_CODE)}   password {DEMO_PASSWORD}"
+        for role, phone in who
+    ]
+
+
+async def ensure_town(store: Store) -> None:
+    """Make the town if there is none, or if the last attempt died before its end."""
+    if not await store.is_empty():
+        return
+    for collection in TOWN_COLLECTIONS:
+        await store.collection(collection).delete_many({})
+    await seed(store, seed=DEFAULT_SEED, show_progress=True)
+
+
+async def seed(
+    store: Store, *, seed: int, show_progress: bool, now: datetime | None = None
+) -> Town:
+    """Write a town into a database that has indexes and the catalogue, and return it.
+
+    ``now`` is the moment up to which the town has lived, by default the present one. Progress is
+    shown on a terminal only.
+    """
+    translator = Translations(data_path("locale"))
+    materials = await gather_materials(store, translator)
+    # Seconds of work: a server that runs in this process goes on answering.
+    town = await asyncio.to_thread(
+        make_town,
+        materials,
+        translator,
+        password_hash=PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1).hash(
+            DEMO_PASSWORD
+        ),
+        now=now or datetime.now(UTC),
+        seed=seed,
+    )
+    await write_town(store, town, show_progress=show_progress)
+    return town
+
+
+async def gather_materials(store: Store, translator: Translations) -> Materials:
+    """What the town's bookings are made of, with the samagri that the server itself would add."""
+    catalogue = MongoCatalogueRepository(store)
+    policy = BookingSettings()
+    adder = SamagriAdder(
+        [RuleRecommender()],
+        catalogue,
+        translator,
+        threshold=policy.samagri_threshold,
+        add_optional=policy.add_optional_samagri,
+    )
+    pujas = await catalogue.list_pujas()
+    suggested = {puja.id: await adder.lines_for(puja, "") for puja in pujas}
+    needed = {need.item_id for puja in pujas for need in puja.requirements}
+    items = await catalogue.find_items(needed)
+    return Materials(pujas=pujas, items=items, suggested=suggested, adder=adder, policy=policy)
+
+
+async def write_town(store: Store, town: Town, *, show_progress: bool) -> None:
+    """Write all documents in batches, accounts last."""
+    parts = _parts(town)
+    total = sum(len(entities) for _, _, entities in parts)
+    is_shown = show_progress and sys.stderr.isatty()
+    with tqdm(total=total, desc="Demo town", unit="doc", disable=not is_shown) as bar:
+        for name, document_of, entities in parts:
+            for start in range(0, len(entities), _BATCH):
+                batch = [document_of(entity) for entity in entities[start : start + _BATCH]]
+                refused = await store.collection(name).insert_many(batch)
+                if refused:
+                    raise RuntimeError(f"{name} of the demo refused: {refused}")
+                bar.update(len(batch))
+
+
+_Part = tuple[str, Callable[[Any], Document], Sequence[Any]]
+"""A collection, how its documents are made, and what is written to it."""
+
+
+def _parts(town: Town) -> tuple[_Part, ...]:
+    return (
+        (pandits.COLLECTION, pandits.pandit_document, town.pandits),
+        (bookings.COLLECTION, bookings.booking_document, town.bookings),
+        (reviews.COLLECTION, to_document, town.reviews),
+        (rooms.COLLECTION, rooms.room_document, town.rooms),
+        (messages.COLLECTION, to_document, town.messages),
+        (notifications.COLLECTION, to_document, town.notifications),
+        (users.USERS, to_document, town.users),
+    )
