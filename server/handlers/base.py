@@ -252,6 +252,47 @@ class BaseHandler(web.RequestHandler):
         self.set_header("Allow", ", ".join(self.allowed_methods()))
         self.set_status(NO_BODY)
 
+    # -- lists ----------------------------------------------------------------------------------
+
+    def after(self, cursor: str | None) -> SortKey | None:
+        """The sort key that a cursor of this list stands for.
+
+        Raises ``Invalid`` for a foreign one.
+        """
+        if cursor is None:
+            return None
+        try:
+            raw = base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
+            if not hmac.compare_digest(raw[:8], self._sign_cursor(raw[8:])):
+                raise ValueError
+            return tuple(_revive(value) for value in msgspec.msgpack.decode(raw[8:]))
+        except (ValueError, UnicodeEncodeError, msgspec.DecodeError):
+            raise errors.Invalid(errors.FieldFault("cursor", "cursor")) from None
+
+    def cursor(self, key: SortKey | None) -> str | None:
+        """The cursor for a sort key: signed, and good for this list and its filters only."""
+        if key is None:
+            return None
+        raw = msgspec.msgpack.encode(key)
+        return base64.urlsafe_b64encode(self._sign_cursor(raw) + raw).decode().rstrip("=")
+
+    def _sign_cursor(self, raw: bytes) -> bytes:
+        filters = sorted(
+            (name, value)
+            for name, value in self._query().items()
+            if name not in ("cursor", "limit")
+        )
+        scope = f"{self.request.path.rstrip('/')}|{filters}".encode()
+        secret: bytes = self.application.settings["cursor_secret"]
+        return hmac.digest(secret, scope + b"|" + raw, "sha256")[:8]
+
+    def _query(self) -> dict[str, str]:
+        # Not stripped: Tornado would turn a control character into an empty string.
+        return {
+            name: self.get_query_argument(name, strip=False)
+            for name in self.request.query_arguments
+        }
+
 
 class ApiHandler(BaseHandler):
     """Base of all handlers under ``/api/``."""
@@ -323,13 +364,6 @@ class ApiHandler(BaseHandler):
     def check_xsrf_cookie(self) -> None:
         """Left to :meth:`_entitled_actor`: only cookie sessions can be abused from another site."""
 
-    def _query(self) -> dict[str, str]:
-        # Not stripped: Tornado would turn a control character into an empty string.
-        return {
-            name: self.get_query_argument(name, strip=False)
-            for name in self.request.query_arguments
-        }
-
     def _require_json(self) -> None:
         limit: int = self.application.settings["max_body_bytes"]
         if len(self.request.body) > limit:
@@ -361,40 +395,6 @@ class ApiHandler(BaseHandler):
         self.set_header("Content-Type", problems.CONTENT_TYPE)
         self.set_header("Cache-Control", "no-store")
         self.finish(msgspec.json.encode(problem))
-
-    # -- lists ----------------------------------------------------------------------------------
-
-    def after(self, cursor: str | None) -> SortKey | None:
-        """The sort key that a cursor of this list stands for.
-
-        Raises ``Invalid`` for a foreign one.
-        """
-        if cursor is None:
-            return None
-        try:
-            raw = base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
-            if not hmac.compare_digest(raw[:8], self._sign_cursor(raw[8:])):
-                raise ValueError
-            return tuple(_revive(value) for value in msgspec.msgpack.decode(raw[8:]))
-        except (ValueError, UnicodeEncodeError, msgspec.DecodeError):
-            raise errors.Invalid(errors.FieldFault("cursor", "cursor")) from None
-
-    def cursor(self, key: SortKey | None) -> str | None:
-        """The cursor for a sort key: signed, and good for this list and its filters only."""
-        if key is None:
-            return None
-        raw = msgspec.msgpack.encode(key)
-        return base64.urlsafe_b64encode(self._sign_cursor(raw) + raw).decode().rstrip("=")
-
-    def _sign_cursor(self, raw: bytes) -> bytes:
-        filters = sorted(
-            (name, value)
-            for name, value in self._query().items()
-            if name not in ("cursor", "limit")
-        )
-        scope = f"{self.request.path.rstrip('/')}|{filters}".encode()
-        secret: bytes = self.application.settings["cursor_secret"]
-        return hmac.digest(secret, scope + b"|" + raw, "sha256")[:8]
 
 
 def _revive(value: Any) -> Any:

@@ -264,6 +264,17 @@ class PanditService:
             )
         )
 
+    async def offer(self, service_id: str) -> tuple[Pandit, Service]:
+        """Return a service that can be booked now, with the pandit who offers it.
+
+        Raises ``NotFound`` if no bookable pandit offers it at present.
+        """
+        pandit = await self._pandits.find_by_service(service_id)
+        service = pandit.service(service_id) if pandit else None
+        if pandit is None or service is None or not (pandit.is_bookable and service.is_available):
+            raise NotFound
+        return pandit, service
+
     async def slots(self, service_id: str, day: date) -> SlotDay:
         """Return the times of a local day at which a service can be booked, the taken ones marked.
 
@@ -272,10 +283,7 @@ class PanditService:
         NotFound
             If no bookable pandit offers that service at present.
         """
-        pandit = await self._pandits.find_by_service(service_id)
-        service = pandit.service(service_id) if pandit else None
-        if pandit is None or service is None or not (pandit.is_bookable and service.is_available):
-            raise NotFound
+        pandit, service = await self.offer(service_id)
         hours = pandit.availability
         if not self._may_be_booked(day):
             return SlotDay(day, hours.timezone, ())

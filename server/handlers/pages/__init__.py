@@ -1,0 +1,31 @@
+"""The site's pages, a module for each subject."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from server.handlers import static
+from server.handlers.pages import (
+    account,
+    admin,
+    bookings,
+    chats,
+    notifications,
+    offers,
+    preferences,
+    requests,
+    search,
+)
+
+ROUTES: Final = (
+    *search.ROUTES,
+    *account.ROUTES,
+    *bookings.ROUTES,
+    *requests.ROUTES,
+    *offers.ROUTES,
+    *chats.ROUTES,
+    *notifications.ROUTES,
+    *admin.ROUTES,
+    *preferences.ROUTES,
+    *static.ROUTES,
+)

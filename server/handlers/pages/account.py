@@ -1,0 +1,255 @@
+"""Registering, signing in and out, and one's own account."""
+
+from __future__ import annotations
+
+import zoneinfo
+from typing import Final
+
+from server.domain.account import NEPAL, Role
+from server.domain.errors import FieldFault, Invalid
+from server.handlers.base import ANYONE
+from server.handlers.page_base import Form
+from server.handlers.pages.base import Page
+from server.handlers.routing import Route
+from server.i18n import N_
+from server.schemas.accounts import (
+    CodeRequest,
+    PlaceBody,
+    RegisterRequest,
+    SignInRequest,
+    VerifyCodeRequest,
+)
+from server.services.accounts import SignedIn
+
+_ZONES: Final = (
+    NEPAL,
+    "Asia/Kolkata",
+    "Asia/Dubai",
+    "Asia/Qatar",
+    "Asia/Riyadh",
+    "Asia/Kuala_Lumpur",
+    "Asia/Seoul",
+    "Asia/Tokyo",
+    "Australia/Sydney",
+    "Europe/London",
+    "Europe/Lisbon",
+    "America/New_York",
+    "America/Chicago",
+    "America/Los_Angeles",
+    "UTC",
+)
+"""Where most people from Nepal live; everybody's own zone is added to it."""
+
+
+class SignInPages(Page):
+    """For pages through which somebody signs in."""
+
+    @property
+    def _password(self) -> str:
+        """The password as it was typed, with its spaces."""
+        return self.get_body_argument("password", "", strip=False)
+
+    def welcome(self, signed_in: SignedIn) -> str:
+        """Keep the session and say where to go."""
+        self.set_session_cookies(signed_in)
+        user = signed_in.user
+        self.set_cookie("lang", user.language, expires_days=365, samesite="Lax", path="/")
+        own = {Role.PANDIT: "/requests/", Role.ADMIN: "/admin/pandits/"}.get(user.role, "/")
+        return self.next_path(own)
+
+
+class SignInPage(SignInPages):
+    """Signing in with a password."""
+
+    section = "account"
+
+    async def get(self) -> None:
+        """Show the form, or go on for whoever is signed in already."""
+        if self.actor is not None:
+            self.go(self.next_path("/"))
+            return
+        await self._show(Form())
+
+    async def post(self) -> None:
+        """Sign in."""
+        await self.submit(self._sign_in, self._show)
+
+    async def _sign_in(self) -> str:
+        body = self.read(SignInRequest, password=self._password)
+        await self.limit("sign_in")
+        await self.limit_account("sign_in", body.identifier)
+        return self.welcome(await self.services.accounts.sign_in(body.identifier, body.password))
+
+    async def _show(self, form: Form) -> None:
+        title = self.translate("Sign in")
+        await self.show("account/sign_in.html", title=title, form=form, wanted=self.next_path(""))
+
+
+class CodePage(SignInPages):
+    """Signing in with a one-time code."""
+
+    section = "account"
+
+    async def get(self) -> None:
+        """Ask for the number."""
+        await self._show(Form())
+
+    async def post(self) -> None:
+        """Send a code, or sign in with the one that came."""
+        action = self._verify if "code" in self.request.body_arguments else self._send
+        await self.submit(action, self._show)
+
+    async def _send(self) -> str:
+        body = self.read(CodeRequest)
+        await self.limit("code")
+        await self.limit_account("code", body.phone_number)
+        await self.services.accounts.request_code(body.phone_number, self.reader.language)
+        self.flash(
+            "info", self.translate("If this number has an account, a code is on its way to it.")
+        )
+        return self.here(sent=body.phone_number, next=self.next_path("") or None)
+
+    async def _verify(self) -> str:
+        body = self.read(VerifyCodeRequest)
+        await self.limit("code_verify")
+        await self.limit_account("code_verify", body.phone_number)
+        return self.welcome(await self.services.accounts.verify_code(body.phone_number, body.code))
+
+    async def _show(self, form: Form) -> None:
+        await self.show(
+            "account/code.html",
+            title=self.translate("Sign in with a code"),
+            form=form,
+            sent=self.get_query_argument("sent", ""),
+            wanted=self.next_path(""),
+        )
+
+
+class RegisterPage(SignInPages):
+    """A new account."""
+
+    section = "account"
+
+    async def get(self) -> None:
+        """Show the form."""
+        if self.actor is not None:
+            self.go("/")
+            return
+        await self._show(Form({"role": self.get_query_argument("role", "user")}))
+
+    async def post(self) -> None:
+        """Make the account and sign it in."""
+        await self.submit(self._register, self._show)
+
+    async def _register(self) -> str:
+        body = self.read(RegisterRequest, password=self._password)
+        await self.limit("register")
+        signed_in = await self.services.accounts.register(
+            body.full_name,
+            body.phone_number,
+            body.password,
+            body.email,
+            body.username,
+            Role(body.role),
+            self.reader.language,
+        )
+        target = self.welcome(signed_in)
+        if signed_in.user.role is Role.PANDIT:
+            self.flash(
+                "good",
+                self.translate(
+                    "Welcome! Tell families about yourself; our team then checks your profile."
+                ),
+            )
+            return "/pandit/profile/"
+        self.flash("good", self.translate("Welcome! Your account is ready."))
+        return target
+
+    async def _show(self, form: Form) -> None:
+        await self.show(
+            "account/register.html",
+            title=self.translate("Create an account"),
+            form=form,
+            wanted=self.next_path(""),
+        )
+
+
+class SignOutPage(Page):
+    """Signing out."""
+
+    async def post(self) -> None:
+        """End the session."""
+        if self.actor is not None:
+            await self.services.accounts.sign_out(self.actor)
+        self.clear_session_cookies()
+        self.flash("info", self.translate("You are signed out."))
+        self.go("/")
+
+
+class AccountPage(Page):
+    """One's own account."""
+
+    roles = ANYONE
+    section = "account"
+
+    async def get(self) -> None:
+        """Show it."""
+        await self._show(Form())
+
+    async def post(self) -> None:
+        """Change it."""
+        await self.submit(self._save, self._show)
+
+    async def _save(self) -> str:
+        typed = self.typed
+        unknown = [FieldFault(name, "required") for name in ("full_name",) if name not in typed]
+        if unknown:
+            raise Invalid(*unknown)
+        changes: dict[str, object] = {
+            "full_name": typed["full_name"],
+            "email": typed.get("email"),
+            "language": typed.get("language", self.reader.language),
+            "timezone": typed.get("timezone", self.reader.timezone),
+        }
+        if self.person.role is Role.USER:
+            changes["location"] = (await self._place()).place()
+        user = await self.services.accounts.update_profile(self.person, changes)
+        await self.switch_language(user.language)
+        message = self.services.translations.text(user.language, N_("Your changes are saved."))
+        self.flash("good", message)
+        return "/account/"
+
+    async def _place(self) -> PlaceBody:
+        """The place from the form; a position that is known stays while the place does."""
+        place = self.read(PlaceBody)
+        known = (await self.services.accounts.profile(self.person)).location
+        is_same = known is not None and (known.area, known.city) == (place.area, place.city)
+        if known is None or known.point is None or not is_same:
+            return place
+        return PlaceBody(
+            area=place.area,
+            city=place.city,
+            address=place.address,
+            point={"latitude": known.point.latitude, "longitude": known.point.longitude},  # type: ignore[arg-type]
+        )
+
+    async def _show(self, form: Form) -> None:
+        user = await self.services.accounts.profile(self.person)
+        zones = dict.fromkeys((user.timezone, *_ZONES))
+        known = zoneinfo.available_timezones()
+        await self.show(
+            "account/account.html",
+            title=self.translate("Your account"),
+            form=form,
+            user=user,
+            zones=[zone for zone in zones if zone in known],
+        )
+
+
+ROUTES: Final = (
+    Route("/sign-in/", SignInPage, "page-sign-in"),
+    Route("/sign-in/code/", CodePage, "page-code"),
+    Route("/register/", RegisterPage, "page-register"),
+    Route("/sign-out/", SignOutPage, "page-sign-out"),
+    Route("/account/", AccountPage, "page-account"),
+)

@@ -1,0 +1,345 @@
+"""Booking a puja, one's bookings, and one booking with its samagri."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Awaitable, Callable
+from datetime import date, time, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Final
+
+from server.domain.account import Actor, Role
+from server.domain.booking import CANCELLABLE_BY, Booking, BookingStatus, ServiceLocation
+from server.domain.calendar import local_today
+from server.domain.errors import (
+    FieldFault,
+    Forbidden,
+    Invalid,
+    NotFound,
+    RequestInProgress,
+)
+from server.domain.ports import StoredAnswer
+from server.handlers.base import ANYONE, CUSTOMER
+from server.handlers.page_base import Form, fresh_key
+from server.handlers.pages.base import Page
+from server.handlers.routing import Route
+from server.schemas.bookings import (
+    BookingsQuery,
+    CreateBookingRequest,
+    QuantityRequest,
+    ReasonRequest,
+    RescheduleRequest,
+    present_booking,
+    present_samagri,
+)
+from server.schemas.pandits import present_service, present_slot
+from server.services.pandits import SlotDay
+
+_AHEAD: Final = (BookingStatus.PENDING, BookingStatus.ACCEPTED, BookingStatus.IN_PROGRESS)
+_PAST: Final = (BookingStatus.COMPLETED, BookingStatus.CANCELLED, BookingStatus.FAILED)
+_PER_PAGE: Final = 20
+_OTHER_TIMES: Final = 6
+_NEXT_DAYS: Final = 7
+_SEE_OTHER: Final = 303
+
+
+class BookPage(Page):
+    """Booking a service: one form in five steps."""
+
+    roles = CUSTOMER
+    section = "pandits"
+
+    async def get(self, service_id: str) -> None:
+        """Show the empty form."""
+        chosen = {
+            name: value
+            for name in ("booking_date", "booking_time")
+            if (value := self.get_query_argument(name, ""))
+        }
+        user = await self.services.accounts.profile(self.person)
+        home = user.location
+        if home is not None:
+            chosen |= {"area": home.area, "city": home.city, "address": home.address}
+        await self._show(service_id, Form(chosen), [])
+
+    async def post(self, service_id: str) -> None:
+        """Book; sent twice, it is still one booking."""
+
+        async def again(form: Form) -> None:
+            await self._show(service_id, form, await self._other_times(service_id))
+
+        await self.submit(lambda: self._book(service_id), again)
+
+    async def _book(self, service_id: str) -> str:
+        key = self.get_body_argument("_key", "")[:80] or fresh_key()
+        scope = f"{self.person.user_id}|page-book|{service_id}|{key}"
+        secret: bytes = self.application.settings["cursor_secret"]
+        typed = "\n".join(f"{name}={value}" for name, value in sorted(self.typed.items()))
+        store = self.services.idempotency
+        try:
+            earlier = await store.begin(scope, hmac.digest(secret, typed.encode(), "sha256").hex())
+        except RequestInProgress:
+            # The first click is still being worked on; the list will show what comes of it.
+            return "/bookings/"
+        if earlier is not None:
+            return earlier.body.decode()
+        try:
+            wish = self.read(CreateBookingRequest, service_id=service_id).wish()
+            booking = await self.services.bookings.book(self.person, wish)
+        except BaseException:
+            await store.abandon(scope)
+            raise
+        target = f"/bookings/{booking.id}/"
+        await store.finish(scope, StoredAnswer(_SEE_OTHER, target.encode()))
+        self.flash(
+            "good",
+            self.translate(
+                "Your booking has been sent to {pandit}. You hear from us when it is answered.",
+                pandit=booking.pandit_name,
+            ),
+        )
+        return target
+
+    async def _other_times(self, service_id: str) -> list[SlotDay]:
+        """Days from the chosen one on that still have free times."""
+        try:
+            first = date.fromisoformat(self.typed.get("booking_date", ""))
+        except ValueError:
+            return []
+        found: list[SlotDay] = []
+        for ahead in range(_NEXT_DAYS):
+            day = await self.services.pandits.slots(service_id, first + timedelta(days=ahead))
+            if any(slot.is_available for slot in day.slots):
+                found.append(day)
+            if len(found) == 2:
+                break
+        return found
+
+    async def _show(self, service_id: str, form: Form, others: list[SlotDay]) -> None:
+        pandit, service = await self.services.pandits.offer(service_id)
+        puja = await self.services.catalogue.puja(service.puja_id)
+        today = local_today(self.services.clock.now(), self.nepal.timezone)
+        await self.show(
+            "customer/book.html",
+            title=self.translate("Book {service}", service=self.local_name(service)),
+            form=form,
+            key=fresh_key(),
+            service=present_service(service),
+            pandit=pandit,
+            sheet=puja,
+            kinds=tuple(ServiceLocation),
+            today=today,
+            last=today + timedelta(days=365),
+            free_times=[
+                present_slot(slot, day.timezone, self.reader)
+                for day in others
+                for slot in day.slots
+                if slot.is_available
+            ][:_OTHER_TIMES],
+        )
+
+
+class BookingsPage(Page):
+    """One's own bookings: what lies ahead, and what is over."""
+
+    roles = ANYONE
+    section = "bookings"
+
+    async def get(self) -> None:
+        """Show one of the two lists."""
+        is_past = self.get_query_argument("tab", "") == "past"
+        query = self.filters(BookingsQuery)
+        page = await self.services.bookings.list_own(
+            self.person,
+            statuses=(query.status,) if query.status else _PAST if is_past else _AHEAD,
+            limit=_PER_PAGE,
+            after=self.after(query.cursor),
+        )
+        following = self.cursor(page.next_key)
+        await self.show(
+            "customer/bookings.html",
+            title=self.translate("Your bookings"),
+            bookings=[present_booking(row, self.person, self.reader) for row in page.rows],
+            is_past=is_past,
+            following=following and self.here(cursor=following),
+        )
+
+
+class BookingPage(Page):
+    """One booking, as far as its reader may see it."""
+
+    roles = ANYONE
+    section = "bookings"
+
+    async def get(self, booking_id: str) -> None:
+        """Show it."""
+        await self._show(booking_id, Form())
+
+    async def _show(self, booking_id: str, form: Form) -> None:
+        booking = await self.services.bookings.get(self.person, booking_id)
+        room_id = await self._room_of(booking)
+        today = local_today(self.services.clock.now(), booking.timezone)
+        await self.show(
+            "customer/booking.html",
+            title=self.local_name(booking, "service_name"),
+            form=form,
+            booking=present_booking(booking, self.person, self.reader),
+            samagri=present_samagri(booking, self.person),
+            pandit_id=booking.pandit_id,
+            may=_moves(booking, self.person),
+            is_customer=self.person.user_id == booking.user_id,
+            is_pandit=self.person.user_id == booking.pandit_user_id,
+            room_id=room_id,
+            today=today,
+            last=today + timedelta(days=365),
+        )
+
+    async def _room_of(self, booking: Booking) -> str | None:
+        room = await self.services.chats.find_room_of(self.person, booking.id)
+        return room.id if room else None
+
+
+class MovePage(Page):
+    """A button of a booking: each move by its name in the address."""
+
+    roles = ANYONE
+
+    async def post(self, booking_id: str, move: str) -> None:
+        """Make the move and go back to the page that asked for it."""
+        moves: dict[str, Callable[[str], Awaitable[str]]] = {
+            "accept": self._accept,
+            "reject": self._reject,
+            "start": self._start,
+            "complete": self._complete,
+            "cancel": self._cancel,
+            "reschedule": self._reschedule,
+            "keep-time": self._keep_time,
+            "suggest": self._suggest,
+        }
+        if move not in moves:
+            raise NotFound
+        back = self.next_path(f"/bookings/{booking_id}/")
+
+        async def made() -> str:
+            self.flash("good", await moves[move](booking_id))
+            return back
+
+        await self.do(made, back)
+
+    async def _accept(self, booking_id: str) -> str:
+        booking = await self.services.bookings.accept(self._pandit, booking_id)
+        return self.translate(
+            "You have accepted. {name} has been told, and you can write to each other.",
+            name=booking.customer_name,
+        )
+
+    async def _reject(self, booking_id: str) -> str:
+        reason = self.read(ReasonRequest).reason
+        await self.services.bookings.reject(self._pandit, booking_id, reason)
+        return self.translate("You have declined. We ask another pandit.")
+
+    async def _start(self, booking_id: str) -> str:
+        await self.services.bookings.start(self._pandit, booking_id)
+        return self.translate("The puja has begun.")
+
+    async def _complete(self, booking_id: str) -> str:
+        await self.services.bookings.complete(self._pandit, booking_id)
+        return self.translate("The puja is completed. Thank you!")
+
+    async def _cancel(self, booking_id: str) -> str:
+        reason = self.read(ReasonRequest).reason
+        await self.services.bookings.cancel(self.person, booking_id, reason)
+        return self.translate("The booking is cancelled. The other side has been told.")
+
+    async def _reschedule(self, booking_id: str) -> str:
+        body = self.read(RescheduleRequest)
+        if body.booking_date is None or body.booking_time is None:
+            raise Invalid(FieldFault("booking_time", "required"))
+        at = time.fromisoformat(body.booking_time)
+        booking = await self.services.bookings.reschedule(
+            self.person, booking_id, body.booking_date, at
+        )
+        if booking.proposal is not None:
+            return self.translate(
+                "Your proposal has been sent. The time changes once it is agreed."
+            )
+        return self.translate("The booking has a new time.")
+
+    async def _keep_time(self, booking_id: str) -> str:
+        await self.services.bookings.decline_proposal(self.person, booking_id)
+        return self.translate("The booking keeps its time.")
+
+    async def _suggest(self, booking_id: str) -> str:
+        await self.services.bookings.add_suggested(self.person, booking_id)
+        return self.translate("The samagri for this puja has been added.")
+
+    @property
+    def _pandit(self) -> Actor:
+        if self.person.role is not Role.PANDIT:
+            raise Forbidden
+        return self.person
+
+
+class SamagriItemPage(Page):
+    """A line of the samagri, changed without script."""
+
+    roles = CUSTOMER
+
+    async def post(self, booking_id: str, item_id: str) -> None:
+        """Set the quantity, or take the item off."""
+        back = f"/bookings/{booking_id}/#samagri"
+
+        async def change() -> str:
+            if self.typed.get("do") == "remove":
+                await self.services.bookings.remove_item(self.person, booking_id, item_id)
+                self.flash("good", self.translate("The item was removed."))
+                return back
+            body = QuantityRequest(quantity=self._quantity())
+            await self.services.bookings.set_quantity(
+                self.person, booking_id, item_id, body.quantity, body.unit
+            )
+            self.flash("good", self.translate("The quantity was changed."))
+            return back
+
+        await self.do(change, back)
+
+    def _quantity(self) -> Decimal:
+        try:
+            return Decimal(self.typed.get("quantity", "").replace(",", ""))
+        except InvalidOperation:
+            raise Invalid(FieldFault("quantity", "type")) from None
+
+
+def _moves(booking: Booking, actor: Actor) -> frozenset[str]:
+    """The moves that the page offers; the rules themselves decide when one is made."""
+    is_pandit = actor.user_id == booking.pandit_user_id
+    is_customer = actor.user_id == booking.user_id
+    found = set()
+    if actor.role in CANCELLABLE_BY.get(booking.status, frozenset()):
+        found.add("cancel")
+    if is_pandit and booking.status is BookingStatus.PENDING:
+        found |= {"accept", "reject"}
+    if is_pandit and booking.status is BookingStatus.ACCEPTED:
+        found.add("start")
+    if is_pandit and booking.status is BookingStatus.IN_PROGRESS:
+        found.add("complete")
+    if (is_customer and booking.status is BookingStatus.PENDING) or (
+        (is_customer or is_pandit) and booking.status is BookingStatus.ACCEPTED
+    ):
+        found.add("reschedule")
+    if booking.proposal is not None and (is_customer or is_pandit):
+        found.add("keep-time")
+        if booking.proposal.by != actor.user_id:
+            found.add("agree")
+    if is_customer and booking.status is BookingStatus.PENDING and booking.samagri_required:
+        found.add("samagri")
+    return frozenset(found)
+
+
+ROUTES: Final = (
+    Route("/book/{service_id}/", BookPage, "page-book"),
+    Route("/bookings/", BookingsPage, "page-bookings"),
+    Route("/bookings/{id}/", BookingPage, "page-booking"),
+    Route("/bookings/{id}/samagri/{item_id}/", SamagriItemPage, "page-booking-samagri"),
+    Route("/bookings/{id}/{move}/", MovePage, "page-booking-move"),
+)

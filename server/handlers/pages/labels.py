@@ -1,0 +1,197 @@
+"""What codes are called on pages. Each table holds texts to translate, by code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Final
+
+from server.domain.account import Role
+from server.domain.booking import BookingStatus, PaymentStatus, ServiceLocation
+from server.domain.catalogue import SamagriType
+from server.domain.money import Unit
+from server.domain.pandit import VerificationStatus
+from server.handlers.page_base import PageHandler
+from server.i18n import N_
+from server.schemas.pandits import PanditSort
+
+
+def n_(one: str, many: str) -> tuple[str, str]:
+    """Mark a pair of texts for translation, singular and plural."""
+    return one, many
+
+
+STATUSES: Final = {
+    BookingStatus.PENDING: N_("Waiting for the pandit"),
+    BookingStatus.ACCEPTED: N_("Confirmed"),
+    BookingStatus.IN_PROGRESS: N_("Under way"),
+    BookingStatus.COMPLETED: N_("Completed"),
+    BookingStatus.CANCELLED: N_("Cancelled"),
+    BookingStatus.FAILED: N_("Not arranged"),
+}
+LOCATIONS: Final = {
+    ServiceLocation.HOME: N_("At your home"),
+    ServiceLocation.TEMPLE: N_("At a temple"),
+    ServiceLocation.PANDIT_LOCATION: N_("At the pandit's place"),
+    ServiceLocation.ONLINE: N_("Online, by video call"),
+}
+PANDITS_LOCATIONS: Final = {
+    ServiceLocation.HOME: N_("At the customer's home"),
+    ServiceLocation.TEMPLE: N_("At a temple"),
+    ServiceLocation.PANDIT_LOCATION: N_("At your place"),
+    ServiceLocation.ONLINE: N_("Online, by video call"),
+}
+LOCATION_HINTS: Final = {
+    ServiceLocation.HOME: N_("The pandit comes to you."),
+    ServiceLocation.TEMPLE: N_("You meet at a temple of your choice."),
+    ServiceLocation.PANDIT_LOCATION: N_("You go to the pandit."),
+    ServiceLocation.ONLINE: N_("You take part from wherever you are."),
+}
+PAYMENT_STATUSES: Final = {
+    PaymentStatus.PENDING: N_("Not paid yet"),
+    PaymentStatus.PROCESSING: N_("Payment under way"),
+    PaymentStatus.COMPLETED: N_("Paid"),
+    PaymentStatus.FAILED: N_("Payment failed"),
+    PaymentStatus.REFUNDED: N_("Refunded"),
+}
+VERIFICATIONS: Final = {
+    VerificationStatus.PENDING: N_("Waiting for verification"),
+    VerificationStatus.APPROVED: N_("Verified"),
+    VerificationStatus.REJECTED: N_("Rejected"),
+}
+SAMAGRI_TYPES: Final = {
+    SamagriType.REQUIRED: N_("Required by this puja"),
+    SamagriType.ESSENTIAL: N_("Essential"),
+    SamagriType.OPTIONAL: N_("Optional"),
+}
+SORTS: Final = {
+    PanditSort.RECOMMENDED: N_("Recommended"),
+    PanditSort.RATING: N_("Best rated"),
+    PanditSort.PRICE: N_("Lowest price"),
+    PanditSort.DISTANCE: N_("Nearest"),
+    PanditSort.EXPERIENCE: N_("Most experienced"),
+}
+SPOKEN: Final = {
+    "ne": N_("Nepali"),
+    "sa": N_("Sanskrit"),
+    "hi": N_("Hindi"),
+    "en": N_("English"),
+    "mai": N_("Maithili"),
+    "bho": N_("Bhojpuri"),
+    "new": N_("Newar"),
+    "awa": N_("Awadhi"),
+    "tha": N_("Tharu"),
+    "gur": N_("Gurung"),
+    "tam": N_("Tamang"),
+}
+WEEKDAYS: Final = {
+    7: N_("Sunday"),
+    1: N_("Monday"),
+    2: N_("Tuesday"),
+    3: N_("Wednesday"),
+    4: N_("Thursday"),
+    5: N_("Friday"),
+    6: N_("Saturday"),
+}
+"""As a week is read in Nepal: Sunday first."""
+_ROLES: Final[Mapping[str, str]] = {
+    Role.USER: N_("by the customer"),
+    Role.PANDIT: N_("by the pandit"),
+    Role.ADMIN: N_("by our team"),
+    "system": N_("automatically"),
+}
+_REASONS: Final = {
+    "no-answer": N_("The pandit did not answer in time."),
+    "no-pandit-left": N_("No other pandit was free at that time."),
+}
+_MEASURES: Final = {Unit.KG: N_("kg"), Unit.G: N_("g"), Unit.L: N_("l"), Unit.ML: N_("ml")}
+_COUNTED: Final = {
+    Unit.PIECE: n_("piece", "pieces"),
+    Unit.PACKET: n_("packet", "packets"),
+    Unit.BUNCH: n_("bunch", "bunches"),
+    Unit.GARLAND: n_("garland", "garlands"),
+    Unit.ROLL: n_("roll", "rolls"),
+    Unit.BUNDLE: n_("bundle", "bundles"),
+    Unit.BOTTLE: n_("bottle", "bottles"),
+    Unit.SET: n_("set", "sets"),
+}
+
+
+class Labels:
+    """The tables in one reader's language; templates know it as ``labels``."""
+
+    def __init__(self, page: PageHandler) -> None:
+        self._page = page
+        self._is_pandit = page.actor is not None and page.actor.role is Role.PANDIT
+
+    def status(self, status: BookingStatus) -> str:
+        """What a state of a booking is called; the same word waits on the pandit's side for him."""
+        if status is BookingStatus.PENDING and self._is_pandit:
+            return self._page.translate(N_("Waiting for your answer"))
+        return self._page.translate(STATUSES[status])
+
+    def location(self, kind: ServiceLocation) -> str:
+        """Where a puja is held."""
+        table = PANDITS_LOCATIONS if self._is_pandit else LOCATIONS
+        return self._page.translate(table[kind])
+
+    def location_hint(self, kind: ServiceLocation) -> str:
+        """What that means for the customer."""
+        return self._page.translate(LOCATION_HINTS[kind])
+
+    def payment(self, status: PaymentStatus) -> str:
+        """How far a payment is."""
+        return self._page.translate(PAYMENT_STATUSES[status])
+
+    def verification(self, status: VerificationStatus) -> str:
+        """Where the check of a pandit's papers stands."""
+        return self._page.translate(VERIFICATIONS[status])
+
+    def samagri(self, kind: SamagriType) -> str:
+        """How firmly an item belongs to the puja."""
+        return self._page.translate(SAMAGRI_TYPES[kind])
+
+    def sort(self, order: PanditSort) -> str:
+        """An order of search results."""
+        return self._page.translate(SORTS[order])
+
+    def spoken(self, code: str) -> str:
+        """A language that somebody speaks; an unknown code stays itself."""
+        return self._page.translate(SPOKEN[code]) if code in SPOKEN else code
+
+    def weekday(self, number: int) -> str:
+        """A day of the week, 1 is Monday."""
+        return self._page.translate(WEEKDAYS[number])
+
+    def role(self, role: str) -> str:
+        """By whom something was done."""
+        return self._page.translate(_ROLES[role]) if role in _ROLES else ""
+
+    def reason(self, reason: str) -> str:
+        """Why something was done: what a person wrote, or what the system's code stands for."""
+        return self._page.translate(_REASONS[reason]) if reason in _REASONS else reason
+
+    def unit(self, unit: Unit, quantity: Decimal) -> str:
+        """A unit beside a quantity."""
+        if unit in _MEASURES:
+            return self._page.translate(_MEASURES[unit])
+        one, many = _COUNTED[unit]
+        return self._page.translate_count(one, many, 1 if quantity == 1 else 2)
+
+    def quantity(self, quantity: Decimal, unit: Unit) -> str:
+        """A quantity with its unit."""
+        return f"{self._page.formatter.number(float(quantity))} {self.unit(unit, quantity)}"
+
+    def duration(self, minutes: int) -> str:
+        """A span of time in hours and minutes."""
+        hours, rest = divmod(minutes, 60)
+        parts = []
+        if hours:
+            parts.append(self._page.translate_count(*_HOURS, hours))
+        if rest:
+            parts.append(self._page.translate_count(*_MINUTES, rest))
+        return " ".join(parts)
+
+
+_HOURS: Final = n_("{n} hour", "{n} hours")
+_MINUTES: Final = n_("{n} minute", "{n} minutes")

@@ -1,0 +1,171 @@
+"""The front page, the search, and a pandit's page."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from server.domain.account import Actor, Role
+from server.domain.booking import Booking, BookingStatus
+from server.domain.calendar import local_today
+from server.domain.errors import DomainError, Invalid
+from server.handlers.page_base import Form, decode_known
+from server.handlers.pages.base import Page
+from server.handlers.pages.labels import SORTS, SPOKEN
+from server.handlers.routing import Route
+from server.schemas.bookings import present_booking
+from server.schemas.pandits import (
+    PanditSort,
+    PanditsQuery,
+    present_card,
+    present_profile,
+    present_review,
+)
+from server.services.catalogue import PujaSheet
+
+_AHEAD: Final = (BookingStatus.PENDING, BookingStatus.ACCEPTED, BookingStatus.IN_PROGRESS)
+_POPULAR: Final = (
+    "griha-pravesh",
+    "satyanarayan-puja",
+    "wedding-ceremony",
+    "rudri-puja",
+    "bratabandha",
+    "pasni",
+    "nwaran",
+    "bhagwat-saptaha",
+)
+"""Shown first on the front page; what the catalogue lacks is left out."""
+_POPULAR_COUNT: Final = 8
+_PER_PAGE: Final = 12
+_REVIEWS: Final = 10
+_RUPEE: Final = 100
+
+
+class HomePage(Page):
+    """The front page: where a search begins, and what comes next for whoever is signed in."""
+
+    section = "home"
+
+    async def get(self) -> None:
+        """Show it."""
+        sheets = (await self.services.catalogue.list_pujas()).rows
+        booking = await self._next_booking(self.actor) if self.actor else None
+        await self.show(
+            "home.html",
+            title=self.translate("Book a pandit for your puja"),
+            pujas=[sheet.puja for sheet in sheets],
+            popular=_popular(sheets),
+            booking=booking and self.actor and present_booking(booking, self.actor, self.reader),
+            today=local_today(self.services.clock.now(), self.nepal.timezone),
+        )
+
+    async def _next_booking(self, actor: Actor) -> Booking | None:
+        if actor.role is Role.ADMIN:
+            return None
+        today = local_today(self.services.clock.now(), self.nepal.timezone)
+        page = await self.services.bookings.list_own(actor, statuses=_AHEAD, first=today, limit=100)
+        return min(page.rows, key=lambda booking: booking.starts_at, default=None)
+
+
+class PanditsPage(Page):
+    """The search; its filters stand in the address."""
+
+    section = "pandits"
+
+    async def get(self) -> None:
+        """Show what was found, or what is wrong with a filter."""
+        form, cards, following = Form(values=self._query()), [], None
+        try:
+            query = self._search()
+            page = await self.services.pandits.search(
+                self.actor,
+                query.search(self.after(query.cursor)),
+                category_id=query.category,
+                day=query.date,
+                at=query.at(),
+            )
+            cards = [present_card(card, self.reader) for card in page.rows]
+            following = self.cursor(page.next_key)
+        except Invalid as error:
+            problem = self.describe_error(422, error)
+            self.set_status(problem.status)
+            form = Form(self._query(), problem)
+        sheets = (await self.services.catalogue.list_pujas()).rows
+        pujas = {sheet.puja.id: sheet.puja for sheet in sheets}
+        await self.show(
+            "customer/pandits.html",
+            title=self.translate("Find a pandit"),
+            form=form,
+            cards=cards,
+            following=following and self.here(cursor=following),
+            is_first="cursor" not in self.request.query_arguments,
+            has_filters=any(self._query().values()),
+            pujas=pujas,
+            families={sheet.category.id: sheet.category for sheet in sheets},
+            sorts=[order for order in SORTS if order is not PanditSort.DISTANCE or self._is_near],
+            spoken=SPOKEN,
+            today=local_today(self.services.clock.now(), self.nepal.timezone),
+        )
+
+    @property
+    def _is_near(self) -> bool:
+        return bool(self.get_query_argument("lat", ""))
+
+    def _search(self) -> PanditsQuery:
+        """The query, where a place is looked for like any word and a price is told in rupees."""
+        given = {name: value for name, value in self._query().items() if value}
+        place = given.pop("place", "")
+        if place:
+            given["q"] = f"{given.get('q', '')} {place}".strip()
+        if given.get("max_price", "").isdecimal():
+            given["max_price"] = str(int(given["max_price"]) * _RUPEE)
+        return decode_known({**given, "limit": str(_PER_PAGE)}, PanditsQuery)
+
+
+class PanditPage(Page):
+    """A pandit: who he is, what he offers, what others say of him."""
+
+    section = "pandits"
+
+    async def get(self, pandit_id: str) -> None:
+        """Show him."""
+        profile = await self.services.pandits.profile(self.actor, pandit_id)
+        reviews = await self._reviews(pandit_id)
+        pandit = present_profile(profile, self.reader)
+        names = {
+            sheet.puja.id: sheet.puja for sheet in (await self.services.catalogue.list_pujas()).rows
+        }
+        await self.show(
+            "customer/pandit.html",
+            title=self.local_name(pandit.user, "full_name"),
+            pandit=pandit,
+            pujas=names,
+            reviews=reviews,
+            can_book=profile.pandit.is_bookable and self._may_book,
+            wanted=self.get_query_argument("service", ""),
+        )
+
+    @property
+    def _may_book(self) -> bool:
+        return self.actor is None or self.actor.role is Role.USER
+
+    async def _reviews(self, pandit_id: str) -> list[object]:
+        try:
+            page = await self.services.pandits.list_reviews(pandit_id, limit=_REVIEWS, after=None)
+        except DomainError:
+            # Whoever is not approved is shown to himself and has no reviews to show.
+            return []
+        return [present_review(review, self.reader) for review in page.rows]
+
+
+def _popular(sheets: tuple[PujaSheet, ...]) -> list[PujaSheet]:
+    by_id = {sheet.puja.id: sheet for sheet in sheets}
+    first = [by_id[puja_id] for puja_id in _POPULAR if puja_id in by_id]
+    rest = [sheet for sheet in sheets if sheet not in first]
+    return [*first, *rest][:_POPULAR_COUNT]
+
+
+ROUTES: Final = (
+    Route("/", HomePage, "page-home"),
+    Route("/pandits/", PanditsPage, "page-pandits"),
+    Route("/pandits/{id}/", PanditPage, "page-pandit"),
+)
