@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import itertools
 from contextlib import AsyncExitStack
@@ -38,9 +39,18 @@ class CapturingCodeSender:
 
     def __init__(self) -> None:
         self.sent: dict[str, str] = {}
+        self._arrived = asyncio.Condition()
 
     async def send(self, phone_number: str, code: str, language: str) -> None:
-        self.sent[phone_number] = code
+        async with self._arrived:
+            self.sent[phone_number] = code
+            self._arrived.notify_all()
+
+    async def wait_for(self, phone_number: str) -> str:
+        """The code that was sent to the phone; sending happens after the answer."""
+        async with asyncio.timeout(5), self._arrived:
+            await self._arrived.wait_for(lambda: phone_number in self.sent)
+            return self.sent[phone_number]
 
 
 @dataclass

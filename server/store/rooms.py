@@ -31,11 +31,8 @@ class MongoRoomRepository:
 
     async def add(self, room: ChatRoom) -> ChatRoom:
         """Store the room, or return the one that the booking already has."""
-        document = to_document(room)
-        document["members"] = list(room.members)
-        document["active_at"] = room.created_at
         try:
-            await self._rooms.insert_one(document)
+            await self._rooms.insert_one(room_document(room))
         except DuplicateKey:
             return await self.find_by_booking(room.booking_id) or room
         return room
@@ -112,6 +109,14 @@ class MongoRoomRepository:
             {"booking_id": booking_id}, {"$set": {"is_active": False}}
         )
         return document["_id"] if document else None
+
+
+def room_document(room: ChatRoom) -> Document:
+    """The document of a room with its derived fields; whoever writes in bulk uses it too."""
+    document = to_document(room)
+    document["members"] = list(room.members)
+    document["active_at"] = room.head.timestamp if room.head else room.created_at
+    return document
 
 
 def _below(room_id: str, field: str, sequence: int) -> Document:
