@@ -69,6 +69,8 @@ def the_table() -> dict[str, Room]:
     table |= {room: Room(shared, no_driver) for room in TRANSPORT_SHARED}
     table |= {room: Room(FLOOR_0, DRIVERS) for room in ADAPTERS}
     table["store"] = Room(FLOOR_0, frozenset({"tornado", "redis", "httpx"}))
+    # Fills a database with what the services would have made of two invented years.
+    table["demo"] = Room(FLOOR_0 | CALENDAR | {"services", "store", "i18n", "paths"}, pure)
     table["recommender"] = Room(FLOOR_0 | {"recsys"}, DRIVERS)
     return table
 

@@ -17,10 +17,11 @@ _HEAD: Final = """# Settings
 
 Written by `python tools/document_settings.py` from `server/settings.py`; a test compares the two.
 
-The order, later wins: the defaults below, `config/default.toml`, `config/<environment>.toml` (the
-environment is `PANDITYATRA_ENV`), the file named by `PANDITYATRA_CONFIG`, variables, the command line.
-`[http] port` in a file is `PANDITYATRA_HTTP__PORT` as a variable; with `_FILE` at the end the variable names
-a file that holds the value. An unknown key or a bad value stops the start and is named. Production refuses
+The order, later wins: the defaults below, `config/default.toml`,
+`config/<environment>.toml` (the environment is `PANDITYATRA_ENV`), the file named by
+`PANDITYATRA_CONFIG`, variables, the command line. `[http] port` in a file is
+`PANDITYATRA_HTTP__PORT` as a variable; with `_FILE` at the end the variable names a file that
+holds the value. An unknown key or a bad value stops the start and is named. Production refuses
 to start with a default secret, without a database of its own, without secure cookies or origins.
 """
 

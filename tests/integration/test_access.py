@@ -1,4 +1,4 @@
-"""Every route for everybody: nobody, customers, pandits and admins, each with the answer he is owed.
+"""Every route for everybody: nobody, customers, pandits, admins, each with what he is owed.
 
 A route without a row here fails the test, so a new route brings its row. Bodies are ones that pass
 decoding, so that a refusal is refused for the stated reason.

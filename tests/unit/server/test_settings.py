@@ -50,7 +50,8 @@ def test_later_sources_win(tmp_path: Path) -> None:
 
 def test_all_mistakes_are_named_at_once(tmp_path: Path) -> None:
     (tmp_path / "default.toml").write_text(
-        "surprise = 1\n[http]\nport = 'many'\nprot = 1\n[auth]\naccess_minutes = -1\n[log]\nlevel = 3\n"
+        "surprise = 1\n[http]\nport = 'many'\nprot = 1\n"
+        "[auth]\naccess_minutes = -1\n[log]\nlevel = 3\n"
     )
     found = faults(tmp_path, {"PANDITYATRA_HTTP__SECURE_COOKIES": "perhaps"})
     assert {fault.partition(":")[0] for fault in found} == {
