@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
@@ -302,7 +303,8 @@ def _offered(
     wanted_number = max(len(chosen), random.randint(3, 8))
 
     def draw(puja: Puja) -> float:
-        return random.random() ** (1 / popularity_of(puja))
+        weight: float = 1 / popularity_of(puja)
+        return math.pow(random.random(), weight)
 
     # A weighted draw without repeats: what is often asked for is often offered.
     for puja in sorted(pujas, key=draw, reverse=True):

@@ -67,9 +67,9 @@ _MAX_FILE_NAME: Final = 120
 _MAX_ROOMS: Final = 1000
 """Of so many of a person's latest rooms the unread messages are counted."""
 _MAX_MARKS: Final = 50_000
-_SYSTEM_NAME: Final = "PanditYatra"
+SYSTEM_NAME: Final = "PanditYatra"
 _WRITABLE: Final = frozenset({MessageType.TEXT, MessageType.IMAGE, MessageType.FILE})
-_SYSTEM_TEXTS: Final = {
+SYSTEM_TEXTS: Final = {
     EventKind.BOOKING_ACCEPTED: N_(
         "{pandit} has accepted the booking. You can talk about the puja here."
     ),
@@ -203,6 +203,11 @@ class ChatService:
             )
         self._learn(room)
         return room
+
+    async def find_room_of(self, actor: Actor, booking_id: str) -> ChatRoom | None:
+        """The room of a booking for one of its members; None to all others, and before there is one."""
+        room = await self._rooms.find_by_booking(booking_id)
+        return room if room is not None and actor.user_id in room.members else None
 
     async def list_rooms(
         self, actor: Actor, *, limit: int, after: SortKey | None
@@ -382,8 +387,8 @@ class ChatService:
         if room is None:
             return
         self._learn(room)
-        if event.kind in _SYSTEM_TEXTS:
-            await self._say(room, event, _SYSTEM_TEXTS[event.kind], booking)
+        if event.kind in SYSTEM_TEXTS:
+            await self._say(room, event, SYSTEM_TEXTS[event.kind], booking)
         # The status too: an old event may arrive when the booking has ended already.
         if event.kind in _CLOSING or booking.status in _ENDED:
             await self._rooms.close(booking.id)
@@ -413,7 +418,7 @@ class ChatService:
                 sequence=0,
                 sender_id=SYSTEM_SENDER,
                 sender_role=SYSTEM_SENDER,
-                sender_name=_SYSTEM_NAME,
+                sender_name=SYSTEM_NAME,
                 cid=event.id,
                 message_type=MessageType.SYSTEM,
                 content=self._translator.text("en", text, **params),
