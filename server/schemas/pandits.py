@@ -20,6 +20,7 @@ from server.domain.pandit import Pandit, Service, ServiceOffer, VerificationStat
 from server.domain.ports import PanditSearch, SortKey
 from server.domain.review import Review
 from server.domain.search import PanditCard, PanditProfile, coarse_point
+from server.schemas.accounts import PlaceBody
 from server.schemas.base import (
     Id,
     LongText,
@@ -99,36 +100,15 @@ class PanditsQuery(PageQuery, frozen=True, kw_only=True):
         return None
 
 
-class PointBody(Request, frozen=True, kw_only=True):
-    """A position in degrees."""
-
-    latitude: Latitude
-    longitude: Longitude
-
-
-class PlaceBody(Request, frozen=True, kw_only=True):
-    """Where a pandit works. ``area`` and ``city`` are public, the rest is for his customers."""
-
-    area: Word = ""
-    city: Word = ""
-    address: ShortText = ""
-    point: PointBody | None = None
-
-    def place(self) -> Place:
-        """Return the domain's form."""
-        point = GeoPoint(self.point.latitude, self.point.longitude) if self.point else None
-        return Place(area=self.area, city=self.city, address=self.address, point=point)
-
-
 class UpdatePanditRequest(Request, frozen=True, kw_only=True):
     """What a pandit may change of his profile; absent fields stay. ``expertise`` holds puja ids."""
 
     bio: LongText | UnsetType = UNSET
     bio_ne: LongText | UnsetType = UNSET
     full_name_ne: Word | UnsetType = UNSET
-    languages: (
-        Annotated[tuple[Language, ...], Meta(min_length=1, max_length=10)] | UnsetType
-    ) = UNSET
+    languages: Annotated[tuple[Language, ...], Meta(min_length=1, max_length=10)] | UnsetType = (
+        UNSET
+    )
     expertise: Annotated[tuple[Id, ...], Meta(max_length=100)] | UnsetType = UNSET
     experience_years: Annotated[int, Meta(ge=0, le=80)] | UnsetType = UNSET
     is_available: bool | UnsetType = UNSET
@@ -578,8 +558,7 @@ def _present_point(point: GeoPoint) -> PointResponse:
 
 def _present_intervals(intervals: tuple[Interval, ...]) -> list[IntervalResponse]:
     return [
-        IntervalResponse(start=f"{each.start:%H:%M}", end=f"{each.end:%H:%M}")
-        for each in intervals
+        IntervalResponse(start=f"{each.start:%H:%M}", end=f"{each.end:%H:%M}") for each in intervals
     ]
 
 
