@@ -52,7 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _STOPPED
     except (EmbeddedServerError, StoreUnavailable, OSError) as error:
-        print(f"Cannot start: {error or 'the database does not answer'}", file=sys.stderr)
+        reason = str(error) or "the database does not answer"
+        print(f"Cannot start: {reason}", file=sys.stderr)
         return 1
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, timedelta
 
 import pytest
 
-from server.domain.booking import BookingStatus
+from server.domain.booking import Booking, BookingStatus
 from server.domain.calendar import span_of
 from server.domain.errors import SlotTaken
 from server.domain.events import Event, EventKind
@@ -49,7 +49,7 @@ async def test_of_200_who_race_for_overlapping_times_no_two_win(
         span = span_of(starts_at, rng.choice((15, 45, 90, 120, 240)), rng.choice((0, 15, 30)))
         wishes.append(make_booking(id=f"b{number}", claims=span.claims))
 
-    async def attempt(booking: documents.Booking) -> bool:
+    async def attempt(booking: Booking) -> bool:
         try:
             await bookings.add(booking)
         except SlotTaken:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import signal
 from datetime import UTC, datetime, timedelta
@@ -27,12 +28,12 @@ async def test_creating_the_indexes_again_changes_nothing(store: Store) -> None:
 async def test_migrations_run_once_in_order_whoever_starts(store: Store) -> None:
     ran: list[int] = []
 
-    async def note(number: int) -> None:
+    async def note(number: int, _: Store) -> None:
         ran.append(number)
         await asyncio.sleep(0.01)
 
     steps = [
-        Migration(number, f"step {number}", lambda _, number=number: note(number))
+        Migration(number, f"step {number}", functools.partial(note, number))
         for number in (901, 902, 903)
     ]
     counts = await asyncio.gather(*(migrate(store, steps) for _ in range(5)))

@@ -88,16 +88,18 @@ async def test_nobody_makes_himself_more_than_he_is(people: People) -> None:
     ):
         assert (await client.post("/api/auth/register/", json={**base, **extra})).status_code == 422
     customer, pandit = await people.customer(), await people.unverified_pandit()
-    for body in ({"role": "admin"}, {"id": "another"}, {"is_active": True}):
-        assert (await customer.api.patch("/api/auth/me/", json=body)).status_code == 422
-    for body in (
+    wishes: tuple[dict[str, object], ...] = ({"role": "admin"}, {"id": "a"}, {"is_active": True})
+    for wish_for in wishes:
+        assert (await customer.api.patch("/api/auth/me/", json=wish_for)).status_code == 422
+    claims: tuple[dict[str, object], ...] = (
         {"rating": 5},
         {"verification_status": "APPROVED"},
         {"is_verified": True},
         {"review_count": 100},
         {"user_id": "another"},
-    ):
-        assert (await pandit.api.patch("/api/pandits/me/", json=body)).status_code == 422
+    )
+    for claim in claims:
+        assert (await pandit.api.patch("/api/pandits/me/", json=claim)).status_code == 422
     assert (await pandit.api.get("/api/pandits/me/")).json()["verification_status"] == "PENDING"
 
 

@@ -28,7 +28,8 @@ def faults(config: Path, environ: dict[str, str]) -> list[str]:
 
 def test_the_projects_own_files_load() -> None:
     for environment in ("development", "demo"):
-        assert load(ROOT / "config", {"PANDITYATRA_ENV": environment})
+        settings = load(ROOT / "config", {"PANDITYATRA_ENV": environment})
+        assert settings.environment == environment
 
 
 def test_the_production_example_loads_with_its_secrets(tmp_path: Path) -> None:
