@@ -147,7 +147,9 @@ class Historian:
         None when he has no time that day.
         """
         priest = offer[0]
-        placed = self._placed(customer, offer, self._day(days_ahead), created_at)
+        placed = self._placed(
+            customer, offer, self._day(days_ahead), created_at, bookable_at=self._now
+        )
         if placed is None:
             return None
         booking, events = placed
@@ -173,7 +175,7 @@ class Historian:
         created_at = self._created_at(day)
         if found is None or created_at >= self._now:
             return None
-        placed = self._placed(customer, found, day, created_at)
+        placed = self._placed(customer, found, day, created_at, bookable_at=created_at)
         if placed is None:
             return None
         story = self._lived(customer, found[0], *placed)
@@ -181,10 +183,17 @@ class Historian:
         return story
 
     def _placed(
-        self, customer: Customer, offer: Offer, day: date, created_at: datetime
+        self,
+        customer: Customer,
+        offer: Offer,
+        day: date,
+        created_at: datetime,
+        *,
+        bookable_at: datetime,
     ) -> tuple[Booking, tuple[Event, ...]] | None:
+        """The booking as it was placed, at a time that was still bookable at ``bookable_at``."""
         priest, service = offer
-        found = self._time(priest, service, day, created_at)
+        found = self._time(priest, service, day, bookable_at)
         if found is None:
             return None
         at, span = found
@@ -264,7 +273,7 @@ class Historian:
                 reason = self._random.choice(phrases.CANCELLED_BY_CUSTOMER)
                 moved = rules.cancel(booking, actor_of(customer.user), answered_at, reason)
                 return self._end(customer, priest, None, *_noted(moved, told))
-            if min(answered_at, answer_by) >= self._now:
+            if min(answered_at, answer_by) > self._now:
                 return self._end(customer, priest, None, booking, told)
             if chance >= 0.1 and not is_late:
                 moved = rules.accept(booking, actor_of(priest.user), answered_at)
@@ -388,7 +397,7 @@ class Historian:
         return self._random.choices(offers, attraction)[0]
 
     def _time(
-        self, priest: Priest, service: Service, day: date, created_at: datetime
+        self, priest: Priest, service: Service, day: date, now: datetime
     ) -> tuple[time, Span] | None:
         hours = priest.pandit.availability
         free = [
@@ -399,7 +408,7 @@ class Historian:
                 duration_minutes=service.duration_minutes,
                 step_minutes=self._materials.policy.slot_step_minutes,
                 taken=self._taken.get(priest.pandit.id, ()),
-                now=created_at,
+                now=now,
             )
             if slot.is_available
         ]
@@ -408,7 +417,7 @@ class Historian:
         local = [slot.starts_at.astimezone(_ZONE) for slot in free]
         weights = [_HOURS_WEIGHT.get(at.hour, 1) for at in local]
         at = self._random.choices(local, weights)[0].time()
-        span = self._span(priest, service, day, at, created_at)
+        span = self._span(priest, service, day, at, now)
         return None if span is None else (at, span)
 
     def _span(
