@@ -33,6 +33,7 @@ from server.mailer.console import ConsoleCodeSender
 from server.metrics import Metrics
 from server.paths import data_path, web_path
 from server.routes import ROUTES
+from server.schemas.frames import JsonChatFrames
 from server.services.accounts import AccountPolicy, AccountService
 from server.services.bookings import BookingPolicy, BookingService
 from server.services.catalogue import CatalogueService
@@ -169,6 +170,8 @@ def build_services(
         attachments=MongoAttachmentRepository(store),
         files=DiskFileStore(Path(settings.files.path)),
         bookings=bookings,
+        notices=notifications,
+        frames=JsonChatFrames(),
         bus=bus,
         translator=translations,
         clock=clock,

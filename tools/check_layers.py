@@ -66,6 +66,8 @@ def the_table() -> dict[str, Room]:
         "routes": Room(shared | DOORS | {"container"}, no_driver),
     }
     table |= {room: Room(shared | {"container"}, no_driver) for room in DOORS}
+    # Sockets are routed like pages: what a route is stands beside the handlers.
+    table["ws"] = Room(shared | {"container", "server.handlers.routing"}, no_driver)
     table |= {room: Room(shared, no_driver) for room in TRANSPORT_SHARED}
     table |= {room: Room(FLOOR_0, DRIVERS) for room in ADAPTERS}
     table["store"] = Room(FLOOR_0, frozenset({"tornado", "redis", "httpx"}))

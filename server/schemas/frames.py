@@ -7,6 +7,7 @@ docs/protocol.md shows each frame with an example.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
@@ -382,9 +383,11 @@ def view_message(message: Message) -> MessageEvent:
     )
 
 
-def view_room(room: ChatRoom, head: int) -> RoomView:
-    """The room as ``hello`` shows it."""
-    marks = {user_id: mark.sequence for user_id, mark in room.reads.items()}
+def view_room(room: ChatRoom, head: int, reads: Mapping[str, int]) -> RoomView:
+    """The room as ``hello`` shows it; ``head`` and ``reads`` may be newer than the stored ones."""
+    marks = dict(reads)
+    for user_id, mark in room.reads.items():
+        marks[user_id] = max(mark.sequence, marks.get(user_id, 0))
     return RoomView(
         id=room.id,
         epoch=epoch_of(room),

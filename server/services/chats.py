@@ -1,8 +1,8 @@
 """Chat: rooms, messages, read marks, attachments. REST and sockets are two doors to this.
 
-A room is open to its two parties alone; an administrator may read it, and leaves a trace in the log.
-To all others it does not exist. A message is told to the room only after it is durable, and sending
-one reads what stood before it, so that everything above a member's mark is from the other side.
+A room is open to its two parties alone; an administrator may read it, and leaves a trace in the
+log. To all others it does not exist. A message is told to the room only after it is durable, and
+sending one reads what stood before it: everything above a member's mark is from the other side.
 """
 
 from __future__ import annotations
@@ -205,7 +205,7 @@ class ChatService:
         return room
 
     async def find_room_of(self, actor: Actor, booking_id: str) -> ChatRoom | None:
-        """The room of a booking for one of its members; None to all others, and before there is one."""
+        """The room of a booking for its members; None to all others, and before there is one."""
         room = await self._rooms.find_by_booking(booking_id)
         return room if room is not None and actor.user_id in room.members else None
 

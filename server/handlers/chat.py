@@ -1,0 +1,237 @@
+"""Chat over REST, and the files of its messages."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from urllib.parse import quote
+
+from tornado import httputil, web
+
+from server.domain import errors
+from server.domain.account import Actor
+from server.domain.chat import MessageType
+from server.domain.ports import SortKey
+from server.handlers.base import ApiHandler, operation
+from server.handlers.routing import Route
+from server.schemas.base import PageQuery, PageResponse
+from server.schemas.chat import (
+    AttachmentResponse,
+    MessageQuery,
+    MessageResponse,
+    ReadRequest,
+    ReadResponse,
+    RoomResponse,
+    SendRequest,
+    UnreadCountResponse,
+    present_attachment,
+    present_message,
+    present_room,
+)
+from server.services.chats import Outgoing
+
+_WRITE_ERRORS: Final = (errors.NotFound, errors.RoomClosed, errors.ClientIdConflict)
+_MAX_SWALLOWED_BYTES: Final = 64 * 1024 * 1024
+"""Of a body that is too large so much is read and dropped, so that its sender hears the answer."""
+_MULTIPART_OVERHEAD: Final = 16 * 1024
+
+
+class RoomsHandler(ApiHandler):
+    """``/api/chat/rooms/``."""
+
+    @operation("List one's chat rooms, the latest activity first")
+    async def get(self, actor: Actor, query: PageQuery) -> PageResponse[RoomResponse]:
+        """List one's own."""
+        page = await self.services.chats.list_rooms(
+            actor, limit=query.limit, after=self.after(query.cursor)
+        )
+        return PageResponse(
+            results=[present_room(room, actor, self.reader) for room in page.rows],
+            next=self.cursor(page.next_key),
+        )
+
+
+class MessagesHandler(ApiHandler):
+    """``/api/messages/``."""
+
+    @operation("List messages of a room by sequence number, ascending", errors=(errors.NotFound,))
+    async def get(self, actor: Actor, query: MessageQuery) -> PageResponse[MessageResponse]:
+        """List those after a number, or the newest before one."""
+        before, after = _bounds(query, self.after(query.cursor))
+        rows = await self.services.chats.history(
+            actor, query.room_id, before=before, after=after, limit=query.limit
+        )
+        key: SortKey | None = None
+        if len(rows) == query.limit:
+            key = ("after", rows[-1].sequence) if after is not None else _older(rows[0].sequence)
+        return PageResponse(
+            results=[present_message(row, self.reader) for row in rows], next=self.cursor(key)
+        )
+
+
+class SendHandler(ApiHandler):
+    """``/api/messages/send/``."""
+
+    @operation("Send a message", status=201, errors=_WRITE_ERRORS, idempotent=True)
+    async def post(self, actor: Actor, body: SendRequest) -> MessageResponse:
+        """Send; answered when the message is durable."""
+        written = await self.services.chats.send(
+            actor,
+            body.room_id,
+            Outgoing(
+                message_type=MessageType(body.message_type),
+                content=body.content,
+                content_ne=body.content_ne,
+                attachment_id=body.attachment_id,
+                reply_to=body.reply_to,
+                cid=body.cid,
+            ),
+        )
+        return present_message(written.message, self.reader)
+
+
+class ReadHandler(ApiHandler):
+    """``/api/messages/read/``."""
+
+    @operation("Mark a room as read up to a message", errors=(errors.NotFound,))
+    async def post(self, actor: Actor, body: ReadRequest) -> ReadResponse:
+        """Move one's own mark; it never goes back."""
+        mark = await self.services.chats.read(actor, body.room_id, body.sequence)
+        return ReadResponse(
+            room_id=body.room_id,
+            sequence=mark.sequence,
+            read_at=self.reader.local(mark.read_at),
+        )
+
+
+class UnreadCountHandler(ApiHandler):
+    """``/api/unread-count/``."""
+
+    @operation("Count what one has not read")
+    async def get(self, actor: Actor) -> UnreadCountResponse:
+        """Count messages by room, and notifications."""
+        rooms = await self.services.chats.unread(actor)
+        notifications = await self.services.notifications.unread_count(actor.user_id)
+        return UnreadCountResponse(
+            total=sum(rooms.values()), rooms=rooms, notifications=notifications
+        )
+
+
+@web.stream_request_body
+class AttachmentsHandler(ApiHandler):
+    """``/api/chat/attachments/``: multipart with ``room_id`` and ``file``.
+
+    The body is taken in by this class and not by the framework, so that a body that is too large is
+    answered 413 without being held in memory.
+    """
+
+    def initialize(self, route_name: str = "unknown", **arguments: Any) -> None:
+        """Begin with an empty body."""
+        super().initialize(route_name, **arguments)
+        self._body = bytearray()
+        self._is_too_large = False
+
+    async def prepare(self) -> None:
+        """Allow the connection to swallow more than we keep."""
+        await super().prepare()
+        self.request.connection.set_max_body_size(_MAX_SWALLOWED_BYTES)  # type: ignore[union-attr]  # an HTTP/1 connection, always
+
+    @property
+    def _limit(self) -> int:
+        limit: int = self.application.settings["settings"].http.max_upload_bytes
+        return limit
+
+    def data_received(self, chunk: bytes) -> None:
+        """Keep what arrives, up to the limit."""
+        if len(self._body) + len(chunk) > self._limit + _MULTIPART_OVERHEAD:
+            self._is_too_large = True
+            self._body.clear()
+        if not self._is_too_large:
+            self._body += chunk
+
+    @operation(
+        "Upload a picture or PDF for a chat (multipart: room_id, file)",
+        status=201,
+        door="upload",
+        errors=(
+            errors.NotFound,
+            errors.RoomClosed,
+            errors.TooLarge,
+            errors.Invalid,
+            errors.UnsupportedMedia,
+        ),
+    )
+    async def post(self, actor: Actor) -> AttachmentResponse:
+        """Keep the file; a message of the same room may then carry it."""
+        room_id, name, content = self._parts()
+        attachment = await self.services.chats.upload(actor, room_id, name, content)
+        return present_attachment(attachment)
+
+    def _parts(self) -> tuple[str, str, bytes]:
+        if self._is_too_large:
+            raise errors.TooLarge(self._limit)
+        content_type = self.request.headers.get("Content-Type", "")
+        if not content_type.lower().startswith("multipart/form-data"):
+            raise errors.UnsupportedMedia
+        arguments: dict[str, list[bytes]] = {}
+        files: dict[str, list[httputil.HTTPFile]] = {}
+        try:
+            httputil.parse_body_arguments(content_type, bytes(self._body), arguments, files)
+            room_id = arguments["room_id"][0].decode() if arguments.get("room_id") else ""
+        except (httputil.HTTPInputError, UnicodeDecodeError):
+            raise errors.Malformed from None
+        faults = [
+            errors.FieldFault(field, "required")
+            for field, is_there in (("room_id", room_id), ("file", files.get("file")))
+            if not is_there
+        ]
+        if faults:
+            raise errors.Invalid(*faults)
+        return room_id, files["file"][0].filename, files["file"][0].body
+
+
+class AttachmentFileHandler(ApiHandler):
+    """``/files/chat/{id}``."""
+
+    @operation("Fetch a file of a chat", errors=(errors.NotFound,))
+    async def get(self, attachment_id: str, actor: Actor) -> bytes:
+        """Serve it to those who may read its room."""
+        attachment, content = await self.services.chats.download(actor, attachment_id)
+        self.set_header("Content-Type", attachment.mime)
+        shown = "inline" if attachment.mime.startswith("image/") else "attachment"
+        name = quote(attachment.name, safe="")
+        self.set_header("Content-Disposition", f"{shown}; filename*=UTF-8''{name}")
+        return content
+
+    def _send(self, status: int, answer: Any) -> None:
+        self.set_status(status)
+        # Whatever it is, it must neither run nor be taken for something else.
+        self.set_header("X-Content-Type-Options", "nosniff")
+        self.set_header("Content-Security-Policy", "default-src 'none'; sandbox")
+        self.set_header("Cross-Origin-Resource-Policy", "same-origin")
+        self.set_header("Cache-Control", "private, max-age=3600")
+        self.set_header("Vary", "Authorization, Cookie")
+        self.write(answer)
+
+
+def _bounds(query: MessageQuery, key: SortKey | None) -> tuple[int | None, int | None]:
+    if query.before is not None and query.after is not None:
+        raise errors.Invalid(errors.FieldFault("after", "choice"))
+    if key is None:
+        return query.before, query.after
+    direction, sequence = key
+    return (None, sequence) if direction == "after" else (sequence, None)
+
+
+def _older(sequence: int) -> SortKey | None:
+    return ("before", sequence) if sequence > 1 else None
+
+
+ROUTES: Final = (
+    Route("/api/chat/rooms/", RoomsHandler, "chat_rooms"),
+    Route("/api/chat/attachments/", AttachmentsHandler, "chat_attachments"),
+    Route("/api/messages/", MessagesHandler, "messages"),
+    Route("/api/messages/send/", SendHandler, "message_send"),
+    Route("/api/messages/read/", ReadHandler, "message_read"),
+    Route("/api/unread-count/", UnreadCountHandler, "unread_count"),
+    Route("/files/chat/{id}", AttachmentFileHandler, "chat_file"),
+)

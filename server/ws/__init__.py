@@ -1,0 +1,1 @@
+"""Sockets: another door to the same services as REST."""

@@ -1,0 +1,243 @@
+"""What a client may say, and the service method that it comes down to: two tables.
+
+The same services answer REST. A function here takes a command, calls one method and lets the errors
+pass; the socket turns them into frames by the same table of problems.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from msgspec import Struct
+
+from server.domain.chat import Attachment, ChatRoom, MessageType
+from server.domain.errors import DomainError, FieldFault, Invalid, NotFound, NotSignedIn
+from server.schemas.frames import (
+    AckEvent,
+    AuthCommand,
+    AuthOkEvent,
+    Command,
+    ErrorEvent,
+    FileCommand,
+    HistoryCommand,
+    ImageCommand,
+    MessageCommand,
+    NotificationCommand,
+    PingCommand,
+    PongEvent,
+    ReadCommand,
+    ReadNotificationsCommand,
+    SyncCommand,
+    TextCommand,
+    TypingCommand,
+    stamp,
+)
+from server.services.chats import Outgoing
+from server.services.message_writer import Written
+from server.ws.hub import Hub
+from server.ws.protocol import CloseCode, CommandReader, FrameFault, error_event, fault_event
+from server.ws.session import Merger, Session
+from server.ws.streams import Stream, pages_of
+
+_log: Final = logging.getLogger(__name__)
+_MAX_ROWS: Final = 200
+
+Act = Callable[[Hub, Session, Stream, Any], Awaitable[None] | None]
+"""Acts on one command; what it returns is awaited before the next frame is read."""
+
+_SENDS = MessageCommand | TextCommand | ImageCommand | FileCommand
+
+
+def send_message(
+    hub: Hub, session: Session, stream: Stream, command: _SENDS
+) -> Awaitable[None] | None:
+    """Queue a message; ``ack`` or ``error`` follows when the writer has done its work."""
+    outgoing = _outgoing(command)
+    if outgoing.attachment_id is not None:
+        return _send_with_file(hub, session, outgoing)
+    _submit(hub, session, outgoing, None)
+    return session.pause(hub.limits.max_unacked)
+
+
+async def _send_with_file(hub: Hub, session: Session, outgoing: Outgoing) -> None:
+    attachment = await hub.chats.find_sendable(session.actor, _room(session), outgoing)
+    _submit(hub, session, outgoing, attachment)
+    if (pause := session.pause(hub.limits.max_unacked)) is not None:
+        await pause
+
+
+def _submit(
+    hub: Hub, session: Session, outgoing: Outgoing, attachment: Attachment | None
+) -> None:
+    future = hub.chats.submit(session.actor, _room(session), outgoing, attachment)
+    cid = outgoing.cid or ""
+    session.sending(cid)
+    future.add_done_callback(functools.partial(_written, hub, session, cid))
+
+
+def _written(hub: Hub, session: Session, cid: str, future: asyncio.Future[Written]) -> None:
+    error = None if future.cancelled() else future.exception()
+    if future.cancelled() or error is not None:
+        session.send(answer_of(error, hub, cid))
+    else:
+        written = future.result()
+        message = written.message
+        session.send(
+            AckEvent(
+                cid=message.cid,
+                id=message.id,
+                seq=message.sequence,
+                ts=stamp(message.timestamp),
+                dup=written.is_duplicate,
+            )
+        )
+    session.answered(hub.limits.max_unacked)
+
+
+def _outgoing(command: _SENDS) -> Outgoing:
+    kind = command.kind if isinstance(command, MessageCommand) else _TAG_KINDS[type(command)]
+    if kind not in MessageType.__members__:
+        raise Invalid(FieldFault("message_type", "choice"))
+    attachment = None if isinstance(command, TextCommand) else command.attachment
+    return Outgoing(
+        message_type=MessageType(kind),
+        content=command.content,
+        content_ne=command.content_ne,
+        attachment_id=attachment.id if attachment else None,
+        reply_to=command.reply_to if isinstance(command, MessageCommand) else None,
+        cid=command.cid or str(uuid.uuid4()),
+    )
+
+
+async def sync(hub: Hub, session: Session, stream: Stream, command: SyncCommand) -> None:
+    """Answer with what follows a number."""
+    rows = await stream.source.after(command.since, command.limit)
+    await _answer_page(session, stream, rows, command.since, more=len(rows) == command.limit)
+
+
+async def history(hub: Hub, session: Session, stream: Stream, command: HistoryCommand) -> None:
+    """Answer with what stands before a number."""
+    rows = await stream.source.before(command.before, command.limit)
+    start = max(0, command.before - 1)
+    await _answer_page(session, stream, rows, start, more=len(rows) == command.limit)
+
+
+async def _answer_page(
+    session: Session, stream: Stream, rows: list[Any], start: int, *, more: bool
+) -> None:
+    for page, _ in pages_of(stream.source, rows, start, more=more, gap=False):
+        session.send(page)
+        await session.outbox.drained()
+
+
+def typing(hub: Hub, session: Session, stream: Stream, command: TypingCommand) -> None:
+    """Tell the others, at most once in an interval."""
+
+    def tell(is_on: bool) -> None:
+        room = session.room
+        if room is not None and room.is_active:
+            hub.spawn(hub.chats.typing(session.actor, room, is_on=is_on))
+
+    if session.typing_merger is None:
+        session.typing_merger = Merger(hub.limits.merge_seconds, tell)
+    session.typing_merger.offer(command.on)
+
+
+def read(hub: Hub, session: Session, stream: Stream, command: ReadCommand) -> None:
+    """Move one's own mark; several in an interval become the last of them."""
+    room = _room(session)
+
+    def mark(sequence: int) -> None:
+        hub.spawn(_read(hub, session, room, sequence))
+
+    if session.read_merger is None:
+        session.read_merger = Merger(hub.limits.merge_seconds, mark)
+    session.own_read = max(session.own_read, command.seq)
+    session.read_merger.offer(session.own_read)
+
+
+async def _read(hub: Hub, session: Session, room: ChatRoom, sequence: int) -> None:
+    try:
+        await hub.chats.read(session.actor, room.id, sequence)
+    except DomainError as error:
+        session.send(answer_of(error, hub))
+
+
+async def read_notifications(
+    hub: Hub, session: Session, stream: Stream, command: ReadNotificationsCommand
+) -> None:
+    """Mark one's own notifications, by number or by id."""
+    if (command.seq is None) == (command.ids is None):
+        raise Invalid(FieldFault("ids", "choice"))
+    await hub.notifications.mark_read(session.actor, ids=command.ids, up_to=command.seq)
+
+
+async def renew(hub: Hub, session: Session, stream: Stream, command: AuthCommand) -> None:
+    """Go on with a fresh token of the same person; any other closes the connection."""
+    try:
+        actor, expires_at = await hub.authenticate(command.token)
+    except NotSignedIn:
+        session.close(CloseCode.NOT_SIGNED_IN)
+        return
+    if actor.user_id != session.user_id:
+        session.close(CloseCode.NOT_SIGNED_IN)
+        return
+    session.actor = actor
+    session.expires_at = expires_at
+    session.has_heard_of_expiry = False
+    session.send(AuthOkEvent(exp=stamp(expires_at)))
+
+
+def ping(hub: Hub, session: Session, stream: Stream, command: PingCommand) -> None:
+    """Answer a sign of life."""
+    session.send(PongEvent(t=command.t))
+
+
+def _room(session: Session) -> ChatRoom:
+    if session.room is None:
+        raise NotFound
+    return session.room
+
+
+def answer_of(error: BaseException | None, hub: Hub, cid: str | None = None) -> ErrorEvent:
+    """The error frame of anything that went wrong; a bug is logged and says nothing of itself."""
+    if isinstance(error, DomainError):
+        event = error_event(error, hub.translator, cid=cid)
+        if event is not None:
+            return event
+    _log.error("socket_command_failed", exc_info=error)
+    return fault_event(FrameFault.INTERNAL, hub.translator, cid=cid)
+
+
+_TAG_KINDS: Final[dict[type[Struct], str]] = {
+    TextCommand: "TEXT",
+    ImageCommand: "IMAGE",
+    FileCommand: "FILE",
+}
+CHAT_COMMANDS: Final[dict[type[Struct], Act]] = {
+    MessageCommand: send_message,
+    TextCommand: send_message,
+    ImageCommand: send_message,
+    FileCommand: send_message,
+    SyncCommand: sync,
+    HistoryCommand: history,
+    TypingCommand: typing,
+    ReadCommand: read,
+    AuthCommand: renew,
+    PingCommand: ping,
+}
+NOTIFICATION_COMMANDS: Final[dict[type[Struct], Act]] = {
+    ReadNotificationsCommand: read_notifications,
+    SyncCommand: sync,
+    AuthCommand: renew,
+    PingCommand: ping,
+}
+CHAT_READER: Final[CommandReader[Any]] = CommandReader(Command, tuple(CHAT_COMMANDS))
+NOTIFICATION_READER: Final[CommandReader[Any]] = CommandReader(
+    NotificationCommand, tuple(NOTIFICATION_COMMANDS)
+)
