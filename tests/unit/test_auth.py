@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -36,6 +37,19 @@ async def test_only_the_right_password_verifies(hasher: Argon2Hasher):
     assert not await hasher.verify("not a hash", "गोप्य passphrase")
     assert not await hasher.verify("", "")
     assert not hasher.needs_rehash(text)
+
+
+async def test_empty_hash_costs_what_a_real_one_costs(hasher: Argon2Hasher):
+    async def fastest(password_hash: str) -> float:
+        seconds = []
+        for _ in range(4):
+            began = time.perf_counter()
+            await hasher.verify(password_hash, "a passphrase")
+            seconds.append(time.perf_counter() - began)
+        return min(seconds)
+
+    text = await hasher.hash("another passphrase")
+    assert await fastest("") > 0.5 * await fastest(text)
 
 
 async def test_too_many_waiting_are_refused_and_room_returns(hasher: Argon2Hasher):
