@@ -18,9 +18,7 @@ class VerificationsHandler(ApiHandler):
     """Pandits by where the check of their papers stands."""
 
     @operation("List pandits by verification status, the longest waiting first", roles=ADMIN)
-    async def get(
-        self, actor: Actor, query: VerificationQuery
-    ) -> PageResponse[OwnPanditResponse]:
+    async def get(self, actor: Actor, query: VerificationQuery) -> PageResponse[OwnPanditResponse]:
         page = await self.services.pandits.list_for_verification(
             query.verification_status, limit=query.limit, after=self.after(query.cursor)
         )

@@ -114,9 +114,7 @@ class ServiceHandler(ApiHandler):
     async def patch(
         self, service_id: str, actor: Actor, body: UpdateServiceRequest
     ) -> ServiceResponse:
-        service = await self.services.pandits.update_service(
-            actor, service_id, changes_of(body)
-        )
+        service = await self.services.pandits.update_service(actor, service_id, changes_of(body))
         return present_service(service)
 
     @operation(
@@ -133,7 +131,7 @@ class SlotsHandler(ApiHandler):
     """The times at which a service can be booked."""
 
     @operation("List the times of a day at which a service can be booked", errors=(NotFound,))
-    async def get(self, query: SlotsQuery) -> SlotsResponse:
+    async def get(self, actor: Actor | None, query: SlotsQuery) -> SlotsResponse:
         found = await self.services.pandits.slots(query.service_id, query.date)
         return present_slots(found.day, found.timezone, found.slots, self.reader)
 
@@ -142,7 +140,7 @@ class ReviewsHandler(ApiHandler):
     """What customers say of a pandit."""
 
     @operation("List the published reviews of a pandit, newest first", errors=(NotFound,))
-    async def get(self, query: ReviewsQuery) -> PageResponse[ReviewResponse]:
+    async def get(self, actor: Actor | None, query: ReviewsQuery) -> PageResponse[ReviewResponse]:
         page = await self.services.pandits.list_reviews(
             query.pandit_id, limit=query.limit, after=self.after(query.cursor)
         )

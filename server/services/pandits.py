@@ -422,8 +422,7 @@ class PanditService:
             return replace(
                 pandit,
                 services=tuple(
-                    changed if service.id == service_id else service
-                    for service in pandit.services
+                    changed if service.id == service_id else service for service in pandit.services
                 ),
             )
 
@@ -434,9 +433,7 @@ class PanditService:
 
         def without_service(pandit: Pandit) -> Pandit:
             gone = _service_of(pandit, service_id)
-            return replace(
-                pandit, services=tuple(each for each in pandit.services if each != gone)
-            )
+            return replace(pandit, services=tuple(each for each in pandit.services if each != gone))
 
         await self._change(actor, without_service)
 

@@ -122,9 +122,7 @@ class MongoCatalogueRepository:
     async def find_items(self, item_ids: Ids[str]) -> dict[str, SamagriItem]:
         if not item_ids:
             return {}
-        documents = await self._items.find(
-            {"_id": {"$in": sorted(item_ids)}}, limit=len(item_ids)
-        )
+        documents = await self._items.find({"_id": {"$in": sorted(item_ids)}}, limit=len(item_ids))
         return {document["_id"]: from_document(SamagriItem, document) for document in documents}
 
 
@@ -148,10 +146,7 @@ async def _put_each(collection: Collection, documents: Sequence[Document]) -> No
     changed = [documents[place] for place in present]
     if changed:
         await collection.update_each(
-            [
-                ({"_id": document["_id"]}, {"$set": _without_id(document)})
-                for document in changed
-            ]
+            [({"_id": document["_id"]}, {"$set": _without_id(document)}) for document in changed]
         )
 
 

@@ -50,9 +50,7 @@ def ordered_stages(
     return [*stages, {"$sort": {field: direction, "_id": direction}}, {"$limit": limit + 1}]
 
 
-def cut(
-    documents: list[Document], field: str, limit: int
-) -> tuple[list[Document], SortKey | None]:
+def cut(documents: list[Document], field: str, limit: int) -> tuple[list[Document], SortKey | None]:
     """The rows of the page and the key to go on after, None at the end."""
     if len(documents) <= limit:
         return documents, None

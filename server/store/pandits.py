@@ -34,9 +34,7 @@ def _search_index(*fields: tuple[str, int | str]) -> Index:
 
 INDEXES: Final = (
     Index((("user_id", ASCENDING),), unique=True),
-    Index(
-        (("services.id", ASCENDING),), unique=True, partial={"services": {"$exists": True}}
-    ),
+    Index((("services.id", ASCENDING),), unique=True, partial={"services": {"$exists": True}}),
     # The one above keeps services unique; the embedded server looks nothing up in partial indexes.
     Index((("services.id", ASCENDING), ("_id", ASCENDING))),
     Index((("geo", "2dsphere"),)),
@@ -199,9 +197,7 @@ def _cheapest(search: PanditSearch) -> Document:
         conditions.append({"$in": ["$$this.puja_id", list(search.puja_ids)]})
     if search.max_price is not None:
         conditions.append({"$lte": ["$$this.price", search.max_price]})
-    offers = {
-        "$filter": {"input": {"$ifNull": ["$services", []]}, "cond": {"$and": conditions}}
-    }
+    offers = {"$filter": {"input": {"$ifNull": ["$services", []]}, "cond": {"$and": conditions}}}
     prices = {"$map": {"input": offers, "in": "$$this.price"}}
     return {"$ifNull": [{"$min": prices}, _NO_PRICE]}
 
@@ -209,9 +205,7 @@ def _cheapest(search: PanditSearch) -> Document:
 def _hit(document: Document, search: PanditSearch) -> PanditHit:
     pandit = from_document(Pandit, document)
     offers = fitting_offers(pandit, search.puja_ids, search.max_price)
-    return PanditHit(
-        pandit, _distance(pandit, search.near), offers[0].price if offers else None
-    )
+    return PanditHit(pandit, _distance(pandit, search.near), offers[0].price if offers else None)
 
 
 def _distance(pandit: Pandit, near: GeoPoint | None) -> float | None:

@@ -57,9 +57,7 @@ async def test_a_second_sync_of_the_same_writes_nothing(repository, store, catal
 async def test_a_changed_catalogue_is_written_and_what_it_lacks_stays(repository, catalogue):
     changed = replace(
         catalogue,
-        items=tuple(
-            replace(item, price=77_700) for item in catalogue.items if item.id == "haldi"
-        ),
+        items=tuple(replace(item, price=77_700) for item in catalogue.items if item.id == "haldi"),
     )
     await repository.sync(changed)
     found = await repository.find_items(["haldi", "kumkum"])

@@ -73,9 +73,7 @@ async def ids(repository, **wanted):
 
 
 async def test_a_pandit_is_read_back_whole(repository):
-    event = Event(
-        id="p.2.0", kind=EventKind.PANDIT_REGISTERED, at=JOINED, recipients=("admin",)
-    )
+    event = Event(id="p.2.0", kind=EventKind.PANDIT_REGISTERED, at=JOINED, recipients=("admin",))
     for pandit in (make_pandit("full", outbox=(event,)), make_pandit("bare", services=())):
         await repository.add(pandit)
         assert await repository.find(pandit.id) == pandit

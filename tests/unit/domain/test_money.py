@@ -20,9 +20,7 @@ prices = st.integers(1, 10_000_000)
 
 
 def test_a_tenth_of_a_kilogram_costs_a_tenth():
-    price = line_price(
-        Decimal(100), Unit.G, base_price=50_000, base_quantity=1, base_unit=Unit.KG
-    )
+    price = line_price(Decimal(100), Unit.G, base_price=50_000, base_quantity=1, base_unit=Unit.KG)
     assert price == 5_000
 
 
@@ -55,9 +53,7 @@ def test_prices_are_the_exact_value_rounded_half_up_once(quantity, unit, price, 
     for base_unit in MEASURED:
         if base_unit.dimension != unit.dimension:
             continue
-        exact = (
-            Fraction(quantity) * IN_SMALL[unit] / IN_SMALL[base_unit] * price / pack
-        )
+        exact = Fraction(quantity) * IN_SMALL[unit] / IN_SMALL[base_unit] * price / pack
         found = line_price(
             quantity, unit, base_price=price, base_quantity=pack, base_unit=base_unit
         )
@@ -66,9 +62,7 @@ def test_prices_are_the_exact_value_rounded_half_up_once(quantity, unit, price, 
 
 @given(quantity=quantities, unit=st.sampled_from(MEASURED), price=prices)
 def test_the_unit_in_which_a_quantity_is_said_does_not_change_its_price(quantity, unit, price):
-    other = next(
-        each for each in MEASURED if each is not unit and each.dimension == unit.dimension
-    )
+    other = next(each for each in MEASURED if each is not unit and each.dimension == unit.dimension)
     said_otherwise = convert_quantity(quantity, unit, other)
     cost = [
         line_price(each, in_unit, base_price=price, base_quantity=1, base_unit=unit)
