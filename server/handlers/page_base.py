@@ -13,7 +13,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from http import HTTPStatus
-from types import MappingProxyType
 from typing import Any, ClassVar, Final, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -37,14 +36,13 @@ _FLASH_COOKIE: Final = "flash"
 _YEAR_DAYS: Final = 365
 _READS: Final = ("GET", "HEAD")
 _TOLD_ON_THE_FORM: Final = frozenset({400, 401, 409, 413, 415, 422, 429})
-_EMPTY: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class Form:
     """What was typed, and what is wrong with it."""
 
-    values: Mapping[str, str] = _EMPTY
+    values: Mapping[str, str] = field(default_factory=dict)
     problem: problems.Problem | None = None
     lists: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
