@@ -94,6 +94,9 @@ async def _until_signal(server: RunningServer, settings: Settings) -> None:
 
 
 async def _seed(settings: Settings, options: argparse.Namespace) -> int:
+    if settings.is_production:
+        _say("The demo accounts have a public password: they are not for production.")
+        return 1
     async with (
         database_uri(settings.database) as uri,
         open_store(settings.database, uri) as store,

@@ -55,13 +55,14 @@ def sign_ins() -> list[str]:
     ]
 
 
-async def ensure_town(store: Store) -> None:
-    """Make the town if there is none, or if the last attempt died before its end."""
+async def ensure_town(store: Store, *, now: datetime | None = None) -> Town | None:
+    """Make the town if there is none, or if the last attempt died before its end.
+
+    Returns None when there are accounts already. ``now`` is as in :func:`seed`.
+    """
     if not await store.is_empty():
-        return
-    for collection in TOWN_COLLECTIONS:
-        await store.collection(collection).delete_many({})
-    await seed(store, seed=DEFAULT_SEED, show_progress=True)
+        return None
+    return await seed(store, seed=DEFAULT_SEED, show_progress=True, now=now)
 
 
 async def seed(
@@ -70,8 +71,17 @@ async def seed(
     """Write a town into a database that has indexes and the catalogue, and return it.
 
     ``now`` is the moment up to which the town has lived, by default the present one. Progress is
-    shown on a terminal only.
+    shown on a terminal only. What an attempt that died has left behind is removed first.
+
+    Raises
+    ------
+    ValueError
+        If the database has accounts.
     """
+    if not await store.is_empty():
+        raise ValueError("the database has accounts")
+    for collection in TOWN_COLLECTIONS:
+        await store.collection(collection).delete_many({})
     translator = Translations(data_path("locale"))
     materials = await gather_materials(store, translator)
     # Seconds of work: a server that runs in this process goes on answering.

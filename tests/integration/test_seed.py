@@ -1,0 +1,137 @@
+"""The demo town in a real database, seen through the running server."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import Any
+
+import httpx
+import pytest
+
+from server import demo
+from server.app import RunningServer
+from server.demo.residents import (
+    DEMO_ADMIN_PHONE,
+    DEMO_CUSTOMER_PHONE,
+    DEMO_PANDIT_PHONE,
+)
+from server.demo.seed import DEMO_PASSWORD, TOWN_COLLECTIONS
+from server.settings import DatabaseSettings
+from tests.support import FakeClock
+
+pytestmark = pytest.mark.timeout(180)
+
+
+async def sign_in(api: httpx.AsyncClient, phone: str) -> dict[str, str]:
+    answer = await api.post(
+        "/api/auth/token/", json={"identifier": phone, "password": DEMO_PASSWORD}
+    )
+    return {"Authorization": f"Bearer {answer.raise_for_status().json()['access']}"}
+
+
+async def rows(api: httpx.AsyncClient, path: str, **options: Any) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = (
+        (await api.get(path, **options)).raise_for_status().json()["results"]
+    )
+    return found
+
+
+async def test_town_is_made_anew_after_a_crash_and_can_be_lived_in(
+    server: RunningServer, clock: FakeClock, database_settings: DatabaseSettings
+):
+    store = server.store
+    # A seed died before the accounts, its last part, were written.
+    for name in TOWN_COLLECTIONS[:-1]:
+        await store.collection(name).insert_one(
+            {"_id": "half", "user_id": "half", "booking_id": "half", "sequence": 1}
+        )
+    town = await demo.ensure_town(store, now=clock.now())
+    assert town is not None
+
+    for name, part in zip(
+        TOWN_COLLECTIONS,
+        (
+            town.pandits,
+            town.bookings,
+            town.reviews,
+            town.rooms,
+            town.messages,
+            town.notifications,
+            town.users,
+        ),
+        strict=True,
+    ):
+        assert await store.collection(name).count({}, limit=100_000) == len(part)
+        assert await store.collection(name).find_one({"_id": "half"}) is None
+        assert await store.collection(name).find_one({"outbox": {"$exists": True}}) is None
+
+    assert await demo.ensure_town(store) is None
+    assert await store.collection("users").count({}, limit=1000) == len(town.users)
+
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}", timeout=30.0) as api:
+        found = await rows(
+            api, "/api/pandits/", params={"puja_id": "satyanarayan-puja", "limit": 5}
+        )
+        assert len(found) == 5
+
+        customer = await sign_in(api, DEMO_CUSTOMER_PHONE)
+        mine = await rows(api, "/api/bookings/", headers=customer)
+        assert {"ACCEPTED", "PENDING"} <= {booking["status"] for booking in mine}
+        rooms = await rows(api, "/api/chat/rooms/", headers=customer)
+        assert rooms
+        history = await rows(
+            api, "/api/messages/", headers=customer, params={"room_id": rooms[0]["id"]}
+        )
+        assert history
+
+        pandit = await sign_in(api, DEMO_PANDIT_PHONE)
+        waiting = await rows(api, "/api/bookings/", headers=pandit, params={"status": "PENDING"})
+        assert len(waiting) >= 3
+        accepted = await api.post(f"/api/bookings/{waiting[0]['id']}/accept/", headers=pandit)
+        assert accepted.status_code == 200, accepted.text
+
+        admin = await sign_in(api, DEMO_ADMIN_PHONE)
+        assert await rows(api, "/api/notifications/", headers=admin)
+
+    refused = run_seed(database_settings)
+    assert refused.returncode == 1
+    assert "not empty" in refused.stdout
+    assert await store.collection("users").count({}, limit=1000) == len(town.users)
+
+
+def run_seed(database: DatabaseSettings, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "server", "seed"],
+        env={
+            **os.environ,
+            "PANDITYATRA_DATABASE__URI": database.uri,
+            "PANDITYATRA_DATABASE__NAME": database.name,
+            **environ,
+        },
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_production_is_never_given_accounts_with_a_public_password(
+    database_settings: DatabaseSettings,
+):
+    refused = run_seed(
+        database_settings,
+        PANDITYATRA_ENV="production",
+        PANDITYATRA_AUTH__SECRET="x" * 40,
+        PANDITYATRA_HTTP__SECURE_COOKIES="true",
+        PANDITYATRA_HTTP__PUBLIC_ORIGINS="https://pandityatra.example",
+    )
+    assert refused.returncode == 1
+    assert "production" in refused.stdout
+
+
+def test_sign_ins_name_every_role_with_number_and_password():
+    lines = demo.sign_ins()
+    assert [line.split()[0] for line in lines] == ["customer", "pandit", "admin"]
+    assert all(DEMO_PASSWORD in line for line in lines)
