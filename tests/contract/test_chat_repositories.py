@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import asyncio
+import itertools
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from server.domain.chat import Attachment, ChatRoom, Message, MessageType, ReadMark, head_of
+from server.domain.errors import NotFound
+from server.domain.ports import MessageRepository
+from server.services.message_writer import key_of
+from server.store import messages as message_documents
+from server.store import rooms as room_documents
+from server.store.attachments import DiskFileStore, MongoAttachmentRepository
+from server.store.client import ObjectIds, Store
+from server.store.messages import MongoMessageRepository
+from server.store.rooms import MongoRoomRepository
+from tests.fakes.chat import MemoryMessageRepository
+
+NOW = datetime(2026, 11, 22, 4, 15, tzinfo=UTC)
+_cids = itertools.count(1)
+
+
+@pytest.fixture(params=["mongo", "fake"])
+def messages(request: pytest.FixtureRequest) -> MessageRepository:
+    if request.param == "fake":
+        return MemoryMessageRepository()
+    return MongoMessageRepository(request.getfixturevalue("store"))
+
+
+def message(sequence: int, **overrides: Any) -> Message:
+    made = Message(
+        id=ObjectIds().new(),
+        room_id="room",
+        sequence=sequence,
+        sender_id="sita",
+        sender_role="user",
+        sender_name="Sita",
+        cid=f"cid-{next(_cids)}",
+        message_type=MessageType.TEXT,
+        content="Namaste",
+        content_ne="नमस्ते",
+        timestamp=NOW,
+    )
+    return replace(made, **overrides)
+
+
+def room(**overrides: Any) -> ChatRoom:
+    made = ChatRoom(
+        id=ObjectIds().new(),
+        booking_id=ObjectIds().new(),
+        customer_id="sita",
+        customer_name="Sita",
+        pandit_id="p1",
+        pandit_user_id="ram",
+        pandit_name="Ram",
+        created_at=NOW,
+    )
+    return replace(made, **overrides)
+
+
+async def test_a_batch_is_stored_as_it_was_given(messages: MessageRepository) -> None:
+    attachment = Attachment(
+        id="f" * 32, room_id="room", owner_id="sita", name="a.png", mime="image/png", size=9,
+        created_at=NOW,
+    )
+    batch = [message(1), message(2, attachment=attachment, message_type=MessageType.IMAGE)]
+    outcomes = await messages.insert(batch)
+    assert [outcome.stored for outcome in outcomes] == batch
+    assert await messages.list_after("room", 0, 10) == batch
+    assert await messages.head("room") == 2
+    assert await messages.head("elsewhere") == 0
+
+
+async def test_each_refusal_is_told_apart_and_spoils_no_other(messages: MessageRepository) -> None:
+    first = message(1)
+    await messages.insert([first])
+    resent, clashing, good = message(2, cid=first.cid), message(1), message(3)
+    outcomes = await messages.insert([resent, clashing, good])
+    assert outcomes[0].duplicate_of == first
+    assert outcomes[0].stored is None
+    assert (outcomes[1].stored, outcomes[1].duplicate_of) == (None, None)
+    assert outcomes[2].stored == good
+    assert [row.sequence for row in await messages.list_after("room", 0, 10)] == [1, 3]
+
+
+async def test_a_resend_under_its_own_number_is_a_duplicate(messages: MessageRepository) -> None:
+    first = message(1)
+    await messages.insert([first])
+    (outcome,) = await messages.insert([replace(first, id=ObjectIds().new())])
+    assert outcome.duplicate_of == first
+
+
+async def test_the_same_cid_in_another_room_or_by_another_is_another_message(
+    messages: MessageRepository,
+) -> None:
+    first = message(1, cid="same")
+    others = [message(2, cid="same", sender_id="ram"), message(1, cid="same", room_id="other")]
+    outcomes = await messages.insert([first, *others])
+    assert all(outcome.stored for outcome in outcomes)
+    found = await messages.find_sent([key_of(first), key_of(others[0]), ("room", "ram", "no")])
+    assert sorted(row.sequence for row in found) == [1, 2]
+
+
+async def test_history_goes_both_ways(messages: MessageRepository) -> None:
+    await messages.insert([message(number) for number in range(1, 11)])
+
+    def numbers(rows: list[Message]) -> list[int]:
+        return [row.sequence for row in rows]
+
+    assert numbers(await messages.list_after("room", 7, 2)) == [8, 9]
+    assert numbers(await messages.list_before("room", None, 3)) == [8, 9, 10]
+    assert numbers(await messages.list_before("room", 4, 10)) == [1, 2, 3]
+
+
+async def test_marking_touches_only_others_messages_in_the_span(
+    messages: MessageRepository,
+) -> None:
+    await messages.insert([message(number) for number in (1, 2, 4)])
+    await messages.insert([message(3, sender_id="ram")])
+    await messages.mark_read("room", "ram", (1, 3), NOW)
+    later = NOW + timedelta(minutes=1)
+    await messages.mark_read("room", "ram", (0, 3), later)
+    rows = await messages.list_after("room", 0, 10)
+    assert [row.read_at for row in rows] == [later, NOW, None, None]
+
+
+async def test_history_is_read_by_an_index(store: Store) -> None:
+    documents = store.collection(message_documents.COLLECTION)
+    await documents.insert_many(
+        [{"_id": str(n), "room_id": "r", "sequence": n, "cid": str(n)} for n in range(50)]
+    )
+    plan = await documents.explain(
+        {"room_id": "r", "sequence": {"$gt": 10}}, sort=(("sequence", 1),), limit=5
+    )
+    assert "IXSCAN" in str(plan)
+    rooms = store.collection(room_documents.COLLECTION)
+    assert "IXSCAN" in str(
+        await rooms.explain(
+            {"members": "sita"}, sort=(("active_at", -1), ("_id", -1)), limit=5
+        )
+    )
+
+
+async def test_a_booking_has_one_room_whoever_races(store: Store) -> None:
+    rooms = MongoRoomRepository(store)
+    booking_id = "booking"
+    made = await asyncio.gather(*(rooms.add(room(booking_id=booking_id)) for _ in range(10)))
+    assert len({each.id for each in made}) == 1
+    assert await rooms.find_by_booking(booking_id) == made[0]
+    assert await rooms.find(made[0].id) == made[0]
+    assert await rooms.find("no such room") is None
+
+
+async def test_heads_and_marks_never_go_back(store: Store) -> None:
+    rooms = MongoRoomRepository(store)
+    kept = await rooms.add(room())
+    newer, older = head_of(message(5)), head_of(message(3, content="older"))
+    mark = ReadMark(sequence=5, read_at=NOW)
+    await rooms.advance_heads({kept.id: newer}, {kept.id: {"sita": mark}})
+    await rooms.advance_heads(
+        {kept.id: older}, {kept.id: {"sita": ReadMark(sequence=3, read_at=NOW)}}
+    )
+    found = await rooms.find(kept.id)
+    assert found is not None
+    assert found.head == newer
+    assert found.reads == {"sita": mark}
+    assert not await rooms.advance_read(kept.id, "sita", ReadMark(sequence=5, read_at=NOW))
+    assert await rooms.advance_read(kept.id, "ram", ReadMark(sequence=2, read_at=NOW))
+    assert await rooms.unread_totals("ram", 10) == {kept.id: 3}
+    assert await rooms.unread_totals("sita", 10) == {}
+    assert await rooms.unread_totals("nobody", 10) == {}
+
+
+async def test_rooms_are_listed_by_activity_and_paged_without_loss(store: Store) -> None:
+    rooms = MongoRoomRepository(store)
+    made = [
+        await rooms.add(room(created_at=NOW + timedelta(minutes=number))) for number in range(5)
+    ]
+    await rooms.add(room(customer_id="somebody", pandit_user_id="else"))
+    busy = head_of(message(1, timestamp=NOW + timedelta(hours=1)))
+    await rooms.advance_heads({made[1].id: busy}, {})
+    first = await rooms.list_for("ram", limit=3, after=None)
+    second = await rooms.list_for("ram", limit=3, after=first.next_key)
+    listed = [each.id for each in (*first.rows, *second.rows)]
+    assert listed == [made[place].id for place in (1, 4, 3, 2, 0)]
+    assert second.next_key is None
+
+
+async def test_closing_keeps_the_room(store: Store) -> None:
+    rooms = MongoRoomRepository(store)
+    kept = await rooms.add(room())
+    assert await rooms.close(kept.booking_id) == kept.id
+    found = await rooms.find(kept.id)
+    assert found is not None
+    assert not found.is_active
+    assert await rooms.close("no such booking") is None
+
+
+async def test_attachments_are_found_by_id(store: Store) -> None:
+    attachments = MongoAttachmentRepository(store)
+    attachment = Attachment(
+        id="a" * 32, room_id="room", owner_id="sita", name="पूजा.pdf", mime="application/pdf",
+        size=5, created_at=NOW,
+    )
+    await attachments.add(attachment)
+    assert await attachments.find(attachment.id) == attachment
+    assert await attachments.find("b" * 32) is None
+
+
+async def test_files_are_whole_or_absent_and_stay_in_their_folder(tmp_path: Path) -> None:
+    files = DiskFileStore(tmp_path / "files")
+    await files.write("a1" * 16, b"content")
+    assert await files.read("a1" * 16) == b"content"
+    assert [path.name for path in (tmp_path / "files").rglob("*") if path.is_file()] == ["a1" * 16]
+    (tmp_path / "secret12").write_bytes(b"secret")
+    for name in ("b2" * 16, "../secret12", "/etc/passwd", "..", ""):
+        with pytest.raises(NotFound):
+            await files.read(name)
+    with pytest.raises(NotFound):
+        await files.write("../outside1", b"x")
