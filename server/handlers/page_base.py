@@ -271,6 +271,13 @@ class PageHandler(SessionCookies):
         bs = self.formatter.day_bs(day)
         return f"{self.formatter.day(day)} · {bs}" if bs else self.formatter.day(day)
 
+    def day_badge(self, day: date) -> tuple[str, str]:
+        """Day and month in short, in the calendar that the reader's language lives by."""
+        if self.reader.language == "ne" and (bs := self.formatter.day_bs(day)):
+            number, month, _ = bs.split()
+            return number, month
+        return str(day.day), f"{day:%b}"
+
     def ago(self, at: datetime) -> str:
         """How long ago."""
         return self.formatter.ago(at, self.services.clock.now())
@@ -286,6 +293,7 @@ class PageHandler(SessionCookies):
             "price": self.formatter.price,
             "both_dates": self.both_dates,
             "ago": self.ago,
+            "day_badge": self.day_badge,
             "local_name": self.local_name,
             "asset": self.assets.url,
             "here": self.here,

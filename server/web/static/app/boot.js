@@ -6,6 +6,7 @@
  */
 
 import { api } from "./api.js";
+import { watchPage } from "./forms.js";
 import { configure, number, t } from "./i18n.js";
 import { NotifyStore } from "./notify-store.js";
 import { boot, pageUrl, toast } from "./page.js";
@@ -20,6 +21,7 @@ const ELEMENTS = /** @type {Record<string, () => Promise<unknown>>} */ ({
   "py-samagri": () => import("./el-samagri.js"),
   "py-slots": () => import("./el-slots.js"),
   "py-booking-status": () => import("./el-booking-status.js"),
+  "py-wizard": () => import("./el-wizard.js"),
 });
 
 /** The page's title without the number in front. */
@@ -106,6 +108,7 @@ async function start() {
   api.signedIn = boot.user !== null;
   api.xsrfCookie = boot.xsrf_cookie;
   watchForms();
+  watchPage();
   window.addEventListener("py-signed-out", () => {
     const back = encodeURIComponent(location.pathname + location.search);
     toast({ kind: "bad", text: t("Your session has ended. Please sign in again."), href: `${pageUrl("sign_in")}?next=${back}` });

@@ -63,6 +63,8 @@ class Samagri extends PageElement {
     /** Answers that come late must not overwrite newer ones. */
     this.turn = 0;
     this.queue = Promise.resolve();
+    // An accepted or cancelled booking is no longer open to changes.
+    this.onBooking = () => this.load();
   }
 
   get path() {
@@ -76,11 +78,13 @@ class Samagri extends PageElement {
 
   connectedCallback() {
     super.connectedCallback();
+    document.addEventListener("py-booking-changed", this.onBooking);
     this.load();
   }
 
   disconnectedCallback() {
     super.disconnectedCallback();
+    document.removeEventListener("py-booking-changed", this.onBooking);
     for (const timer of this.timers.values()) clearTimeout(timer);
   }
 

@@ -1,0 +1,48 @@
+/** Small conveniences of server-rendered pages: where the focus goes, and one's own position. */
+
+import { t } from "./i18n.js";
+import { icon, toast } from "./page.js";
+import { html, render } from "../vendor/lit/lit.js";
+
+/** Read to whoever sent a form what is wrong with it, before anything else. */
+function focusFaults() {
+  /** @type {HTMLElement | null} */ (document.querySelector("[data-focus]"))?.focus();
+}
+
+/** Offer to search around where one is; the place itself never leaves the address line. */
+function offerPosition() {
+  const form = /** @type {HTMLFormElement | null} */ (document.querySelector("form[data-place]"));
+  const place = form?.querySelector('[name="place"]');
+  if (!form || !place || !navigator.geolocation) return;
+  const holder = document.createElement("div");
+  place.after(holder);
+  const near = () => {
+    navigator.geolocation.getCurrentPosition(
+      ({ coords }) => {
+        for (const [name, value] of [["lat", coords.latitude.toFixed(3)], ["lng", coords.longitude.toFixed(3)], ["sort", "distance"]]) {
+          let field = /** @type {HTMLInputElement | null} */ (form.querySelector(`input[name="${name}"]`));
+          if (!field) {
+            form.querySelector(`select[name="${name}"]`)?.remove();
+            field = Object.assign(document.createElement("input"), { type: "hidden", name });
+            form.append(field);
+          }
+          field.value = value;
+        }
+        /** @type {HTMLInputElement} */ (place).value = "";
+        form.requestSubmit();
+      },
+      () => toast({ kind: "bad", text: t("Your position is not known. Please type a place instead.") }),
+      { timeout: 10_000, maximumAge: 600_000 },
+    );
+  };
+  const button = html`<button type="button" class="plain small" @click=${near}>
+    ${icon("locate-fixed")}${t("Near me")}
+  </button>`;
+  render(button, holder);
+}
+
+/** Called once by boot.js. */
+export function watchPage() {
+  focusFaults();
+  offerPosition();
+}
