@@ -160,6 +160,10 @@ class RealtimeSettings:
     connect_burst: int = 200
     """New sockets from one address at once."""
     reconnect_window_seconds: float = 5.0
+    presence_grace_seconds: float = 10.0
+    """How long after his last connection somebody still counts as online."""
+    merge_seconds: float = 2.0
+    """Typing and read frames of one connection: at most one of each in this time."""
     """Span over which clients are told to reconnect when the server stops."""
 
 
