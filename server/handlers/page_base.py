@@ -396,11 +396,11 @@ class Icon(web.UIModule):
 
 
 class Part(web.UIModule):
-    """A piece of markup that several pages share: ``templates/parts/<name>.html``."""
+    """A piece of markup that several pages share: ``templates/parts/<part>.html``."""
 
-    def render(self, name: str, **values: Any) -> str:
+    def render(self, part: str, /, **values: Any) -> str:
         """Return the markup."""
-        return self.render_string(f"parts/{name}.html", **values).decode()
+        return self.render_string(f"parts/{part}.html", **values).decode()
 
 
 class Field(web.UIModule):
