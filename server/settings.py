@@ -69,6 +69,8 @@ class DatabaseSettings:
     """Folder of the embedded server's files."""
     embedded_cache: str = "256M"
     """Cache of the embedded server, such as 256M."""
+    embedded_expiry_seconds: int = 60
+    """How often the embedded server deletes what has expired, by the real clock; 0: never."""
     embedded_start_seconds: float = 60.0
     """How long its start may take."""
 
@@ -160,11 +162,11 @@ class RealtimeSettings:
     connect_burst: int = 200
     """New sockets from one address at once."""
     reconnect_window_seconds: float = 5.0
+    """Span over which clients are told to reconnect when the server stops."""
     presence_grace_seconds: float = 10.0
     """How long after his last connection somebody still counts as online."""
     merge_seconds: float = 2.0
     """Typing and read frames of one connection: at most one of each in this time."""
-    """Span over which clients are told to reconnect when the server stops."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

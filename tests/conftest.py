@@ -38,7 +38,7 @@ from tests.support import CapturingCodeSender, FakeClock, People
 @pytest.fixture(scope="session")
 async def mongo_uri(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
     path = tmp_path_factory.mktemp("mongo") / "data"
-    server = EmbeddedServer(DatabaseSettings(embedded_path=str(path)))
+    server = EmbeddedServer(DatabaseSettings(embedded_path=str(path), embedded_expiry_seconds=0))
     await server.start()
     yield server.uri
     await server.stop()

@@ -355,6 +355,8 @@ def fail(booking: Booking, now: datetime, reason: str) -> Booking:
 
 def propose_time(booking: Booking, actor: Actor, now: datetime, day: date, at: time) -> Booking:
     """One party of an accepted booking asks the other for another time."""
+    if actor.user_id not in (booking.user_id, booking.pandit_user_id):
+        raise Forbidden
     _require_status(booking, _Status.ACCEPTED)
     proposal = RescheduleProposal(
         by=actor.user_id, booking_date=day, booking_time=at, proposed_at=now
@@ -380,7 +382,11 @@ def move_time(
     if booking.status is _Status.PENDING:
         if actor.user_id != booking.user_id:
             raise Forbidden
-    elif booking.proposal is None or booking.proposal.by == actor.user_id:
+    elif (
+        booking.proposal is None
+        or booking.proposal.by == actor.user_id
+        or actor.user_id not in (booking.user_id, booking.pandit_user_id)
+    ):
         raise Forbidden
     moved = replace(
         booking,

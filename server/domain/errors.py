@@ -204,8 +204,8 @@ class TooLarge(DomainError):
         self.limit_bytes = limit_bytes
 
     def params(self) -> dict[str, str | int]:
-        """Give the limit in bytes."""
-        return {"limit": self.limit_bytes}
+        """Give the limit in kB, as people read it."""
+        return {"limit": max(1, self.limit_bytes // 1000)}
 
 
 class UnsupportedMedia(DomainError):

@@ -18,6 +18,7 @@ from server.domain.ports import BookingFilter, Page
 from server.store.client import ASCENDING, DESCENDING, Document, DuplicateKey, Index, Store
 from server.store.codec import from_document, to_document
 from server.store.outbox import outbox_index
+from server.store.paging import cut, page_stages
 
 COLLECTION: Final = "bookings"
 INDEXES: Final = (
@@ -32,7 +33,8 @@ INDEXES: Final = (
     Index((("user_id", ASCENDING), ("starts_at", DESCENDING), ("_id", DESCENDING))),
     Index((("pandit_user_id", ASCENDING), ("starts_at", DESCENDING), ("_id", DESCENDING))),
     Index((("user_id", ASCENDING), ("pandit_id", ASCENDING), ("status", ASCENDING))),
-    Index((("answer_by", ASCENDING),), partial={"answer_by": {"$exists": True}}),
+    Index((("starts_at", DESCENDING), ("_id", DESCENDING))),
+    Index((("answer_by", ASCENDING),)),
     outbox_index(),
 )
 _SHARED: Final = sorted(CONTACT_SHARED)
@@ -65,33 +67,33 @@ class MongoBookingRepository:
             raise _taken(error) from None
 
     async def list_page(self, wanted: BookingFilter) -> Page[Booking]:
-        query: Document = {}
+        whose: Document = {}
         if wanted.user_id is not None:
-            query["user_id"] = wanted.user_id
+            whose["user_id"] = wanted.user_id
         if wanted.pandit_user_id is not None:
-            query["pandit_user_id"] = wanted.pandit_user_id
+            whose["pandit_user_id"] = wanted.pandit_user_id
+        sifting: Document = {}
         if wanted.statuses:
-            query["status"] = {"$in": list(wanted.statuses)}
+            sifting["status"] = {"$in": list(wanted.statuses)}
         days: dict[str, Any] = {}
         if wanted.first is not None:
             days["$gte"] = wanted.first.isoformat()
         if wanted.last is not None:
             days["$lte"] = wanted.last.isoformat()
         if days:
-            query["booking_date"] = days
-        if wanted.after is not None:
-            starts_at, booking_id = wanted.after
-            query["$or"] = [
-                {"starts_at": {"$lt": starts_at}},
-                {"starts_at": starts_at, "_id": {"$lt": booking_id}},
-            ]
-            query["starts_at"] = {"$lte": starts_at}
-        documents = await self._bookings.find(
-            query, sort=(("starts_at", DESCENDING), ("_id", DESCENDING)), limit=wanted.limit + 1
+            sifting["booking_date"] = days
+        documents = await self._bookings.aggregate(
+            page_stages(
+                whose,
+                field="starts_at",
+                direction=DESCENDING,
+                limit=wanted.limit,
+                after=wanted.after,
+                sifting=sifting,
+            )
         )
-        rows = tuple(from_document(Booking, document) for document in documents[: wanted.limit])
-        is_last = len(documents) <= wanted.limit
-        return Page(rows, None if is_last else (rows[-1].starts_at, rows[-1].id))
+        rows, next_key = cut(documents, "starts_at", wanted.limit)
+        return Page(tuple(from_document(Booking, row) for row in rows), next_key)
 
     async def claims(
         self, pandit_ids: Ids[str], first: int, last: int
@@ -137,10 +139,13 @@ class MongoBookingRepository:
         return frozenset(document["_id"] for document in documents)
 
     async def list_unanswered(self, now: datetime, limit: int) -> tuple[Booking, ...]:
-        documents = await self._bookings.find(
-            {"answer_by": {"$lte": now}, "status": BookingStatus.PENDING.value},
-            sort=(("answer_by", ASCENDING),),
-            limit=limit,
+        documents = await self._bookings.aggregate(
+            [
+                {"$match": {"answer_by": {"$lte": now}}},
+                {"$match": {"status": BookingStatus.PENDING.value}},
+                {"$sort": {"answer_by": ASCENDING}},
+                {"$limit": limit},
+            ]
         )
         return tuple(from_document(Booking, document) for document in documents)
 

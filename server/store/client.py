@@ -234,15 +234,12 @@ class Collection:
             )
 
     async def find_one_and_update(
-        self, query: Document, update: Document, *, upsert: bool = False, before: bool = False
+        self, query: Document, update: Document, *, upsert: bool = False
     ) -> Document | None:
-        """Update the first match and return it as it is after (or was before)."""
+        """Update the first match and return it as it is afterwards."""
         with self._guarded():
             document: Document | None = await self._collection.find_one_and_update(
-                query,
-                update,
-                upsert=upsert,
-                return_document=ReturnDocument.BEFORE if before else ReturnDocument.AFTER,
+                query, update, upsert=upsert, return_document=ReturnDocument.AFTER
             )
             return document
 

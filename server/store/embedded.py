@@ -43,6 +43,7 @@ class EmbeddedServer:
     def __init__(self, settings: DatabaseSettings) -> None:
         self._path = Path(settings.embedded_path)
         self._cache = settings.embedded_cache
+        self._expiry_seconds = settings.embedded_expiry_seconds
         self._start_seconds = settings.embedded_start_seconds
         self._port = 0
         self._process: asyncio.subprocess.Process | None = None
@@ -96,13 +97,21 @@ class EmbeddedServer:
     def _pid_file(self) -> Path:
         return self._path.with_name(self._path.name + ".pid")
 
+    @property
+    def _config_file(self) -> Path:
+        return self._path.with_name(self._path.name + ".toml")
+
     async def _spawn(self) -> asyncio.subprocess.Process:
         program = _program()
+        # Named, so that the program does not look for a file of its own anywhere else.
+        self._config_file.write_text(
+            f"[storage]\nttl_sweep_seconds = {self._expiry_seconds}\n", encoding="ascii"
+        )
         process = await asyncio.create_subprocess_exec(
             program,
             *("--host", "127.0.0.1", "--port", str(self._port)),
             *("--storage-path", str(self._path), "--cache-size", self._cache),
-            *("--log-level", "INFO"),
+            *("--config", str(self._config_file), "--log-level", "INFO"),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,

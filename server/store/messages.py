@@ -79,9 +79,7 @@ class MongoMessageRepository:
         query: Document = {"room_id": room_id}
         if sequence is not None:
             query["sequence"] = {"$lt": sequence}
-        documents = await self._messages.find(
-            query, sort=(("sequence", DESCENDING),), limit=limit
-        )
+        documents = await self._messages.find(query, sort=(("sequence", DESCENDING),), limit=limit)
         return [from_document(Message, document) for document in reversed(documents)]
 
     async def mark_read(

@@ -47,9 +47,7 @@ class MongoRoomRepository:
         document = await self._rooms.find_one({"booking_id": booking_id})
         return from_document(ChatRoom, document) if document else None
 
-    async def list_for(
-        self, user_id: str, *, limit: int, after: SortKey | None
-    ) -> Page[ChatRoom]:
+    async def list_for(self, user_id: str, *, limit: int, after: SortKey | None) -> Page[ChatRoom]:
         """Return a member's rooms, the latest activity first; the key is (active_at, id)."""
         query: Document = {"members": user_id}
         if after is not None:

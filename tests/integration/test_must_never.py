@@ -160,7 +160,7 @@ def test_templates_print_nothing_raw_but_the_boot_data() -> None:
     for template in templates:
         text = template.read_text(encoding="utf-8")
         raw = re.findall(r"\{%\s*raw\s+([^%]+?)\s*%\}", text)
-        assert set(raw) <= {"boot_json", "xsrf_form_html()"}, template
+        assert set(raw) <= {"boot", "xsrf_form_html()"}, template
         assert not re.search(
             r"\son\w+=|\sstyle=|<script(?![^>]*(?:src=|application/json))", text
         ), template

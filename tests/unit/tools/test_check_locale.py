@@ -6,7 +6,7 @@ import pytest
 from tools.check_locale import ROOT, faults, update
 
 PO = "locale/ne/LC_MESSAGES/messages.po"
-TEMPLATE = "<p>{{ _('Book {name}') }} {{ _('{n} day', '{n} days', 2) }}</p>\n"
+TEMPLATE = "<p>{{ _('Book {name}') }} {{ n_('{n} day', '{n} days', 2) }}</p>\n"
 SCRIPT = "el(t('Sent'));\nconst a = html`<b title=${t('Read')}>it's</b>`;\n"
 
 
@@ -54,6 +54,13 @@ def test_a_complete_catalogue_has_no_fault_and_survives_an_update(project: Path)
     before = (project / PO).read_bytes()
     update(project)
     assert (project / PO).read_bytes() == before
+
+
+def test_notes_at_the_top_survive_an_update(project: Path) -> None:
+    update(project)
+    translate(project, {"# Texts of PanditYatra.\n": "# Texts of PanditYatra.\n# account: खाता\n"})
+    update(project)
+    assert "# account: खाता\n" in (project / PO).read_text(encoding="utf-8")
 
 
 def test_no_catalogue_is_wanted_where_there_is_no_text(project: Path) -> None:
