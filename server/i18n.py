@@ -6,7 +6,7 @@ Texts are looked up in the gettext catalogues of ``locale/``; English is the lan
 from __future__ import annotations
 
 import gettext
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
@@ -35,17 +35,29 @@ class Translations:
         }
 
     def text(self, language: str, message: str, **params: str | int) -> str:
-        """The message in that language, its ``{placeholders}`` filled."""
+        """The message in that language, its ``{placeholders}`` filled.
+
+        Numbers are written in the digits of the language; texts, such as codes, stay as they are.
+        """
         found = self._catalogue(language).gettext(message)
-        return found.format(**params) if params else found
+        return found.format(**_written(language, params)) if params else found
 
     def plural(self, language: str, one: str, many: str, count: int, **params: str | int) -> str:
         """The singular or plural form for ``count``, which also fills ``{n}``."""
         found = self._catalogue(language).ngettext(one, many, count)
-        return found.format(n=count, **params)
+        return found.format(**_written(language, {"n": count, **params}))
 
     def _catalogue(self, language: str) -> gettext.NullTranslations:
         return self._catalogues.get(language) or self._catalogues[DEFAULT_LANGUAGE]
+
+
+def _written(language: str, params: Mapping[str, str | int]) -> Mapping[str, str | int]:
+    if language != "ne":
+        return params
+    return {
+        name: str(value).translate(_DIGITS) if isinstance(value, int) else value
+        for name, value in params.items()
+    }
 
 
 def best_language(accepted: str) -> str:

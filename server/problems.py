@@ -68,7 +68,7 @@ TABLE: Final[dict[type[errors.DomainError], Kind]] = {
     errors.IllegalTransition: Kind(
         409,
         N_("Not possible in this state"),
-        N_("The booking is {state} by now, so this can no longer be done."),
+        N_("The booking has changed meanwhile, so this cannot be done."),
     ),
     errors.TooEarly: Kind(
         409, N_("Too early"), N_("The puja can only be started shortly before its time.")
@@ -83,7 +83,7 @@ TABLE: Final[dict[type[errors.DomainError], Kind]] = {
         N_("Somebody else was faster"),
         N_("This was changed at the same time. Look at it again and repeat."),
     ),
-    errors.AlreadyExists: Kind(409, N_("Already in use"), N_("This {field} is already in use.")),
+    errors.AlreadyExists: Kind(409, N_("Already in use"), N_("This is already in use.")),
     errors.RoomClosed: Kind(
         409,
         N_("This chat is closed"),
@@ -105,7 +105,7 @@ TABLE: Final[dict[type[errors.DomainError], Kind]] = {
         N_("Idempotency key used twice"),
         N_("This idempotency key came before with another request."),
     ),
-    errors.TooLarge: Kind(413, N_("Too large"), N_("At most {limit} bytes are accepted here.")),
+    errors.TooLarge: Kind(413, N_("Too large"), N_("At most {limit} kB are accepted here.")),
     errors.UnsupportedMedia: Kind(
         415, N_("Unsupported format"), N_("This content type is not accepted here.")
     ),
@@ -123,6 +123,23 @@ TABLE: Final[dict[type[errors.DomainError], Kind]] = {
     errors.Overloaded: Kind(
         503, N_("Please try again shortly"), N_("The server is very busy at the moment.")
     ),
+}
+
+# A name from the code has no form that fits into a sentence, least of all into a Nepali one; so
+# each state and each field has a sentence of its own.
+_STATE_DETAILS: Final[dict[str, str]] = {
+    "PENDING": N_("The pandit has not accepted this booking yet, so this cannot be done."),
+    "ACCEPTED": N_("The pandit has already accepted this booking, so this cannot be done."),
+    "IN_PROGRESS": N_("The puja has already begun, so this can no longer be done."),
+    "COMPLETED": N_("The puja is already completed, so this can no longer be done."),
+    "CANCELLED": N_("The booking has been cancelled, so this can no longer be done."),
+    "FAILED": N_("No pandit was found for this booking, so this can no longer be done."),
+}
+_FIELD_DETAILS: Final[dict[str, str]] = {
+    "phone_number": N_("This phone number already has an account."),
+    "email": N_("This e-mail address already has an account."),
+    "username": N_("This username is already taken. Please choose another one."),
+    "user_id": N_("You already have a pandit's profile."),
 }
 
 FIELD_MESSAGES: Final[dict[str, str]] = {
@@ -208,11 +225,20 @@ def problem_of(
         type=error.code,
         title=translator.text(language, kind.title),
         status=kind.status,
-        detail=translator.text(language, kind.detail, **error.params()),
+        detail=translator.text(language, detail_of(kind, error), **error.params()),
         errors=_field_problems(error, translator, language),
         state=error.state if isinstance(error, errors.IllegalTransition) else None,
         request_id=request_id,
     )
+
+
+def detail_of(kind: Kind, error: errors.DomainError) -> str:
+    """The sentence that suits the error best, to be translated and filled with its values."""
+    if isinstance(error, errors.IllegalTransition):
+        return _STATE_DETAILS.get(error.state, kind.detail)
+    if isinstance(error, errors.AlreadyExists):
+        return _FIELD_DETAILS.get(error.field, kind.detail)
+    return kind.detail
 
 
 def plain_problem(

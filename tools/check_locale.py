@@ -4,7 +4,7 @@ Texts are collected in memory with Babel, by the mapping of ``config/babel.cfg``
 ``setup.cfg``. Without arguments the tool reports, and ends with 1 if there is a fault: a template
 file that is not what the code says, a text that a catalogue lacks, an empty or fuzzy translation,
 placeholders that differ. With ``--update`` it rewrites ``locale/messages.pot`` and each
-``messages.po`` instead, keeping the translations (``make locale``).
+``messages.po`` instead, keeping the translations and the notes at the top (``make locale``).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from babel.messages.catalog import Catalog, Message
 from babel.messages.extract import extract_from_dir
@@ -27,6 +28,13 @@ ROOT = Path(__file__).resolve().parent.parent
 LANGUAGES = ("ne",)
 PLACEHOLDER = re.compile(r"\{(\w*)(?:[!:][^{}]*)?\}|%\((\w+)\)[#0\- +]*\d*(?:\.\d+)?[a-zA-Z]")
 HEADER = "# Texts of PanditYatra.\n# Distributed under the licence of the project.\n"
+PROJECT: dict[str, Any] = {
+    "project": "PanditYatra",
+    "version": "texts",
+    "msgid_bugs_address": "see CONTRIBUTING.md",
+    "last_translator": "PanditYatra contributors",
+    "language_team": "PanditYatra contributors",
+}
 # Told in the headers; one fixed instant, so that the files change only when a text does.
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -44,9 +52,7 @@ def collect(root: Path) -> Catalog:
         parts = Path(folder).relative_to(root).parts
         return parts[0] in folders and parts[-1] not in {"__pycache__", "vendor"}
 
-    catalog = Catalog(
-        project="PanditYatra", header_comment=HEADER, creation_date=EPOCH, revision_date=EPOCH
-    )
+    catalog = Catalog(header_comment=HEADER, creation_date=EPOCH, revision_date=EPOCH, **PROJECT)
     found = extract_from_dir(
         str(root),
         methods,
@@ -169,12 +175,12 @@ def update(root: Path) -> None:
     write(source, root / "locale/messages.pot")
     for language in LANGUAGES:
         path = root / f"locale/{language}/LC_MESSAGES/messages.po"
-        catalog = Catalog(locale=language, project="PanditYatra", header_comment=HEADER)
+        catalog = Catalog(locale=language, header_comment=HEADER, **PROJECT)
         if path.exists():
             with path.open("rb") as file:
                 catalog = read_po(file, locale=language, abort_invalid=True)
         catalog.update(source, no_fuzzy_matching=True)
-        catalog.header_comment = HEADER
+        catalog.header_comment = catalog.header_comment.rstrip() + "\n"
         catalog.revision_date = EPOCH
         catalog.fuzzy = False
         write(catalog, path)

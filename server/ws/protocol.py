@@ -15,7 +15,7 @@ from server.domain import errors
 from server.domain.account import LANGUAGES
 from server.domain.ports import Translator
 from server.i18n import N_
-from server.problems import kind_of, retry_after_seconds
+from server.problems import detail_of, kind_of, retry_after_seconds
 from server.schemas.frames import MAX_PAGE, ErrorEvent
 
 SUBPROTOCOL: Final = "pandityatra.v1"
@@ -97,11 +97,12 @@ class CommandReader(Generic[C]):
         """The command in a text frame, or what is wrong with it."""
         try:
             return self._decoder.decode(text)
-        except msgspec.ValidationError:
+        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
             pass
+        try:
+            plain = msgspec.json.decode(text)
         except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
             return BadFrame(FrameFault.BAD_JSON)
-        plain = msgspec.json.decode(text)
         if not isinstance(plain, dict):
             return BadFrame(FrameFault.BAD_JSON)
         cid = plain.get("cid")
@@ -134,7 +135,8 @@ def error_event(
     if kind is None:
         return None
     en, ne = (
-        translator.text(language, kind.detail, **error.params()) for language in LANGUAGES
+        translator.text(language, detail_of(kind, error), **error.params())
+        for language in LANGUAGES
     )
     retry_after = retry_after_seconds(error)
     return ErrorEvent(
