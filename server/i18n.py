@@ -122,13 +122,18 @@ class Formatter:
         return self.digits(format_date(day, "d MMMM y, EEEE", locale=self._dates))
 
     def day_bs(self, day: date) -> str:
-        """A date of the Bikram Sambat calendar, empty outside its table."""
+        """A date of the Bikram Sambat calendar, empty outside its table.
+
+        Nepali names the year first: २०८३ मङ्सिर ६, English last: 6 Mangsir 2083.
+        """
         try:
             bs = to_bs(day)
         except OutsideCalendar:
             return ""
-        name = MONTHS[bs.month - 1][1 if self._is_nepali else 0]
-        return self.digits(f"{bs.day} {name} {bs.year}")
+        month = MONTHS[bs.month - 1]
+        if self._is_nepali:
+            return self.digits(f"{bs.year} {month.ne} {bs.day}")
+        return f"{bs.day} {month.en} {bs.year}"
 
     def clock(self, at: datetime) -> str:
         """The time of day of an instant in the reader's zone."""

@@ -110,7 +110,7 @@ TABLE: Final[dict[type[errors.DomainError], Kind]] = {
         415, N_("Unsupported format"), N_("This content type is not accepted here.")
     ),
     errors.RateLimited: Kind(
-        429, N_("Too many requests"), N_("Please wait {seconds} seconds and try again.")
+        429, N_("Too many requests"), N_("Please wait {seconds} s and try again.")
     ),
     errors.Unavailable: Kind(
         503, N_("Please try again shortly"), N_("A part of the service is away for a moment.")

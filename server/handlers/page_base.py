@@ -274,7 +274,7 @@ class PageHandler(SessionCookies):
     def day_badge(self, day: date) -> tuple[str, str]:
         """Day and month in short, in the calendar that the reader's language lives by."""
         if self.reader.language == "ne" and (bs := self.formatter.day_bs(day)):
-            number, month, _ = bs.split()
+            _, month, number = bs.split()
             return number, month
         return str(day.day), f"{day:%b}"
 
