@@ -46,6 +46,7 @@ def document(routes: tuple[Route, ...]) -> bytes:
         )
     schemas, components = msgspec.json.schema_components(types, ref_template=_REFERENCE)
     by_type = dict(zip(map(repr, types), schemas, strict=True))
+    _number_decimals(components)
     paths: dict[str, dict[str, Any]] = {}
     for path, method, declared in found:
         paths.setdefault(path, {})[method] = _describe(path, method, declared, by_type, components)
@@ -125,7 +126,7 @@ def _parameters(
 
 
 def _refusals(declared: Operation) -> dict[str, Any]:
-    refusals = [*_COMMON, *declared.errors]
+    refusals: list[type[errors.DomainError]] = [*_COMMON, *declared.errors]
     if declared.body is not None:
         refusals += [errors.Malformed, errors.Invalid, errors.UnsupportedMedia, errors.TooLarge]
     elif declared.query is not None:
@@ -142,6 +143,19 @@ def _refusals(declared: Operation) -> dict[str, Any]:
         status: {"description": ", ".join(sorted(set(codes))), **_PROBLEM}
         for status, codes in sorted(by_status.items())
     }
+
+
+def _number_decimals(node: Any) -> None:
+    """Say that quantities are numbers, which is how they are written here."""
+    if isinstance(node, dict):
+        if node.get("format") == "decimal":
+            node.update({"type": "number"})
+            del node["format"]
+        for value in node.values():
+            _number_decimals(value)
+    elif isinstance(node, list):
+        for value in node:
+            _number_decimals(value)
 
 
 def _resolved(schema: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:

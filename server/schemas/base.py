@@ -100,8 +100,9 @@ def decode_body(body: bytes, expected: type[T]) -> T:
     Invalid
         Naming every faulty field.
     """
+    body = body or b"{}"
     try:
-        return msgspec.json.decode(body or b"{}", type=expected)
+        return msgspec.json.decode(body, type=expected)
     except msgspec.ValidationError:
         pass
     except (msgspec.DecodeError, UnicodeDecodeError):

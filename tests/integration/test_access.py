@@ -294,6 +294,10 @@ async def test_bad_bodies_get_clear_answers_on_every_route(world: World) -> None
             )
             assert answer.status_code == expected, (method, path, content[:20], answer.text)
             assert answer.json()["status"] == expected
+        empty = await client.request(
+            method.upper(), target, content=b"", headers={"Content-Type": "application/json"}
+        )
+        assert empty.status_code < 500, (method, path, empty.text)
         answer = await client.request(method.upper(), target, json={"surprise": 1})
         faults = {(each["field"], each["code"]) for each in answer.json()["errors"]}
         assert ("surprise", "unknown") in faults
