@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final
@@ -94,6 +95,39 @@ WEEKDAYS: Final = {
     6: N_("Saturday"),
 }
 """As a week is read in Nepal: Sunday first."""
+FIELDS: Final = {
+    "full_name": N_("Full name"),
+    "full_name_ne": N_("Your name in Nepali"),
+    "phone_number": N_("Mobile number"),
+    "identifier": N_("Phone, e-mail or user name"),
+    "password": N_("Password"),
+    "code": N_("Code"),
+    "email": N_("E-mail"),
+    "timezone": N_("Your time zone"),
+    "language": N_("Language"),
+    "languages": N_("Languages that you speak"),
+    "booking_date": N_("Date"),
+    "booking_time": N_("Time"),
+    "date": N_("Date"),
+    "time": N_("Time"),
+    "max_price": N_("At most, in rupees"),
+    "min_rating": N_("Rating at least"),
+    "q": N_("Name or word"),
+    "puja_id": N_("Puja"),
+    "address": N_("Address"),
+    "city": N_("City"),
+    "area": N_("Area or tole"),
+    "notes": N_("Notes"),
+    "reason": N_("Reason"),
+    "price": N_("Price in rupees"),
+    "duration_minutes": N_("Duration in minutes"),
+    "experience_years": N_("Years of experience"),
+    "buffer_minutes": N_("Minutes between two bookings"),
+    "lead_minutes": N_("Hours of notice that you need"),
+    "lead_hours": N_("Hours of notice that you need"),
+    "quantity": N_("Quantity"),
+}
+_DAY_FIELD: Final = re.compile(r"weekly\[([0-6])\]")
 _ROLES: Final[Mapping[str, str]] = {
     Role.USER: N_("by the customer"),
     Role.PANDIT: N_("by the pandit"),
@@ -170,6 +204,12 @@ class Labels:
     def reason(self, reason: str) -> str:
         """Why something was done: what a person wrote, or what the system's code stands for."""
         return self._page.translate(_REASONS[reason]) if reason in _REASONS else reason
+
+    def field(self, name: str) -> str:
+        """What a field is called beside its fault, empty where the fault says enough."""
+        if day := _DAY_FIELD.match(name):
+            return self.weekday(tuple(WEEKDAYS)[int(day[1])])
+        return self._page.translate(FIELDS[name]) if name in FIELDS else ""
 
     def unit(self, unit: Unit, quantity: Decimal) -> str:
         """A unit beside a quantity."""

@@ -29,7 +29,7 @@ test("counts choose the form and are written in the page's digits", () => {
 test("prices come from integer paisa with South Asian grouping", () => {
   assert.equal(i18n.price(12345650), "Rs 1,23,456.50");
   assert.equal(i18n.price(5), "Rs 0.05");
-  assert.equal(i18n.price(-250000), "Rs −2,500.00");
+  assert.equal(i18n.price(-250000), "Rs −2,500");
   assert.equal(i18n.price(1999, "USD"), "USD 19.99");
   nepali();
   assert.equal(i18n.price(12345650), "रु १,२३,४५६.५०");

@@ -97,15 +97,16 @@ export function parseNumber(text) {
 }
 
 /**
- * A price from integer minor units: `Rs 1,23,456.50`, `रु १,२३,४५६.५०`.
+ * A price from integer minor units: `Rs 1,23,456`, `रु १,२३,४५६.५०`; paisa only where there are any.
  * @param {number} minor paisa or cents @param {string} [currency]
  */
 export function price(minor, currency = "NPR") {
   const whole = Math.trunc(Math.abs(minor) / 100);
-  const rest = String(Math.abs(minor) % 100).padStart(2, "0");
+  const paisa = Math.abs(minor) % 100;
+  const rest = paisa ? `.${String(paisa).padStart(2, "0")}` : "";
   const grouped = new Intl.NumberFormat("en-IN").format(whole);
   const name = currency === "NPR" ? (state.language === "ne" ? "रु" : "Rs") : currency;
-  return `${name} ${minor < 0 ? "−" : ""}${inDigits(`${grouped}.${rest}`)}`;
+  return `${name} ${minor < 0 ? "−" : ""}${inDigits(`${grouped}${rest}`)}`;
 }
 
 // Some browsers carry no Nepali names of days and months, so the catalogue does.
