@@ -48,6 +48,7 @@ Sort = Sequence[tuple[str, int]]
 ASCENDING: Final = pymongo.ASCENDING
 DESCENDING: Final = pymongo.DESCENDING
 _DUPLICATE: Final = 11000
+_BATCH_ROWS: Final = 5000
 _AWAY: Final = (
     ConnectionFailure,
     ExecutionTimeout,
@@ -171,9 +172,10 @@ class Collection:
             return await cursor.to_list()
 
     async def aggregate(self, pipeline: Sequence[Document]) -> list[Document]:
-        """Run a pipeline that limits its own output."""
+        """Run a pipeline that limits its own output, by one command."""
         with self._guarded():
-            cursor = await self._collection.aggregate(list(pipeline))
+            # The server's own first batch ends at 101 rows, just where a page of 100 does.
+            cursor = await self._collection.aggregate(list(pipeline), batchSize=_BATCH_ROWS)
             return await cursor.to_list()
 
     async def count(self, query: Document, *, limit: int) -> int:

@@ -387,7 +387,7 @@ def test_notifications_are_numbered_without_gaps(town):
 
 
 def test_bookings_follow_seasons_and_festivals(town):
-    by_puja = defaultdict(Counter)
+    by_puja: defaultdict[str, Counter[int]] = defaultdict(Counter)
     for booking in town.bookings:
         by_puja[booking.puja_id][to_bs(booking.booking_date).month] += 1
     assert set(by_puja["lakshmi-puja"]) <= {6, 7}

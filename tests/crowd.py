@@ -1,0 +1,143 @@
+"""A crowded database: more than a hundred rows in every list, made by copying one real row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from server.app import RunningServer
+from server.store.client import Collection
+from tests.support import People, Person
+
+ROWS = 120
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """Those to whom the rows belong."""
+
+    customer: Person
+    pandit: Person
+    admin: Person
+    room_id: str
+    booking_date: str
+
+
+async def make_crowd(server: RunningServer, people: People) -> Crowd:
+    """One accepted booking by the API, then copies of everything that came of it."""
+    customer, pandit, admin = await people.customer(), await people.pandit(), await people.admin()
+    store = server.store
+    booked = await customer.api.post(
+        "/api/bookings/",
+        json={
+            "service_id": pandit.service_id,
+            "booking_date": "2026-11-29",
+            "booking_time": "09:00",
+            "service_location": "HOME",
+            "address": "House 3, Lazimpat",
+            "samagri_required": True,
+        },
+    )
+    booking_id = booked.raise_for_status().json()["id"]
+    accepted = await pandit.api.post(f"/api/bookings/{booking_id}/accept/")
+    accepted.raise_for_status()
+    room = await _one(store.collection("chat_rooms"), {"booking_id": booking_id})
+    first = await _one(store.collection("bookings"), {"_id": booking_id})
+    now: datetime = first["starts_at"]
+
+    def booking(number: int) -> Document:
+        # Without claims: these lie in the past and hold nobody's time.
+        return {
+            "starts_at": now - timedelta(days=number + 10),
+            "status": "COMPLETED",
+            "completed_at": now - timedelta(days=number + 10),
+        }
+
+    await _copy(store.collection("bookings"), first, booking, without=("claims",))
+    await _copy(
+        store.collection("chat_rooms"),
+        room,
+        lambda number: {
+            "booking_id": f"other-{number}",
+            "active_at": now - timedelta(hours=number),
+        },
+    )
+    message = await _one(store.collection("messages"), {"room_id": room["_id"]})
+    await _copy(
+        store.collection("messages"),
+        message,
+        lambda number: {"sequence": number + 2, "cid": f"cid-{number}"},
+    )
+    notification = await _one(store.collection("notifications"), {"user_id": customer.user_id})
+    await _copy(
+        store.collection("notifications"),
+        notification,
+        lambda number: {
+            "sequence": notification["sequence"] + number + 1,
+            "event_id": f"event-{number}",
+        },
+    )
+    await _copy(
+        store.collection("reviews"),
+        {
+            "user_id": customer.user_id,
+            "customer_name": customer.full_name,
+            "pandit_id": pandit.pandit_id,
+            "rating": 5,
+            "professionalism": 5,
+            "knowledge": 5,
+            "punctuality": 5,
+            "comment": "Very good",
+            "comment_ne": "",
+            "is_verified": True,
+        },
+        lambda number: {
+            "booking_id": f"other-{number}",
+            "created_at": now - timedelta(days=number),
+        },
+    )
+    profile = await _one(store.collection("pandits"), {"_id": pandit.pandit_id})
+    service = profile["services"][0]
+    await _copy(
+        store.collection("pandits"),
+        profile,
+        lambda number: {
+            "user_id": f"user-{number}",
+            "services": [{**service, "id": f"service-{number}", "pandit_id": f"copy-{number}"}],
+        },
+    )
+    await store.collection("pandits").update_one(
+        {"_id": pandit.pandit_id},
+        {
+            "$push": {
+                "services": {
+                    "$each": [{**service, "id": f"own-{number}"} for number in range(ROWS)]
+                }
+            }
+        },
+    )
+    for name in ("pujas", "samagri_categories", "samagri_items"):
+        row = await _one(store.collection(name), {})
+        await _copy(store.collection(name), row, lambda number: {"name": f"Copy {number:03}"})
+    return Crowd(customer, pandit, admin, room["_id"], "2026-11-29")
+
+
+async def _one(collection: Collection, query: Document) -> Document:
+    found = await collection.find_one(query)
+    assert found is not None, (collection.name, query)
+    return found
+
+
+async def _copy(
+    collection: Collection,
+    document: Document,
+    changes: Callable[[int], Document],
+    *,
+    without: tuple[str, ...] = (),
+) -> None:
+    kept = {name: value for name, value in document.items() if name not in without}
+    copies = [{**kept, **changes(number), "_id": f"copy-{number:03}"} for number in range(ROWS)]
+    assert await collection.insert_many(copies) == {}

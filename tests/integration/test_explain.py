@@ -1,0 +1,99 @@
+"""What is asked most often is answered from an index.
+
+The commands that the server really sends are recorded and explained, so that no test repeats a
+query that the code has left behind.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pymongo import AsyncMongoClient
+
+from bench.commands import Recorder, plans_of
+from server.app import RunningServer
+from server.settings import DatabaseSettings
+from tests.crowd import make_crowd
+from tests.support import People
+
+pytestmark = pytest.mark.timeout(180)
+
+
+@pytest.fixture
+def recorder() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture
+def listeners(recorder: Recorder) -> list[Recorder]:
+    return [recorder]
+
+
+async def test_slots_bookings_unread_counts_and_history_use_an_index(
+    server: RunningServer,
+    people: People,
+    recorder: Recorder,
+    database_settings: DatabaseSettings,
+):
+    crowd = await make_crowd(server, people)
+    asked = {
+        "slots": (
+            crowd.customer,
+            "/api/booking-slots/available-slots/",
+            {"service_id": crowd.pandit.service_id, "date": crowd.booking_date},
+            {"bookings", "pandits"},
+        ),
+        "my bookings": (crowd.customer, "/api/bookings/", {}, {"bookings"}),
+        "the pandit's bookings": (
+            crowd.pandit,
+            "/api/bookings/",
+            {"status": "COMPLETED"},
+            {"bookings"},
+        ),
+        "unread counts": (
+            crowd.customer,
+            "/api/unread-count/",
+            {},
+            {"chat_rooms", "notifications"},
+        ),
+        "a room's history": (
+            crowd.customer,
+            "/api/messages/",
+            {"room_id": crowd.room_id, "limit": "20"},
+            {"messages"},
+        ),
+        "older history": (
+            crowd.pandit,
+            "/api/messages/",
+            {"room_id": crowd.room_id, "before": "60"},
+            {"messages"},
+        ),
+        "notifications": (crowd.customer, "/api/notifications/", {}, {"notifications"}),
+        "rooms": (crowd.pandit, "/api/chat/rooms/", {}, {"chat_rooms"}),
+    }
+    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(database_settings.uri)
+    async with client:
+        database = client.get_database(database_settings.name)
+        for name, (person, path, params, collections) in asked.items():
+            recorder.take()
+            (await person.api.get(path, params=params)).raise_for_status()
+            plans = await plans_of(database, recorder.take())
+            assert {plan.collection for plan in plans} >= collections, name
+            for plan in plans:
+                assert plan.uses_index, (name, plan)
+
+
+async def test_a_query_without_an_index_is_seen_as_such(
+    server: RunningServer, recorder: Recorder, database_settings: DatabaseSettings
+):
+    recorder.take()
+    await server.store.collection("users").find({"full_name": "Nobody"}, limit=1)
+    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(database_settings.uri)
+    async with client:
+        (plan,) = [
+            plan
+            for plan in await plans_of(client.get_database(database_settings.name), recorder.take())
+            if plan.collection == "users"
+        ]
+    assert not plan.uses_index

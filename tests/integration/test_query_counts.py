@@ -1,0 +1,99 @@
+"""No list makes more database commands for a hundred rows than for ten."""
+
+from __future__ import annotations
+
+import typing
+
+import httpx
+import pytest
+
+from bench.commands import Recorder
+from server.app import RunningServer
+from server.routes import ROUTES
+from server.schemas.base import PageResponse
+from tests.crowd import Crowd, make_crowd
+from tests.support import People, Person
+
+pytestmark = pytest.mark.timeout(180)
+PUJA = "satyanarayan-puja"
+
+LISTS: dict[str, list[tuple[str, dict[str, str]]]] = {
+    "/api/pujas/": [("customer", {})],
+    "/api/samagri/categories/": [("customer", {})],
+    "/api/samagri/items/": [("customer", {})],
+    "/api/pandits/": [
+        ("customer", {}),
+        ("customer", {"puja_id": PUJA, "sort": "price"}),
+        ("customer", {"lat": "27.72", "lng": "85.32", "sort": "distance"}),
+    ],
+    "/api/services/": [("pandit", {})],
+    "/api/reviews/": [("customer", {"pandit_id": "{pandit_id}"})],
+    "/api/bookings/": [("customer", {}), ("pandit", {}), ("admin", {})],
+    "/api/chat/rooms/": [("customer", {}), ("pandit", {})],
+    "/api/messages/": [("customer", {"room_id": "{room_id}"})],
+    "/api/notifications/": [("customer", {}), ("customer", {"unread": "true"})],
+    "/api/admin/pandits/": [("admin", {"verification_status": "APPROVED"})],
+}
+"""Every list, by whom it is asked and with what."""
+
+
+@pytest.fixture
+def recorder() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture
+def listeners(recorder: Recorder) -> list[Recorder]:
+    return [recorder]
+
+
+def list_routes() -> set[str]:
+    return {
+        route.path
+        for route in ROUTES
+        if (declared := getattr(getattr(route.handler, "get", None), "__operation__", None))
+        and typing.get_origin(declared.returns) is PageResponse
+    }
+
+
+def test_every_list_is_measured():
+    assert set(LISTS) == list_routes()
+
+
+async def commands_for(
+    api: httpx.AsyncClient, recorder: Recorder, path: str, params: dict[str, str], limit: int
+) -> tuple[int, list[str]]:
+    """The rows of an answer, and the names of the fewest commands that it took in three tries.
+
+    The fewest, because the server's periodic duties ask the database things of their own.
+    """
+    tries = []
+    rows = 0
+    for _ in range(3):
+        recorder.take()
+        answer = await api.get(path, params={**params, "limit": str(limit)})
+        rows = len(answer.raise_for_status().json()["results"])
+        tries.append([each["name"] for each in recorder.take()])
+    return rows, min(tries, key=len)
+
+
+def filled(params: dict[str, str], crowd: Crowd) -> dict[str, str]:
+    return {
+        name: value.format(pandit_id=crowd.pandit.pandit_id, room_id=crowd.room_id)
+        for name, value in params.items()
+    }
+
+
+async def test_a_hundred_rows_cost_as_many_commands_as_ten(
+    server: RunningServer, people: People, recorder: Recorder
+):
+    crowd = await make_crowd(server, people)
+    for path, askers in LISTS.items():
+        for role, params in askers:
+            asker: Person = getattr(crowd, role)
+            given = filled(params, crowd)
+            few, for_few = await commands_for(asker.api, recorder, path, given, 10)
+            many, for_many = await commands_for(asker.api, recorder, path, given, 100)
+            assert (few, many) == (10, 100), (path, role, params)
+            assert for_few == for_many, (path, role, params)
+            assert 0 < len(for_many) <= 8, (path, role, for_many)
