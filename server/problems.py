@@ -138,7 +138,7 @@ _STATE_DETAILS: Final[dict[str, str]] = {
 _FIELD_DETAILS: Final[dict[str, str]] = {
     "phone_number": N_("This phone number already has an account."),
     "email": N_("This e-mail address already has an account."),
-    "username": N_("This username is already taken. Please choose another one."),
+    "username": N_("This user name is already taken. Please choose another one."),
     "user_id": N_("You already have a pandit's profile."),
 }
 

@@ -1,0 +1,99 @@
+from datetime import date
+from pathlib import Path
+
+import pytest
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+
+from server.domain import errors
+from server.domain.booking import BookingStatus
+from server.i18n import Formatter, Translations, best_language
+from server.problems import Problem, problem_of
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(scope="module")
+def translations(tmp_path_factory: pytest.TempPathFactory) -> Translations:
+    """The project's own catalogue, compiled."""
+    root = tmp_path_factory.mktemp("locale")
+    folder = root / "ne/LC_MESSAGES"
+    folder.mkdir(parents=True)
+    with (ROOT / "locale/ne/LC_MESSAGES/messages.po").open("rb") as file:
+        catalogue = read_po(file, locale="ne")
+    with (folder / "messages.mo").open("wb") as file:
+        write_mo(file, catalogue)
+    return Translations(root)
+
+
+def told(error: errors.DomainError, translations: Translations, language: str) -> Problem:
+    problem = problem_of(error, translations, language)
+    assert problem is not None
+    return problem
+
+
+def has_latin_letters(text: str) -> bool:
+    return any(letter.isascii() and letter.isalpha() for letter in text)
+
+
+@pytest.mark.parametrize("language", ["en", "ne"])
+def test_each_state_of_a_booking_has_a_sentence_of_its_own(
+    translations: Translations, language: str
+) -> None:
+    details = {
+        told(errors.IllegalTransition(status), translations, language).detail
+        for status in BookingStatus
+    }
+    assert len(details) == len(BookingStatus)
+    assert not any(status in detail for status in BookingStatus for detail in details)
+    assert language == "en" or not any(map(has_latin_letters, details))
+
+
+@pytest.mark.parametrize("field", ["phone_number", "email", "username", "user_id", "unheard-of"])
+def test_what_is_taken_is_told_without_a_name_from_the_code(
+    translations: Translations, field: str
+) -> None:
+    error = errors.AlreadyExists(field)
+    assert field not in told(error, translations, "en").detail.split()
+    assert not has_latin_letters(told(error, translations, "ne").detail)
+
+
+def test_numbers_stand_in_the_digits_of_the_language(translations: Translations) -> None:
+    assert "30" in told(errors.RateLimited(30), translations, "en").detail
+    assert "३०" in told(errors.RateLimited(30), translations, "ne").detail
+    many = translations.plural("ne", "{n} new message", "{n} new messages", 12)
+    assert many == "१२ नयाँ सन्देश"
+
+
+def test_codes_keep_their_digits(translations: Translations) -> None:
+    text = "If you write to us, name this number: {number}"
+    assert translations.text("ne", text, number="a1b2").endswith("a1b2")
+
+
+def test_a_limit_is_told_in_kilobytes(translations: Translations) -> None:
+    assert "262 kB" in told(errors.TooLarge(262_144), translations, "en").detail
+    assert "1 kB" in told(errors.TooLarge(10), translations, "en").detail
+
+
+@pytest.mark.parametrize(
+    ("accepted", "expected"),
+    [
+        ("ne-NP,ne;q=0.9,en;q=0.8", "ne"),
+        ("de, en;q=0.5", "en"),
+        ("en;q=0.4, ne;q=0.6", "ne"),
+        ("", "en"),
+        ("ne;q=bad", "en"),
+    ],
+)
+def test_the_best_language_of_a_header_is_taken(accepted: str, expected: str) -> None:
+    assert best_language(accepted) == expected
+
+
+def test_dates_and_prices_are_written_as_in_nepal() -> None:
+    english, nepali = Formatter("en", "Asia/Kathmandu"), Formatter("ne", "Asia/Kathmandu")
+    day = date(2026, 11, 22)
+    assert english.day_bs(day) == "6 Mangsir 2083"
+    assert nepali.day_bs(day) == "२०८३ मङ्सिर ६"
+    assert nepali.day_bs(date(1800, 1, 1)) == ""
+    assert english.price(123_456_750) == "Rs 12,34,567.50"
+    assert nepali.price(123_456_700) == "रु १२,३४,५६७"
