@@ -107,21 +107,26 @@ class Client:
         """Everything up to the answer to a ping: what the server had to say by now."""
         marker = uuid.uuid4().hex
         await self.send(type="ping", t=marker)
-        frames = []
+        frames: list[Frame] = []
         while True:
             frame = await self.receive()
             if frame["type"] == "pong" and frame["t"] == marker:
                 return frames
             frames.append(frame)
 
-    async def closed(self) -> int:
-        """The code with which the server closes; frames before it are passed over."""
+    async def rest(self) -> tuple[list[Frame], int]:
+        """All frames up to the end, and the code with which the server closes."""
+        frames: list[Frame] = []
         try:
             async with asyncio.timeout(WAIT_SECONDS):
                 while True:
-                    await self.connection.recv()
+                    frames.append(json.loads(await self.connection.recv()))
         except ConnectionClosed as error:
-            return error.rcvd.code if error.rcvd else 1006
+            return frames, error.rcvd.code if error.rcvd else 1006
+
+    async def closed(self) -> int:
+        """The code with which the server closes; frames before it are passed over."""
+        return (await self.rest())[1]
 
 
 @asynccontextmanager

@@ -71,6 +71,10 @@ async def upload(
     )
 
 
+def kept_files(settings: Settings) -> list[Path]:
+    return [path for path in Path(settings.files.path).rglob("*") if path.is_file()]
+
+
 async def test_a_room_appears_with_the_acceptance_and_not_before(
     server: RunningServer, people: People
 ) -> None:
@@ -171,7 +175,7 @@ async def test_history_pages_both_ways_without_loss(talk: Talk) -> None:
             query["cursor"] = page["next"]
         assert sorted(seen) == list(range(1, 11))
         assert len(seen) == 10
-    both = {"room_id": talk.room_id, "after": 1, "before": 3}
+    both: dict[str, Any] = {"room_id": talk.room_id, "after": 1, "before": 3}
     assert (await talk.pandit.api.get("/api/messages/", params=both)).status_code == 422
 
 
@@ -340,7 +344,7 @@ async def test_what_is_no_picture_and_no_pdf_is_refused_whatever_its_name(
     answer = await upload(talk.customer, talk.room_id, content, "nice.png")
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["code"] in ("file-type", "required")
-    assert not [path for path in Path(settings.files.path).rglob("*") if path.is_file()]
+    assert not kept_files(settings)
 
 
 @pytest.mark.parametrize("size", [MAX_UPLOAD + 1, MAX_UPLOAD * 8])

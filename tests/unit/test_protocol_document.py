@@ -1,0 +1,69 @@
+"""docs/protocol.md and the code name the same frames, codes and errors."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import get_args
+
+import msgspec
+
+from server.domain import errors
+from server.schemas import frames
+from server.ws.commands import CHAT_COMMANDS, CHAT_READER, NOTIFICATION_COMMANDS
+from server.ws.protocol import BadFrame, CloseCode, FrameFault
+from tests.talk import Frame
+from tools.check_layers import ROOT
+
+DOCUMENT = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
+SERVER_PART, _, CLIENT_PART = DOCUMENT.partition("## What the client says")
+PUSHED_BY_NOTIFICATIONS = {"notification", "badge", "booking", "job_update"}
+
+
+def examples(part: str) -> list[Frame]:
+    return [json.loads(text) for text in re.findall(r"```json\n(.*?)```", part, re.DOTALL)]
+
+
+def tags(union: object) -> set[str]:
+    return {str(each.__struct_config__.tag) for each in get_args(union)}
+
+
+def test_every_frame_of_the_server_has_an_example_that_fits_its_type() -> None:
+    decoder = msgspec.json.Decoder(frames.Event)
+    shown = examples(SERVER_PART)
+    assert {frame["type"] for frame in shown} == tags(frames.Event) | PUSHED_BY_NOTIFICATIONS
+    for frame in shown:
+        if frame["type"] not in PUSHED_BY_NOTIFICATIONS:
+            decoded = decoder.decode(json.dumps(frame))
+            assert json.loads(frames.encode_frame(decoded)).keys() == frame.keys()
+
+
+def test_every_command_has_an_example_that_is_understood() -> None:
+    shown = examples(CLIENT_PART)
+    assert {frame["type"] for frame in shown} == tags(frames.Command)
+    for frame in shown:
+        assert not isinstance(CHAT_READER.read(json.dumps(frame)), BadFrame)
+
+
+def test_the_tables_of_commands_are_complete() -> None:
+    assert set(CHAT_COMMANDS) == set(get_args(frames.Command))
+    assert set(NOTIFICATION_COMMANDS) == set(get_args(frames.NotificationCommand))
+
+
+def test_every_close_code_is_in_the_table_and_no_other() -> None:
+    listed = {int(code) for code in re.findall(r"^\| (\d{4}) \|", DOCUMENT, re.MULTILINE)}
+    assert listed == {int(code) for code in CloseCode}
+
+
+def test_every_error_code_is_in_the_table() -> None:
+    listed = set(re.findall(r"^\| `(\w+)` \|", DOCUMENT, re.MULTILINE))
+    raised = {
+        error.code.replace("-", "_")
+        for error in (
+            errors.Forbidden, errors.NotFound, errors.RoomClosed, errors.ClientIdConflict,
+            errors.Overloaded, errors.StoreUnavailable,
+        )
+    }  # fmt: skip
+    assert listed == {fault.code for fault in FrameFault} | raised | {
+        "too_large", "unsupported_kind",
+    }  # fmt: skip
