@@ -267,9 +267,11 @@ class PageHandler(SessionCookies):
         return str(chosen)
 
     def both_dates(self, day: date) -> str:
-        """A day in both calendars."""
+        """A day in both calendars, first in that of the reader's language."""
         bs = self.formatter.day_bs(day)
-        return f"{self.formatter.day(day)} · {bs}" if bs else self.formatter.day(day)
+        shown = (self.formatter.day(day), bs)
+        is_nepali = self.reader.language == "ne"
+        return " · ".join(text for text in (reversed(shown) if is_nepali else shown) if text)
 
     def day_badge(self, day: date) -> tuple[str, str]:
         """Day and month in short, in the calendar that the reader's language lives by."""

@@ -40,6 +40,7 @@ _PAST: Final = (BookingStatus.COMPLETED, BookingStatus.CANCELLED, BookingStatus.
 _PER_PAGE: Final = 20
 _OTHER_TIMES: Final = 6
 _NEXT_DAYS: Final = 7
+_OTHER_DAYS: Final = 2
 _SEE_OTHER: Final = 303
 
 
@@ -56,6 +57,10 @@ class BookPage(Page):
             for name in ("booking_date", "booking_time")
             if (value := self.get_query_argument(name, ""))
         }
+        if "booking_date" not in chosen:
+            today = local_today(self.services.clock.now(), self.nepal.timezone)
+            free = await self._free_days(service_id, today, 1)
+            chosen |= {"booking_date": day.day.isoformat() for day in free}
         user = await self.services.accounts.profile(self.person)
         home = user.location
         if home is not None:
@@ -106,12 +111,16 @@ class BookPage(Page):
             first = date.fromisoformat(self.typed.get("booking_date", ""))
         except ValueError:
             return []
+        return await self._free_days(service_id, first, _OTHER_DAYS)
+
+    async def _free_days(self, service_id: str, first: date, count: int) -> list[SlotDay]:
+        """The next days with free times, looking ahead for a week."""
         found: list[SlotDay] = []
         for ahead in range(_NEXT_DAYS):
             day = await self.services.pandits.slots(service_id, first + timedelta(days=ahead))
             if any(slot.is_available for slot in day.slots):
                 found.append(day)
-            if len(found) == 2:
+            if len(found) == count:
                 break
         return found
 

@@ -142,6 +142,7 @@ class PanditPage(Page):
             reviews=reviews,
             can_book=profile.pandit.is_bookable and self._may_book,
             wanted=self.get_query_argument("service", ""),
+            day=self.get_query_argument("date", ""),
         )
 
     @property
