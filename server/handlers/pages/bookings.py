@@ -60,7 +60,8 @@ class BookPage(Page):
         if "booking_date" not in chosen:
             today = local_today(self.services.clock.now(), self.nepal.timezone)
             free = await self._free_days(service_id, today, 1)
-            chosen |= {"booking_date": day.day.isoformat() for day in free}
+            if free:
+                chosen["booking_date"] = free[0].day.isoformat()
         user = await self.services.accounts.profile(self.person)
         home = user.location
         if home is not None:

@@ -41,8 +41,19 @@ function offerPosition() {
   render(button, holder);
 }
 
+/** Links that look and announce themselves as buttons answer to the space bar like buttons. */
+function pressWithSpace() {
+  document.addEventListener("keydown", (event) => {
+    const link = /** @type {HTMLElement} */ (event.target).closest?.('a[role="button"]');
+    if (event.key !== " " || !link) return;
+    event.preventDefault();
+    /** @type {HTMLElement} */ (link).click();
+  });
+}
+
 /** Called once by boot.js. */
 export function watchPage() {
+  pressWithSpace();
   focusFaults();
   offerPosition();
 }

@@ -1,0 +1,280 @@
+"""Fixtures of the browser tests; they run apart from the asyncio tests.
+
+site            (session)  a server process on a fresh embedded database, with people to sign in as
+visit                      opens a page of its own context for somebody, watched for console errors
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect
+
+ROOT = Path(__file__).resolve().parents[2]
+PASSWORD = "a long passphrase"
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+WAIT_MS = 20_000
+START_SECONDS = 90
+PHONE, DESK = (390, 844), (1280, 900)
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    if not found or not os.access(found, os.X_OK):
+        reason = "no Chromium: install the Debian package chromium or set CHROMIUM=/path"
+        if os.environ.get("REQUIRE_BROWSER"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return {
+        **browser_type_launch_args,
+        "executable_path": found,
+        "headless": True,
+        "args": FLAGS,
+    }
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+class Site:
+    """A server as a child process, whose port and data stay over a restart."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.base = f"http://127.0.0.1:{self.port}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def _environ(self) -> dict[str, str]:
+        plenty = dict.fromkeys(
+            (
+                f"PANDITYATRA_LIMITS__{name}"
+                for name in ("SIGN_IN", "REGISTER", "CODE", "READ", "WRITE", "PAGE", "REFRESH")
+            ),
+            "100000/minute",
+        )
+        return {
+            **os.environ,
+            **plenty,
+            "PYTHONPATH": str(ROOT),
+            "PANDITYATRA_HTTP__PORT": str(self.port),
+            "PANDITYATRA_DATABASE__EMBEDDED_PATH": str(self.folder / "mongo"),
+            "PANDITYATRA_FILES__PATH": str(self.folder / "files"),
+            "PANDITYATRA_AUTH__SECRET": "a-secret-for-tests-only-" + "x" * 32,
+            "PANDITYATRA_REALTIME__RECONNECT_WINDOW_SECONDS": "0.3",
+        }
+
+    def start(self) -> None:
+        """Start the server and wait until it is ready."""
+        with (self.folder / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "server", "serve"],
+                cwd=self.folder,
+                env=self._environ,
+                stdout=log,
+                stderr=log,
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                break
+            try:
+                if httpx.get(f"{self.base}/readyz", timeout=2.0).status_code == 200:
+                    return
+            except httpx.HTTPError:
+                pass
+            # The one place that waits by the clock: there is nothing yet that could tell.
+            time.sleep(0.1)
+        pytest.fail((self.folder / "server.log").read_text()[-4000:])
+
+    def kill(self) -> None:
+        """End the server in the middle of whatever it does."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait(30)
+
+    def stop(self) -> None:
+        """End the server as a system does."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+            self._process.wait(60)
+
+    def create_admin(self, phone: str) -> None:
+        """Make an administrator, by the command line; the server must not run meanwhile."""
+        subprocess.run(  # noqa: S603 - our own command line
+            [sys.executable, "-m", "server", "create-admin", "--phone", phone, "--name", "Admin"],
+            cwd=self.folder,
+            env={**self._environ, "PANDITYATRA_HTTP__PORT": "0", "ADMIN_PASSWORD": PASSWORD},
+            check=True,
+            capture_output=True,
+        )
+
+
+@dataclasses.dataclass
+class Somebody:
+    """An account of the site, with an API client for what a test does not click."""
+
+    name: str
+    phone: str
+    api: httpx.Client
+    pandit_id: str = ""
+    service_id: str = ""
+
+
+class Town:
+    """The site and the people in it."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self._numbers = itertools.count(9_810_000_001)
+        self.admin_phone = "9800000000"
+
+    @property
+    def base(self) -> str:
+        return self.site.base
+
+    def sign_in(self, name: str, phone: str) -> Somebody:
+        client = httpx.Client(base_url=self.base, timeout=30.0)
+        answer = client.post(
+            "/api/auth/token/", json={"identifier": phone, "password": PASSWORD}
+        ).raise_for_status()
+        client.headers["Authorization"] = f"Bearer {answer.json()['access']}"
+        return Somebody(name, phone, client)
+
+    def person(self, name: str, role: str = "user") -> Somebody:
+        """A new account."""
+        phone = str(next(self._numbers))
+        body = {"full_name": name, "phone_number": phone, "password": PASSWORD, "role": role}
+        httpx.post(f"{self.base}/api/auth/register/", json=body, timeout=30.0).raise_for_status()
+        return self.sign_in(name, phone)
+
+    def pandit(self, name: str, puja_id: str = "satyanarayan-puja") -> Somebody:
+        """A new pandit, approved, with one service on every day of the week."""
+        pandit = self.person(name, "pandit")
+        pandit.pandit_id = pandit.api.get("/api/pandits/me/").json()["id"]
+        place = {
+            "area": "Lazimpat",
+            "city": "Kathmandu",
+            "address": "House 12",
+            "point": {"latitude": 27.7215, "longitude": 85.3206},
+        }
+        pandit.api.patch(
+            "/api/pandits/me/", json={"expertise": [puja_id], "location": place}
+        ).raise_for_status()
+        hours = [{"start": "00:00", "end": "00:00"}]
+        week = [{"weekday": day, "intervals": hours} for day in range(1, 8)]
+        pandit.api.put("/api/pandits/me/availability/", json={"weekly": week}).raise_for_status()
+        offer = {
+            "puja_id": puja_id,
+            "name": "Satyanarayan Puja",
+            "name_ne": "सत्यनारायण पूजा",
+            "duration_minutes": 120,
+            "price": 250_000,
+        }
+        service = pandit.api.post("/api/services/", json=offer).raise_for_status()
+        pandit.service_id = service.json()["id"]
+        admin = self.sign_in("Admin", self.admin_phone)
+        admin.api.post(
+            f"/api/admin/pandits/{pandit.pandit_id}/verify/", json={"decision": "approve"}
+        ).raise_for_status()
+        return pandit
+
+
+@pytest.fixture(scope="session")
+def town(
+    tmp_path_factory: pytest.TempPathFactory, browser_type_launch_args: dict[str, Any]
+) -> Iterator[Town]:
+    # It asks for the browser's arguments so that without a browser no server is started.
+    site = Site(tmp_path_factory.mktemp("site"))
+    found = Town(site)
+    site.create_admin(found.admin_phone)
+    site.start()
+    yield found
+    site.stop()
+
+
+Visit = Callable[..., Page]
+
+
+@pytest.fixture
+def visit(browser: Browser, town: Town) -> Iterator[Visit]:
+    """Opens a page for somebody; at the end no console may have shown an error."""
+    contexts: list[Any] = []
+    faults: list[str] = []
+    expect.set_options(timeout=WAIT_MS)
+
+    def heard(message: ConsoleMessage) -> None:
+        if message.type == "error":
+            faults.append(f"{message.location.get('url', '')}: {message.text}")
+
+    def open_page(
+        somebody: Somebody | None = None,
+        *,
+        size: tuple[int, int] = DESK,
+        language: str = "en",
+        **options: Any,
+    ) -> Page:
+        width, height = size
+        context = browser.new_context(
+            viewport={"width": width, "height": height},
+            base_url=town.base,
+            locale="ne-NP" if language == "ne" else "en-GB",
+            timezone_id="Asia/Kathmandu",
+            **options,
+        )
+        contexts.append(context)
+        context.set_default_timeout(WAIT_MS)
+        context.add_cookies([{"name": "lang", "value": language, "url": town.base}])
+        page = context.new_page()
+        page.on("console", heard)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        if somebody is not None:
+            page.goto("/sign-in/")
+            page.locator("#identifier").fill(somebody.phone)
+            page.locator("#password").fill(PASSWORD)
+            page.locator("main form button").click()
+            page.wait_for_url(lambda url: "/sign-in/" not in url)
+            if language != "en":
+                page.goto(f"/?lang={language}")
+        page.faults = faults  # type: ignore[attr-defined]  # tests that break the line forgive some
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not faults
+
+
+def ready(page: Page) -> Page:
+    """The page, once its elements are alive."""
+    page.locator("html[data-ready=yes]").wait_for(state="attached")
+    return page

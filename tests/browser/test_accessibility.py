@@ -1,0 +1,132 @@
+"""What axe finds on every page: nothing, light and dark, phone and desk, both languages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page
+
+from tests.browser.conftest import DESK, PHONE, Somebody, Town, Visit, ready
+
+# Swagger UI's own markup; ours around it is that of the other pages.
+OTHERS_MARKUP = ("/api/docs/",)
+
+
+class Places:
+    """Somebody of each kind, and the pages that each of them has."""
+
+    def __init__(self, town: Town) -> None:
+        self.family = town.person("Anita Thapa")
+        self.pandit = town.pandit("Devi Prasad Regmi")
+        self.admin = town.sign_in("Admin", town.admin_phone)
+        town.person("Unverified Bhatta", "pandit")
+        pending, accepted = (self._book(days) for days in (20, 21))
+        self.pandit.api.post(f"/api/bookings/{accepted}/accept/", json={}).raise_for_status()
+        rooms = self.family.api.get("/api/chat/rooms/").json()["results"]
+        profile, service = self.pandit.pandit_id, self.pandit.service_id
+        both = [f"/bookings/{pending}/", f"/bookings/{accepted}/", f"/chats/{rooms[0]['id']}/"]
+        common = ["/bookings/", "/bookings/?tab=past", "/chats/", "/notifications/", "/account/"]
+        self.pages: list[tuple[Somebody | None, list[str]]] = [
+            (
+                None,
+                [
+                    "/",
+                    "/pandits/",
+                    "/pandits/?q=nobody-has-this-name",
+                    f"/pandits/{profile}/",
+                    "/sign-in/",
+                    "/sign-in/code/",
+                    "/register/",
+                    "/offline/",
+                ],
+            ),
+            (self.family, ["/", f"/book/{service}/", *common, *both]),
+            (self.pandit, ["/requests/", "/pandit/profile/", *common, *both]),
+            (self.admin, ["/admin/pandits/", "/admin/pandits/?verification_status=APPROVED"]),
+        ]
+
+    def _book(self, days: int) -> str:
+        day = date.fromisoformat(self.family.api.get("/api/auth/me/").json()["created_at"][:10])
+        booking = self.family.api.post(
+            "/api/bookings/",
+            json={
+                "service_id": self.pandit.service_id,
+                "booking_date": (day + timedelta(days=days)).isoformat(),
+                "booking_time": "09:00",
+                "service_location": "HOME",
+                "address": "House 3",
+                "area": "Chabahil",
+                "city": "Kathmandu",
+                "samagri_required": True,
+            },
+        )
+        found: str = booking.raise_for_status().json()["id"]
+        return found
+
+
+@pytest.fixture(scope="module")
+def places(town: Town) -> Iterator[Places]:
+    return Places(town)  # type: ignore[return-value]  # nothing to undo
+
+
+def faults_of(page: Page, path: str) -> list[str]:
+    """What axe finds, and whether the page is wider than the screen."""
+    found = [
+        f"{path}: {each['id']}: {each['nodes'][0]['html'][:120]}"
+        for each in Axe().run(page).response["violations"]
+    ]
+    wider = page.evaluate(
+        "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    )
+    return [*found, f"{path}: {wider} px too wide"] if wider > 0 else found
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("size", "scheme", "language"),
+    [
+        (PHONE, "light", "en"),
+        (PHONE, "dark", "ne"),
+        (DESK, "dark", "en"),
+        (DESK, "light", "ne"),
+    ],
+    ids=["phone-light-en", "phone-dark-ne", "desk-dark-en", "desk-light-ne"],
+)
+def test_no_page_shuts_anybody_out(
+    places: Places, visit: Visit, size: tuple[int, int], scheme: str, language: str
+) -> None:
+    found: list[str] = []
+    for somebody, paths in places.pages:
+        page = visit(somebody, size=size, language=language, color_scheme=scheme, bypass_csp=True)
+        for path in paths:
+            page.goto(path)
+            ready(page)
+            page.wait_for_load_state("networkidle") if "/chats/" not in path else None
+            assert page.locator("h1").count() == 1, path
+            found += faults_of(page, path)
+    assert found == []
+
+
+def test_the_narrowest_phone_needs_no_sideways_scrolling(places: Places, visit: Visit) -> None:
+    found: list[str] = []
+    for somebody, paths in places.pages:
+        page = visit(somebody, size=(320, 640), language="ne")
+        for path in paths:
+            page.goto(path)
+            ready(page)
+            wider = page.evaluate(
+                "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+            )
+            if wider > 0:
+                found.append(f"{path}: {wider} px too wide")
+    assert found == []
+
+
+def test_the_api_page_runs_under_the_strict_policy(visit: Visit) -> None:
+    page = visit()
+    page.goto("/api/docs/")
+    page.locator(".opblock").first.wait_for()
+    assert OTHERS_MARKUP[0] in page.url

@@ -1,0 +1,183 @@
+"""From the search to the conversation, in two windows, one of them a phone; then in Nepali."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, timedelta
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import PHONE, Somebody, Town, Visit, ready
+
+
+def book(page: Page, pandit: Somebody) -> str:
+    """Search for the pandit, book him through all steps, and return the booking's address."""
+    page.goto("/")
+    page.get_by_label("Puja", exact=True).select_option("satyanarayan-puja")
+    page.get_by_role("button", name="Find a pandit").click()
+    ready(page).get_by_role("link", name=pandit.name).click()
+    page.get_by_role("button", name="Book Satyanarayan Puja").click()
+    slots = ready(page).locator("py-slots .slot input:enabled")
+    expect(slots.first).to_be_attached()
+    slots.last.check(force=True)
+    page.get_by_role("button", name="Next").click()
+    expect(page.get_by_role("heading", name="Details")).to_be_focused()
+    page.get_by_role("button", name="Next").click()
+    expect(page.get_by_text("An address is needed")).to_be_visible()
+    page.get_by_label("City").fill("Kathmandu")
+    page.get_by_label("Area or tole").fill("Baneshwor")
+    page.get_by_label("Address").fill("House 7")
+    page.get_by_role("button", name="Next").click()
+    expect(page.get_by_text("Cash, after the puja")).to_be_visible()
+    page.get_by_role("button", name="Next").click()
+    expect(page.locator("[data-review]")).to_contain_text("House 7")
+    page.get_by_role("button", name=re.compile("^Book for Rs 2,500")).click()
+    page.wait_for_url(re.compile(r"/bookings/\w+/$"))
+    return page.url
+
+
+def rupees(text: str) -> float:
+    return float(re.sub(r"[^0-9.]", "", text.removeprefix("Rs")))
+
+
+def test_a_family_books_and_talks_with_its_pandit(town: Town, visit: Visit) -> None:
+    family = town.person("Sita Sharma")
+    pandit = town.pandit("Ram Prasad Acharya")
+    phone, desk = visit(family, size=PHONE), visit(pandit)
+
+    address = book(phone, pandit)
+    rice = ready(phone).locator('.samagri__row[data-item="rice"]')
+    total = phone.locator('[data-fee="total_fee"]')
+    expect(rice).to_be_visible()
+    expect(rice).to_contain_text("Needed")
+    expect(phone.locator("py-samagri")).to_contain_text("Essential for Satyanarayan Puja")
+    before = rupees(total.inner_text())
+    rice.get_by_role("button", name=re.compile("^More")).click()
+    expect(total).not_to_have_text(re.compile(f"^Rs {before:,.0f}$"))
+    expect(rice.locator("input")).to_have_value("550")
+    dry_fruits = phone.locator('.samagri__row[data-item="dry-fruits"]')
+    dearer = rupees(total.inner_text())
+    assert dearer > before
+    dry_fruits.get_by_role("button", name=re.compile("^Remove")).click()
+    expect(dry_fruits).to_have_count(0)
+    assert rupees(total.inner_text()) < dearer
+
+    desk.goto("/requests/")
+    card = ready(desk).locator(".card", has_text="Sita Sharma")
+    expect(card).to_contain_text("Baneshwor")
+    expect(card).not_to_contain_text("House 7")
+    card.get_by_role("button", name=re.compile("^Accept")).click()
+    expect(desk.get_by_text("You have accepted.")).to_be_visible()
+    expect(desk.locator(".card", has_text="Sita Sharma")).to_contain_text("House 7")
+
+    expect(phone.locator(".toast", has_text="Ram Prasad Acharya")).to_be_visible()
+    expect(phone.locator(".badge", has_text="Confirmed")).to_be_visible()
+    expect(phone.get_by_role("link", name=re.compile(r"\+977"))).to_be_visible()
+    expect(phone.locator(".samagri__row button")).to_have_count(0)
+
+    phone.get_by_role("button", name="Open the chat").click()
+    desk.goto("/chats/")
+    desk.get_by_role("link", name=re.compile("Sita Sharma")).click()
+    for page in (phone, desk):
+        expect(ready(page).get_by_text("has accepted the booking").first).to_be_visible()
+    ours, theirs = phone.get_by_role("log"), desk.get_by_role("log")
+    phone.get_by_label("Message", exact=True).press_sequentially("Namaste, ")
+    expect(desk.get_by_text("Sita Sharma is typing")).to_be_visible()
+    phone.get_by_label("Message", exact=True).press_sequentially("what shall we prepare?")
+    phone.get_by_role("button", name="Send").click()
+    expect(theirs.get_by_text("what shall we prepare?")).to_be_visible()
+    expect(ours.locator(".bubble--own").last.get_by_role("img", name="Read")).to_be_visible()
+    desk.get_by_label("Message", exact=True).fill("Only a clean place.")
+    desk.get_by_label("Message", exact=True).press("Enter")
+    expect(ours.get_by_text("Only a clean place.")).to_be_visible()
+    expect(theirs.locator(".bubble--own").last.get_by_role("img", name="Read")).to_be_visible()
+
+    chat = phone.url
+    phone.get_by_role("button", name="नेपाली").click()
+    expect(phone.locator("html")).to_have_attribute("lang", "ne")
+    expect(ready(phone).get_by_role("textbox", name="सन्देश")).to_be_visible()
+    assert phone.url == chat
+    phone.goto(address)
+    expect(ready(phone).get_by_role("heading", name="सत्यनारायण पूजा")).to_be_visible()
+    expect(phone.locator("py-samagri")).to_contain_text("चामल")
+    expect(phone.locator('[data-fee="total_fee"]')).to_contain_text("रु")
+    for path in ("/", "/pandits/", "/bookings/", "/chats/", "/notifications/", "/account/"):
+        phone.goto(path)
+        expect(ready(phone).locator("html")).to_have_attribute("lang", "ne")
+        expect(phone.locator("h1")).to_contain_text(re.compile("[\u0900-\u097f]"))
+
+
+def test_a_time_that_was_lost_keeps_what_was_typed(town: Town, visit: Visit) -> None:
+    family, rival = town.person("Gita Rai"), town.person("Hari Rai")
+    pandit = town.pandit("Keshav Joshi")
+    page = ready(visit(family))
+    page.goto(f"/book/{pandit.service_id}/")
+    slots = ready(page).locator("py-slots .slot input:enabled")
+    expect(slots.first).to_be_attached()
+    slots.last.check(force=True)
+    day = page.get_by_label("Date", exact=True).input_value()
+    at = page.locator('[name="booking_time"]').input_value()
+    rival.api.post(
+        "/api/bookings/",
+        json={
+            "service_id": pandit.service_id,
+            "booking_date": day,
+            "booking_time": at,
+            "service_location": "ONLINE",
+        },
+    ).raise_for_status()
+    page.get_by_role("button", name="Next").click()
+    page.get_by_label("Address").fill("House 9, Patan")
+    for _ in range(2):
+        page.get_by_role("button", name="Next").click()
+    page.get_by_role("button", name=re.compile("^Book for")).click()
+    expect(page.get_by_role("alert")).to_contain_text("This time has just been taken")
+    expect(page.get_by_role("alert")).to_be_focused()
+    expect(page.get_by_text("These times are free:")).to_be_visible()
+    expect(page.locator('[name="address"]')).to_have_value("House 9, Patan")
+    page.faults[:] = [  # type: ignore[attr-defined]
+        fault
+        for fault in page.faults  # type: ignore[attr-defined]
+        if "409" not in fault
+    ]
+
+
+def test_what_was_written_while_the_server_was_dead_arrives(town: Town, visit: Visit) -> None:
+    family = town.person("Maya Gurung")
+    pandit = town.pandit("Bishnu Ghimire")
+    today = date.fromisoformat(pandit.api.get("/api/pandits/me/").json()["date_joined"][:10])
+    booking = family.api.post(
+        "/api/bookings/",
+        json={
+            "service_id": pandit.service_id,
+            "booking_date": (today + timedelta(days=9)).isoformat(),
+            "booking_time": "10:00",
+            "service_location": "ONLINE",
+        },
+    ).raise_for_status()
+    pandit.api.post(f"/api/bookings/{booking.json()['id']}/accept/", json={}).raise_for_status()
+    phone, desk = visit(family, size=PHONE), visit(pandit)
+    for page in (phone, desk):
+        page.goto("/chats/")
+        page.locator("main .list__link").first.click()
+        expect(ready(page).get_by_text("has accepted the booking").first).to_be_visible()
+    town.site.kill()
+    field = phone.get_by_label("Message", exact=True)
+    for text in ("Are you there?", "We moved the time."):
+        field.fill(text)
+        phone.get_by_role("button", name="Send").click()
+    own = phone.locator(".bubble--own")
+    expect(own.last.get_by_role("img", name="Sending")).to_be_visible()
+    expect(phone.locator(".offline")).to_be_visible()
+    theirs = desk.get_by_role("log")
+    town.site.start()
+    expect(theirs.get_by_text("We moved the time.")).to_be_visible()
+    texts = theirs.locator(".bubble__text").all_inner_texts()
+    assert texts == ["Are you there?", "We moved the time."]
+    expect(own.last.get_by_role("img", name=re.compile("Sent|Read"))).to_be_visible()
+    # While the server is dead a browser says so in its console, and rightly.
+    phone.faults[:] = [  # type: ignore[attr-defined]
+        fault
+        for fault in phone.faults  # type: ignore[attr-defined]
+        if "ERR_" not in fault and "WebSocket" not in fault
+    ]
