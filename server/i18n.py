@@ -23,6 +23,8 @@ from server.domain.texts import N_
 
 _DIGITS: Final = str.maketrans("0123456789", "०१२३४५६७८९")
 _DOMAIN: Final = "messages"
+# What Nepali says before an hour from then on; nobody speaks of the am and pm of its tables.
+_TIMES_OF_DAY: Final = ((20, "राति"), (17, "साँझ"), (12, "दिउँसो"), (4, "बिहान"), (0, "राति"))
 
 
 class Translations:
@@ -114,8 +116,8 @@ class Formatter:
 
     def instant(self, at: datetime) -> str:
         """An instant as date and time in the reader's zone."""
-        text = format_datetime(at, "d MMM y, EEE h:mm a", tzinfo=self._zone, locale=self._dates)
-        return self.digits(text)
+        day = format_datetime(at, "d MMM y, EEE", tzinfo=self._zone, locale=self._dates)
+        return f"{self.digits(day)} {self.clock(at)}"
 
     def day(self, day: date) -> str:
         """A date of the AD calendar."""
@@ -136,8 +138,12 @@ class Formatter:
         return f"{bs.day} {month.en} {bs.year}"
 
     def clock(self, at: datetime) -> str:
-        """The time of day of an instant in the reader's zone."""
-        return self.digits(format_time(at, "h:mm a", tzinfo=self._zone, locale=self._dates))
+        """The time of day of an instant in the reader's zone: 6:05 pm, साँझ ६:०५."""
+        local = at.astimezone(self._zone)
+        if self._is_nepali:
+            words = next(words for hour, words in _TIMES_OF_DAY if local.hour >= hour)
+            return f"{words} {self.digits(f'{local.hour % 12 or 12}:{local.minute:02d}')}"
+        return format_time(local, "h:mm a", tzinfo=self._zone, locale=self._dates)
 
     def ago(self, at: datetime, now: datetime) -> str:
         """How long ago an instant was."""

@@ -1,4 +1,4 @@
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -97,3 +97,22 @@ def test_dates_and_prices_are_written_as_in_nepal() -> None:
     assert nepali.day_bs(date(1800, 1, 1)) == ""
     assert english.price(123_456_750) == "Rs 12,34,567.50"
     assert nepali.price(123_456_700) == "रु १२,३४,५६७"
+
+
+@pytest.mark.parametrize(
+    ("hour", "english", "nepali"),
+    [
+        (3, "3:30 am", "राति ३:३०"),
+        (4, "4:30 am", "बिहान ४:३०"),
+        (11, "11:30 am", "बिहान ११:३०"),
+        (12, "12:30 pm", "दिउँसो १२:३०"),
+        (17, "5:30 pm", "साँझ ५:३०"),
+        (20, "8:30 pm", "राति ८:३०"),
+        (0, "12:30 am", "राति १२:३०"),
+    ],
+)
+def test_a_time_is_written_as_it_is_spoken(hour: int, english: str, nepali: str) -> None:
+    at = datetime(2026, 11, 22, hour, 30, tzinfo=UTC)
+    assert Formatter("en", "UTC").clock(at) == english
+    assert Formatter("ne", "UTC").clock(at) == nepali
+    assert Formatter("ne", "UTC").instant(at) == f"२२ नोभेम्बर २०२६, आइत {nepali}"

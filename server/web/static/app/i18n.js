@@ -139,11 +139,17 @@ function fields(instant, zone) {
   return { year, month: month - 1, day, hour, minute, weekday };
 }
 
-/** `6:05 pm`. @param {string | number | Date} instant @param {string} [zone] */
+// What Nepali says before an hour from then on.
+const TIMES_OF_DAY = /** @type {[number, string][]} */ ([
+  [20, "राति"], [17, "साँझ"], [12, "दिउँसो"], [4, "बिहान"], [0, "राति"],
+]);
+
+/** `6:05 pm`, `साँझ ६:०५`. @param {string | number | Date} instant @param {string} [zone] */
 export function time(instant, zone = state.timezone) {
   const { hour, minute } = fields(instant, zone);
   const clock = inDigits(`${hour % 12 || 12}:${String(minute).padStart(2, "0")}`);
-  return hour < 12 ? t("{clock} am", { clock }) : t("{clock} pm", { clock });
+  if (state.language === "ne") return `${TIMES_OF_DAY.find(([from]) => hour >= from)?.[1]} ${clock}`;
+  return `${clock} ${hour < 12 ? "am" : "pm"}`;
 }
 
 /** `21 November 2026`. @param {string | number | Date} instant @param {string} [zone] */
