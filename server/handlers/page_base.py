@@ -172,7 +172,7 @@ class PageHandler(SessionCookies):
                 raise
             self.clear_header("WWW-Authenticate")
             is_sign_in = problem.status == HTTPStatus.UNAUTHORIZED
-            self.set_status(HTTPStatus.UNPROCESSABLE_ENTITY if is_sign_in else problem.status)
+            self.set_status(int(HTTPStatus.UNPROCESSABLE_ENTITY) if is_sign_in else problem.status)
             lists = {name: self.ticked(name) for name in self.request.body_arguments}
             await again(Form(self.typed, problem, lists))
         else:
@@ -185,14 +185,14 @@ class PageHandler(SessionCookies):
             if form.problem is not None:
                 faults = " ".join(fault.message for fault in form.problem.errors)
                 self.flash("bad", faults or form.problem.detail or form.problem.title)
-            self.set_status(HTTPStatus.OK)
+            self.set_status(int(HTTPStatus.OK))
             self.go(back)
 
         await self.submit(action, refused)
 
     def go(self, target: str) -> None:
         """Send the browser on with a GET."""
-        self.redirect(target, status=HTTPStatus.SEE_OTHER)
+        self.redirect(target, status=int(HTTPStatus.SEE_OTHER))
 
     def flash(self, kind: str, text: str) -> None:
         """Show a note on the next page. ``kind`` is good, bad, warn or info."""

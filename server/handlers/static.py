@@ -171,7 +171,7 @@ class AssetHandler(BaseHandler):
         self.set_header("Vary", "Accept-Encoding")
         self.set_header("ETag", asset.etag)
         if self.check_etag_header():
-            self.set_status(HTTPStatus.NOT_MODIFIED)
+            self.set_status(int(HTTPStatus.NOT_MODIFIED))
             return
         body = asset.plain
         if asset.packed is not None and "gzip" in self.request.headers.get("Accept-Encoding", ""):

@@ -99,7 +99,7 @@ def test_a_family_books_and_talks_with_its_pandit(town: Town, visit: Visit) -> N
     assert phone.url == chat
     phone.goto(address)
     expect(ready(phone).get_by_role("heading", name="सत्यनारायण पूजा")).to_be_visible()
-    expect(phone.locator("py-samagri")).to_contain_text("चामल")
+    expect(phone.locator("py-samagri")).to_contain_text("अक्षता")
     expect(phone.locator('[data-fee="total_fee"]')).to_contain_text("रु")
     for path in ("/", "/pandits/", "/bookings/", "/chats/", "/notifications/", "/account/"):
         phone.goto(path)

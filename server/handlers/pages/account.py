@@ -21,6 +21,9 @@ from server.schemas.accounts import (
 )
 from server.services.accounts import SignedIn
 
+_CODE_PHONE_COOKIE: Final = "code_phone"
+_CODE_DAYS: Final = 1 / 96
+"""A quarter of an hour."""
 _ZONES: Final = (
     NEPAL,
     "Asia/Kolkata",
@@ -107,7 +110,24 @@ class CodePage(SignInPages):
         self.flash(
             "info", self.translate("If this number has an account, a code is on its way to it.")
         )
-        return self.here(sent=body.phone_number, next=self.next_path("") or None)
+        # In a cookie: an address is kept in histories and logs.
+        self.set_signed_cookie(
+            _CODE_PHONE_COOKIE,
+            body.phone_number,
+            expires_days=_CODE_DAYS,
+            httponly=True,
+            samesite="Lax",
+            path="/sign-in/",
+        )
+        return self.here(sent="yes", next=self.next_path("") or None)
+
+    @property
+    def _sent_to(self) -> str:
+        """The number to which a code was sent from here just now."""
+        if not self.get_query_argument("sent", ""):
+            return ""
+        phone = self.get_signed_cookie(_CODE_PHONE_COOKIE, max_age_days=_CODE_DAYS)
+        return phone.decode() if phone else ""
 
     async def _verify(self) -> str:
         body = self.read(VerifyCodeRequest)
@@ -120,7 +140,7 @@ class CodePage(SignInPages):
             "account/code.html",
             title=self.translate("Sign in with a code"),
             form=form,
-            sent=self.get_query_argument("sent", ""),
+            sent=self._sent_to,
             wanted=self.next_path(""),
         )
 

@@ -1,0 +1,445 @@
+"""Pages without script: forms, refusals, sessions, languages, static files."""
+
+from __future__ import annotations
+
+import gzip
+import html
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from server.app import RunningServer
+from server.handlers.page_base import PageHandler
+from server.routes import ROUTES
+from tests.support import PASSWORD, CapturingCodeSender, FakeClock, People, Person
+
+TEMPLATES = Path(__file__).resolve().parents[2] / "server" / "web" / "templates"
+BOOKING = {
+    "booking_date": "2026-11-25",
+    "booking_time": "10:00",
+    "service_location": "HOME",
+    "address": "House 7",
+    "area": "Baneshwor",
+    "city": "Kathmandu",
+    "samagri_required": "true",
+    "_key": "the-key-of-this-form",
+}
+
+
+class Browser:
+    """A browser without script: cookies, pages, forms with their hidden fields."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self.client = client
+
+    async def get(self, path: str, **headers: str) -> httpx.Response:
+        return await self.client.get(path, headers=headers)
+
+    async def post(self, path: str, **fields: Any) -> httpx.Response:
+        """Send a form with the token of a page."""
+        page = await self.client.get("/sign-in/code/")
+        token = re.search(r'name="_xsrf" value="([^"]+)"', page.text)
+        assert token is not None
+        return await self.client.post(path, data={"_xsrf": token[1], **fields})
+
+    async def sign_in(self, person: Person) -> Browser:
+        answer = await self.post("/sign-in/", identifier=person.phone, password=PASSWORD)
+        assert answer.status_code == 303, answer.text
+        return self
+
+
+@pytest.fixture
+async def guest(people: People) -> Browser:
+    return Browser(await people.nobody())
+
+
+async def signed_in(people: People, person: Person) -> Browser:
+    return await Browser(await people.nobody()).sign_in(person)
+
+
+def text_of(answer: httpx.Response) -> str:
+    return html.unescape(answer.text)
+
+
+def pages() -> list[str]:
+    found = [
+        route.path
+        for route in ROUTES
+        if issubclass(route.handler, PageHandler) and "get" in vars(route.handler)
+    ]
+    assert len(found) > 15
+    return found
+
+
+@pytest.mark.parametrize("path", pages())
+async def test_every_page_answers_a_guest_with_a_page_or_the_way_in(
+    guest: Browser, path: str
+) -> None:
+    answer = await guest.get(path.replace("{id}", "nobody").replace("{service_id}", "nothing"))
+    assert answer.status_code in (200, 303, 404), answer.text
+    if answer.status_code == 303:
+        assert answer.headers["Location"].startswith("/sign-in/?next=%2F")
+    else:
+        assert answer.headers["Content-Type"].startswith("text/html")
+        assert answer.text.count("<h1") == 1
+        assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize("path", ["/requests/", "/pandit/profile/", "/admin/pandits/"])
+async def test_a_customer_may_not_see_the_pages_of_others(people: People, path: str) -> None:
+    browser = await signed_in(people, await people.customer())
+    answer = await browser.get(path)
+    assert answer.status_code == 403
+    assert "Not allowed" in answer.text
+
+
+async def test_a_form_without_its_token_changes_nothing(people: People) -> None:
+    client = await people.nobody()
+    answer = await client.post("/sign-in/", data={"identifier": "x", "password": "y"})
+    assert answer.status_code == 403
+    assert answer.headers["Content-Type"].startswith("text/html")
+
+
+async def test_a_wrong_password_is_told_and_the_name_is_kept(
+    guest: Browser, people: People
+) -> None:
+    person = await people.customer()
+    answer = await guest.post("/sign-in/", identifier=person.phone, password="not that one")
+    assert answer.status_code == 422
+    assert "The details do not match." in answer.text
+    assert f'value="{person.phone}"' in answer.text
+    assert "not that one" not in answer.text
+    assert "access" not in guest.client.cookies
+
+
+async def test_registration_names_each_fault_beside_its_field(guest: Browser) -> None:
+    answer = await guest.post(
+        "/register/", role="user", full_name="Sita", phone_number="123", password="short"
+    )
+    assert answer.status_code == 422
+    assert 'id="phone_number-fault"' in answer.text
+    assert 'id="password-fault"' in answer.text
+    assert 'value="Sita"' in answer.text
+    assert 'role="alert" tabindex="-1" data-focus' in answer.text
+
+
+async def test_a_pandit_registers_and_lands_on_his_profile(guest: Browser) -> None:
+    answer = await guest.post(
+        "/register/",
+        role="pandit",
+        full_name="Hari Upadhyaya",
+        phone_number="9841777777",
+        password=PASSWORD,
+    )
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/pandit/profile/")
+    page = await guest.get("/pandit/profile/")
+    assert "Waiting for verification" in page.text
+
+
+async def test_a_code_signs_in(
+    guest: Browser, people: People, server: RunningServer, code_sender: CapturingCodeSender
+) -> None:
+    person = await people.customer()
+    sent = await guest.post("/sign-in/code/", phone_number=person.phone)
+    assert sent.headers["Location"] == "/sign-in/code/?sent=yes"
+    assert f'value="{person.phone}"' in (await guest.get("/sign-in/code/?sent=yes")).text
+    await server.services.accounts.close()
+    code = code_sender.sent[f"+977{person.phone}"]
+    answer = await guest.post("/sign-in/code/", phone_number=person.phone, code=code)
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/")
+
+
+@pytest.mark.parametrize(
+    "wanted", ["//evil.example/", "https://evil.example/", "/\\evil.example", "\\\\evil", "/a\nb"]
+)
+async def test_signing_in_never_leads_to_another_site(
+    guest: Browser, people: People, wanted: str
+) -> None:
+    person = await people.customer()
+    answer = await guest.post("/sign-in/", identifier=person.phone, password=PASSWORD, next=wanted)
+    assert answer.headers["Location"] == "/"
+
+
+async def test_a_session_outlives_its_access_token_and_ends_with_sign_out(
+    people: People, clock: FakeClock
+) -> None:
+    person = await people.customer()
+    browser = await signed_in(people, person)
+    refresh = browser.client.cookies["refresh"]
+    clock.advance(minutes=11)
+    # The browser drops what has expired; the client here does not know the test's clock.
+    browser.client.cookies.delete("access")
+    assert (await browser.get("/account/")).status_code == 200
+    assert browser.client.cookies["refresh"] == refresh
+    assert browser.client.cookies["access"]
+    await browser.post("/sign-out/")
+    assert (await browser.get("/account/")).status_code == 303
+    browser.client.cookies.set("refresh", refresh)
+    assert (await browser.get("/account/")).status_code == 303
+
+
+async def test_a_family_books_and_edits_its_samagri_without_script(people: People) -> None:
+    pandit, family = await people.pandit(), await people.customer()
+    browser = await signed_in(people, family)
+    found = await browser.get("/pandits/?puja_id=satyanarayan-puja&place=lazimpat")
+    assert f"/pandits/{pandit.pandit_id}/" in found.text
+    profile = await browser.get(f"/pandits/{pandit.pandit_id}/")
+    assert pandit.phone not in profile.text
+    assert f"/book/{pandit.service_id}/" in profile.text
+    form = await browser.get(f"/book/{pandit.service_id}/")
+    assert 'value="2026-11-22"' in form.text
+    booked = await browser.post(f"/book/{pandit.service_id}/", **BOOKING)
+    assert booked.status_code == 303
+    address = booked.headers["Location"]
+    page = await browser.get(address)
+    assert "Your booking has been sent to Ram Prasad Acharya." in text_of(page)
+    assert "25 November 2026, Wednesday · 9 Mangsir 2083" in text_of(page)
+    assert pandit.phone not in page.text
+    before = (await family.api.get(f"/api{address}samagri/")).json()
+    await browser.post(f"{address}samagri/rice/", quantity="1000")
+    await browser.post(f"{address}samagri/dry-fruits/", do="remove")
+    refused = await browser.post(f"{address}samagri/ghee/", do="remove")
+    assert refused.status_code == 303
+    assert "so it stays on the list" in (await browser.get(address)).text
+    after = (await family.api.get(f"/api{address}samagri/")).json()
+    names = {line["item"]["id"] for line in after["results"]}
+    assert "dry-fruits" not in names
+    assert "ghee" in names
+    (rice,) = [line for line in after["results"] if line["item"]["id"] == "rice"]
+    assert rice["quantity"] == 1000
+    assert after["total_fee"] != before["total_fee"]
+
+
+async def test_a_form_that_is_sent_twice_books_once(people: People) -> None:
+    pandit, family = await people.pandit(), await people.customer()
+    browser = await signed_in(people, family)
+    first = await browser.post(f"/book/{pandit.service_id}/", **BOOKING)
+    second = await browser.post(f"/book/{pandit.service_id}/", **BOOKING)
+    assert first.headers["Location"] == second.headers["Location"]
+    assert len((await family.api.get("/api/bookings/")).json()["results"]) == 1
+
+
+async def test_a_taken_time_is_named_and_others_are_offered(people: People) -> None:
+    pandit, family, rival = (
+        await people.pandit(),
+        await people.customer(),
+        await people.customer("Gita Rai"),
+    )
+    await (await signed_in(people, rival)).post(f"/book/{pandit.service_id}/", **BOOKING)
+    browser = await signed_in(people, family)
+    answer = await browser.post(f"/book/{pandit.service_id}/", **BOOKING)
+    assert answer.status_code == 409
+    assert "This time has just been taken" in answer.text
+    assert "booking_date=2026-11-25&amp;booking_time=06:00" in answer.text.replace("%3A", ":")
+    assert 'value="House 7"' in answer.text
+
+
+async def test_a_pandit_answers_begins_and_completes_by_buttons(
+    people: People, clock: FakeClock
+) -> None:
+    pandit, family = await people.pandit(), await people.customer()
+    booked = await (await signed_in(people, family)).post(f"/book/{pandit.service_id}/", **BOOKING)
+    address = booked.headers["Location"]
+    desk = await signed_in(people, pandit)
+    waiting = text_of(await desk.get("/requests/"))
+    assert "Baneshwor" in waiting
+    assert "House 7" not in waiting
+    assert family.phone not in waiting
+    accepted = await desk.post(f"{address}accept/", next="/requests/")
+    assert accepted.headers["Location"] == "/requests/"
+    page = text_of(await desk.get(address))
+    assert "House 7" in page
+    assert family.phone in page
+    early = await desk.post(f"{address}start/")
+    assert early.status_code == 303
+    assert "only be started shortly before" in text_of(await desk.get(address))
+    clock.advance(days=3)
+    await desk.sign_in(pandit)
+    await desk.post(f"{address}start/")
+    await desk.post(f"{address}complete/")
+    assert 'data-status="COMPLETED"' in (await desk.get(address)).text
+
+
+async def test_another_family_cannot_see_or_move_a_booking(people: People) -> None:
+    pandit, family, other = (
+        await people.pandit(),
+        await people.customer(),
+        await people.customer("Gita Rai"),
+    )
+    booked = await (await signed_in(people, family)).post(f"/book/{pandit.service_id}/", **BOOKING)
+    address = booked.headers["Location"]
+    stranger = await signed_in(people, other)
+    assert (await stranger.get(address)).status_code == 404
+    assert (await stranger.post(f"{address}cancel/")).status_code == 404
+    status = (await family.api.get(f"/api{address}")).json()["status"]
+    assert status == "PENDING"
+
+
+async def test_a_conversation_works_by_plain_forms(people: People) -> None:
+    pandit, family = await people.pandit(), await people.customer()
+    browser = await signed_in(people, family)
+    booked = await browser.post(f"/book/{pandit.service_id}/", **BOOKING)
+    desk = await signed_in(people, pandit)
+    await desk.post(f"{booked.headers['Location']}accept/")
+    room = re.search(r"/chats/\w+/", (await browser.get("/chats/")).text)
+    assert room is not None
+    sent = await browser.post(room[0], content="<b>Namaste</b>")
+    assert sent.status_code == 303
+    assert "&lt;b&gt;Namaste&lt;/b&gt;" in (await desk.get(room[0])).text
+    assert (await browser.post(room[0], content=" ")).status_code == 422
+
+
+async def test_hours_services_and_profile_are_kept_by_forms(people: People) -> None:
+    pandit = await people.pandit()
+    desk = await signed_in(people, pandit)
+    week = {f"day{day}-start0": "07:00" for day in range(1, 8)}
+    week |= {f"day{day}-end0": "15:00" for day in range(1, 8)}
+    saved = await desk.post(
+        "/pandit/hours/",
+        **week,
+        buffer_minutes="45",
+        lead_hours="3",
+        **{"new-date": "2026-12-01", "new-note": "Family"},
+    )
+    assert saved.status_code == 303, text_of(saved)
+    hours = (await pandit.api.get("/api/pandits/me/availability/")).json()
+    assert (hours["buffer_minutes"], hours["lead_minutes"]) == (45, 180)
+    assert hours["exceptions"][0]["date"] == "2026-12-01"
+    wrong = await desk.post("/pandit/hours/", **{**week, "day3-end0": "06:00"})
+    assert wrong.status_code == 422
+    assert "Wednesday: The end must come after the beginning." in text_of(wrong)
+    added = await desk.post(
+        "/pandit/services/", puja_id="griha-pravesh", price="5,100", duration_minutes="180"
+    )
+    assert added.status_code == 303
+    odd = await desk.post("/pandit/services/", puja_id="pasni", price="1000", duration_minutes="50")
+    assert odd.status_code == 422
+    offers = (await pandit.api.get("/api/services/")).json()["results"]
+    assert [(each["puja_id"], each["price"]) for each in offers][1:] == [("griha-pravesh", 510_000)]
+    await desk.post(f"/pandit/services/{offers[1]['id']}/", do="remove")
+    assert len((await pandit.api.get("/api/services/")).json()["results"]) == 1
+    profile = await desk.post(
+        "/pandit/profile/",
+        bio="I come early.",
+        experience_years="13",
+        languages=["ne", "sa"],
+        city="Lalitpur",
+        area="Patan",
+    )
+    assert profile.status_code == 303
+    own = (await pandit.api.get("/api/pandits/me/")).json()
+    assert (own["is_available"], own["experience_years"]) == (False, 13)
+    assert own["languages"] == ["ne", "sa"]
+    # What the form does not show, the place on the map, is still there.
+    assert own["contact"]["point"] is not None
+
+
+async def test_an_administrator_approves_by_a_button(people: People) -> None:
+    pandit, admin = await people.unverified_pandit(), await people.admin()
+    desk = await signed_in(people, admin)
+    assert "Hari Upadhyaya" in (await desk.get("/admin/pandits/")).text
+    await desk.post(f"/admin/pandits/{pandit.pandit_id}/", decision="approve", notes="Welcome")
+    assert (await (await people.nobody()).get(f"/pandits/{pandit.pandit_id}/")).status_code == 200
+
+
+async def test_the_language_of_a_person_goes_with_him(people: People) -> None:
+    family = await people.customer()
+    browser = await signed_in(people, family)
+    assert '<html lang="en"' in (await browser.get("/")).text
+    switched = await browser.post("/language/", language="ne", next="/bookings/")
+    assert switched.headers["Location"] == "/bookings/"
+    assert '<html lang="ne"' in (await browser.get("/bookings/")).text
+    assert (await family.api.get("/api/auth/me/")).json()["language"] == "ne"
+    by_address = await browser.get("/pandits/?lang=en&q=ram")
+    assert (by_address.status_code, by_address.headers["Location"]) == (303, "/pandits/?q=ram")
+    assert '<html lang="en"' in (await browser.get("/pandits/")).text
+
+
+async def test_the_theme_is_in_the_page_before_it_is_painted(guest: Browser) -> None:
+    assert "data-theme" not in (await guest.get("/")).text
+    await guest.post("/theme/", theme="dark")
+    assert 'data-theme="dark"' in (await guest.get("/")).text
+    await guest.post("/theme/", theme="system")
+    assert "data-theme" not in (await guest.get("/")).text
+
+
+async def test_a_name_cannot_end_the_boot_data(people: People) -> None:
+    person = await people.customer("Sita </script><b>")
+    page = await (await signed_in(people, person)).get("/")
+    assert page.text.count("</script>") == 2
+    assert "\\u003c/script>" in page.text
+
+
+async def test_an_unknown_path_is_a_page_or_a_problem(guest: Browser) -> None:
+    page = await guest.get("/nowhere/")
+    assert (page.status_code, page.text.count("<h1")) == (404, 1)
+    assert page.headers["X-Request-ID"] in page.text
+    problem = await guest.get("/api/nowhere/")
+    assert problem.headers["Content-Type"].startswith("application/problem+json")
+
+
+async def test_static_files_are_kept_for_a_year_and_packed(guest: Browser) -> None:
+    page = await guest.get("/")
+    style = re.search(r"/static/([0-9a-f]{12})/site\.css", page.text)
+    assert style is not None
+    packed = await guest.get(style[0])
+    assert packed.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+    assert packed.headers["Content-Encoding"] == "gzip"
+    plain = await guest.get(style[0], **{"Accept-Encoding": "identity"})
+    assert "Content-Encoding" not in plain.headers
+    assert plain.text == packed.text
+    assert (
+        await guest.get(style[0], **{"If-None-Match": plain.headers["ETag"]})
+    ).status_code == 304
+    old = await guest.get("/static/000000000000/site.css")
+    assert (old.status_code, old.headers["Cache-Control"]) == (200, "no-cache")
+
+
+async def test_a_file_that_is_stored_packed_is_unpacked_for_who_cannot(guest: Browser) -> None:
+    path = "/static/000000000000/vendor/swagger/swagger-ui-bundle.js"
+    async with guest.client.stream("GET", path) as answer:
+        raw = b"".join([part async for part in answer.aiter_raw()])
+    plain = await guest.get(path, **{"Accept-Encoding": "identity"})
+    assert gzip.decompress(raw) == plain.content
+    assert plain.headers["Content-Type"].startswith("text/javascript")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/static/000000000000/../server/app.py",
+        "/static/000000000000/%2e%2e/sw.js",
+        "/static/000000000000/nothing.js",
+        "/static/site.css",
+        "/i18n/xx.json",
+    ],
+)
+async def test_nothing_else_is_served(guest: Browser, path: str) -> None:
+    assert (await guest.get(path)).status_code == 404
+
+
+async def test_scripts_get_their_own_texts_alone(guest: Browser) -> None:
+    guest.client.cookies.set("lang", "ne")
+    page = await guest.get("/")
+    url = re.search(r'"catalogue_url": "([^"]+)"', page.text)
+    assert url is not None
+    answer = await guest.get(url[1])
+    assert "immutable" in answer.headers["Cache-Control"]
+    texts = answer.json()
+    assert texts["Send"]
+    assert isinstance(texts["{n} new message"], list)
+    assert "How it works" not in texts
+
+
+def test_templates_hold_neither_scripts_nor_styles_nor_raw_text() -> None:
+    raws = []
+    for path in sorted(TEMPLATES.rglob("*.html")):
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"\son\w+=|\sstyle=|<style", text), path.name
+        for script in re.findall(r"<script[^>]*>", text):
+            assert "src=" in script or 'type="application/json"' in script, path.name
+        raws += [path.name for _ in re.findall(r"{%\s*raw\b|autoescape", text)]
+    assert raws == ["base.html"]
