@@ -154,6 +154,7 @@ async def open_socket(
         proxy=None,
         ping_interval=None,
         close_timeout=2,
+        max_queue=None,
         **options,
     ) as connection:
         client = Client(connection)

@@ -87,6 +87,7 @@ class MessageWriter:
         self._max_waiting = max_waiting
         self._queue: deque[_Waiting] = deque()
         self._writing = 0
+        self._is_ending = False
         self._arrived = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -118,26 +119,32 @@ class MessageWriter:
         try:
             yield
         finally:
+            # Told, not cancelled: a write that is under way must come to its end.
+            self._is_ending = True
+            self._arrived.set()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.flush(), _MAX_FLUSH_SECONDS)
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+                await asyncio.wait_for(task, _MAX_FLUSH_SECONDS)
 
     async def _run(self) -> None:
-        while True:
+        while self._queue or not self._is_ending:
             await self._arrived.wait()
             batch = [self._queue.popleft() for _ in range(min(len(self._queue), _MAX_BATCH))]
-            self._writing = len(batch)
-            try:
-                await self._write(batch)
-            except Exception as error:
-                _log.exception("message_batch_failed")
-                for waiting in batch:
-                    _resolve(waiting, error)
-            self._writing = 0
+            if batch:
+                await self._write_safely(batch)
             if not self._queue:
-                self._arrived.clear()
                 self._idle.set()
+                if not self._is_ending:
+                    self._arrived.clear()
+
+    async def _write_safely(self, batch: Sequence[_Waiting]) -> None:
+        self._writing = len(batch)
+        try:
+            await self._write(batch)
+        except Exception as error:
+            _log.exception("message_batch_failed")
+            for waiting in batch:
+                _resolve(waiting, error)
+        self._writing = 0
 
     async def _write(self, batch: Sequence[_Waiting]) -> None:
         # Of equal ones in the batch the first is written, and answers for all of them.

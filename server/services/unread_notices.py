@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Sequence
@@ -14,6 +15,7 @@ from server.domain.events import Event, EventKind
 from server.domain.ports import Receiver, RoomRepository
 
 _log: Final = logging.getLogger(__name__)
+_MAX_FINISH_SECONDS: Final = 10.0
 _MAX_WAITING: Final = 10_000
 _MAX_REMEMBERED: Final = 50_000
 
@@ -52,6 +54,7 @@ class UnreadNotices:
         self._presence = presence
         self._receiver = receiver
         self._waiting: OrderedDict[str, Message] = OrderedDict()
+        self._is_ending = False
         self._arrived = asyncio.Event()
         self._told: OrderedDict[tuple[str, str], int] = OrderedDict()
 
@@ -69,17 +72,18 @@ class UnreadNotices:
         try:
             yield
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-            while self._waiting:
-                await self._next()
+            self._is_ending = True
+            self._arrived.set()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(task, _MAX_FINISH_SECONDS)
 
     async def _run(self) -> None:
-        while True:
+        while self._waiting or not self._is_ending:
             await self._arrived.wait()
             while self._waiting:
                 await self._next()
-            self._arrived.clear()
+            if not self._is_ending:
+                self._arrived.clear()
 
     async def _next(self) -> None:
         room_id, message = self._waiting.popitem(last=False)

@@ -210,6 +210,10 @@ class SocketHandler(WebSocketHandler):
             if self.session is not None:
                 self.session.send(answer_of(error, self.hub))
             self._close(outbox, CloseCode.TRY_LATER)
+        except Exception:
+            # Tornado would drop the connection without telling us that it has ended.
+            _log.exception("socket_open_failed", kind=self.kind)
+            self._close(outbox, CloseCode.SERVER_ERROR)
 
     def _close(self, outbox: Outbox, code: CloseCode) -> None:
         if self.session is not None:

@@ -294,23 +294,28 @@ async def replay(session: Session, stream: Stream, *, since: int | None, head: i
     database, and the session goes live in the very moment when it lacks nothing. ``head`` is the
     stream's head when the session opened.
     """
-    head = max(head, stream.head)
-    is_near = since is not None and since <= head <= since + MAX_REPLAY
-    if since is not None and is_near:
+    source, head = stream.source, max(head, stream.head)
+    newest: list[Numbered] | None = None
+    if since is not None and since > head:
+        # What is written becomes readable a moment before the head moves: the database decides.
+        newest = await source.before(None, FIRST_PAGE)
+        head = newest[-1].sequence if newest else 0
+    if since is not None and since <= head <= since + MAX_REPLAY:
         session.cursor = since
-        rows = await stream.source.after(since, REPLAY_PAGE)
+        rows = await source.after(since, REPLAY_PAGE)
         is_complete = len(rows) < REPLAY_PAGE
+        await _send_pages(session, source, rows, gap=False)
     else:
-        rows = await stream.source.before(None, FIRST_PAGE)
+        rows = await source.before(None, FIRST_PAGE) if newest is None else newest
         is_complete = True
-    await _send_pages(session, stream.source, rows, gap=since is not None and not is_near)
+        await _send_pages(session, source, rows, gap=since is not None)
     while not session.outbox.is_closed:
         if is_complete and stream.may_go_live(session):
             return
-        rows = await stream.source.after(session.cursor, REPLAY_PAGE)
+        rows = await source.after(session.cursor, REPLAY_PAGE)
         is_complete = len(rows) < REPLAY_PAGE
         if rows:
-            await _send_pages(session, stream.source, rows, gap=False)
+            await _send_pages(session, source, rows, gap=False)
         else:
             session.cursor = max(session.cursor, stream.head)
 

@@ -134,28 +134,27 @@ async def test_sending_again_is_harmless_and_another_body_is_refused(talk: Talk)
     assert len(await messages(talk.customer, talk)) == 2
 
 
-@pytest.mark.parametrize(
-    ("body", "field", "code"),
-    [
-        ({"content": ""}, "content", "empty"),
-        ({"content": "x" * 4001}, "content", "too-long"),
-        ({"message_type": "SYSTEM"}, "message_type", "choice"),
-        ({"cid": "x" * 37}, "cid", "too-long"),
-        ({"cid": "new\nline"}, "cid", "pattern"),
-        ({"message_type": "IMAGE"}, "attachment_id", "attachment"),
-        ({"message_type": "IMAGE", "attachment_id": "https://evil.example/x.png"},
-         "attachment_id", "attachment"),
-        ({"file_url": "https://evil.example/x.png"}, "file_url", "unknown"),
-        ({"sender_id": "somebody"}, "sender_id", "unknown"),
-        ({"sequence": 1}, "sequence", "unknown"),
-    ],
+REFUSED: tuple[tuple[dict[str, Any], str, str], ...] = (
+    ({"content": ""}, "content", "empty"),
+    ({"content": "x" * 4001}, "content", "too-long"),
+    ({"message_type": "SYSTEM"}, "message_type", "choice"),
+    ({"cid": "x" * 37}, "cid", "too-long"),
+    ({"cid": "new\nline"}, "cid", "pattern"),
+    ({"message_type": "IMAGE"}, "attachment_id", "attachment"),
+    ({"message_type": "IMAGE", "attachment_id": "https://evil.example/x.png"},
+     "attachment_id", "attachment"),
+    ({"file_url": "https://evil.example/x.png"}, "file_url", "unknown"),
+    ({"sender_id": "somebody"}, "sender_id", "unknown"),
+    ({"sequence": 1}, "sequence", "unknown"),
 )  # fmt: skip
-async def test_bad_messages_are_refused_by_field(
-    talk: Talk, body: dict[str, Any], field: str, code: str
-) -> None:
-    answer = await send(talk.customer, talk, **{"content": "x", **body})
-    assert answer.status_code == 422, answer.text
-    assert (field, code) in {(each["field"], each["code"]) for each in answer.json()["errors"]}
+
+
+async def test_bad_messages_are_refused_by_field(talk: Talk) -> None:
+    for body, field, code in REFUSED:
+        answer = await send(talk.customer, talk, **{"content": "x", **body})
+        assert answer.status_code == 422, answer.text
+        faults = {(each["field"], each["code"]) for each in answer.json()["errors"]}
+        assert (field, code) in faults
     assert len(await messages(talk.customer, talk)) == 1
 
 
@@ -330,20 +329,17 @@ async def test_only_ones_own_upload_to_that_room_can_be_sent(talk: Talk, people:
         assert answer.json()["errors"][0]["code"] == "attachment"
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"", b"hello", b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>",
-        b"<!doctype html><script>alert(1)</script>", b"GIF89a" + bytes(20), b"PK\x03\x04",
-        b"\x7fELF", b"RIFF\x00\x00\x00\x00WAVE",
-    ],
-)  # fmt: skip
 async def test_what_is_no_picture_and_no_pdf_is_refused_whatever_its_name(
-    talk: Talk, content: bytes, settings: Settings
+    talk: Talk, settings: Settings
 ) -> None:
-    answer = await upload(talk.customer, talk.room_id, content, "nice.png")
-    assert answer.status_code == 422
-    assert answer.json()["errors"][0]["code"] in ("file-type", "required")
+    for content in (
+        b"hello", b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>",
+        b"<!doctype html><script>alert(1)</script>", b"GIF89a" + bytes(20), b"PK\x03\x04",
+        b"\x7fELF", b"RIFF\x00\x00\x00\x00WAVE", b"",
+    ):  # fmt: skip
+        answer = await upload(talk.customer, talk.room_id, content, "nice.png")
+        assert answer.status_code == 422
+        assert answer.json()["errors"][0]["code"] == "file-type"
     assert not kept_files(settings)
 
 
