@@ -45,9 +45,13 @@ class Scheduler:
         try:
             yield
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            pending = set(tasks)
+            while pending:
+                # Again until it works: Python 3.11's wait_for, which the driver uses, swallows a
+                # cancellation that comes in the moment in which it ends.
+                for task in pending:
+                    task.cancel()
+                _, pending = await asyncio.wait(pending, timeout=1.0)
 
     async def _repeat(self, duty: Duty) -> None:
         while True:
