@@ -418,9 +418,13 @@ class Field(web.UIModule):
         value: object = "",
         hint: str = "",
         required: bool = False,
+        says_optional: bool = True,
         **attributes: str,
     ) -> str:
-        """Return the markup. ``kind`` is an input's type, ``textarea``, or ``checkbox``."""
+        """Return the markup. ``kind`` is an input's type, ``textarea``, or ``checkbox``.
+
+        Whatever is not ``required`` says so beside its label, unless that depends on other fields.
+        """
         return self.render_string(
             "parts/field.html",
             name=name,
@@ -431,6 +435,7 @@ class Field(web.UIModule):
             checked=form.is_on(name, bool(value)) if kind == "checkbox" else False,
             hint=hint,
             required=required,
+            says_optional=says_optional and not required,
             attributes={
                 key.rstrip("_").replace("_", "-"): each for key, each in attributes.items()
             },
