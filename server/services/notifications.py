@@ -7,15 +7,14 @@ way is repaired by the client, which asks for what follows its last sequence num
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 import msgspec
 
 from server.domain.account import Actor, User
-from server.domain.chat import ChatRoom, Message
-from server.domain.events import Event, EventKind
+from server.domain.events import Event
 from server.domain.notification import Notification
 from server.domain.ports import (
     Bus,
@@ -27,7 +26,7 @@ from server.domain.ports import (
     Translator,
     UserRepository,
 )
-from server.services.notification_texts import WORDINGS, Text, compose, job_event
+from server.services.notification_texts import Text, compose, job_event
 
 _encoder: Final = msgspec.json.Encoder()
 
@@ -49,7 +48,7 @@ def notification_fields(notification: Notification) -> dict[str, Any]:
         "body": notification.message,
         "body_ne": notification.message_ne,
         "data": notification.data,
-        "ts": _local(notification.created_at, notification.user_timezone),
+        "ts": _stamp(notification.created_at),
         "read": notification.is_read,
     }
 
@@ -100,37 +99,14 @@ class NotificationService:
     async def on_event(self, event: Event) -> None:
         """Tell the recipients, each of them once however often the event comes."""
         for user_id in event.recipients:
-            if event.kind in WORDINGS:
-                await self._notify(event, user_id)
-            else:
-                await self._push(user_id, _live_frame(event))
-
-    async def notify_new_message(
-        self, room: ChatRoom, message: Message, recipient_user_id: str
-    ) -> None:
-        """Tell a member of the room of a message; once, however often called for that message.
-
-        The text names the sender and says nothing of the content.
-        """
-        await self.on_event(
-            Event(
-                id=f"message.{message.id}",
-                kind=EventKind.NEW_MESSAGE,
-                at=message.timestamp,
-                recipients=(recipient_user_id,),
-                booking_id=room.booking_id,
-                params={"sender": message.sender_name, "room_id": room.id},
-            )
-        )
+            await self._notify(event, user_id)
 
     async def _notify(self, event: Event, user_id: str) -> None:
         user = await self._users.find(user_id)
         if user is None:
             return
         texts = compose(event, self._translator, ZoneInfo(user.timezone))
-        stored = await self._notifications.add(
-            notification_of(event, user, texts, self._ids.new())
-        )
+        stored = await self._notifications.add(notification_of(event, user, texts, self._ids.new()))
         if stored is None:
             return
         await self._bus.publish(user_topic(user_id), self.frame(stored))
@@ -218,16 +194,6 @@ def _data(event: Event) -> dict[str, str]:
     return data
 
 
-def _live_frame(event: Event) -> dict[str, Any]:
-    return {
-        "type": "booking",
-        "booking_id": event.booking_id,
-        "event": event.kind,
-        "status": event.params.get("status", ""),
-        "ts": event.at,
-    }
-
-
 def _job_frame(event: Event, name: str, text: Text, timezone: str) -> dict[str, Any]:
     return {
         "type": "job_update",
@@ -242,3 +208,7 @@ def _job_frame(event: Event, name: str, text: Text, timezone: str) -> dict[str, 
 
 def _local(at: datetime, timezone: str) -> datetime:
     return at.astimezone(ZoneInfo(timezone))
+
+
+def _stamp(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

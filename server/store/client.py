@@ -48,6 +48,7 @@ Sort = Sequence[tuple[str, int]]
 ASCENDING: Final = pymongo.ASCENDING
 DESCENDING: Final = pymongo.DESCENDING
 _DUPLICATE: Final = 11000
+_SLOW_SECONDS: Final = 600.0
 _BATCH_ROWS: Final = 5000
 _AWAY: Final = (
     ConnectionFailure,
@@ -134,9 +135,9 @@ class Collection:
         return self._collection.name
 
     @contextmanager
-    def _guarded(self) -> Iterator[None]:
+    def _guarded(self, seconds: float | None = None) -> Iterator[None]:
         try:
-            with pymongo.timeout(self._timeout_seconds):
+            with pymongo.timeout(seconds or self._timeout_seconds):
                 yield
         except DuplicateKeyError as error:
             raise DuplicateKey(_fields(error.details)) from None
@@ -263,8 +264,8 @@ class Collection:
             return (await self._collection.delete_many(query)).deleted_count
 
     async def create_indexes(self, indexes: Sequence[Index]) -> None:
-        """Create those of the indexes that do not exist."""
-        with self._guarded():
+        """Create those of the indexes that do not exist; a large collection takes its time."""
+        with self._guarded(_SLOW_SECONDS):
             await self._collection.create_indexes([index.model() for index in indexes])
 
     async def explain(
