@@ -17,7 +17,7 @@ from tools.check_layers import ROOT
 
 DOCUMENT = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
 SERVER_PART, _, CLIENT_PART = DOCUMENT.partition("## What the client says")
-PUSHED_BY_NOTIFICATIONS = {"notification", "badge", "booking", "job_update"}
+PUSHED_BY_NOTIFICATIONS = {"notification", "badge", "job_update"}
 
 
 def examples(part: str) -> list[Frame]:
