@@ -34,6 +34,7 @@ from pymongo.errors import (
     DuplicateKeyError,
     ExecutionTimeout,
     NotPrimaryError,
+    OperationFailure,
     PyMongoError,
     ServerSelectionTimeoutError,
     WaitQueueTimeoutError,
@@ -49,6 +50,8 @@ ASCENDING: Final = pymongo.ASCENDING
 DESCENDING: Final = pymongo.DESCENDING
 _DUPLICATE: Final = 11000
 _SLOW_SECONDS: Final = 600.0
+_INDEX_CONFLICTS: Final = frozenset({85, 86})
+"""IndexOptionsConflict and IndexKeySpecsConflict."""
 _BATCH_ROWS: Final = 5000
 _AWAY: Final = (
     ConnectionFailure,
@@ -264,9 +267,29 @@ class Collection:
             return (await self._collection.delete_many(query)).deleted_count
 
     async def create_indexes(self, indexes: Sequence[Index]) -> None:
-        """Create those of the indexes that do not exist; a large collection takes its time."""
+        """Create those of the indexes that do not exist; a large collection takes its time.
+
+        One that exists under the same name with another meaning is replaced: what is declared
+        holds.
+        """
+        models = [index.model() for index in indexes]
         with self._guarded(_SLOW_SECONDS):
-            await self._collection.create_indexes([index.model() for index in indexes])
+            if await self._are_created(models):
+                return
+            for model in models:
+                if not await self._are_created([model]):
+                    await self._collection.drop_index(model.document["name"])
+                    await self._collection.create_indexes([model])
+
+    async def _are_created(self, models: list[IndexModel]) -> bool:
+        """Create indexes; False when one exists otherwise than declared."""
+        try:
+            await self._collection.create_indexes(models)
+        except OperationFailure as error:
+            if error.code not in _INDEX_CONFLICTS:
+                raise
+            return False
+        return True
 
     async def explain(
         self, query: Document, *, sort: Sort | None = None, limit: int = 0

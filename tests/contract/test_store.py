@@ -14,7 +14,7 @@ import pytest
 from server.domain.errors import StoreUnavailable
 from server.settings import DatabaseSettings
 from server.store import migrations
-from server.store.client import DuplicateKey, Store, open_store
+from server.store.client import DuplicateKey, Index, Store, open_store
 from server.store.embedded import EmbeddedServer, EmbeddedServerError
 from server.store.indexes import create_indexes, declared_indexes
 from server.store.migrations import Migration, migrate
@@ -23,6 +23,15 @@ from server.store.migrations import Migration, migrate
 async def test_creating_the_indexes_again_changes_nothing(store: Store) -> None:
     await create_indexes(store)
     assert {"bookings", "messages", "notifications", "pandits", "users"} <= set(declared_indexes())
+
+
+async def test_an_index_that_is_declared_otherwise_is_replaced(store: Store) -> None:
+    things = store.collection("things")
+    await things.create_indexes([Index((("code", 1),))])
+    await things.insert_one({"_id": "a", "code": 1})
+    await things.create_indexes([Index((("code", 1),), unique=True)])
+    with pytest.raises(DuplicateKey):
+        await things.insert_one({"_id": "b", "code": 1})
 
 
 async def test_migrations_run_once_in_order_whoever_starts(store: Store) -> None:
