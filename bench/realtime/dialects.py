@@ -77,7 +77,7 @@ class Dialect(Protocol):
         """What the client says before it is admitted; may be nothing."""
         ...
 
-    def message(self, cid: str, text: str) -> bytes:
+    def message(self, cid: str, text: str, text_ne: str = "") -> bytes:
         """The payload that sends a message."""
         ...
 
@@ -103,10 +103,10 @@ class PlainDialect:
         """Nothing: the server speaks first."""
         return b""
 
-    def message(self, cid: str, text: str) -> bytes:
+    def message(self, cid: str, text: str, text_ne: str = "") -> bytes:
         """A message of kind TEXT."""
         return msgspec.json.encode(
-            {"type": "message", "kind": "TEXT", "cid": cid, "content": text, "content_ne": ""}
+            {"type": "message", "kind": "TEXT", "cid": cid, "content": text, "content_ne": text_ne}
         )
 
     def read(self, payload: bytes) -> Event:
@@ -140,9 +140,9 @@ class SocketIoDialect(PlainDialect):
         """The CONNECT packet, with what the handler needs."""
         return b"40" + msgspec.json.encode({"token": token, "room": room_id, "after": after})
 
-    def message(self, cid: str, text: str) -> bytes:
+    def message(self, cid: str, text: str, text_ne: str = "") -> bytes:
         """An event with the same fields."""
-        return b'42["chat",' + super().message(cid, text) + b"]"
+        return b'42["chat",' + super().message(cid, text, text_ne) + b"]"
 
     def read(self, payload: bytes) -> Event:
         """Unpack the event."""

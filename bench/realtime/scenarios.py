@@ -27,7 +27,8 @@ _READY_SECONDS: Final = 120.0
 _TICK_SECONDS: Final = 0.005
 _TEXT: Final = "Namaste Pandit-ji, shall we buy the flowers the evening before?"
 _MIB: Final = 1024 * 1024
-_BIG: Final = 4000
+_BIG: Final = 8000
+"""Bytes of a message to slow readers, half of it in each language: the longest there is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -507,11 +508,12 @@ async def slow_reader(target: Target, sizes: Sizes) -> Figures:
 
     def speak(due: float) -> None:
         crowd.due.append(due)
-        speaker.send(dialect.message(f"{target.tag}s{crowd.sent}", "x" * _BIG))
+        half = "x" * (_BIG // 2)
+        speaker.send(dialect.message(f"{target.tag}s{crowd.sent}", half, half))
         crowd.sent += 1
 
     crowd.base, crowd.is_timed = speaker.cursor + 1, True
-    await _by_the_clock(sizes.slow_rate, min(seconds, 10.0), speak)
+    await _by_the_clock(sizes.slow_rate, min(seconds / 4, 10.0), speak)
     await _until(lambda: crowd.heard >= crowd.sent * crowd.size, faults)
     calm, crowd.latencies = crowd.latencies, array("d")
 
@@ -574,6 +576,7 @@ async def _by_the_clock(rate: float, seconds: float, act: Callable[[float], obje
     When the client is late the wait counts as latency: a stall is not hidden by sending less.
     """
     began = time.perf_counter()
+    rate = max(rate, 1.0)
     total = max(1, int(rate * seconds))
     done = 0
     while done < total:

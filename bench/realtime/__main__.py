@@ -1,0 +1,260 @@
+"""The real-time bench: ``python -m bench.realtime``, or ``make bench-realtime``.
+
+Each run starts every server in turn, fresh, over the same database, and drives it through the
+scenarios; the order turns from run to run. Figures are the servers' own processor time and memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import hashlib
+import json
+import os
+import platform
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import uvloop
+from tqdm import tqdm
+
+from bench.realtime import report, scenarios, town
+from bench.realtime.contenders import (
+    CONTENDERS,
+    DATABASE,
+    PEERS,
+    ROOT,
+    Contender,
+    Surroundings,
+    free_port,
+    running,
+)
+from bench.realtime.rolling import rolling_restart
+from bench.realtime.scenarios import Figures, Sizes, Target
+from server.app import prepare_database
+from server.settings import DatabaseSettings
+from server.store.client import Store, open_store
+from server.store.embedded import EmbeddedServer
+
+Scenario = Callable[[Target, Sizes], Awaitable[Figures]]
+SCENARIOS: Final[dict[str, Scenario]] = {
+    "idle": scenarios.idle,
+    "fan-out": scenarios.fan_out,
+    "chat": scenarios.chat,
+    "storm": scenarios.storm,
+    "slow": scenarios.slow_reader,
+}
+ROLLING: Final = "rolling"
+FULL: Final = Sizes(
+    idle=15_000,
+    idle_hold=60,
+    crowd=1000,
+    window=24,
+    seconds=8,
+    pairs=150,
+    storm=10_000,
+    slow=100,
+    slow_mib=1024,
+    slow_rate=60,
+    rollers=40,
+    roll_rate=100,
+)
+FULL_PEERS: Final = replace(FULL, idle=2000, idle_hold=30, storm=2000, slow_mib=512)
+QUICK: Final = Sizes(
+    idle=100,
+    idle_hold=1,
+    crowd=120,
+    window=16,
+    seconds=0.7,
+    pairs=20,
+    storm=80,
+    slow=4,
+    slow_mib=6,
+    slow_rate=150,
+    rollers=6,
+    roll_rate=20,
+)
+QUICK_PEERS: Final = replace(QUICK, slow=0)
+_PING_SECONDS: Final = 25.0
+_DESCRIPTORS_SPARE: Final = 400
+_WAIT_SECONDS: Final = 10.0
+
+
+def peer_python(folder: Path) -> Path:
+    """The interpreter of the peers' own environment, made from its lock when it is not there."""
+    lock = PEERS / "requirements.lock"
+    stamp, wanted = folder / "bench-stamp", hashlib.sha256(lock.read_bytes()).hexdigest()
+    python = folder / "bin" / "python"
+    if stamp.is_file() and stamp.read_text(encoding="ascii") == wanted and python.is_file():
+        return python
+    print(f"making the peers' environment in {folder.relative_to(ROOT)}", file=sys.stderr)
+    shutil.rmtree(folder, ignore_errors=True)
+    uv = shutil.which("uv")
+    if uv:
+        made = [uv, "venv", "--quiet", "--python", sys.executable, str(folder)]
+        install = [uv, "pip", "install", "--quiet", "--python", str(python)]
+    else:
+        made = [sys.executable, "-m", "venv", str(folder)]
+        install = [str(python), "-m", "pip", "install", "--quiet"]
+    subprocess.run(made, check=True)
+    subprocess.run([*install, "--require-hashes", "-r", str(lock)], check=True)
+    stamp.write_text(wanted, encoding="ascii")
+    return python
+
+
+@asynccontextmanager
+async def redis(folder: Path) -> AsyncIterator[str]:
+    """A Redis of our own."""
+    program = shutil.which("redis-server")
+    if program is None:
+        raise SystemExit("redis-server is not installed, and Channels' layer needs it")
+    port = free_port()
+    process = subprocess.Popen(
+        [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)],
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        end = time.monotonic() + _WAIT_SECONDS
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                break
+            except OSError:
+                if process.poll() is not None or time.monotonic() > end:
+                    raise
+                await asyncio.sleep(0.05)
+        writer.close()
+        yield f"redis://127.0.0.1:{port}/0"
+    finally:
+        process.terminate()
+        await asyncio.to_thread(process.wait)
+
+
+async def measure(options: argparse.Namespace, folder: Path) -> dict[str, dict[str, list[float]]]:
+    """Do all runs; returns every figure's values by contender."""
+    ours, theirs = (QUICK, QUICK_PEERS) if options.quick else (FULL, FULL_PEERS)
+    chosen = [each for each in CONTENDERS if each.name in options.contenders]
+    for given in options.sizes:
+        name, _, number = given.partition("=")
+        ours, theirs = (replace(each, **{name: int(number)}) for each in (ours, theirs))
+    ours, theirs = _within_limits(ours), _within_limits(theirs)
+    python = peer_python(ROOT / "var" / "bench" / "peers")
+    database = DatabaseSettings(
+        embedded_path=str(folder / "mongo"), name=DATABASE, timeout_seconds=60.0
+    )
+    server = EmbeddedServer(database)
+    await server.start()
+    results: dict[str, dict[str, list[float]]] = {each.name: {} for each in chosen}
+    try:
+        async with redis(folder) as redis_url, open_store(database, server.uri) as store:
+            await prepare_database(store)
+            seats = max(ours.idle, ours.storm) if "idle" in options.only else ours.storm
+            with tqdm(total=seats, unit="seat", desc="people and rooms", leave=False) as progress:
+                people = await town.build(store, seats, progress)
+            ping = 2.0 if options.quick else _PING_SECONDS
+            around = Surroundings(server.uri, redis_url, python, folder, ping)
+            steps = options.runs * len(chosen) * len(options.only)
+            with tqdm(total=steps, unit="step") as progress:
+                for turn in range(options.runs):
+                    order = [*chosen[turn % len(chosen) :], *chosen[: turn % len(chosen)]]
+                    for contender in order:
+                        sizes = ours if contender.is_ours else theirs
+                        figures = await _one(
+                            contender, around, people, store, sizes, options.only, progress
+                        )
+                        for name, value in figures.items():
+                            results[contender.name].setdefault(name, []).append(value)
+    finally:
+        await server.stop()
+    return results
+
+
+async def _one(
+    contender: Contender,
+    around: Surroundings,
+    people: town.Town,
+    store: Store,
+    sizes: Sizes,
+    only: Sequence[str],
+    progress: Any,
+) -> Figures:
+    figures: Figures = {}
+    async with running(contender, around) as process:
+        target = Target(contender, process, people)
+        for name, scenario in SCENARIOS.items():
+            if name not in only:
+                continue
+            progress.set_description(f"{contender.label}: {name} (pid {process.pids[0]})")
+            if name != "slow" or sizes.slow:
+                figures.update(await scenario(target, sizes))
+            progress.update()
+    if ROLLING in only:
+        if contender.is_ours:
+            progress.set_description(f"{contender.label}: {ROLLING}")
+            figures.update(await rolling_restart(contender, around, people, store, sizes))
+        progress.update()
+    return figures
+
+
+def _within_limits(sizes: Sizes) -> Sizes:
+    """As many sockets as this process may have; the servers inherit the same limit."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    most = hard - _DESCRIPTORS_SPARE
+    return replace(sizes, idle=min(sizes.idle, most), storm=min(sizes.storm, most))
+
+
+def _conditions(options: argparse.Namespace) -> str:
+    size = "smoke run, figures mean little" if options.quick else "full sizes"
+    return (
+        f"{options.runs} run(s), {size}; Python {platform.python_version()}, "
+        f"{os.cpu_count()} cores; database of all: the embedded SecantusDB over PyMongo, "
+        f"one server process each; {datetime.now(UTC):%Y-%m-%d}"
+    )
+
+
+def main() -> None:
+    """Read the arguments, measure, print the table, write the results and the picture."""
+    names = [each.name for each in CONTENDERS]
+    everything = [*SCENARIOS, ROLLING]
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one smoke run of small sizes")
+    parser.add_argument("--runs", type=int, help="default 3, with --quick 1")
+    parser.add_argument("--contenders", nargs="+", choices=names, default=names)
+    parser.add_argument("--only", nargs="+", choices=everything, default=everything)
+    parser.add_argument("--sizes", nargs="*", default=[], metavar="NAME=NUMBER", help="other sizes, as in Sizes")
+    parser.add_argument("--out", type=Path, default=ROOT / "var" / "bench" / "realtime")
+    options = parser.parse_args()
+    options.runs = options.runs or (1 if options.quick else 3)
+    options.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        runs = uvloop.run(measure(options, Path(folder)))
+    labels = {each.name: each.label for each in CONTENDERS}
+    conditions = _conditions(options)
+    print(conditions, "", report.table(runs, labels), sep="\n")
+    target = options.out / "results.json"
+    target.write_text(
+        json.dumps({"conditions": conditions, "labels": labels, "runs": runs}, indent=1),
+        encoding="utf-8",
+    )
+    picture = options.out / "results.png"
+    python = peer_python(ROOT / "var" / "bench" / "peers")
+    subprocess.run(
+        [str(python), str(Path(__file__).with_name("plot.py")), str(target), str(picture)],
+        check=True,
+    )
+    print(f"\n{target.name} and {picture.name} are in {options.out}")
+
+
+if __name__ == "__main__":
+    main()
