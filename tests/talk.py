@@ -170,7 +170,5 @@ def chat_socket(
     return open_socket(f"ws://127.0.0.1:{port}/ws/chat/{room_id}/{query}", token, **options)
 
 
-def notification_socket(
-    port: int, token: str | None, *, query: str = "", **options: Any
-) -> Any:
+def notification_socket(port: int, token: str | None, *, query: str = "", **options: Any) -> Any:
     return open_socket(f"ws://127.0.0.1:{port}/ws/notifications/{query}", token, **options)

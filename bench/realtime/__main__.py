@@ -232,7 +232,9 @@ def main() -> None:
     parser.add_argument("--runs", type=int, help="default 3, with --quick 1")
     parser.add_argument("--contenders", nargs="+", choices=names, default=names)
     parser.add_argument("--only", nargs="+", choices=everything, default=everything)
-    parser.add_argument("--sizes", nargs="*", default=[], metavar="NAME=NUMBER", help="other sizes, as in Sizes")
+    parser.add_argument(
+        "--sizes", nargs="*", default=[], metavar="NAME=NUMBER", help="other sizes, as in Sizes"
+    )
     parser.add_argument("--out", type=Path, default=ROOT / "var" / "bench" / "realtime")
     options = parser.parse_args()
     options.runs = options.runs or (1 if options.quick else 3)

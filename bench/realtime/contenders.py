@@ -87,12 +87,8 @@ CONTENDERS: Final = (
         PlainDialect(),
         is_ours=True,
     ),
-    Contender(
-        "tornado", "Tornado write_message", ("tornado_app.py", "{port}"), PlainDialect()
-    ),
-    Contender(
-        "socketio", "python-socketio", (*_UVICORN, "socketio_app:app"), SocketIoDialect()
-    ),
+    Contender("tornado", "Tornado write_message", ("tornado_app.py", "{port}"), PlainDialect()),
+    Contender("socketio", "python-socketio", (*_UVICORN, "socketio_app:app"), SocketIoDialect()),
     Contender(
         "channels-uvicorn",
         "Channels, uvicorn",

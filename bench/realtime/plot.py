@@ -13,7 +13,7 @@ from statistics import median
 import matplotlib
 
 matplotlib.use("Agg")
-from matplotlib import pyplot  # noqa: E402
+from matplotlib import pyplot
 
 PANELS = (
     ("idle_kib", "Memory a socket, KiB"),

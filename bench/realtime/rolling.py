@@ -108,9 +108,7 @@ class Person:
         while not self.run.is_over:
             port = self.run.ports[tries % len(self.run.ports)]
             dialect = self.run.contender.dialect
-            opening = request(
-                dialect.path(self.seat.room_id, self.cursor), port, self.seat.token
-            )
+            opening = request(dialect.path(self.seat.room_id, self.cursor), port, self.seat.token)
             try:
                 visit = await open_one(lambda: _Visit(self.run, opening, self), port, self.place)  # noqa: B023  # called at once
                 code = await visit.ready
@@ -145,9 +143,7 @@ async def rolling_restart(
     extra = {"PANDITYATRA_BUS__REDIS_URL": around.redis_url}
     processes = [await start(contender, around, extra) for _ in range(2)]
     try:
-        run = _Run(
-            contender, Reader(contender.dialect), [each.port for each in processes], faults
-        )
+        run = _Run(contender, Reader(contender.dialect), [each.port for each in processes], faults)
         people = [
             Person(run, seat, place) for place, seat in enumerate(town.rollers[: sizes.rollers])
         ]

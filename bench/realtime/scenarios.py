@@ -281,9 +281,7 @@ async def _gather_crowd(
 async def fan_out(target: Target, sizes: Sizes) -> Figures:
     """One room, many sockets: at saturation, then by the clock at half of that."""
     faults = Faults()
-    crowd, speaker, listeners = await _gather_crowd(
-        target, target.town.crowd, sizes.crowd, faults
-    )
+    crowd, speaker, listeners = await _gather_crowd(target, target.town.crowd, sizes.crowd, faults)
     dialect = target.contender.dialect
 
     def speak(text: str = _TEXT) -> None:

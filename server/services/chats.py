@@ -198,9 +198,7 @@ class ChatService:
         if actor.user_id not in room.members:
             if not actor.is_admin:
                 raise NotFound
-            _audit.info(
-                "admin_read_chat", extra={"admin_id": actor.user_id, "room_id": room_id}
-            )
+            _audit.info("admin_read_chat", extra={"admin_id": actor.user_id, "room_id": room_id})
         self._learn(room)
         return room
 

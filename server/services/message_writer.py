@@ -222,9 +222,7 @@ class MessageWriter:
         numbered = []
         for draft in drafts:
             next_numbers[draft.room_id] += 1
-            numbered.append(
-                replace(draft, sequence=next_numbers[draft.room_id], timestamp=now)
-            )
+            numbered.append(replace(draft, sequence=next_numbers[draft.room_id], timestamp=now))
         return numbered
 
     async def _read_heads(self, room_ids: set[str]) -> dict[str, int]:

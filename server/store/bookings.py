@@ -17,7 +17,7 @@ from server.domain.errors import SlotTaken
 from server.domain.ports import BookingFilter, Page
 from server.store.client import ASCENDING, DESCENDING, Document, DuplicateKey, Index, Store
 from server.store.codec import from_document, to_document
-from server.store.outbox import outbox_index
+from server.store.outbox import ANY_TIME, outbox_index
 from server.store.paging import cut, page_stages
 
 COLLECTION: Final = "bookings"
@@ -34,7 +34,7 @@ INDEXES: Final = (
     Index((("pandit_user_id", ASCENDING), ("starts_at", DESCENDING), ("_id", DESCENDING))),
     Index((("user_id", ASCENDING), ("pandit_id", ASCENDING), ("status", ASCENDING))),
     Index((("starts_at", DESCENDING), ("_id", DESCENDING))),
-    Index((("answer_by", ASCENDING),)),
+    Index((("answer_by", ASCENDING),), partial={"answer_by": ANY_TIME}),
     outbox_index(),
 )
 _SHARED: Final = sorted(CONTACT_SHARED)
@@ -126,9 +126,9 @@ class MongoBookingRepository:
     async def accepted_pandits(self, user_id: str, pandit_ids: Ids[str]) -> frozenset[str]:
         documents = await self._bookings.aggregate(
             [
+                {"$match": {"user_id": user_id}},
                 {
                     "$match": {
-                        "user_id": user_id,
                         "pandit_id": {"$in": list(pandit_ids)},
                         "status": {"$in": _SHARED},
                     }
@@ -141,7 +141,7 @@ class MongoBookingRepository:
     async def list_unanswered(self, now: datetime, limit: int) -> tuple[Booking, ...]:
         documents = await self._bookings.aggregate(
             [
-                {"$match": {"answer_by": {"$lte": now}}},
+                {"$match": {"answer_by": {**ANY_TIME, "$lte": now}}},
                 {"$match": {"status": BookingStatus.PENDING.value}},
                 {"$sort": {"answer_by": ASCENDING}},
                 {"$limit": limit},

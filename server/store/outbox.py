@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Collection as Ids
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Final
 
 from server.domain.events import Event
 from server.store.client import ASCENDING, Index, Store
 from server.store.codec import from_value
 
+LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
+ANY_TIME: Final = {"$gt": LONG_AGO}
+"""Stands for "has this time" in partial indexes and the queries that use them.
+
+Of $exists the embedded server does not see that an index serves; and an upper bound alone would
+make it read all documents that lack the field.
+"""
+
 
 def outbox_index() -> Index:
-    """The index by which waiting events are found.
-
-    Not partial, though few documents carry events: the embedded server looks nothing up in partial
-    indexes.
-    """
-    return Index((("outbox.at", ASCENDING),))
+    """The index by which waiting events are found; only documents that carry any are in it."""
+    return Index((("outbox.at", ASCENDING),), partial={"outbox.at": ANY_TIME})
 
 
 class MongoOutboxRepository:
@@ -29,7 +34,7 @@ class MongoOutboxRepository:
         self, older_than: datetime, limit: int
     ) -> list[tuple[str, tuple[Event, ...]]]:
         documents = await self._documents.find(
-            {"outbox.at": {"$lte": older_than}},
+            {"outbox.at": {**ANY_TIME, "$lte": older_than}},
             fields=("outbox",),
             limit=limit,
         )

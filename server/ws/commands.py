@@ -71,9 +71,7 @@ async def _send_with_file(hub: Hub, session: Session, outgoing: Outgoing) -> Non
         await pause
 
 
-def _submit(
-    hub: Hub, session: Session, outgoing: Outgoing, attachment: Attachment | None
-) -> None:
+def _submit(hub: Hub, session: Session, outgoing: Outgoing, attachment: Attachment | None) -> None:
     future = hub.chats.submit(session.actor, _room(session), outgoing, attachment)
     cid = outgoing.cid or ""
     session.sending(cid)

@@ -322,9 +322,7 @@ class Hub:
         last_seen = stamp(self.clock.now()) if state == "offline" else None
         for stream in self._rooms_of.get(user_id, ()):
             if stream.room_id is not None:
-                self.spawn(
-                    self.chats.tell_presence(stream.room_id, user_id, state, last_seen)
-                )
+                self.spawn(self.chats.tell_presence(stream.room_id, user_id, state, last_seen))
 
     # -- one timer for all ----------------------------------------------------------------------
 
@@ -380,9 +378,11 @@ class Hub:
             )
         elif control.type == "member_removed":
             self._close_where(
-                lambda session: session.user_id == control.user_id
-                and session.room is not None
-                and session.room.id == control.room_id,
+                lambda session: (
+                    session.user_id == control.user_id
+                    and session.room is not None
+                    and session.room.id == control.room_id
+                ),
                 CloseCode.REMOVED,
             )
 

@@ -65,7 +65,12 @@ def room(**overrides: Any) -> ChatRoom:
 
 async def test_a_batch_is_stored_as_it_was_given(messages: MessageRepository) -> None:
     attachment = Attachment(
-        id="f" * 32, room_id="room", owner_id="sita", name="a.png", mime="image/png", size=9,
+        id="f" * 32,
+        room_id="room",
+        owner_id="sita",
+        name="a.png",
+        mime="image/png",
+        size=9,
         created_at=NOW,
     )
     batch = [message(1), message(2, attachment=attachment, message_type=MessageType.IMAGE)]
@@ -140,9 +145,7 @@ async def test_history_is_read_by_an_index(store: Store) -> None:
     assert "IXSCAN" in str(plan)
     rooms = store.collection(room_documents.COLLECTION)
     assert "IXSCAN" in str(
-        await rooms.explain(
-            {"members": "sita"}, sort=(("active_at", -1), ("_id", -1)), limit=5
-        )
+        await rooms.explain({"members": "sita"}, sort=(("active_at", -1), ("_id", -1)), limit=5)
     )
 
 
@@ -204,8 +207,13 @@ async def test_closing_keeps_the_room(store: Store) -> None:
 async def test_attachments_are_found_by_id(store: Store) -> None:
     attachments = MongoAttachmentRepository(store)
     attachment = Attachment(
-        id="a" * 32, room_id="room", owner_id="sita", name="पूजा.pdf", mime="application/pdf",
-        size=5, created_at=NOW,
+        id="a" * 32,
+        room_id="room",
+        owner_id="sita",
+        name="पूजा.pdf",
+        mime="application/pdf",
+        size=5,
+        created_at=NOW,
     )
     await attachments.add(attachment)
     assert await attachments.find(attachment.id) == attachment

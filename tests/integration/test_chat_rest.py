@@ -85,7 +85,9 @@ async def test_a_room_appears_with_the_acceptance_and_not_before(
     (room,) = (await customer.api.get("/api/chat/rooms/")).json()["results"]
     assert room["booking_id"] == booking_id
     assert room["other"] == {
-        "user_id": pandit.user_id, "role": "pandit", "name": "Ram Prasad Acharya",
+        "user_id": pandit.user_id,
+        "role": "pandit",
+        "name": "Ram Prasad Acharya",
     }
     assert room["is_active"]
     assert room["unread_count"] == 1
@@ -116,11 +118,22 @@ async def test_a_message_has_every_field_of_the_document(talk: Talk) -> None:
     assert answer.status_code == 201
     message = answer.json()
     assert message == {
-        "id": message["id"], "room_id": talk.room_id, "sequence": 2,
-        "sender_id": talk.customer.user_id, "sender_role": "user", "sender_name": "Sita Sharma",
-        "cid": "c-1", "message_type": "TEXT", "content": "Namaste", "content_ne": "नमस्ते",
-        "file_url": None, "attachment": None, "reply_to": None,
-        "timestamp": "2026-11-22T10:00:00+05:45", "is_read": False, "read_at": None,
+        "id": message["id"],
+        "room_id": talk.room_id,
+        "sequence": 2,
+        "sender_id": talk.customer.user_id,
+        "sender_role": "user",
+        "sender_name": "Sita Sharma",
+        "cid": "c-1",
+        "message_type": "TEXT",
+        "content": "Namaste",
+        "content_ne": "नमस्ते",
+        "file_url": None,
+        "attachment": None,
+        "reply_to": None,
+        "timestamp": "2026-11-22T10:00:00+05:45",
+        "is_read": False,
+        "read_at": None,
     }
     assert (await messages(talk.pandit, talk, after=1)) == [message]
 
@@ -187,7 +200,9 @@ async def test_unread_counts_are_of_the_others_messages_above_ones_mark(talk: Ta
     body = {"room_id": talk.room_id, "sequence": 3}
     answer = await talk.pandit.api.post("/api/messages/read/", json=body)
     assert answer.json() == {
-        "room_id": talk.room_id, "sequence": 3, "read_at": "2026-11-22T10:00:00+05:45",
+        "room_id": talk.room_id,
+        "sequence": 3,
+        "read_at": "2026-11-22T10:00:00+05:45",
     }
     assert (await unread(talk.pandit))["rooms"] == {talk.room_id: 1}
     assert [m["is_read"] for m in await messages(talk.customer, talk)] == [True, True, True, False]
@@ -285,12 +300,15 @@ async def test_a_picture_is_uploaded_sent_and_fetched_by_members_alone(talk: Tal
     assert answer.status_code == 201, answer.text
     uploaded = answer.json()
     assert uploaded == {
-        "id": uploaded["id"], "file_url": f"/files/chat/{uploaded['id']}", "name": "घर पूजा.png",
-        "mime": "image/png", "size": len(PNG), "width": 3, "height": 2,
+        "id": uploaded["id"],
+        "file_url": f"/files/chat/{uploaded['id']}",
+        "name": "घर पूजा.png",
+        "mime": "image/png",
+        "size": len(PNG),
+        "width": 3,
+        "height": 2,
     }
-    sent = await send(
-        talk.customer, talk, "", message_type="IMAGE", attachment_id=uploaded["id"]
-    )
+    sent = await send(talk.customer, talk, "", message_type="IMAGE", attachment_id=uploaded["id"])
     assert sent.status_code == 201, sent.text
     assert sent.json()["file_url"] == uploaded["file_url"]
     fetched = await talk.pandit.api.get(uploaded["file_url"])
@@ -311,8 +329,11 @@ async def test_a_socket_sends_and_tells_files(talk: Talk) -> None:
         heard = await customer.next("message")
         assert heard["kind"] == "FILE"
         assert heard["attachment"] == {
-            "id": pdf["id"], "name": "samagri.pdf", "mime": "application/pdf",
-            "size": len(PDF), "url": pdf["file_url"],
+            "id": pdf["id"],
+            "name": "samagri.pdf",
+            "mime": "application/pdf",
+            "size": len(PDF),
+            "url": pdf["file_url"],
         }
     fetched = await talk.customer.api.get(pdf["file_url"])
     assert fetched.headers["Content-Disposition"].startswith("attachment;")
@@ -322,9 +343,7 @@ async def test_only_ones_own_upload_to_that_room_can_be_sent(talk: Talk, people:
     theirs = (await upload(talk.pandit, talk.room_id)).json()
     pdf = (await upload(talk.customer, talk.room_id, PDF)).json()
     for kind, attachment_id in (("IMAGE", theirs["id"]), ("IMAGE", pdf["id"])):
-        answer = await send(
-            talk.customer, talk, "", message_type=kind, attachment_id=attachment_id
-        )
+        answer = await send(talk.customer, talk, "", message_type=kind, attachment_id=attachment_id)
         assert answer.status_code == 422
         assert answer.json()["errors"][0]["code"] == "attachment"
 

@@ -106,9 +106,7 @@ async def test_every_credential_opens_and_only_the_protocol_is_echoed(talk: Talk
     async with talk.socket(talk.customer, subprotocol=True, origin=own) as client:
         assert client.connection.subprotocol == "pandityatra.v1"
     url = f"ws://127.0.0.1:{talk.port}/ws/chat/{talk.room_id}"
-    async with open_socket(
-        url, None, cookie=f"access={talk.pandit.access}", origin=own
-    ) as client:
+    async with open_socket(url, None, cookie=f"access={talk.pandit.access}", origin=own) as client:
         assert client.connection.subprotocol is None
         assert client.hello["user"]["id"] == talk.pandit.user_id
 
@@ -190,15 +188,28 @@ async def test_a_message_is_acknowledged_and_heard_by_the_other(
     customer, pandit = both
     ack = await customer.said("Namaste Pandit ji", cid="c-1")
     assert ack == {
-        "type": "ack", "cid": "c-1", "id": ack["id"], "seq": 2,
-        "ts": "2026-11-22T04:15:00.000Z", "dup": False,
+        "type": "ack",
+        "cid": "c-1",
+        "id": ack["id"],
+        "seq": 2,
+        "ts": "2026-11-22T04:15:00.000Z",
+        "dup": False,
     }
     message = await pandit.next("message")
     assert message == {
-        "type": "message", "seq": 2, "id": ack["id"], "room": talk.room_id, "cid": "c-1",
+        "type": "message",
+        "seq": 2,
+        "id": ack["id"],
+        "room": talk.room_id,
+        "cid": "c-1",
         "sender": {"id": talk.customer.user_id, "role": "user", "name": "Sita Sharma"},
-        "kind": "TEXT", "content": "Namaste Pandit ji", "content_ne": "", "attachment": None,
-        "reply_to": None, "ts": ack["ts"], "read": None,
+        "kind": "TEXT",
+        "content": "Namaste Pandit ji",
+        "content_ne": "",
+        "attachment": None,
+        "reply_to": None,
+        "ts": ack["ts"],
+        "read": None,
     }
     assert [f["type"] for f in await customer.quiet() if f["type"] == "message"] == []
 
@@ -553,9 +564,7 @@ async def test_who_sends_too_fast_is_told_and_then_closed(talk: Talk) -> None:
 @limited(connections_per_user=3)
 async def test_the_oldest_of_too_many_connections_goes(talk: Talk) -> None:
     async with AsyncExitStack() as stack:
-        clients = [
-            await stack.enter_async_context(talk.socket(talk.customer)) for _ in range(4)
-        ]
+        clients = [await stack.enter_async_context(talk.socket(talk.customer)) for _ in range(4)]
         assert await clients[0].closed() == 4409
         for client in clients[1:]:
             await client.quiet()

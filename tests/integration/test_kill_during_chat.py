@@ -191,9 +191,7 @@ async def test_every_acknowledged_message_survives_a_kill_exactly_once(tmp_path:
                     client = await stack.enter_async_context(
                         chat_socket(server.port, town.tokens[name], town.room_id)
                     )
-                    talkers.append(
-                        talk_until_cut(client, f"{name[0]}{device}", acked, enough)
-                    )
+                    talkers.append(talk_until_cut(client, f"{name[0]}{device}", acked, enough))
             talking = asyncio.gather(*talkers)
             await asyncio.wait_for(enough.wait(), 60)
             await server.end(signal.SIGKILL)

@@ -101,9 +101,7 @@ async def test_the_read_state_is_shared_by_all_devices(
         assert (await laptop.next("badge"))["unread"] == 1
         await laptop.send(type="read")
         assert (await laptop.next("error"))["code"] == "bad_request"
-        ids = [
-            row["id"] for row in (await sita.api.get("/api/notifications/")).json()["results"]
-        ]
+        ids = [row["id"] for row in (await sita.api.get("/api/notifications/")).json()["results"]]
         await laptop.send(type="read", ids=ids)
         await phone.where(lambda f: f["type"] == "badge" and not f["unread"])
     assert (await sita.api.get("/api/unread-count/")).json()["notifications"] == 0

@@ -25,10 +25,9 @@ django.setup()
 
 from channels.generic.websocket import AsyncWebsocketConsumer  # noqa: E402
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
+from desk import Desk, Refused  # noqa: E402
 from django.core.asgi import get_asgi_application  # noqa: E402
 from django.urls import path  # noqa: E402
-
-from desk import Desk, Refused  # noqa: E402
 
 _desks: list[Desk] = []
 

@@ -59,7 +59,10 @@ async def writing(
 ) -> AsyncIterator[MessageWriter]:
     hooks = hooks or Hooks()
     writer = MessageWriter(
-        messages, FakeClock(), settle=hooks.settle, announce=hooks.announce,
+        messages,
+        FakeClock(),
+        settle=hooks.settle,
+        announce=hooks.announce,
         max_waiting=max_waiting,
     )
     async with writer.running():
