@@ -132,7 +132,7 @@ async def start(
     command = [part.format(port=port, ping=around.ping_seconds) for part in contender.command]
     log = around.folder / f"{contender.name}-{port}.log"
     with log.open("ab") as out:
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: ASYNC220  # forks once, before anything is measured
             [python, *command],
             cwd=ROOT if contender.is_ours else PEERS,
             env={**os.environ, **_variables(contender, around), **(extra or {})},

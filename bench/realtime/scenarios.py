@@ -343,8 +343,10 @@ class Conversation:
 
 
 class Talker(Member):
-    """Speaks with one other. His own messages come back as acks, so numbers are checked as a set:
-    nothing twice while it runs, and in the end no hole.
+    """Speaks with one other.
+
+    His own messages come back as acks, so numbers are checked as a set: nothing twice while it
+    runs, and in the end no hole.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Chat in Django Channels with channels_redis, as its tutorial builds it; for Daphne and uvicorn."""
+"""Chat in Django Channels with channels_redis, as its tutorial builds it: Daphne and uvicorn."""
 
 from __future__ import annotations
 
