@@ -153,7 +153,7 @@ async def test_all_faults_are_named_at_once(api: httpx.AsyncClient):
     [
         ("phone_number", PHONE, "phone"),
         ("email", "SITA@example.com", "mail"),
-        ("username", "SITA", "username"),
+        ("username", "SITA", "user name"),
     ],
 )
 async def test_what_is_taken_is_refused_by_name(
