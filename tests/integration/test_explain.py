@@ -84,6 +84,28 @@ async def test_slots_bookings_unread_counts_and_history_use_an_index(
                 assert plan.uses_index, (name, plan)
 
 
+async def test_periodic_duties_use_an_index(
+    server: RunningServer,
+    people: People,
+    recorder: Recorder,
+    database_settings: DatabaseSettings,
+):
+    await make_crowd(server, people)
+    recorder.take()
+    await server.services.relay.sweep()
+    await server.services.bookings.pass_on_unanswered()
+    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(database_settings.uri)
+    async with client:
+        plans = await plans_of(client.get_database(database_settings.name), recorder.take())
+    used = {(plan.collection, index) for plan in plans for index in plan.indexes}
+    assert all(plan.uses_index for plan in plans)
+    assert used >= {
+        ("bookings", "outbox.at_1"),
+        ("pandits", "outbox.at_1"),
+        ("bookings", "answer_by_1"),
+    }
+
+
 async def test_a_query_without_an_index_is_seen_as_such(
     server: RunningServer, recorder: Recorder, database_settings: DatabaseSettings
 ):
