@@ -7,10 +7,10 @@ CODE = $(wildcard server recsys kundali tools tests bench)
 export VENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test demo test unit lint format types locale lock vendor bench clean
+.PHONY: help setup setup-test demo test unit lint format types locale lock vendor bench bench-realtime clean
 
 help: ## show this list
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F '\t' '{printf "  make %-11s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F '\t' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 setup: ## make the virtual environment that runs the server
 	@$(PYTHON) tools/bootstrap.py
@@ -53,6 +53,9 @@ vendor: setup-test ## fetch the browser libraries again (maintainers)
 
 bench: setup-test ## measure the commonest routes
 	$(BIN)/python bench/rest.py
+
+bench-realtime: setup-test ## measure the sockets against other servers (ARGS=--quick: a smoke run)
+	@$(BIN)/python -m bench.realtime $(ARGS)
 
 clean: ## remove what the build made; var/ stays
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache htmlcov

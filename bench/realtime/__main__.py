@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import hashlib
 import json
 import os
@@ -17,7 +18,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -119,25 +119,26 @@ async def redis(folder: Path) -> AsyncIterator[str]:
     if program is None:
         raise SystemExit("redis-server is not installed, and Channels' layer needs it")
     port = free_port()
-    process = subprocess.Popen(
-        [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)],
-        stdout=subprocess.DEVNULL,
+    process = await asyncio.create_subprocess_exec(
+        *(program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)),
+        stdout=asyncio.subprocess.DEVNULL,
     )
     try:
-        end = time.monotonic() + _WAIT_SECONDS
-        while True:
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-                break
-            except OSError:
-                if process.poll() is not None or time.monotonic() > end:
-                    raise
-                await asyncio.sleep(0.05)
-        writer.close()
+        await _until_it_listens(port)
         yield f"redis://127.0.0.1:{port}/0"
     finally:
         process.terminate()
-        await asyncio.to_thread(process.wait)
+        await process.wait()
+
+
+async def _until_it_listens(port: int) -> None:
+    async with asyncio.timeout(_WAIT_SECONDS):
+        while True:
+            with contextlib.suppress(OSError):
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.close()
+                return
+            await asyncio.sleep(0.05)
 
 
 async def measure(options: argparse.Namespace, folder: Path) -> dict[str, dict[str, list[float]]]:

@@ -109,16 +109,11 @@ class Person:
             port = self.run.ports[tries % len(self.run.ports)]
             dialect = self.run.contender.dialect
             opening = request(dialect.path(self.seat.room_id, self.cursor), port, self.seat.token)
-            try:
-                visit = await open_one(lambda: _Visit(self.run, opening, self), port, self.place)  # noqa: B023  # called at once
-                code = await visit.ready
-            except OSError:
-                code = 1
-            if code:
+            visit = await self._connect(opening, port)
+            if visit is None:
                 tries += 1
                 await asyncio.sleep(self._random.uniform(0.05, 0.3))
                 continue
-            assert isinstance(visit, _Visit)
             self.visit = visit
             if lost_at:
                 self.run.outages.append(time.perf_counter() - lost_at)
@@ -128,6 +123,16 @@ class Person:
             self.visit, lost_at = None, time.perf_counter()
             tries += 1
             await asyncio.sleep(self._random.uniform(0.0, 0.2))
+
+    async def _connect(self, opening: bytes, port: int) -> _Visit | None:
+        try:
+            visit = await open_one(lambda: _Visit(self.run, opening, self), port, self.place)
+        except OSError:
+            return None
+        if await visit.ready:
+            return None
+        assert isinstance(visit, _Visit)
+        return visit
 
     def leave(self) -> None:
         """Go for good."""

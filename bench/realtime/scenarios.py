@@ -284,8 +284,8 @@ async def fan_out(target: Target, sizes: Sizes) -> Figures:
     crowd, speaker, listeners = await _gather_crowd(target, target.town.crowd, sizes.crowd, faults)
     dialect = target.contender.dialect
 
-    def speak(text: str = _TEXT) -> None:
-        speaker.send(dialect.message(f"{target.tag}f{crowd.sent}", text))
+    def speak() -> None:
+        speaker.send(dialect.message(f"{target.tag}f{crowd.sent}", _TEXT))
         crowd.sent += 1
 
     crowd.speak = speak
@@ -303,7 +303,12 @@ async def fan_out(target: Target, sizes: Sizes) -> Figures:
 
     rate = heard / seconds / crowd.size / 2
     crowd.base, crowd.is_timed = speaker.cursor + 1, True
-    await _by_the_clock(rate, sizes.seconds, lambda due: (crowd.due.append(due), speak()))
+
+    def speak_when_due(due: float) -> None:
+        crowd.due.append(due)
+        speak()
+
+    await _by_the_clock(rate, sizes.seconds, speak_when_due)
     await _until(lambda: crowd.heard >= crowd.sent * crowd.size, faults)
     await close_all([speaker, *listeners])
     await until_quiet(target.process.pids)
