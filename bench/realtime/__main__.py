@@ -71,20 +71,22 @@ FULL: Final = Sizes(
 )
 FULL_PEERS: Final = replace(FULL, idle=2000, idle_hold=30, storm=2000, slow_mib=512)
 QUICK: Final = Sizes(
-    idle=100,
+    idle=200,
     idle_hold=1,
     crowd=120,
     window=16,
     seconds=0.7,
     pairs=20,
     storm=80,
-    slow=4,
-    slow_mib=6,
-    slow_rate=150,
+    slow=2,
+    slow_mib=4,
+    slow_rate=100,
     rollers=6,
     roll_rate=20,
+    roll_window=1,
 )
 QUICK_PEERS: Final = replace(QUICK, slow=0)
+_QUICK_CONTENDERS: Final = ("pandityatra", "tornado", "channels-daphne")
 _PING_SECONDS: Final = 25.0
 _DESCRIPTORS_SPARE: Final = 400
 _WAIT_SECONDS: Final = 10.0
@@ -231,13 +233,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one smoke run of small sizes")
     parser.add_argument("--runs", type=int, help="default 3, with --quick 1")
-    parser.add_argument("--contenders", nargs="+", choices=names, default=names)
+    parser.add_argument("--contenders", nargs="+", choices=names)
     parser.add_argument("--only", nargs="+", choices=everything, default=everything)
     parser.add_argument(
         "--sizes", nargs="*", default=[], metavar="NAME=NUMBER", help="other sizes, as in Sizes"
     )
     parser.add_argument("--out", type=Path, default=ROOT / "var" / "bench" / "realtime")
     options = parser.parse_args()
+    options.contenders = options.contenders or (_QUICK_CONTENDERS if options.quick else names)
     options.runs = options.runs or (1 if options.quick else 3)
     options.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:

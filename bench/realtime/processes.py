@@ -33,6 +33,14 @@ def resident_bytes(pids: Sequence[int]) -> int:
     return total
 
 
+def socket_buffer_bytes() -> int:
+    """What the kernel holds in TCP buffers of the whole machine; no process is charged for it."""
+    for line in Path("/proc/net/sockstat").read_text(encoding="ascii").splitlines():
+        if line.startswith("TCP:"):
+            return int(line.split()[-1]) * os.sysconf("SC_PAGE_SIZE")
+    return 0
+
+
 async def until_quiet(pids: Sequence[int], seconds: float = 20.0) -> None:
     """Return when the processes have nearly nothing left to do, at the latest after ``seconds``."""
     loop = asyncio.get_running_loop()

@@ -57,6 +57,7 @@ ROWS: Final = (
         Row("slow_sockets", "sockets that stop to read", ",.0f"),
         Row("slow_offered_mib", "offered to them, MiB", ",.0f"),
         Row("slow_growth_mib", "memory growth, MiB", is_ratio=True),
+        Row("slow_kernel_mib", "growth of the kernel's buffers, MiB"),
         Row("slow_closed", "of them closed", ",.0f"),
         Row("slow_told_4001", "with the code to resume", ",.0f"),
         Row("slow_calm_p99_ms", "p99 of the others before, ms"),

@@ -145,7 +145,10 @@ async def rolling_restart(
 ) -> Figures:
     """Restart both processes one after the other under load."""
     faults = Faults()
-    extra = {"PANDITYATRA_BUS__REDIS_URL": around.redis_url}
+    extra = {
+        "PANDITYATRA_BUS__REDIS_URL": around.redis_url,
+        "PANDITYATRA_REALTIME__RECONNECT_WINDOW_SECONDS": str(sizes.roll_window),
+    }
     processes = [await start(contender, around, extra) for _ in range(2)]
     try:
         run = _Run(contender, Reader(contender.dialect), [each.port for each in processes], faults)

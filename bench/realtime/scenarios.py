@@ -17,7 +17,12 @@ from typing import Final
 
 from bench.realtime.contenders import Contender, Process
 from bench.realtime.dialects import Event, Kind
-from bench.realtime.processes import cpu_seconds, resident_bytes, until_quiet
+from bench.realtime.processes import (
+    cpu_seconds,
+    resident_bytes,
+    socket_buffer_bytes,
+    until_quiet,
+)
 from bench.realtime.town import SEEN, Seat, Town
 from bench.realtime.wire import Connection, Reader, open_one, request
 
@@ -47,6 +52,7 @@ class Sizes:
     slow_rate: float
     rollers: int = 0
     roll_rate: float = 0.0
+    roll_window: float = 5.0
 
 
 @dataclass(slots=True)
@@ -178,7 +184,7 @@ async def idle(target: Target, sizes: Sizes) -> Figures:
         ]
 
     # The first sockets pay for imports, pools and caches that are no part of a connection.
-    await close_all(await open_all(makers(target.town.talkers[:100]), target.process.port))
+    await close_all(await open_all(makers(target.town.talkers[:20]), target.process.port))
     await until_quiet(target.process.pids)
     before = target.memory()
     members = await open_all(makers(target.town.idle[: sizes.idle]), target.process.port)
@@ -539,11 +545,13 @@ async def slow_reader(target: Target, sizes: Sizes) -> Figures:
             each.transport.pause_reading()
     await until_quiet(target.process.pids, 3.0)
     before = peak = target.memory()
+    kernel_before = kernel_peak = socket_buffer_bytes()
 
     async def watch() -> None:
-        nonlocal peak
+        nonlocal peak, kernel_peak
         while True:
             peak = max(peak, target.memory())
+            kernel_peak = max(kernel_peak, socket_buffer_bytes())
             await asyncio.sleep(0.1)
 
     watcher = asyncio.create_task(watch())
@@ -564,6 +572,7 @@ async def slow_reader(target: Target, sizes: Sizes) -> Figures:
         "slow_sockets": sizes.slow,
         "slow_offered_mib": messages * _BIG * sizes.slow / _MIB,
         "slow_growth_mib": (peak - before) / _MIB,
+        "slow_kernel_mib": (kernel_peak - kernel_before) / _MIB,
         "slow_closed": cut,
         "slow_told_4001": told,
         "slow_calm_p99_ms": _percentiles("slow", calm)["slow_p99_ms"],
