@@ -312,7 +312,13 @@ def decline(booking: Booking, actor: Actor, now: datetime, reason: str) -> Booki
 
 
 def lapse(booking: Booking, now: datetime) -> Booking:
-    """The pandit has not answered in time; the same as a refusal, by the system."""
+    """The pandit has not answered in time; the same as a refusal, by the system.
+
+    Refused while his time runs: whoever found the booking overdue may be late, and another process
+    has offered it to the next pandit already.
+    """
+    if booking.answer_by is not None and now < booking.answer_by:
+        raise IllegalTransition(booking.status)
     return _withdrawn(booking, SYSTEM, SYSTEM, now, "no-answer")
 
 
@@ -395,6 +401,8 @@ def move_time(
         starts_at=span.starts_at,
         ends_at=span.ends_at,
         claims=span.claims,
+        # Nobody is waited for beyond the beginning.
+        answer_by=booking.answer_by and min(booking.answer_by, span.starts_at),
         proposal=None,
         updated_at=now,
     )

@@ -114,7 +114,9 @@ class BookingService:
             raise Forbidden
         if wish.service_location in _NEEDS_ADDRESS and not wish.location.address.strip():
             raise Invalid(FieldFault("address", "address-needed"))
-        span = self._span(pandit, service, wish.booking_date, wish.booking_time, now)
+        span = self._span(
+            pandit, service.duration_minutes, wish.booking_date, wish.booking_time, now
+        )
         customer = await self._users.find(actor.user_id)
         if customer is None:
             raise NotFound
@@ -229,7 +231,8 @@ class BookingService:
         now = self._clock.now()
         waiting = await self._bookings.list_unanswered(now, _UNANSWERED_ROWS)
         for booking in waiting:
-            with suppress(IllegalTransition):  # He answered at the last moment.
+            # He answered at the last moment, or another process has passed it on already.
+            with suppress(IllegalTransition, ConcurrentChange):
                 await self._pass_on(booking.id, lambda found: rules.lapse(found, now))
         return len(waiting)
 
@@ -245,6 +248,9 @@ class BookingService:
 
         def apply(found: Booking) -> Booking:
             rules.require_party(found, actor)
+            if found.pandit_id != booking.pandit_id:
+                # Passed on meanwhile: the hours that were looked at are another pandit's.
+                raise ConcurrentChange
             proposal = found.proposal
             is_agreed = (
                 proposal is not None
@@ -358,12 +364,12 @@ class BookingService:
             raise NotBookable(Refusal.NOT_OFFERED)
         return pandit, service
 
-    def _span(self, pandit: Pandit, service: Service, day: date, at: time, now: datetime) -> Span:
+    def _span(self, pandit: Pandit, minutes: int, day: date, at: time, now: datetime) -> Span:
         span = check_bookable(
             pandit.availability,
             day=day,
             at=at,
-            duration_minutes=service.duration_minutes,
+            duration_minutes=minutes,
             now=now,
             horizon_days=self._policy.horizon_days,
         )
@@ -372,11 +378,15 @@ class BookingService:
         return span
 
     async def _span_of(self, booking: Booking, day: date, at: time, now: datetime) -> Span:
+        """The span of a booking at another time: as long as it was booked for.
+
+        The service may have changed since, or be offered no more.
+        """
         pandit = await self._pandits.find(booking.pandit_id)
-        service = pandit.service(booking.service_id) if pandit else None
-        if pandit is None or service is None:
+        if pandit is None:
             raise NotBookable(Refusal.NOT_OFFERED)
-        return self._span(pandit, service, day, at, now)
+        minutes = (booking.ends_at - booking.starts_at) // timedelta(minutes=1)
+        return self._span(pandit, minutes, day, at, now)
 
     def _answer_by(self, now: datetime, span: Span) -> datetime:
         return min(now + timedelta(hours=self._policy.answer_hours), span.starts_at)
@@ -411,7 +421,13 @@ class BookingService:
     ) -> Booking | None:
         """The booking offered to that pandit, None when he does not work at its time."""
         try:
-            span = self._span(pandit, service, declined.booking_date, declined.booking_time, now)
+            span = self._span(
+                pandit,
+                service.duration_minutes,
+                declined.booking_date,
+                declined.booking_time,
+                now,
+            )
         except NotBookable:
             return None
         return rules.reoffer(

@@ -287,3 +287,20 @@ def test_lines_know_what_may_be_removed() -> None:
     line: SamagriLine = make_line("haldi", type=SamagriType.ESSENTIAL)
     assert line.is_required
     assert not line.can_remove
+
+
+def test_a_booking_passed_on_by_another_process_gives_the_next_pandit_his_time() -> None:
+    offered = replace(in_state(Status.PENDING), answer_by=NOW + timedelta(hours=12))
+    with pytest.raises(IllegalTransition):
+        rules.lapse(offered, NOW)
+    late = rules.lapse(offered, NOW + timedelta(hours=12))
+    assert late.rejected_by == ("pandit",)
+
+
+def test_nobody_is_waited_for_beyond_a_new_and_earlier_beginning() -> None:
+    booking = replace(in_state(Status.PENDING), answer_by=STARTS_AT - timedelta(hours=1))
+    sooner = span_of(STARTS_AT - timedelta(days=2), 120, 30)
+    moved = rules.move_time(
+        booking, CUSTOMER, NOW, day=date(2026, 11, 23), at=time(10), span=sooner
+    )
+    assert moved.answer_by == sooner.starts_at
