@@ -149,13 +149,17 @@ def check_bookable(
     if at.minute % CLAIM_MINUTES or at.second or at.microsecond:
         return Refusal.NOT_QUARTER_HOUR
     zone = availability.timezone
+    # By the day first: at the ends of the calendar a day has no instant in UTC.
+    today = local_today(now, zone)
+    if day < today:
+        return Refusal.IN_THE_PAST
+    if day > today + timedelta(days=horizon_days):
+        return Refusal.TOO_FAR
     starts_at = local_instant(day, at, zone)
     if starts_at <= now:
         return Refusal.IN_THE_PAST
     if starts_at < now + timedelta(minutes=availability.lead_minutes):
         return Refusal.TOO_SOON
-    if day > local_today(now, zone) + timedelta(days=horizon_days):
-        return Refusal.TOO_FAR
     span = span_of(starts_at, duration_minutes, availability.buffer_minutes)
     for opens_at, closes_at in _open_spans(availability, day):
         if opens_at <= span.starts_at and span.ends_at <= closes_at:

@@ -145,7 +145,7 @@ def check_quantity(quantity: Decimal, unit: Unit, base_unit: Unit) -> None:
     Above zero and at most 10,000, to three decimals, in a unit that measures what ``base_unit``
     measures, and whole where pieces are counted.
     """
-    if not 0 < quantity <= MAX_QUANTITY:
+    if not (quantity.is_finite() and 0 < quantity <= MAX_QUANTITY):
         raise Invalid(FieldFault("quantity", "range"))
     if unit.dimension != base_unit.dimension:
         raise Invalid(FieldFault("unit", "unit"))

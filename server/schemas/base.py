@@ -105,9 +105,12 @@ def decode_body(body: bytes, expected: type[T]) -> T:
         return msgspec.json.decode(body, type=expected)
     except msgspec.ValidationError:
         pass
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise Malformed from None
-    plain = msgspec.json.decode(body)
+    try:
+        plain = msgspec.json.decode(body)
+    except RecursionError:
+        raise Malformed from None
     if not isinstance(plain, dict):
         raise Malformed
     raise Invalid(*_faults(plain, expected, strict=True))

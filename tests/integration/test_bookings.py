@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
+import pytest
 
 from server.app import RunningServer
 from tests.support import FakeClock, People, Person
@@ -359,6 +361,60 @@ async def test_rescheduling_asks_the_other_side_once_accepted(people: People) ->
     agreed = (await act(pandit, booking, "reschedule", **later)).raise_for_status().json()
     assert (agreed["booking_date"], agreed["proposal"]) == ("2026-11-27", None)
     assert (await act(pandit, booking, "reschedule", decline=True)).status_code == 409
+
+
+async def test_a_new_time_keeps_the_length_that_was_booked(people: People) -> None:
+    customer, pandit = await people.customer(), await people.pandit()
+    booking = await book(customer, pandit.service_id)
+    path = f"/api/services/{pandit.service_id}/"
+    (await pandit.api.patch(path, json={"duration_minutes": 300})).raise_for_status()
+    time = {"booking_date": "2026-11-26", "booking_time": "09:00"}
+    moved = (await act(customer, booking, "reschedule", **time)).raise_for_status().json()
+    assert _length(moved) == _length(booking)
+    await act(pandit, booking, "accept")
+    (await pandit.api.delete(path)).raise_for_status()
+    later = {"booking_date": "2026-11-27", "booking_time": "09:00"}
+    (await act(customer, booking, "reschedule", **later)).raise_for_status()
+    agreed = (await act(pandit, booking, "reschedule", **later)).raise_for_status().json()
+    assert (agreed["booking_date"], _length(agreed)) == ("2026-11-27", _length(booking))
+
+
+async def test_a_booking_passed_on_meanwhile_is_not_moved_by_the_other_pandits_hours(
+    people: People, server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    customer, first = await people.customer(), await people.pandit("First Acharya")
+    second = await people.pandit("Second Bhattarai")
+    booking = await book(customer, first.service_id)
+    service = server.services.bookings
+    look = service._span_of
+
+    async def look_slowly(*arguments: Any) -> Any:
+        span = await look(*arguments)
+        (await act(first, booking, "reject")).raise_for_status()
+        return span
+
+    monkeypatch.setattr(service, "_span_of", look_slowly)
+    time = {"booking_date": "2026-11-26", "booking_time": "09:00"}
+    refused = await act(customer, booking, "reschedule", **time)
+    assert (refused.status_code, refused.json()["type"]) == (409, "concurrent-change")
+    kept = (await second.api.get(f"/api/bookings/{booking['id']}/")).json()
+    assert kept["starts_at"] == booking["starts_at"]
+
+
+@pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31"])
+async def test_the_ends_of_the_calendar_cannot_be_booked(people: People, day: str) -> None:
+    customer, pandit = await people.customer(), await people.pandit()
+    answer = await customer.api.post(
+        "/api/bookings/", json=wish(pandit.service_id, booking_date=day, booking_time="00:00")
+    )
+    assert (answer.status_code, answer.json()["type"]) == (422, "not-bookable")
+
+
+def _length(booking: dict[str, Any]) -> timedelta:
+    ends_at, starts_at = (
+        datetime.fromisoformat(booking[name]) for name in ("ends_at", "starts_at")
+    )
+    return ends_at - starts_at
 
 
 async def test_lists_are_paged_and_filtered(people: People) -> None:

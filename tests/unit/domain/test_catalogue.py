@@ -59,6 +59,9 @@ def test_two_items_with_one_name_are_refused_with_the_name():
         ("1", Unit.ML, "unit"),
         ("1", Unit.PACKET, "unit"),
         ("0.0005", Unit.G, "type"),
+        ("NaN", Unit.G, "range"),
+        ("sNaN", Unit.G, "range"),
+        ("Infinity", Unit.G, "range"),
     ],
 )
 def test_quantities_that_make_no_sense_are_refused(quantity, unit, code):
