@@ -12,6 +12,8 @@ from typing import Final
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _FRAME_MARKERS: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _BARE_MARKERS: Final = frozenset({0x01, *range(0xD0, 0xD9)})
+_MAX_SEGMENTS: Final = 1000
+"""Real pictures have some dozens before their size; a made one of millions must cost no time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,9 @@ def recognise(content: bytes) -> Media | None:
 
 def _jpeg_size(content: bytes) -> tuple[int | None, int | None]:
     place = 2
-    while place + 9 <= len(content) and content[place] == 0xFF:
+    for _ in range(_MAX_SEGMENTS):
+        if not (place + 9 <= len(content) and content[place] == 0xFF):
+            break
         marker = content[place + 1]
         if marker in _FRAME_MARKERS:
             return _big(content, place + 7, 2), _big(content, place + 5, 2)
