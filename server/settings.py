@@ -8,7 +8,9 @@ end: the value stands in that file), the command line. Units stand in the names.
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
+import re
 import tomllib
 import types
 import typing
@@ -19,7 +21,44 @@ from typing import Any, Final
 
 PREFIX: Final = "PANDITYATRA_"
 DEFAULT_SECRET: Final = "insecure-development-secret-change-me"  # noqa: S105  # refused in production
+ENVIRONMENTS: Final = ("development", "demo", "test", "production")
 _NOT_SETTINGS: Final = frozenset({"PANDITYATRA_ENV", "PANDITYATRA_CONFIG"})
+_MIN_SECRET: Final = 32
+_LIMIT: Final = re.compile(r"[1-9]\d{0,8}/(?:second|minute|hour|day)")
+_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
+_FORMATS: Final = ("auto", "console", "json")
+_QUARTER_MINUTES: Final = 15
+_RANGES: Final[dict[str, tuple[float, float]]] = {
+    "http.port": (0, 65_535),
+    "http.max_body_bytes": (1024, math.inf),
+    "http.max_upload_bytes": (1024, math.inf),
+    "database.timeout_seconds": (0.1, math.inf),
+    "database.max_pool_size": (1, math.inf),
+    "database.embedded_start_seconds": (1, math.inf),
+    "auth.access_minutes": (1, math.inf),
+    "auth.refresh_days": (1, math.inf),
+    "auth.code_minutes": (1, math.inf),
+    "auth.code_tries": (1, 100),
+    "auth.hash_threads": (1, 64),
+    "booking.slot_step_minutes": (_QUARTER_MINUTES, 24 * 60),
+    "booking.horizon_days": (1, 3650),
+    "booking.answer_hours": (0.1, math.inf),
+    "booking.commission_basis_points": (0, 10_000),
+    "booking.max_offers": (1, 20),
+    "booking.samagri_threshold": (0, 1),
+    "realtime.ping_seconds": (0.1, math.inf),
+    "realtime.max_frame_bytes": (1024, math.inf),
+    "realtime.outbox_hard_bytes": (1024, math.inf),
+    "realtime.messages_per_second": (0.1, math.inf),
+    "realtime.message_burst": (1, math.inf),
+    "realtime.max_unacked": (1, math.inf),
+    "realtime.max_waiting_writes": (1, math.inf),
+    "realtime.max_connections": (1, math.inf),
+    "realtime.connections_per_user": (1, math.inf),
+    "realtime.connects_per_second": (0.1, math.inf),
+    "realtime.connect_burst": (1, math.inf),
+}
+"""Where zero or a very large number would stop the server or make it spin."""
 _MASKED: Final = "masked"
 
 
@@ -261,8 +300,14 @@ def load(
     _merge(raw, _from_environ(environ, faults))
     for key, value in (overrides or {}).items():
         _put(raw, key.split("."), value)
+    if environment not in ENVIRONMENTS:
+        # A slip such as "prod" must not switch off what production refuses.
+        faults.append(f"PANDITYATRA_ENV: {environment!r} is none of {', '.join(ENVIRONMENTS)}")
+    if raw["environment"] != environment:
+        faults.append("environment: is said by PANDITYATRA_ENV alone")
     settings = _build(Settings, raw, "", faults)
     if not faults:
+        faults.extend(_value_faults(settings))
         faults.extend(_production_faults(settings))
     if faults:
         raise SettingsError(faults)
@@ -366,7 +411,7 @@ def _convert(value: Any, expected: Any) -> Any:
     if isinstance(value, bool):
         _refuse()
     number = expected(value)
-    if number < 0 or (expected is int and isinstance(value, float)):
+    if not 0 <= number < math.inf or (expected is int and isinstance(value, float)):
         _refuse()
     return number
 
@@ -386,12 +431,42 @@ def _name(expected: Any) -> str:
     return str(expected)
 
 
+def _value_faults(settings: Settings) -> list[str]:
+    faults = []
+    for key, (least, most) in _RANGES.items():
+        section, _, name = key.partition(".")
+        value = getattr(getattr(settings, section), name)
+        if not least <= value <= most:
+            bounds = f"at least {least}" if most == math.inf else f"from {least} to {most}"
+            faults.append(f"{key}: {value} is not {bounds}")
+    if settings.booking.slot_step_minutes % _QUARTER_MINUTES:
+        faults.append("booking.slot_step_minutes: bookings begin on quarters of an hour")
+    faults.extend(
+        f"limits.{name}: {limit!r} is not like 10/minute"
+        for name, limit in dataclasses.asdict(settings.limits).items()
+        if not _LIMIT.fullmatch(limit)
+    )
+    for name, chosen, choices in (
+        ("level", settings.log.level.upper(), _LEVELS),
+        ("format", settings.log.format, _FORMATS),
+    ):
+        if chosen not in choices:
+            faults.append(f"log.{name}: {chosen!r} is none of {', '.join(choices)}")
+    return faults
+
+
 def _production_faults(settings: Settings) -> list[str]:
     if not settings.is_production:
         return []
     faults = []
-    if settings.auth.secret == DEFAULT_SECRET or len(settings.auth.secret) < 32:
-        faults.append("auth.secret: production needs a secret of its own, at least 32 characters")
+    for name in ("secret", "previous_secret"):
+        secret = getattr(settings.auth, name)
+        is_needed = name == "secret" or bool(secret)
+        if is_needed and (secret == DEFAULT_SECRET or len(secret) < _MIN_SECRET):
+            faults.append(
+                f"auth.{name}: production needs a secret of its own, "
+                f"at least {_MIN_SECRET} characters"
+            )
     if not settings.database.uri:
         faults.append("database.uri: production needs a MongoDB replica set")
     if not settings.http.secure_cookies:

@@ -88,6 +88,7 @@ def test_a_secret_can_stand_in_a_file(tmp_path: Path) -> None:
     [
         ("PANDITYATRA_AUTH__SECRET", DEFAULT_SECRET, "auth.secret"),
         ("PANDITYATRA_AUTH__SECRET", "short", "auth.secret"),
+        ("PANDITYATRA_AUTH__PREVIOUS_SECRET", DEFAULT_SECRET, "auth.previous_secret"),
         ("PANDITYATRA_DATABASE__URI", "", "database.uri"),
         ("PANDITYATRA_HTTP__SECURE_COOKIES", "false", "http.secure_cookies"),
         ("PANDITYATRA_HTTP__PUBLIC_ORIGINS", "", "http.public_origins"),
@@ -96,6 +97,32 @@ def test_a_secret_can_stand_in_a_file(tmp_path: Path) -> None:
 def test_production_refuses(tmp_path: Path, variable: str, value: str, key: str) -> None:
     assert load(tmp_path, PRODUCTION).is_production
     found = faults(tmp_path, {**PRODUCTION, variable: value})
+    assert [fault.partition(":")[0] for fault in found] == [key]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "key"),
+    [
+        ("ENV", "prod", "PANDITYATRA_ENV"),
+        ("ENVIRONMENT", "production", "environment"),
+        ("BOOKING__SLOT_STEP_MINUTES", "0", "booking.slot_step_minutes"),
+        ("BOOKING__SLOT_STEP_MINUTES", "20", "booking.slot_step_minutes"),
+        ("BOOKING__SAMAGRI_THRESHOLD", "6", "booking.samagri_threshold"),
+        ("BOOKING__COMMISSION_BASIS_POINTS", "10001", "booking.commission_basis_points"),
+        ("BOOKING__ANSWER_HOURS", "nan", "booking.answer_hours"),
+        ("REALTIME__PING_SECONDS", "inf", "realtime.ping_seconds"),
+        ("REALTIME__MESSAGE_BURST", "0", "realtime.message_burst"),
+        ("AUTH__HASH_THREADS", "0", "auth.hash_threads"),
+        ("HTTP__PORT", "99999", "http.port"),
+        ("LIMITS__READ", "often", "limits.read"),
+        ("LOG__LEVEL", "LOUD", "log.level"),
+        ("LOG__FORMAT", "xml", "log.format"),
+    ],
+)
+def test_a_value_that_makes_no_sense_stops_the_start(
+    tmp_path: Path, variable: str, value: str, key: str
+) -> None:
+    found = faults(tmp_path, {f"PANDITYATRA_{variable}": value})
     assert [fault.partition(":")[0] for fault in found] == [key]
 
 
