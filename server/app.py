@@ -24,6 +24,7 @@ from server.bus.redis import RedisBus
 from server.clock import SystemClock
 from server.container import Services
 from server.domain.ports import Bus, Clock, CodeSender
+from server.handlers.forwarded import ForwardingServer
 from server.handlers.page_base import UI_MODULES, UnknownPath
 from server.handlers.static import Assets
 from server.health import Health
@@ -301,7 +302,7 @@ def build_application(settings: Settings, services: Services) -> web.Application
 
 def _listen(settings: Settings, services: Services) -> tuple[httpserver.HTTPServer, int]:
     application = build_application(settings, services)
-    http = httpserver.HTTPServer(
+    http = ForwardingServer(
         application,
         xheaders=bool(settings.http.trusted_proxies),
         trusted_downstream=list(settings.http.trusted_proxies),

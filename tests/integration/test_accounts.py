@@ -800,5 +800,32 @@ async def test_one_account_cannot_be_tried_from_many_addresses(
         await running.store.drop()
 
 
+@pytest.mark.parametrize(
+    ("proxies", "header"),
+    [
+        (("127.0.0.1",), "X-Real-Ip"),
+        (("192.0.2.1",), "X-Forwarded-For"),
+        ((), "X-Forwarded-For"),
+    ],
+    ids=["a header that no proxy sets", "not a proxy", "no proxy at all"],
+)
+async def test_nobody_chooses_the_address_that_he_is_counted_by(
+    settings: Settings, clock: FakeClock, proxies: tuple[str, ...], header: str
+):
+    limits: LimitSettings = dataclasses.replace(settings.limits, read="3/hour")
+    http = dataclasses.replace(settings.http, trusted_proxies=proxies)
+    strict_settings = dataclasses.replace(settings, limits=limits, http=http)
+    async with (
+        open_server(strict_settings, clock=clock) as running,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{running.port}") as client,
+    ):
+        statuses = [
+            (await client.get("/api/pujas/", headers={header: f"198.51.100.{n}"})).status_code
+            for n in range(4)
+        ]
+        assert statuses == [200, 200, 200, 429]
+        await running.store.drop()
+
+
 async def test_settings_name_every_door():
     assert set(_DOORS) < {field.name for field in dataclasses.fields(LimitSettings)}
