@@ -18,6 +18,7 @@ from tests.crowd import make_crowd
 from tests.support import People
 
 pytestmark = pytest.mark.timeout(180)
+FRESH_DATABASE = True
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from tests.crowd import Crowd, make_crowd
 from tests.support import People, Person
 
 pytestmark = pytest.mark.timeout(180)
+FRESH_DATABASE = True
 PUJA = "satyanarayan-puja"
 
 LISTS: dict[str, list[tuple[str, dict[str, str]]]] = {

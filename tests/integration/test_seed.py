@@ -22,6 +22,7 @@ from server.settings import DatabaseSettings
 from tests.support import FakeClock
 
 pytestmark = pytest.mark.timeout(180)
+FRESH_DATABASE = True
 
 
 async def sign_in(api: httpx.AsyncClient, phone: str) -> dict[str, str]:
