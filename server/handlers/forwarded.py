@@ -24,7 +24,7 @@ class ForwardingServer(httpserver.HTTPServer):
     ) -> httputil.HTTPMessageDelegate:
         """Put the headers through :class:`_ForwardedHeaders` before anything reads them."""
         delegate = super().start_request(server_conn, request_conn)
-        return _ForwardedHeaders(delegate, request_conn, frozenset(self.trusted_downstream))
+        return _ForwardedHeaders(delegate, request_conn, frozenset(self.trusted_downstream or ()))
 
 
 class _ForwardedHeaders(httputil.HTTPMessageDelegate):
