@@ -219,6 +219,7 @@ def build_services(
         start_early_minutes=settings.booking.start_early_minutes,
         commission_basis_points=settings.booking.commission_basis_points,
         max_offers=settings.booking.max_offers,
+        offer_radius_km=settings.booking.offer_radius_km,
     )
     adder = SamagriAdder(
         [RuleRecommender()],

@@ -45,6 +45,7 @@ _RANGES: Final[dict[str, tuple[float, float]]] = {
     "booking.answer_hours": (0.1, math.inf),
     "booking.commission_basis_points": (0, 10_000),
     "booking.max_offers": (1, 20),
+    "booking.offer_radius_km": (1, 2000),
     "booking.samagri_threshold": (0, 1),
     "realtime.ping_seconds": (0.1, math.inf),
     "realtime.max_frame_bytes": (1024, math.inf),
@@ -162,6 +163,8 @@ class BookingSettings:
     """The platform's share of the service fee, in hundredths of a percent; frozen on a booking."""
     max_offers: int = 5
     """How many pandits are asked in turn before the booking fails."""
+    offer_radius_km: float = 40.0
+    """How far from the puja a pandit may live to be asked after another one's refusal."""
     add_optional_samagri: bool = True
     """Whether optional items are added by themselves."""
     samagri_threshold: float = 0.6

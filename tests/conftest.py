@@ -32,6 +32,7 @@ from server.settings import (
     RealtimeSettings,
     Settings,
 )
+from server.store.catalogue_files import load_catalogue
 from server.store.client import Store, open_store
 from server.store.embedded import EmbeddedServer
 from server.store.indexes import create_indexes, declared_indexes
@@ -67,7 +68,7 @@ def database_settings(mongo_uri: str, request: pytest.FixtureRequest) -> Databas
 def read_catalogue_once() -> Iterator[None]:
     """The catalogue's files do not change while tests run; reading them takes 0.15 s."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(app, "load_catalogue", functools.cache(app.load_catalogue))
+        patch.setattr(app, "load_catalogue", functools.cache(load_catalogue))
         yield
 
 

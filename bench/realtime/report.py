@@ -51,6 +51,7 @@ ROWS: Final = (
         Row("storm_sockets", "sockets", ",.0f"),
         Row("storm_cpu_ms", "CPU a reconnect, ms", ",.2f", is_ratio=True),
         Row("storm_per_second", "reconnects a second", ",.0f", is_ratio=True),
+        Row("storm_refused", "told to try again later", ",.0f"),
         Row("storm_p99_ms", "p99 until up to date, ms", ",.0f"),
     )),
     ("Slow readers", (

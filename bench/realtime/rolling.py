@@ -183,7 +183,7 @@ async def rolling_restart(
         "roll_outages": len(run.outages),
         "roll_longest_outage_s": max(run.outages, default=float("nan")),
         "roll_ack_p99_ms": ordered[int(len(ordered) * 0.99)] * 1e3 if ordered else float("nan"),
-        "roll_faults": faults.total(),
+        "roll_faults": faults.told(),
     }
 
 

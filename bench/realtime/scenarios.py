@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import sys
 import time
 from array import array
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
+
+from tqdm import tqdm
 
 from bench.realtime.contenders import Contender, Process
 from bench.realtime.dialects import Event, Kind
@@ -31,6 +34,7 @@ _OPENING: Final = 500
 _READY_SECONDS: Final = 120.0
 _TICK_SECONDS: Final = 0.005
 _TEXT: Final = "Namaste Pandit-ji, shall we buy the flowers the evening before?"
+_TRY_LATER: Final = 1013
 _MIB: Final = 1024 * 1024
 _BIG: Final = 8000
 """Bytes of a message to slow readers, half of it in each language: the longest there is."""
@@ -94,6 +98,12 @@ class Target:
 class Faults(Counter[str]):
     """What must not happen, by kind."""
 
+    def told(self) -> int:
+        """How many there are; of which kinds is written beside the progress."""
+        for kind, count in self.items():
+            tqdm.write(f"  fault: {kind} ({count})", file=sys.stderr)
+        return self.total()
+
 
 class Member(Connection):
     """A socket that minds its numbers: one after the other, none left out, none twice."""
@@ -136,29 +146,40 @@ class Member(Connection):
 
     def lost(self) -> None:
         """Count what the wire found wrong."""
-        if self.fault:
+        if self.fault and not self.was_busy:
             self.faults[self.fault] += 1
 
 
 async def open_all(
-    makers: Sequence[Callable[[], Connection]], port: int, *, receive_bytes: int = 0
+    makers: Sequence[Callable[[], Connection]],
+    port: int,
+    *,
+    receive_bytes: int = 0,
+    refusals: Counter[str] | None = None,
 ) -> list[Connection]:
     """Open many sockets, some hundreds at a time, and wait until each is up to date.
+
+    Who is told that the server is busy comes again a second later, as clients are asked to.
 
     Raises
     ------
     RuntimeError
-        If one is refused or not served in time.
+        If one is refused for another reason, or not served in time.
     """
     line = asyncio.Semaphore(_OPENING)
 
     async def one(place: int) -> Connection:
         async with line, asyncio.timeout(_READY_SECONDS):
-            connection = await open_one(makers[place], port, place, receive_bytes=receive_bytes)
-            code = await connection.ready
-        if code:
-            raise RuntimeError(f"refused: {connection.fault or code}")
-        return connection
+            while True:
+                connection = await open_one(makers[place], port, place, receive_bytes=receive_bytes)
+                code = await connection.ready
+                if not code:
+                    return connection
+                if not connection.was_busy and code != _TRY_LATER:
+                    raise RuntimeError(f"refused: {connection.fault or code}")
+                if refusals is not None:
+                    refusals["busy"] += 1
+                await asyncio.sleep(1.0)
 
     return list(await asyncio.gather(*(one(place) for place in range(len(makers)))))
 
@@ -203,7 +224,7 @@ async def idle(target: Target, sizes: Sizes) -> Figures:
         "idle_cpu_percent": cpu / sizes.idle_hold * 100,
         "idle_cpu_percent_15k": cpu / sizes.idle_hold * 100 * 15_000 / len(members),
         "idle_pings": pings,
-        "idle_faults": faults.total() + lost,
+        "idle_faults": faults.told() + lost,
     }
 
 
@@ -325,7 +346,7 @@ async def fan_out(target: Target, sizes: Sizes) -> Figures:
         "fan_server_busy_percent": cpu / seconds * 100,
         "fan_client_cpu_us": own / max(1, heard) * 1e6,
         **_percentiles("fan", crowd.latencies),
-        "fan_faults": faults.total(),
+        "fan_faults": faults.told(),
     }
 
 
@@ -344,6 +365,11 @@ class Conversation:
         self.sent = 0
         self.ack_latencies = array("d")
         self.latencies = array("d")
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether everything that was sent has been acknowledged and delivered."""
+        return min(self.acked, self.heard) >= self.sent
 
     def new_message(self, due: float) -> bytes:
         """The next payload, remembered by its id."""
@@ -433,7 +459,7 @@ async def chat(target: Target, sizes: Sizes) -> Figures:
     seconds = time.perf_counter() - began
     cpu, acked = target.cpu() - cpu, conversation.acked - acked
     conversation.is_closed_loop = False
-    await _until(lambda: conversation.heard >= conversation.sent, faults)
+    await _until(lambda: conversation.is_answered, faults)
 
     conversation.latencies, conversation.ack_latencies = array("d"), array("d")
     turn = iter(range(1 << 60))
@@ -442,7 +468,7 @@ async def chat(target: Target, sizes: Sizes) -> Figures:
         talkers[next(turn) % len(talkers)].send(conversation.new_message(due))
 
     await _by_the_clock(acked / seconds / 2, sizes.seconds, say)
-    await _until(lambda: conversation.heard >= conversation.sent, faults)
+    await _until(lambda: conversation.is_answered, faults)
     for talker in talkers:
         assert isinstance(talker, Talker)
         talker.check()
@@ -455,7 +481,7 @@ async def chat(target: Target, sizes: Sizes) -> Figures:
         "chat_server_busy_percent": cpu / seconds * 100,
         **_percentiles("chat", conversation.latencies),
         **_percentiles("chat_ack", conversation.ack_latencies),
-        "chat_faults": faults.total(),
+        "chat_faults": faults.told(),
     }
 
 
@@ -488,8 +514,9 @@ async def storm(target: Target, sizes: Sizes) -> Figures:
     await close_all(await open_all(makers, target.process.port))
     await until_quiet(target.process.pids)
     del waits[:]
+    refusals: Counter[str] = Counter()
     began, cpu = time.perf_counter(), target.cpu()
-    members = await open_all(makers, target.process.port)
+    members = await open_all(makers, target.process.port, refusals=refusals)
     seconds = time.perf_counter() - began
     await until_quiet(target.process.pids)
     cpu = target.cpu() - cpu
@@ -499,9 +526,10 @@ async def storm(target: Target, sizes: Sizes) -> Figures:
         "storm_sockets": len(members),
         "storm_cpu_ms": cpu / len(members) * 1e3,
         "storm_seconds": seconds,
+        "storm_refused": refusals.total(),
         "storm_per_second": len(members) / seconds,
         **_percentiles("storm", waits),
-        "storm_faults": faults.total(),
+        "storm_faults": faults.told(),
     }
 
 
@@ -577,7 +605,7 @@ async def slow_reader(target: Target, sizes: Sizes) -> Figures:
         "slow_told_4001": told,
         "slow_calm_p99_ms": _percentiles("slow", calm)["slow_p99_ms"],
         **during,
-        "slow_faults": faults.total(),
+        "slow_faults": faults.told(),
     }
 
 

@@ -126,6 +126,7 @@ class Connection(asyncio.Protocol):
         self.ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.closed: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.fault: str = ""
+        self.was_busy = False
         self.pings = 0
         self.code = 0
         self._opening = opening
@@ -201,6 +202,7 @@ class Connection(asyncio.Protocol):
             return 0
         status, *lines = data[:end].split(b"\r\n")
         if b" 101 " not in status:
+            self.was_busy = b" 503 " in status
             raise BrokenFrameError(status.decode(errors="replace"))
         headers = {
             name.strip().lower(): value.strip()

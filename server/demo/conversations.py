@@ -12,7 +12,7 @@ from server.demo import phrases
 from server.demo.bookings import Story
 from server.demo.residents import Ids
 from server.domain.account import User
-from server.domain.booking import BookingStatus
+from server.domain.booking import Booking, BookingStatus
 from server.domain.chat import (
     SYSTEM_SENDER,
     ChatRoom,
@@ -23,7 +23,7 @@ from server.domain.chat import (
 )
 from server.domain.events import Event, EventKind
 from server.domain.ports import Translator
-from server.services.chats import SYSTEM_NAME, SYSTEM_TEXTS
+from server.services.chats import SYSTEM_NAME, SYSTEM_TEXTS, system_names
 
 _OLD: Final = timedelta(days=120)
 _OLD_LINES: Final = 2
@@ -78,7 +78,7 @@ class Talk:
         last_at = story.accepted_at or booking.created_at
         for event in story.events:
             if event.kind in (EventKind.BOOKING_ACCEPTED, EventKind.BOOKING_CANCELLED):
-                yield self._system(room, event)
+                yield self._system(room, event, booking)
         is_cancelled = booking.status is BookingStatus.CANCELLED
         until = min(self._now, booking.updated_at if is_cancelled else booking.starts_at)
         for who, text in self._lines(story):
@@ -122,9 +122,9 @@ class Talk:
             timestamp=at,
         )
 
-    def _system(self, room: ChatRoom, event: Event) -> Message:
+    def _system(self, room: ChatRoom, event: Event, booking: Booking) -> Message:
         text = SYSTEM_TEXTS[event.kind]
-        params = {"pandit": room.pandit_name} if "{pandit}" in text else {}
+        names = system_names(booking)
         return Message(
             id=self._ids.at(event.at),
             room_id=room.id,
@@ -134,8 +134,8 @@ class Talk:
             sender_name=SYSTEM_NAME,
             cid=event.id,
             message_type=MessageType.SYSTEM,
-            content=self._translator.text("en", text, **params),
-            content_ne=self._translator.text("ne", text, **params),
+            content=self._translator.text("en", text, pandit=names["en"]),
+            content_ne=self._translator.text("ne", text, pandit=names["ne"]),
             timestamp=event.at,
         )
 

@@ -156,6 +156,7 @@ class Booking:
     pandit_id: str
     pandit_user_id: str
     pandit_name: str
+    pandit_name_ne: str = ""
     pandit_phone: str = ""
     distance_km: float | None = None
     service_id: str
@@ -328,6 +329,7 @@ def reoffer(
     pandit_id: str,
     pandit_user_id: str,
     pandit_name: str,
+    pandit_name_ne: str,
     pandit_phone: str,
     distance_km: float | None,
     service_id: str,
@@ -341,6 +343,7 @@ def reoffer(
         pandit_id=pandit_id,
         pandit_user_id=pandit_user_id,
         pandit_name=pandit_name,
+        pandit_name_ne=pandit_name_ne,
         pandit_phone=pandit_phone,
         distance_km=distance_km,
         service_id=service_id,
@@ -520,6 +523,7 @@ def _told(booking: Booking, kind: EventKind, now: datetime, recipients: tuple[st
             "service_ne": booking.service_name_ne,
             "customer": booking.customer_name,
             "pandit": booking.pandit_name,
+            "pandit_ne": booking.pandit_name_ne,
             "pandit_id": booking.pandit_id,
             "starts_at": booking.starts_at.isoformat(),
             "status": booking.status,

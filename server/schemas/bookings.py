@@ -98,6 +98,7 @@ class PartyResponse(Struct, frozen=True, kw_only=True):
 
     id: str
     full_name: str
+    full_name_ne: str = ""
     phone_number: str | None = None
 
 
@@ -231,6 +232,7 @@ def present_booking(booking: Booking, actor: Actor, reader: Reader) -> BookingRe
         pandit=PartyResponse(
             id=booking.pandit_id,
             full_name=booking.pandit_name,
+            full_name_ne=booking.pandit_name_ne,
             phone_number=booking.pandit_phone if sees_pandit else None,
         ),
         service=booking.service_id,

@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Final
 
 from server.domain import booking as rules
-from server.domain.account import Actor, Place, Role
+from server.domain.account import Actor, GeoPoint, Place, Role
 from server.domain.booking import (
     Booking,
     BookingStatus,
@@ -66,6 +66,7 @@ class BookingPolicy:
     start_early_minutes: int
     commission_basis_points: int
     max_offers: int
+    offer_radius_km: float
 
 
 class BookingService:
@@ -128,6 +129,7 @@ class BookingService:
             pandit_id=pandit.id,
             pandit_user_id=pandit.user_id,
             pandit_name=pandit.full_name,
+            pandit_name_ne=pandit.full_name_ne,
             pandit_phone=pandit.phone_number,
             distance_km=_distance(pandit, wish.location),
             service_id=service.id,
@@ -435,6 +437,7 @@ class BookingService:
             pandit_id=pandit.id,
             pandit_user_id=pandit.user_id,
             pandit_name=pandit.full_name,
+            pandit_name_ne=pandit.full_name_ne,
             pandit_phone=pandit.phone_number,
             distance_km=_distance(pandit, declined.location),
             service_id=service.id,
@@ -446,16 +449,19 @@ class BookingService:
     async def _candidates(self, booking: Booking, now: datetime) -> list[tuple[Pandit, Service]]:
         """Pandits not asked yet who offer the puja at no more than the frozen price.
 
-        The best first.
+        The best first. Nobody is asked to cross the country: they live near the place of the puja,
+        or near the pandit who was asked before where that is not known.
         """
         asked = len(booking.rejected_by)
         if asked >= self._policy.max_offers or booking.starts_at <= now:
             return []
+        near = await self._meeting_point(booking)
         page = await self._pandits.search(
             PanditSearch(
                 puja_ids=(booking.puja_id,),
                 max_price=booking.service_fee,
-                near=booking.location.point,
+                near=near,
+                radius_km=None if near is None else self._policy.offer_radius_km,
                 limit=20,
             )
         )
@@ -472,6 +478,15 @@ class BookingService:
                     found.append((hit.pandit, service))
                     break
         return found[: self._policy.max_offers - asked]
+
+    async def _meeting_point(self, booking: Booking) -> GeoPoint | None:
+        """Where people have to come together; None when they meet online, or nobody knows."""
+        if booking.service_location is ServiceLocation.ONLINE:
+            return None
+        if booking.location.point is not None:
+            return booking.location.point
+        asked = await self._pandits.find(booking.pandit_id)
+        return asked.location.point if asked else None
 
 
 def _distance(pandit: Pandit, place: Place) -> float | None:

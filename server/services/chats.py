@@ -128,6 +128,11 @@ class ChatFrames(Protocol):
         ...
 
 
+def system_names(booking: Booking) -> dict[str, str]:
+    """The pandit's name as SYSTEM messages say it, by language."""
+    return {"en": booking.pandit_name, "ne": booking.pandit_name_ne or booking.pandit_name}
+
+
 def room_topic(room_id: str) -> str:
     """The bus topic of everything that is told to a room."""
     return f"room.{room_id}"
@@ -408,7 +413,7 @@ class ChatService:
 
     async def _say(self, room: ChatRoom, event: Event, text: str, booking: Booking) -> None:
         # The event's id as cid: an event that is delivered again finds its message already there.
-        params = {"pandit": booking.pandit_name} if "{pandit}" in text else {}
+        names = system_names(booking)
         await self._writer.submit(
             Message(
                 id=self._ids.new(),
@@ -419,8 +424,8 @@ class ChatService:
                 sender_name=SYSTEM_NAME,
                 cid=event.id,
                 message_type=MessageType.SYSTEM,
-                content=self._translator.text("en", text, **params),
-                content_ne=self._translator.text("ne", text, **params),
+                content=self._translator.text("en", text, pandit=names["en"]),
+                content_ne=self._translator.text("ne", text, pandit=names["ne"]),
                 timestamp=self._clock.now(),
             )
         )

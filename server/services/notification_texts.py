@@ -128,9 +128,10 @@ def written_instant(at: datetime, language: str) -> str:
 def _values(event: Event, language: str, zone: ZoneInfo) -> dict[str, str | int]:
     given = event.params
     values: dict[str, str | int] = {
-        name: given.get(name, "") for name in ("customer", "pandit", "sender", "notes")
+        name: given.get(name, "") for name in ("customer", "sender", "notes")
     }
-    values["service"] = (language == "ne" and given.get("service_ne")) or given.get("service", "")
+    for name in ("service", "pandit"):
+        values[name] = (language == "ne" and given.get(f"{name}_ne")) or given.get(name, "")
     starts_at = given.get("starts_at")
     local = datetime.fromisoformat(starts_at).astimezone(zone) if starts_at else None
     values["when"] = written_instant(local, language) if local else ""

@@ -198,6 +198,25 @@ async def test_a_refused_booking_goes_to_the_next_pandit_and_never_back(people: 
     assert (await too_dear.api.get(f"/api/bookings/{booking['id']}/")).status_code == 404
 
 
+async def test_nobody_is_asked_to_cross_the_country(people: People) -> None:
+    customer = await people.customer()
+    first = await people.pandit("First Acharya")
+    far = await people.pandit("Far Bhattarai")
+    dharan = {"area": "Chatara Line", "city": "Dharan", "address": "1"}
+    dharan |= {"point": {"latitude": 26.81, "longitude": 87.28}}
+    (await far.api.patch("/api/pandits/me/", json={"location": dharan})).raise_for_status()
+
+    at_home = await book(customer, first.service_id)
+    await act(first, at_home, "reject")
+    ended = (await customer.api.get(f"/api/bookings/{at_home['id']}/")).json()
+    assert ended["status"] == "FAILED"
+
+    online = await book(customer, first.service_id, service_location="ONLINE")
+    await act(first, online, "reject")
+    offered = (await customer.api.get(f"/api/bookings/{online['id']}/")).json()
+    assert (offered["status"], offered["pandit"]["id"]) == ("PENDING", far.pandit_id)
+
+
 async def test_an_unanswered_booking_is_passed_on(
     people: People, server: RunningServer, clock: FakeClock
 ) -> None:

@@ -133,6 +133,7 @@ def test_a_refusal_keeps_the_booking_pending_and_is_remembered() -> None:
         pandit_id="next",
         pandit_user_id="next-user",
         pandit_name="Next",
+        pandit_name_ne="",
         pandit_phone="+9779800000009",
         distance_km=None,
         service_id="other-service",
