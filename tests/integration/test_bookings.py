@@ -202,8 +202,8 @@ async def test_nobody_is_asked_to_cross_the_country(people: People) -> None:
     customer = await people.customer()
     first = await people.pandit("First Acharya")
     far = await people.pandit("Far Bhattarai")
-    dharan = {"area": "Chatara Line", "city": "Dharan", "address": "1"}
-    dharan |= {"point": {"latitude": 26.81, "longitude": 87.28}}
+    point = {"latitude": 26.81, "longitude": 87.28}
+    dharan = {"area": "Chatara Line", "city": "Dharan", "address": "1", "point": point}
     (await far.api.patch("/api/pandits/me/", json={"location": dharan})).raise_for_status()
 
     at_home = await book(customer, first.service_id)
