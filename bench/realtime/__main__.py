@@ -219,6 +219,8 @@ def _within_limits(sizes: Sizes) -> Sizes:
 
 def _conditions(options: argparse.Namespace) -> str:
     size = "smoke run, figures mean little" if options.quick else "full sizes"
+    if options.sizes:
+        size = f"{size} but {' '.join(options.sizes)}"
     return (
         f"{options.runs} run(s), {size}; Python {platform.python_version()}, "
         f"{os.cpu_count()} cores; database of all: the embedded SecantusDB over PyMongo, "
