@@ -7,13 +7,14 @@ if nobody else has changed the booking meanwhile (``version``), so of two racing
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Final
 
 from server.domain.account import Actor, Place, Role
-from server.domain.calendar import Span
+from server.domain.calendar import Span, local_instant
 from server.domain.catalogue import SamagriType, check_quantity
 from server.domain.errors import Forbidden, IllegalTransition, ItemRequired, NotFound, TooEarly
 from server.domain.events import Event, EventKind
@@ -184,6 +185,7 @@ class Booking:
     commission_amount: int
     payment_status: PaymentStatus = PaymentStatus.PENDING
     payment_method: PaymentMethod = PaymentMethod.CASH
+    request_key: str | None = None
     rejected_by: tuple[str, ...] = ()
     proposal: RescheduleProposal | None = None
     answer_by: datetime | None = None
@@ -213,6 +215,8 @@ class BookingWish:
     location: Place
     notes: str
     samagri_required: bool
+    request_key: str | None = None
+    """Marks the request itself: the same key of the same customer means the same booking."""
 
 
 def commission_of(service_fee: int, basis_points: int) -> int:
@@ -297,10 +301,7 @@ def cancel(booking: Booking, actor: Actor, now: datetime, reason: str) -> Bookin
     if actor.role not in allowed:
         raise Forbidden
     moved = _freed(_moved(booking, _Status.CANCELLED, actor.user_id, actor.role, now, reason))
-    others = tuple(
-        user for user in (booking.user_id, booking.pandit_user_id) if user != actor.user_id
-    )
-    return _told(moved, EventKind.BOOKING_CANCELLED, now, others)
+    return _told(moved, EventKind.BOOKING_CANCELLED, now, _others(booking, actor))
 
 
 def decline(booking: Booking, actor: Actor, now: datetime, reason: str) -> Booking:
@@ -363,21 +364,39 @@ def fail(booking: Booking, now: datetime, reason: str) -> Booking:
 
 
 def propose_time(booking: Booking, actor: Actor, now: datetime, day: date, at: time) -> Booking:
-    """One party of an accepted booking asks the other for another time."""
+    """One party of an accepted booking asks the other for another time, and he is told.
+
+    Asking again for the same time changes nothing, so nobody is told twice.
+    """
     if actor.user_id not in (booking.user_id, booking.pandit_user_id):
         raise Forbidden
     _require_status(booking, _Status.ACCEPTED)
     proposal = RescheduleProposal(
         by=actor.user_id, booking_date=day, booking_time=at, proposed_at=now
     )
-    return replace(booking, proposal=proposal, updated_at=now)
+    if booking.proposal is not None and proposal == replace(booking.proposal, proposed_at=now):
+        return booking
+    return _told_of_proposal(
+        replace(booking, proposal=proposal, updated_at=now),
+        proposal,
+        EventKind.BOOKING_TIME_PROPOSED,
+        now,
+        _others(booking, actor),
+    )
 
 
 def decline_time(booking: Booking, actor: Actor, now: datetime) -> Booking:
-    """Drop the open proposal; either party may."""
-    if booking.proposal is None:
+    """Drop the open proposal; either party may, and the other is told."""
+    proposal = booking.proposal
+    if proposal is None:
         raise IllegalTransition(booking.status)
-    return replace(booking, proposal=None, updated_at=now)
+    return _told_of_proposal(
+        replace(booking, proposal=None, updated_at=now),
+        proposal,
+        EventKind.BOOKING_TIME_DECLINED,
+        now,
+        _others(booking, actor),
+    )
 
 
 def move_time(
@@ -409,10 +428,7 @@ def move_time(
         proposal=None,
         updated_at=now,
     )
-    others = tuple(
-        user for user in (booking.user_id, booking.pandit_user_id) if user != actor.user_id
-    )
-    return _told(moved, EventKind.BOOKING_RESCHEDULED, now, others)
+    return _told(moved, EventKind.BOOKING_RESCHEDULED, now, _others(booking, actor))
 
 
 def require_samagri_editable(booking: Booking, actor: Actor) -> None:
@@ -511,7 +527,31 @@ def _withdrawn(booking: Booking, by: str, role: str, now: datetime, reason: str)
     return _told(moved, EventKind.BOOKING_REJECTED, now, (booking.user_id,))
 
 
-def _told(booking: Booking, kind: EventKind, now: datetime, recipients: tuple[str, ...]) -> Booking:
+def _others(booking: Booking, actor: Actor) -> tuple[str, ...]:
+    """The parties who have not done it themselves; both of them when an admin has."""
+    return tuple(
+        user for user in (booking.user_id, booking.pandit_user_id) if user != actor.user_id
+    )
+
+
+def _told_of_proposal(
+    booking: Booking,
+    proposal: RescheduleProposal,
+    kind: EventKind,
+    now: datetime,
+    recipients: tuple[str, ...],
+) -> Booking:
+    wanted = local_instant(proposal.booking_date, proposal.booking_time, booking.timezone)
+    return _told(booking, kind, now, recipients, {"proposed_at": wanted.isoformat()})
+
+
+def _told(
+    booking: Booking,
+    kind: EventKind,
+    now: datetime,
+    recipients: tuple[str, ...],
+    more: Mapping[str, str] | None = None,
+) -> Booking:
     event = Event(
         id=f"{booking.id}.{booking.version + 1}.{len(booking.outbox)}",
         kind=kind,
@@ -527,6 +567,7 @@ def _told(booking: Booking, kind: EventKind, now: datetime, recipients: tuple[st
             "pandit_id": booking.pandit_id,
             "starts_at": booking.starts_at.isoformat(),
             "status": booking.status,
+            **(more or {}),
         },
     )
     return replace(booking, outbox=(*booking.outbox, event))

@@ -251,7 +251,15 @@ class BookingRepository(Protocol):
     """Bookings. A unique index over (pandit, claim) refuses overlapping ones."""
 
     async def add(self, booking: Booking) -> None:
-        """Store a new booking. Raises ``SlotTaken`` when any of its claims is held."""
+        """Store a new booking.
+
+        Raises ``SlotTaken`` when any of its claims is held, ``AlreadyExists`` when the customer has
+        one with its ``request_key``.
+        """
+        ...
+
+    async def find_by_request(self, user_id: str, request_key: str) -> Booking | None:
+        """Return the customer's booking that came of that request, or None."""
         ...
 
     async def find(self, booking_id: str) -> Booking | None:
@@ -388,7 +396,7 @@ class MessageRepository(Protocol):
         ...
 
     async def find_sent(self, keys: Collection[MessageKey]) -> list[Message]:
-        """Return those messages that exist of these (room, sender, cid), in one query."""
+        """Return those messages that exist of these (room, sender, cid), each by an index."""
         ...
 
     async def mark_read(

@@ -310,11 +310,16 @@ class ApiHandler(BaseHandler):
         if declared.body is not None:
             self._require_json()
             arguments["body"] = decode_body(self.request.body, declared.body)
-        key = self.request.headers.get("Idempotency-Key") if declared.is_idempotent else None
+        key = self.idempotency_key if declared.is_idempotent else None
         if key is None:
             self._send(declared.status, await method(self, *path, **arguments))
         else:
             await self._run_once(key, declared, functools.partial(method, self, *path, **arguments))
+
+    @property
+    def idempotency_key(self) -> str | None:
+        """The key by which the client marks this request, None without one."""
+        return self.request.headers.get("Idempotency-Key")
 
     async def _run_once(
         self, key: str, declared: Operation, method: Callable[[], Awaitable[Any]]

@@ -60,7 +60,7 @@ class BookingsHandler(ApiHandler):
         errors=(NotFound, NotBookable, SlotTaken),
     )
     async def post(self, actor: Actor, body: CreateBookingRequest) -> BookingResponse:
-        booking = await self.services.bookings.book(actor, body.wish())
+        booking = await self.services.bookings.book(actor, body.wish(self.idempotency_key))
         return present_booking(booking, actor, self.reader)
 
 

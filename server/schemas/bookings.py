@@ -44,8 +44,8 @@ class CreateBookingRequest(Request, frozen=True, kw_only=True):
     notes: Annotated[str, Meta(max_length=1000)] = ""
     samagri_required: bool = False
 
-    def wish(self) -> BookingWish:
-        """The domain's form."""
+    def wish(self, request_key: str | None) -> BookingWish:
+        """The domain's form; ``request_key`` is the idempotency key that came with it."""
         if (self.lat is None) != (self.lng is None):
             raise Invalid(FieldFault("lat" if self.lat is None else "lng", "required"))
         point = None if self.lat is None or self.lng is None else GeoPoint(self.lat, self.lng)
@@ -57,6 +57,7 @@ class CreateBookingRequest(Request, frozen=True, kw_only=True):
             location=Place(area=self.area, city=self.city, address=self.address, point=point),
             notes=self.notes,
             samagri_required=self.samagri_required,
+            request_key=request_key,
         )
 
 

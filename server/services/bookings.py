@@ -23,6 +23,7 @@ from server.domain.booking import (
 )
 from server.domain.calendar import Refusal, Span, check_bookable
 from server.domain.errors import (
+    AlreadyExists,
     ConcurrentChange,
     FieldFault,
     Forbidden,
@@ -147,6 +148,7 @@ class BookingService:
             status=BookingStatus.PENDING,
             notes=wish.notes,
             samagri_required=wish.samagri_required,
+            request_key=wish.request_key,
             service_fee=service.price,
             total_fee=service.price,
             currency=service.currency,
@@ -162,9 +164,20 @@ class BookingService:
             lines = await self._suggested(booking)
             booking = rules.with_samagri(booking, lines, (), now)
         booking = rules.placed(booking, now)
-        await self._bookings.add(booking)
+        try:
+            await self._bookings.add(booking)
+        except (AlreadyExists, SlotTaken):
+            # Taken by this very request, when its first answer was lost in a crash.
+            if earlier := await self._of_request(actor, wish):
+                return earlier
+            raise
         await self._told(booking)
         return booking
+
+    async def _of_request(self, actor: Actor, wish: BookingWish) -> Booking | None:
+        if wish.request_key is None:
+            return None
+        return await self._bookings.find_by_request(actor.user_id, wish.request_key)
 
     # -- reading ---------------------------------------------------------------------------------
 

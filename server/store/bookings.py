@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from server.domain.booking import CONTACT_SHARED, Booking, BookingStatus
-from server.domain.errors import SlotTaken
+from server.domain.errors import AlreadyExists, SlotTaken
 from server.domain.ports import BookingFilter, Page
 from server.store.client import ASCENDING, DESCENDING, Document, DuplicateKey, Index, Store
 from server.store.codec import from_document, to_document
@@ -33,6 +33,11 @@ INDEXES: Final = (
     Index((("user_id", ASCENDING), ("starts_at", DESCENDING), ("_id", DESCENDING))),
     Index((("pandit_user_id", ASCENDING), ("starts_at", DESCENDING), ("_id", DESCENDING))),
     Index((("user_id", ASCENDING), ("pandit_id", ASCENDING), ("status", ASCENDING))),
+    Index(
+        (("user_id", ASCENDING), ("request_key", ASCENDING)),
+        unique=True,
+        partial={"request_key": {"$gt": ""}},
+    ),
     Index((("starts_at", DESCENDING), ("_id", DESCENDING))),
     Index((("answer_by", ASCENDING),), partial={"answer_by": ANY_TIME}),
     outbox_index(),
@@ -55,6 +60,17 @@ class MongoBookingRepository:
     async def find(self, booking_id: str) -> Booking | None:
         document = await self._bookings.find_one({"_id": booking_id})
         return from_document(Booking, document) if document else None
+
+    async def find_by_request(self, user_id: str, request_key: str) -> Booking | None:
+        # By the customer's own index first: see ``store.paging``.
+        documents = await self._bookings.aggregate(
+            [
+                {"$match": {"user_id": user_id}},
+                {"$match": {"request_key": request_key}},
+                {"$limit": 1},
+            ]
+        )
+        return from_document(Booking, documents[0]) if documents else None
 
     async def replace(self, booking: Booking) -> bool:
         document = booking_document(booking)
@@ -157,10 +173,13 @@ def booking_document(booking: Booking) -> Document:
     for name in ("claims", "outbox"):
         if not document[name]:
             del document[name]
-    if document["answer_by"] is None:
-        del document["answer_by"]
+    for name in ("answer_by", "request_key"):
+        if document[name] is None:
+            del document[name]
     return document
 
 
 def _taken(error: DuplicateKey) -> Exception:
-    return SlotTaken() if "claims" in error.fields else error
+    if "claims" in error.fields:
+        return SlotTaken()
+    return AlreadyExists("request_key") if "request_key" in error.fields else error

@@ -7,6 +7,8 @@ sent again under the same client id is the same message. Both also serve the que
 
 from __future__ import annotations
 
+import asyncio
+from collections import defaultdict
 from collections.abc import Collection as Keys
 from collections.abc import Sequence
 from datetime import datetime
@@ -18,6 +20,8 @@ from server.store.client import ASCENDING, DESCENDING, Document, Index, Store
 from server.store.codec import from_document, to_document
 
 COLLECTION: Final = "messages"
+_MAX_LOOKUPS: Final = 8
+"""Queries of one lookup at once; more of them starve others of the driver's connections."""
 INDEXES: Final = (
     Index((("room_id", ASCENDING), ("sequence", ASCENDING)), unique=True),
     Index((("room_id", ASCENDING), ("sender_id", ASCENDING), ("cid", ASCENDING)), unique=True),
@@ -55,15 +59,25 @@ class MongoMessageRepository:
         return int(document["sequence"]) if document else 0
 
     async def find_sent(self, keys: Keys[MessageKey]) -> list[Message]:
-        """Return those messages that exist of these (room, sender, cid), in one query."""
-        queries: list[Document] = [
-            {"room_id": room_id, "sender_id": sender_id, "cid": cid}
-            for room_id, sender_id, cid in keys
-        ]
-        if not queries:
-            return []
-        documents = await self._messages.find({"$or": queries}, limit=len(queries))
-        return [from_document(Message, document) for document in documents]
+        """Return those messages that exist of these (room, sender, cid).
+
+        One query for each sender of a room: the embedded server answers one that names several
+        senders or rooms by reading the whole collection.
+        """
+        cids: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+        for room_id, sender_id, cid in keys:
+            cids[room_id, sender_id].append(cid)
+        few = asyncio.Semaphore(_MAX_LOOKUPS)
+
+        async def find(room_id: str, sender_id: str, wanted: list[str]) -> list[Document]:
+            async with few:
+                return await self._messages.find(
+                    {"room_id": room_id, "sender_id": sender_id, "cid": {"$in": wanted}},
+                    limit=len(wanted),
+                )
+
+        found = await asyncio.gather(*(find(*sender, wanted) for sender, wanted in cids.items()))
+        return [from_document(Message, document) for part in found for document in part]
 
     async def list_after(self, room_id: str, sequence: int, limit: int) -> list[Message]:
         """Return up to ``limit`` messages with a higher sequence, ascending."""

@@ -337,7 +337,7 @@ class SocketHandler(WebSocketHandler):
             "socket_closed",
             kind=self.kind,
             user_id=session.user_id,
-            code=int(code) if code else None,
+            close_code=int(code) if code else None,
             by="server" if session.closed_with else "client",
             seconds=round(asyncio.get_running_loop().time() - self.opened_at, 1),
             frames_in=session.received,

@@ -363,6 +363,22 @@ async def test_an_idempotency_key_books_once(people: People) -> None:
     assert len(listed["results"]) == 1
 
 
+async def test_a_request_whose_answer_was_lost_in_a_crash_is_not_booked_twice(
+    people: People, server: RunningServer
+) -> None:
+    customer, pandit = await people.customer(), await people.pandit()
+    headers = {"Idempotency-Key": "lost-answer-0001"}
+    first = await customer.api.post("/api/bookings/", json=wish(pandit.service_id), headers=headers)
+    # As after a crash between the booking and the note of its answer.
+    assert await server.store.collection("idempotency").delete_many({}) == 1
+    again = await customer.api.post("/api/bookings/", json=wish(pandit.service_id), headers=headers)
+    assert again.status_code == 201
+    assert again.json()["id"] == first.json()["id"]
+    other = await people.customer("Another Rai")
+    taken = await other.api.post("/api/bookings/", json=wish(pandit.service_id), headers=headers)
+    assert (taken.status_code, taken.json()["type"]) == (409, "slot-taken"), "a key is its user's"
+
+
 async def test_rescheduling_asks_the_other_side_once_accepted(people: People) -> None:
     customer, pandit = await people.customer(), await people.pandit()
     booking = await book(customer, pandit.service_id)
@@ -380,6 +396,35 @@ async def test_rescheduling_asks_the_other_side_once_accepted(people: People) ->
     agreed = (await act(pandit, booking, "reschedule", **later)).raise_for_status().json()
     assert (agreed["booking_date"], agreed["proposal"]) == ("2026-11-27", None)
     assert (await act(pandit, booking, "reschedule", decline=True)).status_code == 409
+
+
+async def test_a_proposed_time_and_its_refusal_are_told_once_to_the_other_side(
+    people: People,
+) -> None:
+    customer, pandit = await people.customer(), await people.pandit()
+    booking = await book(customer, pandit.service_id)
+    await act(pandit, booking, "accept")
+    later = {"booking_date": "2026-11-27", "booking_time": "09:00"}
+    for _ in range(2):
+        (await act(customer, booking, "reschedule", **later)).raise_for_status()
+    listed = (await pandit.api.get("/api/notifications/")).raise_for_status().json()["results"]
+    assert [each["notification_type"] for each in listed][:2] == [
+        "BOOKING_TIME_PROPOSED",
+        "BOOKING_CREATED",
+    ]
+    assert "27 Nov 2026, 09:00 instead of 25 Nov 2026, 10:00" in listed[0]["message"]
+    assert "२०८३ मङ्सिर ११, ०९:००" in listed[0]["message_ne"]
+    assert await kinds(customer) == ["BOOKING_ACCEPTED"], "nobody is told of his own wish"
+
+    (await act(pandit, booking, "reschedule", decline=True)).raise_for_status()
+    listed = (await customer.api.get("/api/notifications/")).raise_for_status().json()["results"]
+    assert [each["notification_type"] for each in listed] == [
+        "BOOKING_TIME_DECLINED",
+        "BOOKING_ACCEPTED",
+    ]
+    assert "27 Nov 2026, 09:00" in listed[0]["message"]
+    assert listed[0]["booking"] == booking["id"]
+    assert (await kinds(pandit)).count("BOOKING_TIME_DECLINED") == 0
 
 
 async def test_a_new_time_keeps_the_length_that_was_booked(people: People) -> None:

@@ -90,7 +90,7 @@ class BookPage(Page):
         if earlier is not None:
             return earlier.body.decode()
         try:
-            wish = self.read(CreateBookingRequest, service_id=service_id).wish()
+            wish = self.read(CreateBookingRequest, service_id=service_id).wish(key)
             booking = await self.services.bookings.book(self.person, wish)
         except BaseException:
             await store.abandon(scope)
