@@ -58,6 +58,14 @@ WORDINGS: Final = {
     EventKind.BOOKING_RESCHEDULED: Wording(
         N_("Booking rescheduled"), N_("{service} will now be held on {when}.")
     ),
+    EventKind.BOOKING_TIME_PROPOSED: Wording(
+        N_("Another time proposed"),
+        N_("Could {service} be held on {proposed} instead of {when}? Please agree or decline."),
+    ),
+    EventKind.BOOKING_TIME_DECLINED: Wording(
+        N_("The booked time stays"),
+        N_("{service} will not be moved to {proposed}. It stays on {when}."),
+    ),
     EventKind.NEW_MESSAGE: Wording(N_("New message"), N_("{sender} has sent you a message.")),
     EventKind.PANDIT_REGISTERED: Wording(
         N_("New pandit to verify"), N_("{pandit} has registered and waits for verification.")
@@ -132,7 +140,8 @@ def _values(event: Event, language: str, zone: ZoneInfo) -> dict[str, str | int]
     }
     for name in ("service", "pandit"):
         values[name] = (language == "ne" and given.get(f"{name}_ne")) or given.get(name, "")
-    starts_at = given.get("starts_at")
-    local = datetime.fromisoformat(starts_at).astimezone(zone) if starts_at else None
-    values["when"] = written_instant(local, language) if local else ""
+    for name, param in (("when", "starts_at"), ("proposed", "proposed_at")):
+        instant = given.get(param)
+        local = datetime.fromisoformat(instant).astimezone(zone) if instant else None
+        values[name] = written_instant(local, language) if local else ""
     return values

@@ -165,6 +165,35 @@ def test_an_accepted_booking_moves_only_with_the_other_sides_consent() -> None:
     assert moved.total_fee == accepted.total_fee
 
 
+@pytest.mark.parametrize(
+    ("proposer", "other"), [(CUSTOMER, PANDIT), (PANDIT, CUSTOMER)], ids=["customer", "pandit"]
+)
+def test_a_proposal_and_its_refusal_are_told_to_the_other_side(
+    proposer: Actor, other: Actor
+) -> None:
+    day, at = date(2026, 11, 26), time(9)
+    proposed = rules.propose_time(in_state(Status.ACCEPTED), proposer, NOW, day, at)
+    again = rules.propose_time(proposed, proposer, NOW + timedelta(minutes=1), day, at)
+    assert again is proposed, "the same wish is not told again"
+    declined = rules.decline_time(proposed, other, NOW)
+    withdrawn = rules.decline_time(proposed, proposer, NOW)
+    for booking, kind, told in (
+        (proposed, EventKind.BOOKING_TIME_PROPOSED, other),
+        (declined, EventKind.BOOKING_TIME_DECLINED, proposer),
+        (withdrawn, EventKind.BOOKING_TIME_DECLINED, other),
+    ):
+        event = booking.outbox[-1]
+        assert (event.kind, event.recipients) == (kind, (told.user_id,))
+        assert event.params["starts_at"] == STARTS_AT.isoformat()
+        assert event.params["proposed_at"] == "2026-11-26T03:15:00+00:00"
+    assert rules.decline_time(proposed, ADMIN, NOW).outbox[-1].recipients == (
+        "customer",
+        "pandit-user",
+    )
+    with pytest.raises(IllegalTransition):
+        rules.decline_time(declined, other, NOW)
+
+
 def test_required_and_essential_items_stay() -> None:
     lines = tuple(make_line(kind, type=kind) for kind in SamagriType)
     found = rules.with_samagri(make_booking(), lines, (), NOW)

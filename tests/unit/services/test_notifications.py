@@ -27,6 +27,7 @@ PARAMS = {
     "pandit": "Ram Prasad Acharya",
     "pandit_id": "p1",
     "starts_at": "2026-11-22T04:15:00+00:00",
+    "proposed_at": "2026-11-23T04:15:00+00:00",
     "status": "ACCEPTED",
 }
 
