@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Annotated
@@ -10,6 +12,7 @@ from msgspec import Meta, Struct
 
 from server.domain.account import Actor, GeoPoint, Place
 from server.domain.booking import (
+    SYSTEM,
     Booking,
     BookingStatus,
     BookingWish,
@@ -277,7 +280,7 @@ def present_booking(booking: Booking, actor: Actor, reader: Reader) -> BookingRe
         updated_at=reader.local(booking.updated_at),
         accepted_at=reader.maybe_local(booking.accepted_at),
         completed_at=reader.maybe_local(booking.completed_at),
-        history=[_present_transition(move, reader) for move in booking.history],
+        history=[_present_transition(move, actor, reader) for move in _history_for(booking, actor)],
     )
 
 
@@ -314,11 +317,35 @@ def _present_line(line: SamagriLine) -> SamagriLineResponse:
     )
 
 
-def _present_transition(move: Transition, reader: Reader) -> TransitionResponse:
+def _history_for(booking: Booking, actor: Actor) -> Sequence[Transition]:
+    """What the actor may know of the booking's moves.
+
+    For its pandit it begins when it was offered to him: who was asked before, and what they
+    answered, is not his business. The refusal of the one before him is the offer to him.
+    """
+    if actor.is_admin or actor.user_id == booking.user_id:
+        return booking.history
+    refusals = [place for place, move in enumerate(booking.history) if _is_refusal(move)]
+    if booking.pandit_id in booking.rejected_by:
+        refusals = refusals[:-1]  # the last is his own
+    if not refusals:
+        return booking.history
+    before = booking.history[refusals[-1]]
+    offer = replace(before, from_status=None, by=SYSTEM, role=SYSTEM, reason="")
+    return (offer, *booking.history[refusals[-1] + 1 :])
+
+
+def _is_refusal(move: Transition) -> bool:
+    return move.from_status is move.to_status is BookingStatus.PENDING
+
+
+def _present_transition(move: Transition, actor: Actor, reader: Reader) -> TransitionResponse:
+    # What a pandit writes when he says no could be a phone number, before anything is accepted.
+    is_hidden = _is_refusal(move) and move.role != SYSTEM and not actor.is_admin
     return TransitionResponse(
         from_status=move.from_status,
         to_status=move.to_status,
         role=move.role,
         at=reader.local(move.at),
-        reason=move.reason,
+        reason="" if is_hidden else move.reason,
     )

@@ -198,6 +198,65 @@ async def test_a_refused_booking_goes_to_the_next_pandit_and_never_back(people: 
     assert (await too_dear.api.get(f"/api/bookings/{booking['id']}/")).status_code == 404
 
 
+async def test_what_a_pandit_says_when_he_refuses_is_for_admins_only(people: People) -> None:
+    customer, admin = await people.customer(), await people.admin()
+    pandits = [
+        await people.pandit("First Acharya"),
+        await people.pandit("Second Bhattarai"),
+        await people.pandit("Third Joshi"),
+    ]
+    booking = await book(customer, pandits[0].service_id)
+
+    async def seen_by(person: Person) -> list[tuple[str | None, str, str, str]]:
+        answer = await person.api.get(f"/api/bookings/{booking['id']}/")
+        answer.raise_for_status()
+        names = ("from_status", "to_status", "role", "reason")
+        moves: list[tuple[str | None, str, str, str]] = [
+            tuple(move[name] for name in names) for move in answer.json()["history"]
+        ]
+        return moves
+
+    placed = (None, "PENDING", "user", "")
+    offered = (None, "PENDING", "system", "")
+    assert await seen_by(pandits[0]) == [placed]
+    for number in range(2):
+        at_present = (await customer.api.get(f"/api/bookings/{booking['id']}/")).json()["pandit"]
+        now = next(each for each in pandits if each.pandit_id == at_present["id"])
+        (await act(now, booking, "reject", reason=f"telephone {number}")).raise_for_status()
+    at_present = (await customer.api.get(f"/api/bookings/{booking['id']}/")).json()["pandit"]
+    last = next(each for each in pandits if each.pandit_id == at_present["id"])
+    assert await seen_by(customer) == [placed, *[("PENDING", "PENDING", "pandit", "")] * 2]
+    assert await seen_by(last) == [offered]
+    assert [reason for *_, reason in await seen_by(admin)] == [
+        "",
+        "telephone 0",
+        "telephone 1",
+    ]
+    listed = (await last.api.get("/api/bookings/")).text
+    assert "telephone" not in listed
+
+    await act(last, booking, "accept")
+    assert await seen_by(last) == [offered, ("PENDING", "ACCEPTED", "pandit", "")]
+    await act(last, booking, "cancel", reason="fell ill")
+    cancelled = ("ACCEPTED", "CANCELLED", "pandit", "fell ill")
+    assert (await seen_by(last))[-1] == (await seen_by(customer))[-1] == cancelled
+
+
+async def test_the_last_to_refuse_sees_his_own_offer_and_no_earlier_one(people: People) -> None:
+    customer, first = await people.customer(), await people.pandit("First Acharya")
+    second = await people.pandit("Second Bhattarai")
+    booking = await book(customer, first.service_id)
+    for pandit in (first, second):
+        (await act(pandit, booking, "reject", reason="telephone")).raise_for_status()
+    seen = (await second.api.get(f"/api/bookings/{booking['id']}/")).raise_for_status().json()
+    assert [(move["from_status"], move["to_status"]) for move in seen["history"]] == [
+        (None, "PENDING"),
+        ("PENDING", "PENDING"),
+        ("PENDING", "FAILED"),
+    ]
+    assert "telephone" not in str(seen)
+
+
 async def test_nobody_is_asked_to_cross_the_country(people: People) -> None:
     customer = await people.customer()
     first = await people.pandit("First Acharya")
