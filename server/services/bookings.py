@@ -210,8 +210,15 @@ class BookingService:
     # -- moves -----------------------------------------------------------------------------------
 
     async def accept(self, actor: Actor, booking_id: str) -> Booking:
-        """The pandit takes it on."""
+        """The pandit takes it on. Raises ``Forbidden`` unless he is verified at this time.
+
+        One who has lost his approval may still hold what he accepted before.
+        """
         now = self._clock.now()
+        booking = await self.get(actor, booking_id)
+        pandit = await self._pandits.find(booking.pandit_id)
+        if pandit is None or not pandit.is_verified:
+            raise Forbidden
         return await self._move(actor, booking_id, lambda found: rules.accept(found, actor, now))
 
     async def start(self, actor: Actor, booking_id: str) -> Booking:

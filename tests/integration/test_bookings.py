@@ -402,6 +402,32 @@ async def test_a_pandit_who_is_away_is_not_booked_but_keeps_his_bookings(people:
     assert kept["status"] == "ACCEPTED"
 
 
+async def test_a_pandit_who_lost_his_approval_accepts_nothing_but_holds_what_he_accepted(
+    people: People, clock: FakeClock
+) -> None:
+    customer, pandit, admin = (
+        await people.customer(),
+        await people.pandit(),
+        await people.admin(),
+    )
+    accepted = await book(customer, pandit.service_id)
+    await act(pandit, accepted, "accept")
+    waiting = await book(customer, pandit.service_id, booking_time="14:00")
+    verdict = {"decision": "reject", "notes": "The licence has run out"}
+    path = f"/api/admin/pandits/{pandit.pandit_id}/verify/"
+    (await admin.api.post(path, json=verdict)).raise_for_status()
+
+    refused = await act(pandit, waiting, "accept")
+    assert (refused.status_code, refused.json()["type"]) == (403, "forbidden")
+    kept = (await customer.api.get(f"/api/bookings/{waiting['id']}/")).json()
+    assert kept["status"] == "PENDING"
+
+    clock.advance(days=2, hours=23, minutes=30)
+    await people.sign_in_again(pandit)
+    assert (await act(pandit, accepted, "start")).json()["status"] == "IN_PROGRESS"
+    assert (await act(pandit, accepted, "complete")).json()["status"] == "COMPLETED"
+
+
 async def test_an_idempotency_key_books_once(people: People) -> None:
     customer, pandit = await people.customer(), await people.pandit()
     headers = {"Idempotency-Key": "booking-key-0001"}
