@@ -65,6 +65,8 @@ from server.store.users import MongoCodeRepository, MongoSessionRepository, Mong
 from server.ws.hub import Hub, HubLimits
 
 _log: Final = structlog.get_logger(__name__)
+_SLACK: Final = 4
+"""A body up to so many times too large is read, so that its sender hears what is wrong with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +82,18 @@ class RunningServer:
     http: httpserver.HTTPServer
 
     async def drain(self, seconds: float) -> None:
-        """Refuse new work, tell sockets to reconnect elsewhere, finish what is running."""
+        """Refuse new work, tell sockets to reconnect elsewhere, finish what is running.
+
+        Takes ``seconds`` at most, whatever hangs: a database that is away must not hold the stop.
+        """
         self.services.health.begin_draining()
         self.http.stop()
-        await self.services.hub.drain()
-        await self.services.metrics.wait_idle(seconds)
+        try:
+            async with asyncio.timeout(seconds):
+                await self.services.hub.drain()
+                await self.services.metrics.wait_idle(seconds)
+        except TimeoutError:
+            _log.warning("drain_incomplete", seconds=seconds)
 
 
 @asynccontextmanager
@@ -303,12 +312,14 @@ def build_application(settings: Settings, services: Services) -> web.Application
 
 def _listen(settings: Settings, services: Services) -> tuple[httpserver.HTTPServer, int]:
     application = build_application(settings, services)
+    most = _SLACK * settings.http.max_body_bytes
     http = ForwardingServer(
         application,
         xheaders=bool(settings.http.trusted_proxies),
         trusted_downstream=list(settings.http.trusted_proxies),
-        max_body_size=settings.http.max_upload_bytes + 64 * 1024,
-        max_buffer_size=settings.http.max_upload_bytes + 128 * 1024,
+        # Read before anybody knows who asks. Uploads raise it for themselves once that is known.
+        max_body_size=most,
+        max_buffer_size=max(most, settings.realtime.max_frame_bytes) + 128 * 1024,
         idle_connection_timeout=75.0,
         body_timeout=30.0,
     )

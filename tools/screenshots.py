@@ -22,7 +22,7 @@ FLAGS: Final = ["--no-sandbox", "--disable-gpu", "--disable-background-networkin
 
 
 def book(base: str) -> str:
-    """Book a Satyanarayan puja with its samagri as the demo's customer; returns the booking's id."""
+    """Book a puja with its samagri as the demo's customer; returns the booking's id."""
     with httpx.Client(base_url=base, timeout=30) as api:
         token = api.post("/api/auth/token/", json={"identifier": PHONE, "password": PASSWORD})
         api.headers["Authorization"] = f"Bearer {token.raise_for_status().json()['access']}"

@@ -228,17 +228,6 @@ class Collection:
             )
             return result.modified_count
 
-    async def upsert_each(self, documents: Sequence[Document]) -> None:
-        """Replace or insert each document by its ``_id``, as one unordered command."""
-        with self._guarded():
-            await self._collection.bulk_write(
-                [
-                    pymongo.ReplaceOne({"_id": document["_id"]}, document, upsert=True)
-                    for document in documents
-                ],
-                ordered=False,
-            )
-
     async def find_one_and_update(
         self, query: Document, update: Document, *, upsert: bool = False
     ) -> Document | None:
