@@ -297,14 +297,25 @@ class BaseHandler(web.RequestHandler):
 class ApiHandler(BaseHandler):
     """Base of all handlers under ``/api/``."""
 
+    _is_admitted = False
+
+    async def admit(self, declared: Operation) -> None:
+        """Find out who asks, whether he may, and whether he asks too often; once for a request."""
+        if self._is_admitted:
+            return
+        if declared.sign_in != "none":
+            await self._entitled_actor(declared)
+        await self.limit(declared.door or _default_door(self.request.method))
+        self._is_admitted = True
+
     async def run_operation(
         self, declared: Operation, method: Callable[..., Awaitable[Any]], path: tuple[str, ...]
     ) -> None:
         """Do what the declaration says, call the method once, and encode what it returns."""
         arguments: dict[str, Any] = {}
+        await self.admit(declared)
         if declared.sign_in != "none":
-            arguments["actor"] = await self._entitled_actor(declared)
-        await self.limit(declared.door or _default_door(self.request.method))
+            arguments["actor"] = self.actor
         if declared.query is not None:
             arguments["query"] = decode_query(self._query(), declared.query)
         if declared.body is not None:

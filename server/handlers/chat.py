@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -11,7 +12,7 @@ from server.domain import errors
 from server.domain.account import Actor
 from server.domain.chat import MessageType
 from server.domain.ports import SortKey
-from server.handlers.base import ApiHandler, operation
+from server.handlers.base import CUSTOMER, PANDIT, ApiHandler, Operation, operation
 from server.handlers.routing import Route
 from server.schemas.base import PageQuery, PageResponse
 from server.schemas.chat import (
@@ -33,6 +34,7 @@ _WRITE_ERRORS: Final = (errors.NotFound, errors.RoomClosed, errors.ClientIdConfl
 _MAX_SWALLOWED_BYTES: Final = 64 * 1024 * 1024
 """Of a body that is too large so much is read and dropped, so that its sender hears the answer."""
 _MULTIPART_OVERHEAD: Final = 16 * 1024
+_LENGTH_DIGITS: Final = 20
 
 
 class RoomsHandler(ApiHandler):
@@ -120,8 +122,9 @@ class UnreadCountHandler(ApiHandler):
 class AttachmentsHandler(ApiHandler):
     """``/api/chat/attachments/``: multipart with ``room_id`` and ``file``.
 
-    The body is taken in by this class and not by the framework, so that a body that is too large is
-    answered 413 without being held in memory.
+    The body is taken in by this class and not by the framework: nothing is kept of what comes from
+    somebody who may not upload, and a body that is too large is answered 413 without being held in
+    memory.
     """
 
     def initialize(self, route_name: str = "unknown", **arguments: Any) -> None:
@@ -129,11 +132,41 @@ class AttachmentsHandler(ApiHandler):
         super().initialize(route_name, **arguments)
         self._body = bytearray()
         self._is_too_large = False
+        self._refusal: errors.DomainError | None = None
 
     async def prepare(self) -> None:
-        """Allow the connection to swallow more than we keep."""
+        """Ask who uploads before anything is read; only then may the body be a large one.
+
+        Whoever is refused is told after the body, if it is a small one: a client that is still
+        writing when the connection closes does not hear the answer. A large one is not read.
+        """
         await super().prepare()
-        self.request.connection.set_max_body_size(_MAX_SWALLOWED_BYTES)  # type: ignore[union-attr]  # an HTTP/1 connection, always
+        if self.request.method != "POST":
+            return
+        try:
+            await self.admit(type(self).post.__operation__)  # type: ignore[attr-defined]  # set by ``operation``
+        except errors.DomainError as error:
+            if not self._is_small:
+                raise
+            self._refusal = error
+        else:
+            self.request.connection.set_max_body_size(_MAX_SWALLOWED_BYTES)  # type: ignore[union-attr]  # an HTTP/1 connection, always
+
+    @property
+    def _is_small(self) -> bool:
+        length = self.request.headers.get("Content-Length", "")
+        limit: int = self.application.settings["max_body_bytes"]
+        if not length:
+            return "Transfer-Encoding" not in self.request.headers
+        return length.isdecimal() and len(length) < _LENGTH_DIGITS and int(length) <= limit
+
+    async def run_operation(
+        self, declared: Operation, method: Callable[..., Awaitable[Any]], path: tuple[str, ...]
+    ) -> None:
+        """Tell whoever was refused before the body came; serve the others."""
+        if self._refusal is not None:
+            raise self._refusal
+        await super().run_operation(declared, method, path)
 
     @property
     def _limit(self) -> int:
@@ -142,6 +175,8 @@ class AttachmentsHandler(ApiHandler):
 
     def data_received(self, chunk: bytes) -> None:
         """Keep what arrives, up to the limit."""
+        if self._refusal is not None:
+            return
         if len(self._body) + len(chunk) > self._limit + _MULTIPART_OVERHEAD:
             self._is_too_large = True
             self._body.clear()
@@ -151,6 +186,7 @@ class AttachmentsHandler(ApiHandler):
     @operation(
         "Upload a picture or PDF for a chat (multipart: room_id, file)",
         status=201,
+        roles=CUSTOMER | PANDIT,
         door="upload",
         errors=(
             errors.NotFound,

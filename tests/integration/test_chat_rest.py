@@ -370,6 +370,48 @@ async def test_a_file_that_is_too_large_answers_413(talk: Talk, size: int) -> No
     assert exactly.status_code == 201
 
 
+async def test_who_uploads_is_asked_before_the_body_is_read(
+    server: RunningServer, talk: Talk, people: People
+) -> None:
+    """The answer comes although not one byte of the body was sent."""
+    admin = await people.admin()
+    for bearer, expected in (("", b"401"), (f"Authorization: Bearer {admin.access}\r\n", b"403")):
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(
+            b"POST /api/chat/attachments/ HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+            b"Content-Type: multipart/form-data; boundary=x\r\n"
+            b"Content-Length: 5000000\r\n" + bearer.encode() + b"\r\n"
+        )
+        async with asyncio.timeout(10):
+            answer = await reader.read()  # to the end: the connection is closed, too
+        assert answer.split()[1] == expected
+        assert b"application/problem+json" in answer
+        writer.close()
+
+
+async def test_a_small_upload_of_somebody_unknown_is_answered_401(
+    talk: Talk, people: People
+) -> None:
+    nobody = await people.nobody()
+    answer = await nobody.post(
+        "/api/chat/attachments/",
+        data={"room_id": talk.room_id},
+        files={"file": ("puja.png", PNG + bytes(MAX_UPLOAD))},
+    )
+    assert (answer.status_code, answer.json()["type"]) == (401, "not-signed-in")
+
+
+@pytest.mark.parametrize("path", ["/api/auth/token/", "/sign-in/"])
+async def test_elsewhere_no_large_body_is_read(server: RunningServer, path: str) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2000000\r\n\r\n"
+    writer.write(head.encode())
+    async with asyncio.timeout(10):
+        answer = await reader.read()
+    assert answer.split()[1] == b"400"
+    writer.close()
+
+
 async def test_an_upload_that_is_no_form_is_refused(talk: Talk) -> None:
     post = talk.customer.api.post
     path = "/api/chat/attachments/"
