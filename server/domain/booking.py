@@ -16,9 +16,17 @@ from typing import Final
 from server.domain.account import Actor, Place, Role
 from server.domain.calendar import Span, local_instant
 from server.domain.catalogue import SamagriType, check_quantity
-from server.domain.errors import Forbidden, IllegalTransition, ItemRequired, NotFound, TooEarly
+from server.domain.errors import (
+    FieldFault,
+    Forbidden,
+    IllegalTransition,
+    Invalid,
+    ItemRequired,
+    NotFound,
+    TooEarly,
+)
 from server.domain.events import Event, EventKind
-from server.domain.money import NPR, Unit, line_price, share
+from server.domain.money import NPR, Unit, convert_quantity, line_price, share
 
 SYSTEM: Final = "system"
 
@@ -85,7 +93,8 @@ class SamagriLine:
 
     ``base_quantity`` of ``base_unit`` costs ``base_price`` paisa, as it did when the line was
     added; a new quantity is priced by that. ``source`` says who put it there: requirement, rule,
-    model or customer.
+    model or customer. ``suggested_quantity``, in ``base_unit``, is how much the puja needs, as it
+    was when the line was added by itself; None where nobody suggested it.
     """
 
     item_id: str
@@ -105,6 +114,14 @@ class SamagriLine:
     price_at_booking: int
     auto_added: bool
     user_added: bool
+    suggested_quantity: Decimal | None = None
+
+    @property
+    def min_quantity(self) -> Decimal | None:
+        """The least that may be asked for, in ``unit``, of an item that cannot be removed."""
+        if self.can_remove or self.suggested_quantity is None:
+            return None
+        return convert_quantity(self.suggested_quantity, self.base_unit, self.unit)
 
     @property
     def is_required(self) -> bool:
@@ -472,7 +489,8 @@ def with_quantity(
 ) -> Booking:
     """Change how much of one item is wanted, at the price that was frozen.
 
-    Raises ``NotFound`` when the item has no line, ``Invalid`` for a quantity that makes no sense.
+    Raises ``NotFound`` when the item has no line, ``Invalid`` for a quantity that makes no sense,
+    or that is less than the puja needs of an item that cannot be removed.
     """
     line = line_of(booking, item_id)
     wanted = unit or line.unit
@@ -485,6 +503,8 @@ def with_quantity(
         base_unit=line.base_unit,
     )
     changed = replace(line, quantity=quantity, unit=wanted, price_at_booking=price)
+    if changed.min_quantity is not None and quantity < changed.min_quantity:
+        raise Invalid(FieldFault("quantity", "less-than-needed"))
     lines = tuple(changed if each is line else each for each in booking.samagri)
     return with_samagri(booking, lines, booking.samagri_declined, now)
 

@@ -189,10 +189,15 @@ class ItemResponse(Struct, frozen=True, kw_only=True):
 
 
 class SamagriLineResponse(Struct, frozen=True, kw_only=True):
-    """One line of the samagri. ``price_at_booking`` is the line's price in paisa."""
+    """One line of the samagri. ``price_at_booking`` is the line's price in paisa.
+
+    ``min_quantity``, in ``unit``, is the least of it that the puja needs; null where less may be
+    asked for.
+    """
 
     item: ItemResponse
     quantity: Decimal
+    min_quantity: Decimal | None
     unit: Unit
     base_unit: Unit
     type: SamagriType
@@ -302,6 +307,7 @@ def _present_line(line: SamagriLine) -> SamagriLineResponse:
             id=line.item_id, name=line.name, name_ne=line.name_ne, category=line.category_id
         ),
         quantity=line.quantity,
+        min_quantity=line.min_quantity,
         unit=line.unit,
         base_unit=line.base_unit,
         type=line.type,

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 from server.domain.booking import Booking, SamagriLine
 from server.domain.catalogue import Puja, SamagriItem, SamagriType, check_quantity
 from server.domain.errors import FieldFault, Invalid
-from server.domain.money import Unit, line_price
+from server.domain.money import Unit, convert_quantity, line_price
 from server.domain.ports import CatalogueRepository, Translator
 from server.domain.texts import N_
 
@@ -208,6 +208,9 @@ class SamagriAdder:
             price_at_booking=_price(item, suggestion.quantity, suggestion.unit),
             auto_added=True,
             user_added=False,
+            suggested_quantity=convert_quantity(
+                suggestion.quantity, suggestion.unit, item.base_unit
+            ),
         )
 
     def _reason(self, language: str, kind: SamagriType, puja: str, use: str) -> str:

@@ -311,6 +311,13 @@ async def test_the_samagri_is_there_and_the_fees_follow(people: People) -> None:
     assert (haldi["quantity"], haldi["unit"], haldi["type"]) == (100, "g", "ESSENTIAL")
     more = await customer.api.patch(f"{path}{haldi['item']['id']}/", json={"quantity": 200})
     assert more.json()["samagri_fee"] == listed["samagri_fee"] + haldi["price_at_booking"]
+    assert haldi["min_quantity"] == 100
+    for less in ({"quantity": 99}, {"quantity": 0.001, "unit": "kg"}):
+        for ask in (customer.api.patch, customer.api.put):
+            refused = await ask(f"{path}{haldi['item']['id']}/", json=less)
+            assert refused.status_code == 422
+            (fault,) = refused.json()["errors"]
+            assert (fault["field"], fault["code"]) == ("quantity", "less-than-needed")
     refused = await customer.api.delete(f"{path}{haldi['item']['id']}/")
     assert (refused.status_code, refused.json()["type"]) == (409, "item-required")
 
@@ -342,13 +349,17 @@ async def test_edits_of_one_list_at_the_same_time_lose_nothing(people: People) -
     booking = await book(customer, pandit.service_id)
     path = f"/api/bookings/{booking['id']}/samagri/"
     lines = (await customer.api.get(path)).json()["results"]
-    chosen = [line["item"]["id"] for line in lines][:4]
+    chosen = {line["item"]["id"]: line["quantity"] + 7 for line in lines[:4]}
     answers = await asyncio.gather(
-        *(customer.api.patch(f"{path}{item}/", json={"quantity": 7}) for item in chosen)
+        *(
+            customer.api.patch(f"{path}{item}/", json={"quantity": quantity})
+            for item, quantity in chosen.items()
+        )
     )
     assert {answer.status_code for answer in answers} == {200}
     final = (await customer.api.get(path)).json()
-    assert all(line["quantity"] == 7 for line in final["results"] if line["item"]["id"] in chosen)
+    kept = {line["item"]["id"]: line["quantity"] for line in final["results"]}
+    assert {item: kept[item] for item in chosen} == chosen
 
 
 async def test_what_a_client_says_of_money_or_state_is_refused(people: People) -> None:

@@ -232,6 +232,30 @@ def test_a_quantity_that_makes_no_sense_is_refused(quantity: str, unit: Unit, co
     assert caught.value.faults[0].code == code
 
 
+@pytest.mark.parametrize("kind", [SamagriType.REQUIRED, SamagriType.ESSENTIAL])
+def test_what_the_puja_needs_is_not_made_less(kind: SamagriType) -> None:
+    line = make_line("haldi", type=kind, suggested_quantity=Decimal("0.1"))
+    found = rules.with_samagri(make_booking(), (line,), (), NOW)
+    assert line.min_quantity == 100
+    for quantity, unit in (("0.001", Unit.G), ("99.999", Unit.G), ("0.099", Unit.KG)):
+        with pytest.raises(Invalid) as caught:
+            rules.with_quantity(found, "haldi", Decimal(quantity), unit, NOW)
+        (fault,) = caught.value.faults
+        assert (fault.field, fault.code) == ("quantity", "less-than-needed")
+    more = rules.with_quantity(found, "haldi", Decimal("0.2"), Unit.KG, NOW)
+    assert more.samagri[0].min_quantity == Decimal("0.1")
+    back = rules.with_quantity(more, "haldi", Decimal(100), Unit.G, NOW)
+    assert back.samagri_fee == found.samagri_fee
+
+
+def test_an_optional_item_may_be_made_less() -> None:
+    line = make_line("haldi", suggested_quantity=Decimal("0.1"))
+    found = rules.with_samagri(make_booking(), (line,), (), NOW)
+    assert line.min_quantity is None
+    less = rules.with_quantity(found, "haldi", Decimal(10), Unit.G, NOW)
+    assert less.samagri_fee == 500
+
+
 @given(st.lists(st.integers(0, 10_000_000), max_size=12), st.integers(0, 100_000_000))
 def test_the_total_is_always_the_sum_of_its_parts(prices: list[int], service_fee: int) -> None:
     lines = tuple(

@@ -29,6 +29,16 @@ test("weights go by steps, pieces one by one, and never to nothing", () => {
   assert.equal(stepped(lineOf(row({ unit: "packet", quantity: "1" })), -1), 1);
 });
 
+test("less than the puja needs is not offered", () => {
+  const needed = lineOf(row({ quantity: "120", min_quantity: "100" }));
+  assert.equal(stepped(needed, -1), 100);
+  assert.equal(stepped({ ...needed, quantity: 100 }, -1), 100);
+  assert.equal(stepped({ ...needed, quantity: 100 }, 1), 150);
+  assert.equal(stepped(lineOf(row({ quantity: "120", min_quantity: null })), -1), 70);
+  // A list from before the least was kept may hold less; it is not raised unasked.
+  assert.equal(stepped({ ...needed, quantity: 60 }, -1), 60);
+});
+
 test("half a coconut cannot be ordered, half a kilogram can", () => {
   assert.equal(orderable(lineOf(row({ unit: "piece" })), 0.5), false);
   assert.equal(orderable(lineOf(row({ unit: "kg" })), 0.5), true);

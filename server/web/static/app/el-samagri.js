@@ -13,7 +13,7 @@ import { live } from "../vendor/lit/directives/live.js";
 import { api } from "./api.js";
 import { number, parseNumber, pick, price, t } from "./i18n.js";
 import { icon, PageElement, toast } from "./page.js";
-import { grouped, lineOf, orderable, stepped } from "./samagri-list.js";
+import { grouped, lineOf, orderable, stepped, unitName } from "./samagri-list.js";
 
 const TYPING_MS = 600;
 const SEARCH_MS = 250;
@@ -155,6 +155,11 @@ class Samagri extends PageElement {
     clearTimeout(this.timers.get(line.id));
     if (!orderable(line, quantity)) {
       this.faults = { ...this.faults, [line.id]: t("Please enter a quantity above zero; whole numbers for pieces.") };
+      return;
+    }
+    if (quantity < line.least) {
+      const needed = { quantity: number(line.least), unit: unitName(line.unit, line.least) };
+      this.faults = { ...this.faults, [line.id]: t("This puja needs at least {quantity} {unit} of it.", needed) };
       return;
     }
     if (quantity === line.quantity) return;

@@ -51,6 +51,7 @@ export function unitName(unit, n) {
  * @property {string} unit
  * @property {string} unitName
  * @property {number} quantity
+ * @property {number} least what the puja needs of it, 0 where any amount will do
  * @property {string} type
  * @property {string} reason
  * @property {boolean} canRemove
@@ -67,6 +68,7 @@ export function lineOf(row) {
     unit: row.unit ?? "",
     unitName: unitName(row.unit ?? "", Number(row.quantity)),
     quantity: Number(row.quantity),
+    least: Number(row.min_quantity ?? 0),
     type: GROUPS.includes(row.type) ? row.type : "OPTIONAL",
     reason: pick(row, "reason"),
     canRemove: row.can_remove !== false,
@@ -79,13 +81,13 @@ export function lineOf(row) {
 export const stepOf = (line) => STEPS[line.unit.toLowerCase()] ?? 1;
 
 /**
- * The quantity after a press, never below the smallest sensible amount.
+ * The quantity after a press, never below the smallest sensible amount, nor below what is needed.
  * @param {Line} line @param {number} direction 1 or -1
  */
 export function stepped(line, direction) {
   const step = stepOf(line);
   const next = Math.round((line.quantity + direction * step) * 1000) / 1000;
-  return Math.max(next, Math.min(step, line.quantity));
+  return Math.max(next, Math.min(step, line.quantity), Math.min(line.least, line.quantity));
 }
 
 /** Whether a typed quantity can be ordered: above zero, and whole where things are counted. @param {Line} line @param {number} quantity */
