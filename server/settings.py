@@ -225,6 +225,8 @@ class LimitSettings:
     """One-time codes entered."""
     refresh: str = "60/minute"
     """Token refreshes."""
+    bad_token: str = "60/minute"
+    """Requests with a token that does not hold; always by address."""
     read: str = "600/minute"
     """API reads."""
     write: str = "120/minute"

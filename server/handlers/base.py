@@ -179,12 +179,18 @@ class BaseHandler(web.RequestHandler):
         ------
         NotSignedIn
             If a bearer token is given and does not hold.
+        RateLimited
+            If too many such tokens came from the address.
         """
         scheme, _, token = self.request.headers.get("Authorization", "").partition(" ")
         if scheme:
-            if scheme.lower() != "bearer":
-                raise errors.NotSignedIn
-            self.actor = await self.services.accounts.actor_of(token.strip())
+            try:
+                if scheme.lower() != "bearer":
+                    raise errors.NotSignedIn
+                self.actor = await self.services.accounts.actor_of(token.strip())
+            except errors.NotSignedIn:
+                await self.services.limiter.hit("bad_token", self.client_address)
+                raise
         elif cookie := self.get_cookie(self.cookie_name(ACCESS_COOKIE)):
             try:
                 self.actor = await self.services.accounts.actor_of(cookie)
@@ -304,8 +310,11 @@ class ApiHandler(BaseHandler):
         if self._is_admitted:
             return
         if declared.sign_in != "none":
-            await self._entitled_actor(declared)
+            await self.find_actor()
+        # Counted before anybody is refused: refusals cost something, too.
         await self.limit(declared.door or _default_door(self.request.method))
+        if declared.sign_in != "none":
+            self._require_entitled(declared)
         self._is_admitted = True
 
     async def run_operation(
@@ -364,8 +373,8 @@ class ApiHandler(BaseHandler):
         """The answer to a repeat, from what was stored of the first."""
         return kept
 
-    async def _entitled_actor(self, declared: Operation) -> Actor | None:
-        actor = await self.find_actor()
+    def _require_entitled(self, declared: Operation) -> None:
+        actor = self.actor
         if self.is_cookie_session and self.request.method not in ("GET", "HEAD", "OPTIONS"):
             try:
                 web.RequestHandler.check_xsrf_cookie(self)
@@ -375,10 +384,9 @@ class ApiHandler(BaseHandler):
             raise errors.NotSignedIn
         if actor is not None and actor.role not in declared.roles:
             raise errors.Forbidden
-        return actor
 
     def check_xsrf_cookie(self) -> None:
-        """Left to :meth:`_entitled_actor`: only cookie sessions can be abused from another site."""
+        """Left to :meth:`admit`: only cookie sessions can be abused from another site."""
 
     def _require_json(self) -> None:
         limit: int = self.application.settings["max_body_bytes"]

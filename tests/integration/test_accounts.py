@@ -749,7 +749,35 @@ async def strict(
         await running.store.drop()
 
 
-_DOORS = ("sign_in", "register", "code", "code_verify", "refresh")
+_DOORS = ("sign_in", "register", "code", "code_verify", "refresh", "bad_token")
+
+
+@pytest.mark.parametrize("path", ["/api/auth/me/", "/api/bookings/", "/"])
+@pytest.mark.parametrize("scheme", ["Bearer", "Basic"])
+async def test_tokens_that_do_not_hold_are_counted(
+    strict: httpx.AsyncClient, path: str, scheme: str
+):
+    headers = {"Authorization": f"{scheme} x"}
+    assert [(await strict.get(path, headers=headers)).status_code for _ in range(3)] == [401] * 3
+    answer = await strict.get(path, headers=headers)
+    assert answer.status_code == 429
+    assert 1 <= int(answer.headers["Retry-After"]) <= 3600
+    assert (await strict.get("/api/auth/me/")).status_code == 401, "no token is not a bad one"
+
+
+async def test_whoever_is_refused_is_counted_too(
+    settings: Settings, clock: FakeClock, code_sender: CapturingCodeSender
+):
+    strict_settings = dataclasses.replace(
+        settings, limits=dataclasses.replace(settings.limits, read="3/hour")
+    )
+    async with (
+        open_server(strict_settings, clock=clock, sender=code_sender) as running,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{running.port}") as client,
+    ):
+        statuses = [(await client.get("/api/auth/me/")).status_code for _ in range(4)]
+        assert statuses == [401, 401, 401, 429]
+        await running.store.drop()
 
 
 @pytest.mark.parametrize(
