@@ -225,7 +225,7 @@ class LimitSettings:
     """One-time codes entered."""
     refresh: str = "60/minute"
     """Token refreshes."""
-    bad_token: str = "60/minute"
+    bad_token: str = "60/minute"  # noqa: S105  # a limit
     """Requests with a token that does not hold; always by address."""
     read: str = "600/minute"
     """API reads."""
