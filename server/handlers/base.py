@@ -46,6 +46,7 @@ CUSTOMER: Final = frozenset({Role.USER})
 PANDIT: Final = frozenset({Role.PANDIT})
 ADMIN: Final = frozenset({Role.ADMIN})
 ANYONE: Final = frozenset(Role)
+_OWN_METHODS: Final = ("POST", "PUT", "PATCH", "DELETE")
 
 NO_BODY: Final = HTTPStatus.NO_CONTENT
 
@@ -232,13 +233,21 @@ class BaseHandler(web.RequestHandler):
         return problems.plain_problem(status, translations, language, self.request_id)
 
     def allowed_methods(self) -> list[str]:
-        """The methods that this resource has."""
-        return [
-            method
-            for method in self.SUPPORTED_METHODS
-            if getattr(type(self), method.lower())
-            is not getattr(web.RequestHandler, method.lower())
-        ] + ["OPTIONS"]
+        """The methods that this resource has; ``HEAD`` goes with ``GET``."""
+        own = [method for method in _OWN_METHODS if self._has(method)]
+        return (["GET", "HEAD"] if self._has("GET") else []) + own + ["OPTIONS"]
+
+    def _has(self, method: str) -> bool:
+        name = method.lower()
+        return getattr(type(self), name) is not getattr(web.RequestHandler, name)
+
+    async def head(self, *path: str) -> None:
+        """Answer as ``GET`` does; Tornado sends the headers alone."""
+        if not self._has("GET"):
+            raise web.HTTPError(HTTPStatus.METHOD_NOT_ALLOWED)
+        answer: Awaitable[None] | None = self.get(*path)
+        if answer is not None:
+            await answer
 
     def log_exception(
         self,

@@ -330,4 +330,17 @@ async def test_unknown_paths_and_methods(world: World) -> None:
     for method in ("PUT", "DELETE", "PATCH"):
         answer = await world.nobody.request(method, "/api/pujas/")
         assert answer.status_code == 405
-        assert set(answer.headers["Allow"].split(", ")) >= {"GET", "OPTIONS"}
+        assert answer.headers["Allow"] == "GET, HEAD, OPTIONS"
+
+
+@pytest.mark.parametrize("path", ["/api/pujas/", "/api/auth/me/", "/", "/sign-in/", "/nowhere/"])
+async def test_head_answers_as_get_does_without_a_body(world: World, path: str) -> None:
+    got, asked = await world.nobody.get(path), await world.nobody.head(path)
+    assert (asked.status_code, asked.content) == (got.status_code, b"")
+    for name in ("Content-Type", "Content-Length", "Cache-Control"):
+        assert asked.headers.get(name) == got.headers.get(name)
+
+
+async def test_head_is_refused_where_nothing_can_be_got(world: World) -> None:
+    answer = await world.nobody.head("/api/auth/token/")
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "POST, OPTIONS")
