@@ -34,6 +34,8 @@ THEME_COOKIE: Final = "theme"
 THEMES: Final = ("light", "dark")
 _FLASH_COOKIE: Final = "flash"
 _YEAR_DAYS: Final = 365
+_MOST_DIGITS: Final = 15
+"""Python refuses to read numbers of thousands of digits; no field takes so many as these."""
 _READS: Final = ("GET", "HEAD")
 _TOLD_ON_THE_FORM: Final = frozenset({400, 401, 409, 413, 415, 422, 429})
 
@@ -379,6 +381,11 @@ def decode_known(given: Mapping[str, str], expected: type[T]) -> T:
     """Those of the values that the wire type knows, as that type. Raises ``Invalid``."""
     known = {each.encode_name for each in msgspec.structs.fields(expected)}  # type: ignore[arg-type]  # wire types are Structs
     return decode_query({name: given[name] for name in given if name in known}, expected)
+
+
+def whole_number(digits: str) -> int:
+    """The number that decimal digits stand for; for too many of them, one that no field allows."""
+    return int(digits) if len(digits) <= _MOST_DIGITS else 10**_MOST_DIGITS
 
 
 def fresh_key() -> str:

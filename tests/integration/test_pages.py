@@ -337,6 +337,30 @@ async def test_hours_services_and_profile_are_kept_by_forms(people: People) -> N
     assert own["contact"]["point"] is not None
 
 
+async def test_numbers_of_thousands_of_digits_are_faults_of_the_form(
+    people: People, guest: Browser
+) -> None:
+    many = "9" * 5000
+    assert (await guest.get(f"/pandits/?max_price={many}")).status_code == 422
+    pandit = await people.pandit()
+    desk = await signed_in(people, pandit)
+    for path, fields in (
+        ("/pandit/services/", {"puja_id": "pasni", "price": many, "duration_minutes": "60"}),
+        ("/pandit/profile/", {"experience_years": many, "languages": ["ne"]}),
+        ("/pandit/hours/", {"buffer_minutes": many}),
+        ("/pandit/hours/", {"lead_hours": many}),
+    ):
+        assert (await desk.post(path, **fields)).status_code == 422, path
+
+
+@pytest.mark.parametrize("day", ["9999-12-30", "9999-12-31"])
+async def test_the_last_days_of_the_calendar_cannot_be_booked(people: People, day: str) -> None:
+    pandit, family = await people.pandit(), await people.customer()
+    browser = await signed_in(people, family)
+    answer = await browser.post(f"/book/{pandit.service_id}/", **{**BOOKING, "booking_date": day})
+    assert answer.status_code in (409, 422)
+
+
 async def test_an_administrator_approves_by_a_button(people: People) -> None:
     pandit, admin = await people.unverified_pandit(), await people.admin()
     desk = await signed_in(people, admin)

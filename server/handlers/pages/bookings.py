@@ -117,7 +117,8 @@ class BookPage(Page):
     async def _free_days(self, service_id: str, first: date, count: int) -> list[SlotDay]:
         """The next days with free times, looking ahead for a week."""
         found: list[SlotDay] = []
-        for ahead in range(_NEXT_DAYS):
+        # What is typed may be the last day that there is.
+        for ahead in range(min(_NEXT_DAYS, (date.max - first).days + 1)):
             day = await self.services.pandits.slots(service_id, first + timedelta(days=ahead))
             if any(slot.is_available for slot in day.slots):
                 found.append(day)

@@ -10,7 +10,7 @@ import msgspec
 from server.domain.calendar import local_today
 from server.domain.errors import FieldFault, Invalid
 from server.handlers.base import PANDIT
-from server.handlers.page_base import Form
+from server.handlers.page_base import Form, whole_number
 from server.handlers.pages.base import Page
 from server.handlers.pages.labels import SPOKEN, WEEKDAYS
 from server.handlers.routing import Route
@@ -214,13 +214,13 @@ class HoursPage(ProfilePage):
 def _paisa(typed: dict[str, str]) -> str:
     """The price in paisa; what is no number stays as it is, for the wire type to refuse."""
     text = typed.get("price", "").replace(",", "")
-    return str(int(text) * _PAISA) if text.isdecimal() else text
+    return str(whole_number(text) * _PAISA) if text.isdecimal() else text
 
 
 def _whole(text: str, field: str) -> int:
     if not text.isdecimal():
         raise Invalid(FieldFault(field, "type"))
-    return int(text)
+    return whole_number(text)
 
 
 def _convert(given: dict[str, Any], expected: type[Any]) -> Any:

@@ -8,7 +8,7 @@ from server.domain.account import Actor, Role
 from server.domain.booking import Booking, BookingStatus
 from server.domain.calendar import local_today
 from server.domain.errors import DomainError, Invalid
-from server.handlers.page_base import Form, decode_known
+from server.handlers.page_base import Form, decode_known, whole_number
 from server.handlers.pages.base import Page
 from server.handlers.pages.labels import SORTS, SPOKEN
 from server.handlers.routing import Route
@@ -117,7 +117,7 @@ class PanditsPage(Page):
         if place:
             given["q"] = f"{given.get('q', '')} {place}".strip()
         if given.get("max_price", "").isdecimal():
-            given["max_price"] = str(int(given["max_price"]) * _RUPEE)
+            given["max_price"] = str(whole_number(given["max_price"]) * _RUPEE)
         return decode_known({**given, "limit": str(_PER_PAGE)}, PanditsQuery)
 
 
