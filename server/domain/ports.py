@@ -245,6 +245,7 @@ class BookingFilter:
     last: date | None = None
     limit: int = 20
     after: SortKey | None = None
+    soonest_first: bool = False
 
 
 class BookingRepository(Protocol):

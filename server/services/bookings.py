@@ -194,8 +194,12 @@ class BookingService:
         last: date | None = None,
         limit: int = 20,
         after: SortKey | None = None,
+        soonest_first: bool = False,
     ) -> Page[Booking]:
-        """The actor's bookings, the latest start first; an admin sees everybody's."""
+        """The actor's bookings, the latest start first or the soonest.
+
+        An admin sees everybody's.
+        """
         whose = {
             Role.USER: {"user_id": actor.user_id},
             Role.PANDIT: {"pandit_user_id": actor.user_id},
@@ -203,7 +207,13 @@ class BookingService:
         }[actor.role]
         return await self._bookings.list_page(
             BookingFilter(
-                **whose, statuses=statuses, first=first, last=last, limit=limit, after=after
+                **whose,
+                statuses=statuses,
+                first=first,
+                last=last,
+                limit=limit,
+                after=after,
+                soonest_first=soonest_first,
             )
         )
 

@@ -107,7 +107,11 @@ async def test_moving_into_a_held_time_changes_nothing(bookings: MongoBookingRep
     assert await bookings.find("other") == other
 
 
-async def test_pages_cover_everything_once(bookings: MongoBookingRepository) -> None:
+@pytest.mark.parametrize("soonest_first", [False, True])
+@pytest.mark.parametrize("user_id", ["customer", None])
+async def test_pages_cover_everything_once(
+    bookings: MongoBookingRepository, soonest_first: bool, user_id: str | None
+) -> None:
     for number in range(25):
         await bookings.add(
             make_booking(
@@ -116,13 +120,16 @@ async def test_pages_cover_everything_once(bookings: MongoBookingRepository) -> 
         )
     seen, after = [], None
     while True:
-        page = await bookings.list_page(BookingFilter(user_id="customer", limit=7, after=after))
+        page = await bookings.list_page(
+            BookingFilter(user_id=user_id, limit=7, after=after, soonest_first=soonest_first)
+        )
         seen += [booking.id for booking in page.rows]
         after = page.next_key
         if after is None:
             break
     assert len(seen) == len(set(seen)) == 25
-    assert seen == sorted(seen, key=lambda each: (int(each[1:]) // 3, each), reverse=True)
+    numbers = [int(each[1:]) for each in seen]
+    assert numbers == sorted(numbers, reverse=not soonest_first)
     assert not (await bookings.list_page(BookingFilter(user_id="stranger"))).rows
 
 

@@ -157,14 +157,16 @@ class BookingsPage(Page):
     section = "bookings"
 
     async def get(self) -> None:
-        """Show one of the two lists."""
+        """Show one of the two lists: the next puja first, or the last one."""
         is_past = self.get_query_argument("tab", "") == "past"
         query = self.filters(BookingsQuery)
+        statuses = (query.status,) if query.status else _PAST if is_past else _AHEAD
         page = await self.services.bookings.list_own(
             self.person,
-            statuses=(query.status,) if query.status else _PAST if is_past else _AHEAD,
+            statuses=statuses,
             limit=_PER_PAGE,
             after=self.after(query.cursor),
+            soonest_first=statuses[0] in _AHEAD,
         )
         following = self.cursor(page.next_key)
         await self.show(

@@ -27,9 +27,9 @@ class RequestsPage(Page):
             self.person,
             statuses=(BookingStatus.PENDING, BookingStatus.ACCEPTED, BookingStatus.IN_PROGRESS),
             limit=_MOST,
+            soonest_first=True,
         )
-        rows = sorted(page.rows, key=lambda booking: booking.starts_at)
-        shown = [present_booking(row, self.person, self.reader) for row in rows]
+        shown = [present_booking(row, self.person, self.reader) for row in page.rows]
         profile = await self.services.pandits.own_profile(self.person)
         await self.show(
             "pandit/requests.html",

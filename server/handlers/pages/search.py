@@ -62,8 +62,10 @@ class HomePage(Page):
         if actor.role is Role.ADMIN:
             return None
         today = local_today(self.services.clock.now(), self.nepal.timezone)
-        page = await self.services.bookings.list_own(actor, statuses=_AHEAD, first=today, limit=100)
-        return min(page.rows, key=lambda booking: booking.starts_at, default=None)
+        page = await self.services.bookings.list_own(
+            actor, statuses=_AHEAD, first=today, limit=1, soonest_first=True
+        )
+        return next(iter(page.rows), None)
 
 
 class PanditsPage(Page):
