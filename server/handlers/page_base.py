@@ -10,7 +10,7 @@ import functools
 import json
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from http import HTTPStatus
 from typing import Any, ClassVar, Final, TypeVar
@@ -26,7 +26,7 @@ from server.handlers.base import LANGUAGE_COOKIE, REFRESH_COOKIE
 from server.handlers.sessions import SessionCookies
 from server.handlers.static import Assets
 from server.i18n import Formatter
-from server.schemas.base import decode_query
+from server.schemas.base import Reader, decode_query
 
 T = TypeVar("T")
 
@@ -93,7 +93,7 @@ class PageHandler(SessionCookies):
                 raise errors.Forbidden
         language = self.get_query_argument("lang", "")
         if self.request.method in _READS and language in LANGUAGES:
-            await self.switch_language(language)
+            self._keep_language(language)
             self.go(self.here(lang=None))
 
     async def _find_person(self) -> None:
@@ -118,11 +118,21 @@ class PageHandler(SessionCookies):
             raise errors.NotSignedIn
         return self.actor
 
-    async def switch_language(self, language: str) -> None:
-        """Speak that language from now on, here and to this person everywhere."""
+    @functools.cached_property
+    def reader(self) -> Reader:
+        """The language chosen in this browser, else that of the account."""
+        reader = super().reader
+        chosen = self.get_cookie(LANGUAGE_COOKIE)
+        return replace(reader, language=chosen) if chosen in LANGUAGES else reader
+
+    def _keep_language(self, language: str) -> None:
         self.set_cookie(
             LANGUAGE_COOKIE, language, expires_days=_YEAR_DAYS, samesite="Lax", path="/"
         )
+
+    async def switch_language(self, language: str) -> None:
+        """Speak that language from now on, here and to this person everywhere."""
+        self._keep_language(language)
         if self.actor is not None and self.actor.language != language:
             await self.services.accounts.update_profile(self.actor, {"language": language})
 

@@ -263,6 +263,28 @@ async def test_a_pandit_answers_begins_and_completes_by_buttons(
     assert 'data-status="COMPLETED"' in (await desk.get(address)).text
 
 
+async def test_what_lies_ahead_is_told_soonest_first(people: People) -> None:
+    pandit, family = await people.pandit(), await people.customer()
+    browser = await signed_in(people, family)
+    days = ("2026-11-26", "2026-11-24", "2026-11-25")
+    made = {
+        day: await browser.post(
+            f"/book/{pandit.service_id}/", **{**BOOKING, "booking_date": day, "_key": f"key-{day}"}
+        )
+        for day in days
+    }
+    soonest = [made[day].headers["Location"] for day in sorted(days)]
+    desk = await signed_in(people, pandit)
+    listed = [(await browser.get("/bookings/")).text, (await desk.get("/requests/")).text]
+    for page in listed:
+        assert [page.index(f'href="{address}"') for address in soonest] == sorted(
+            page.index(f'href="{address}"') for address in soonest
+        )
+    home = (await browser.get("/")).text
+    assert soonest[0] in home
+    assert soonest[2] not in home
+
+
 async def test_another_family_cannot_see_or_move_a_booking(people: People) -> None:
     pandit, family, other = (
         await people.pandit(),
@@ -377,9 +399,17 @@ async def test_the_language_of_a_person_goes_with_him(people: People) -> None:
     assert switched.headers["Location"] == "/bookings/"
     assert '<html lang="ne"' in (await browser.get("/bookings/")).text
     assert (await family.api.get("/api/auth/me/")).json()["language"] == "ne"
-    by_address = await browser.get("/pandits/?lang=en&q=ram")
+
+
+async def test_a_link_switches_the_language_of_this_browser_alone(people: People) -> None:
+    family = await people.customer()
+    browser = await signed_in(people, family)
+    by_address = await browser.get("/pandits/?lang=ne&q=ram")
     assert (by_address.status_code, by_address.headers["Location"]) == (303, "/pandits/?q=ram")
-    assert '<html lang="en"' in (await browser.get("/pandits/")).text
+    assert '<html lang="ne"' in (await browser.get("/pandits/")).text
+    # A link can come from anywhere, so it changes nothing that is stored.
+    assert (await family.api.get("/api/auth/me/")).json()["language"] == "en"
+    assert '<html lang="en"' in (await (await signed_in(people, family)).get("/")).text
 
 
 async def test_the_theme_is_in_the_page_before_it_is_painted(guest: Browser) -> None:
