@@ -27,7 +27,8 @@ INDEXES: Final = (
         unique=True,
         partial={"claims": {"$exists": True}},
     ),
-    # The one above keeps spans apart; the embedded server looks nothing up in partial indexes.
+    # The one above keeps spans apart; the embedded server finds nothing by an index that is
+    # partial on $exists.
     Index((("pandit_id", ASCENDING), ("claims", ASCENDING), ("_id", ASCENDING))),
     Index((("claims", ASCENDING), ("_id", ASCENDING))),
     Index((("user_id", ASCENDING), ("starts_at", DESCENDING), ("_id", DESCENDING))),

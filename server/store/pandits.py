@@ -35,7 +35,8 @@ def _search_index(*fields: tuple[str, int | str]) -> Index:
 INDEXES: Final = (
     Index((("user_id", ASCENDING),), unique=True),
     Index((("services.id", ASCENDING),), unique=True, partial={"services": {"$exists": True}}),
-    # The one above keeps services unique; the embedded server looks nothing up in partial indexes.
+    # The one above keeps services unique; the embedded server finds nothing by an index that is
+    # partial on $exists.
     Index((("services.id", ASCENDING), ("_id", ASCENDING))),
     Index((("geo", "2dsphere"),)),
     _search_index(("ranking", DESCENDING), ("_id", DESCENDING)),
