@@ -7,8 +7,8 @@ command and turns the driver's errors into ours. Nothing else imports the driver
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
@@ -128,20 +128,27 @@ class Collection:
     answer in time, and :class:`DuplicateKey` when a unique index refuses a single write.
     """
 
-    def __init__(self, collection: AsyncCollection[Document], timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        collection: AsyncCollection[Document],
+        timeout_seconds: float,
+        turns: asyncio.Semaphore,
+    ) -> None:
         self._collection = collection
         self._timeout_seconds = timeout_seconds
+        self._turns = turns
 
     @property
     def name(self) -> str:
         """The collection's name."""
         return self._collection.name
 
-    @contextmanager
-    def _guarded(self, seconds: float | None = None) -> Iterator[None]:
+    @asynccontextmanager
+    async def _guarded(self, seconds: float | None = None) -> AsyncIterator[None]:
         try:
-            with pymongo.timeout(seconds or self._timeout_seconds):
-                yield
+            async with self._turn():
+                with pymongo.timeout(seconds or self._timeout_seconds):
+                    yield
         except DuplicateKeyError as error:
             raise DuplicateKey(_fields(error.details)) from None
         except BulkWriteError:
@@ -153,11 +160,24 @@ class Collection:
                 raise StoreUnavailable from error
             raise
 
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Wait in line for a connection; the driver's own pool lets some wait for ever."""
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise StoreUnavailable from None
+        try:
+            yield
+        finally:
+            self._turns.release()
+
     async def find_one(
         self, query: Document, *, sort: Sort | None = None, fields: Sequence[str] | None = None
     ) -> Document | None:
         """Return the first match, or None."""
-        with self._guarded():
+        async with self._guarded():
             return await self._collection.find_one(query, sort=sort, projection=fields)
 
     async def find(
@@ -169,7 +189,7 @@ class Collection:
         fields: Sequence[str] | None = None,
     ) -> list[Document]:
         """Return at most ``limit`` matches by one command."""
-        with self._guarded():
+        async with self._guarded():
             cursor = self._collection.find(
                 query, sort=sort, limit=limit, projection=fields, batch_size=limit + 1
             )
@@ -177,19 +197,19 @@ class Collection:
 
     async def aggregate(self, pipeline: Sequence[Document]) -> list[Document]:
         """Run a pipeline that limits its own output, by one command."""
-        with self._guarded():
+        async with self._guarded():
             # The server's own first batch ends at 101 rows, just where a page of 100 does.
             cursor = await self._collection.aggregate(list(pipeline), batchSize=_BATCH_ROWS)
             return await cursor.to_list()
 
     async def count(self, query: Document, *, limit: int) -> int:
         """Count matches, at most up to ``limit``."""
-        with self._guarded():
+        async with self._guarded():
             return await self._collection.count_documents(query, limit=limit)
 
     async def insert_one(self, document: Document) -> None:
         """Insert one document."""
-        with self._guarded():
+        async with self._guarded():
             await self._collection.insert_one(document)
 
     async def insert_many(self, documents: Sequence[Document]) -> dict[int, tuple[str, ...]]:
@@ -198,7 +218,7 @@ class Collection:
         Maps the place of each refused one to the index's fields.
         """
         try:
-            with self._guarded():
+            async with self._guarded():
                 await self._collection.insert_many(documents, ordered=False)
         except BulkWriteError as error:
             return _refused(error)
@@ -208,13 +228,13 @@ class Collection:
         self, query: Document, update: Document | list[Document], *, upsert: bool = False
     ) -> Updated:
         """Update the first match."""
-        with self._guarded():
+        async with self._guarded():
             result = await self._collection.update_one(query, update, upsert=upsert)
             return Updated(result.matched_count, result.modified_count)
 
     async def update_many(self, query: Document, update: Document) -> Updated:
         """Update all matches."""
-        with self._guarded():
+        async with self._guarded():
             result = await self._collection.update_many(query, update)
             return Updated(result.matched_count, result.modified_count)
 
@@ -222,7 +242,7 @@ class Collection:
         self, updates: Sequence[tuple[Document, Document | list[Document]]]
     ) -> int:
         """Send many single updates as one unordered command; returns how many documents changed."""
-        with self._guarded():
+        async with self._guarded():
             result = await self._collection.bulk_write(
                 [UpdateOne(query, update) for query, update in updates], ordered=False
             )
@@ -232,7 +252,7 @@ class Collection:
         self, query: Document, update: Document, *, upsert: bool = False
     ) -> Document | None:
         """Update the first match and return it as it is afterwards."""
-        with self._guarded():
+        async with self._guarded():
             document: Document | None = await self._collection.find_one_and_update(
                 query, update, upsert=upsert, return_document=ReturnDocument.AFTER
             )
@@ -240,19 +260,19 @@ class Collection:
 
     async def replace_one(self, query: Document, document: Document) -> bool:
         """Replace the first match; False when there was none."""
-        with self._guarded():
+        async with self._guarded():
             result = await self._collection.replace_one(query, document)
             return result.matched_count == 1
 
     async def delete_one(self, query: Document) -> bool:
         """Delete the first match; False when there was none."""
-        with self._guarded():
+        async with self._guarded():
             result = await self._collection.delete_one(query)
             return result.deleted_count == 1
 
     async def delete_many(self, query: Document) -> int:
         """Delete all matches and return their number."""
-        with self._guarded():
+        async with self._guarded():
             return (await self._collection.delete_many(query)).deleted_count
 
     async def create_indexes(self, indexes: Sequence[Index]) -> None:
@@ -262,7 +282,7 @@ class Collection:
         holds.
         """
         models = [index.model() for index in indexes]
-        with self._guarded(_SLOW_SECONDS):
+        async with self._guarded(_SLOW_SECONDS):
             if await self._are_created(models):
                 return
             for model in models:
@@ -284,7 +304,7 @@ class Collection:
         self, query: Document, *, sort: Sort | None = None, limit: int = 0
     ) -> Document:
         """The plan of a find, for tests and benchmarks."""
-        with self._guarded():
+        async with self._guarded():
             return await self._collection.find(query, sort=sort, limit=limit).explain()
 
 
@@ -294,6 +314,7 @@ class Store:
     def __init__(self, client: AsyncMongoClient[Document], settings: DatabaseSettings) -> None:
         self._client = client
         self._settings = settings
+        self._turns = asyncio.Semaphore(settings.max_pool_size)
         self._database: AsyncDatabase[Document] = client.get_database(
             settings.name,
             codec_options=CODEC_OPTIONS,
@@ -303,7 +324,9 @@ class Store:
 
     def collection(self, name: str) -> Collection:
         """The collection of that name."""
-        return Collection(self._database.get_collection(name), self._settings.timeout_seconds)
+        return Collection(
+            self._database.get_collection(name), self._settings.timeout_seconds, self._turns
+        )
 
     async def ping(self) -> None:
         """Return when the database answers. Raises ``StoreUnavailable``."""
