@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
 from typing import Final
 
 from server.domain.ports import Deliver
@@ -15,7 +14,7 @@ class MemoryBus:
     """See ``ports.Bus``."""
 
     def __init__(self) -> None:
-        self._receivers: dict[str, dict[object, Deliver]] = {}
+        self._receivers: dict[str, tuple[Deliver, ...]] = {}
 
     @property
     def topics(self) -> frozenset[str]:
@@ -26,28 +25,29 @@ class MemoryBus:
         """Whether the topic has a receiver in this process."""
         return topic in self._receivers
 
-    async def publish(self, topic: str, payload: bytes) -> None:
+    def publish(self, topic: str, payload: bytes) -> None:
         """Call every receiver, then return."""
         self.deliver(topic, payload)
 
     def deliver(self, topic: str, payload: bytes) -> None:
         """Call the receivers in the order in which they subscribed."""
-        for receive in tuple(self._receivers.get(topic, {}).values()):
+        for receive in self._receivers.get(topic, ()):
             try:
                 receive(payload)
             except Exception:
                 # One broken socket must not keep the news from the others.
                 _log.exception("bus_receiver_failed", extra={"topic": topic})
 
-    async def subscribe(self, topic: str, deliver: Deliver) -> Callable[[], Awaitable[None]]:
-        """Begin to receive a topic; returns what ends it, harmless to call again."""
-        key = object()
-        self._receivers.setdefault(topic, {})[key] = deliver
+    async def subscribe(self, topic: str, deliver: Deliver) -> None:
+        """Begin to receive a topic; the same callback counts once."""
+        receivers = self._receivers.get(topic, ())
+        if deliver not in receivers:
+            self._receivers[topic] = (*receivers, deliver)
 
-        async def end() -> None:
-            receivers = self._receivers.get(topic, {})
-            receivers.pop(key, None)
-            if not receivers:
-                self._receivers.pop(topic, None)
-
-        return end
+    def unsubscribe(self, topic: str, deliver: Deliver) -> None:
+        """Stop receiving a topic."""
+        left = tuple(each for each in self._receivers.get(topic, ()) if each != deliver)
+        if left:
+            self._receivers[topic] = left
+        else:
+            self._receivers.pop(topic, None)

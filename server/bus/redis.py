@@ -18,7 +18,7 @@ import asyncio
 import logging
 import secrets
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Collection
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, Protocol, cast
 
@@ -121,7 +121,7 @@ class RedisBus:
         """The topics that have a receiver in this process."""
         return self._local.topics
 
-    async def publish(self, topic: str, payload: bytes) -> None:
+    def publish(self, topic: str, payload: bytes) -> None:
         """Call the receivers here, and leave the rest to the sender; never waits for Redis."""
         self._local.deliver(topic, payload)
         self._waiting.append((topic, payload))
@@ -131,31 +131,31 @@ class RedisBus:
             self.dropped += 1
         self._has_waiting.set()
 
-    async def subscribe(self, topic: str, deliver: Deliver) -> Callable[[], Awaitable[None]]:
-        """Begin to receive a topic.
+    async def subscribe(self, topic: str, deliver: Deliver) -> None:
+        """Begin to receive a topic; the same callback counts once.
 
         Returns when Redis has confirmed, so that whoever reads the database afterwards misses
         nothing; when it is away or slow, after a second at most.
         """
-        end_locally = await self._local.subscribe(topic, deliver)
+        await self._local.subscribe(topic, deliver)
         confirmed = self._confirmed.get(topic)
         if confirmed is None:
             confirmed = self._confirmed[topic] = asyncio.Event()
             self._tell(topic)
 
-        async def end() -> None:
-            await end_locally()
-            if topic not in self._local and topic in self._confirmed:
-                del self._confirmed[topic]
-                self._tell(topic)
-
         try:
             if self._online.is_set():
                 await _at_most(_CONFIRM_SECONDS, confirmed.wait())
         except BaseException:
-            await end()
+            self.unsubscribe(topic, deliver)
             raise
-        return end
+
+    def unsubscribe(self, topic: str, deliver: Deliver) -> None:
+        """Stop receiving a topic; Redis hears of it when nobody here receives it any more."""
+        self._local.unsubscribe(topic, deliver)
+        if topic not in self._local and topic in self._confirmed:
+            del self._confirmed[topic]
+            self._tell(topic)
 
     def _tell(self, *topics: str) -> None:
         self._changed.update(topics)

@@ -6,7 +6,7 @@ may then have happened or not. Conditional writes are safe to repeat.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Generic, Protocol, TypeVar
@@ -543,12 +543,16 @@ class Bus(Protocol):
     catch up by sequence number.
     """
 
-    async def publish(self, topic: str, payload: bytes) -> None:
-        """Send to all subscribers of the topic, in this process at once."""
+    def publish(self, topic: str, payload: bytes) -> None:
+        """Send to all subscribers of the topic, in this process at once; never waits."""
         ...
 
-    async def subscribe(self, topic: str, deliver: Deliver) -> Callable[[], Awaitable[None]]:
-        """Begin to receive a topic; returns the coroutine function that ends it."""
+    async def subscribe(self, topic: str, deliver: Deliver) -> None:
+        """Begin to receive a topic; the same callback counts once."""
+        ...
+
+    def unsubscribe(self, topic: str, deliver: Deliver) -> None:
+        """Stop receiving a topic; harmless when it has been stopped before."""
         ...
 
 

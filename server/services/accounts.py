@@ -479,7 +479,7 @@ class AccountService:
         await self._publish({"type": "session_ended", "session_id": session_id})
 
     async def _publish(self, message: dict[str, str]) -> None:
-        await self._bus.publish(CONTROL_TOPIC, json.dumps(message).encode())
+        self._bus.publish(CONTROL_TOPIC, json.dumps(message).encode())
 
     def _refresh_end(self) -> datetime:
         return self._clock.now() + timedelta(days=self._policy.refresh_days)

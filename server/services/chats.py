@@ -326,7 +326,7 @@ class ChatService:
     async def typing(self, actor: Actor, room: ChatRoom, *, is_on: bool) -> None:
         """Tell the room that the actor types, or has stopped; nothing is stored."""
         self._require_writable(actor, room)
-        await self._bus.publish(
+        self._bus.publish(
             room_topic(room.id), self._frames.typing(room.id, actor.user_id, is_on=is_on)
         )
 
@@ -335,7 +335,7 @@ class ChatService:
     ) -> None:
         """Tell a room that a member has come or gone; nothing is stored."""
         frame = self._frames.presence(room_id, user_id, state, last_seen)
-        await self._bus.publish(room_topic(room_id), frame)
+        self._bus.publish(room_topic(room_id), frame)
 
     # -- attachments ----------------------------------------------------------------------------
 
@@ -397,7 +397,7 @@ class ChatService:
             await self._rooms.close(booking.id)
             room = replace(room, is_active=False)
         frame = self._frames.room(room, booking.status)
-        await self._bus.publish(room_topic(room.id), frame)
+        self._bus.publish(room_topic(room.id), frame)
 
     def _new_room(self, booking: Booking) -> ChatRoom:
         return ChatRoom(
@@ -457,16 +457,16 @@ class ChatService:
         newest: dict[str, Message] = {}
         for message in stored:
             newest[message.room_id] = message
-            await self._bus.publish(room_topic(message.room_id), self._frames.message(message))
+            self._bus.publish(room_topic(message.room_id), self._frames.message(message))
         for room_id, message in newest.items():
             frame = self._frames.room_head(room_id, head_of(message))
             for user_id in self._members.get(room_id, ()):
-                await self._bus.publish(f"user.{user_id}", frame)
+                self._bus.publish(f"user.{user_id}", frame)
         self._notices.add(stored)
 
     async def _tell_read(self, room_id: str, user_id: str, mark: ReadMark) -> None:
         frame = self._frames.read(room_id, user_id, mark)
-        await self._bus.publish(room_topic(room_id), frame)
+        self._bus.publish(room_topic(room_id), frame)
 
     # -- what this process remembers ------------------------------------------------------------
 

@@ -109,7 +109,7 @@ class NotificationService:
         stored = await self._notifications.add(notification_of(event, user, texts, self._ids.new()))
         if stored is None:
             return
-        await self._bus.publish(user_topic(user_id), self.frame(stored))
+        self._bus.publish(user_topic(user_id), self.frame(stored))
         if name := job_event(event.kind):
             text = texts.get(user.language, texts["en"])
             await self._push(user_id, _job_frame(event, name, text, user.timezone))
@@ -171,7 +171,7 @@ class NotificationService:
     # -- pushing --------------------------------------------------------------------------------
 
     async def _push(self, user_id: str, frame: dict[str, Any]) -> None:
-        await self._bus.publish(user_topic(user_id), _encoder.encode(frame))
+        self._bus.publish(user_topic(user_id), _encoder.encode(frame))
 
     async def _push_badge(self, user_id: str) -> None:
         # Counts that run at the same time may end in any order; only the last begun is told.

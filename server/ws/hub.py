@@ -123,7 +123,7 @@ class Hub:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Serve while the context lasts; in its end every socket is closed."""
-        end_control = await self._bus.subscribe(CONTROL_TOPIC, self._on_control)
+        await self._bus.subscribe(CONTROL_TOPIC, self._on_control)
         heartbeat = asyncio.create_task(self._beat(), name="socket-heartbeat")
         try:
             yield
@@ -132,7 +132,7 @@ class Hub:
             heartbeat.cancel()
             await asyncio.gather(heartbeat, return_exceptions=True)
             await self._close_all(CloseCode.GOING_AWAY)
-            await end_control()
+            self._bus.unsubscribe(CONTROL_TOPIC, self._on_control)
 
     # -- opening and closing --------------------------------------------------------------------
 
@@ -243,7 +243,7 @@ class Hub:
     async def _join(self, topic: str, source: Source) -> Stream:
         stream = self._streams.get(topic)
         if stream is None:
-            stream = self._streams[topic] = Stream(topic, source, self._bus.subscribe)
+            stream = self._streams[topic] = Stream(topic, source, self._bus)
         stream.joining += 1
         try:
             await asyncio.shield(stream.subscribed)
@@ -274,7 +274,7 @@ class Hub:
             self._rooms_of[user_id].discard(stream)
             if not self._rooms_of[user_id]:
                 del self._rooms_of[user_id]
-        self.spawn(stream.close())
+        stream.close()
 
     # -- presence -------------------------------------------------------------------------------
 

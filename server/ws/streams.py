@@ -9,7 +9,7 @@ something.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
@@ -18,7 +18,7 @@ from msgspec import UNSET, Raw
 
 from server.domain.account import Actor
 from server.domain.errors import StoreUnavailable
-from server.domain.ports import Deliver
+from server.domain.ports import Bus
 from server.schemas.frames import Heading, HistoryEvent, encode_frame, view_message
 from server.services.chats import ChatService
 from server.services.notifications import NotificationService
@@ -30,7 +30,6 @@ _EPHEMERAL: Final = frozenset({"typing", "presence"})
 _REPAIR_SECONDS: Final = 0.2
 _RETRY_SECONDS: Final = 1.0
 _MAX_PENDING: Final = 200
-Unsubscribe = Callable[[], Awaitable[None]]
 _heading: Final = msgspec.json.Decoder(Heading)
 
 
@@ -133,7 +132,7 @@ class Stream:
         self,
         topic: str,
         source: Source,
-        subscribe: Callable[[str, Deliver], Awaitable[Unsubscribe]],
+        bus: Bus,
     ) -> None:
         self.topic = topic
         self.source = source
@@ -141,7 +140,8 @@ class Stream:
         self.members: tuple[str, ...] = ()
         self.sessions: set[Session] = set()
         self.joining = 0
-        self.subscribed = asyncio.ensure_future(subscribe(topic, self.receive))
+        self.subscribed = asyncio.ensure_future(bus.subscribe(topic, self.receive))
+        self._bus = bus
         self.head = 0
         self.is_active = True
         self.reads: dict[str, int] = {}
@@ -179,12 +179,12 @@ class Stream:
         """Whether nobody is served by it, nor about to be."""
         return not self.sessions and not self.joining
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Stop what is under way and end the subscription."""
         if self._repair is not None:
             self._repair.cancel()
-        end = await self.subscribed
-        await end()
+        self.subscribed.cancel()
+        self._bus.unsubscribe(self.topic, self.receive)
 
     # -- in order -------------------------------------------------------------------------------
 

@@ -43,11 +43,14 @@ async def api(people: People) -> httpx.AsyncClient:
 async def ended(server: RunningServer) -> AsyncIterator[list[dict[str, str]]]:
     """What is published when sessions end."""
     heard: list[dict[str, str]] = []
-    stop = await server.services.accounts._bus.subscribe(
-        CONTROL_TOPIC, lambda payload: heard.append(json.loads(payload))
-    )
+
+    def hear(payload: bytes) -> None:
+        heard.append(json.loads(payload))
+
+    bus = server.services.accounts._bus
+    await bus.subscribe(CONTROL_TOPIC, hear)
     yield heard
-    await stop()
+    bus.unsubscribe(CONTROL_TOPIC, hear)
 
 
 async def register(api: httpx.AsyncClient, **overrides: Any) -> dict[str, Any]:

@@ -827,7 +827,7 @@ async def test_what_the_bus_lost_is_read_from_the_database(
 
 
 def _losing(lost: list[bytes]) -> Any:
-    async def publish(bus: MemoryBus, topic: str, payload: bytes) -> None:
+    def publish(bus: MemoryBus, topic: str, payload: bytes) -> None:
         lost.append(payload)
 
     return publish
