@@ -5,7 +5,8 @@ message``:
 
 1. a room imports only the rooms that the table allows it, in annotations too;
 2. a room does not import the third-party packages that it must not know;
-3. no import hides inside a function (wiring and entry excepted);
+3. no import hides inside a function (wiring and entry excepted, and the heavy libraries that
+   training alone needs);
 4. no cycle among modules (imports for type checkers alone do not count).
 """
 
@@ -30,6 +31,21 @@ NEVER = frozenset({"secantusdb"})
 # Dates of the Nepali calendar are shown and read wherever texts are: a pure table of floor 0, so
 # the arrow points down.
 CALENDAR = frozenset({"kundali.bikram_sambat"})
+# Heavy, and needed by training alone: the package may import them where it uses them, so that the
+# server does not carry them.
+LATE = frozenset(
+    {
+        "implicit",
+        "matplotlib",
+        "mlflow",
+        "pandas",
+        "pyarrow",
+        "pymongo",
+        "pyspark",
+        "sklearn",
+        "threadpoolctl",
+    }
+)
 # Wiring and entry know everybody, and may load late what one command alone needs.
 EVERYBODY = frozenset({"app", "__main__"})
 
@@ -203,7 +219,9 @@ def room_faults(found: Iterable[Import], table: dict[str, Room]) -> Iterator[tup
 def hidden_faults(found: Iterable[Import]) -> Iterator[tuple[Import, str]]:
     """Yield the imports inside functions."""
     for item in found:
-        allowed = item.for_types_only or room_of(item.importer) in EVERYBODY
+        room = room_of(item.importer)
+        late = room == "recsys" and item.imported.split(".")[0] in LATE
+        allowed = item.for_types_only or late or room in EVERYBODY
         if item.inside_function and not allowed:
             yield item, f"import of {item.imported} inside a function"
 

@@ -1,0 +1,600 @@
+"""The data set: typed columns, sorted id maps, and the checks that let rows in.
+
+A ``Dataset`` holds what section by section the models need: bookings with their lines (the
+baskets), the event log, the catalogue's rules, and categories. All columns are numpy arrays of
+equal length per table; an id is stored as its index in the sorted id map of its kind, -1 where
+the row has none. Instants are milliseconds since 1970 in UTC.
+
+Rows come in as plain tables (``Mapping`` of column name to values; a pandas frame is one). A row
+that cannot be right is left out and counted by reason; a table that cannot be right is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from datetime import UTC, datetime
+from enum import IntEnum
+from typing import Any, Final, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+IntArray: TypeAlias = NDArray[np.int32]
+LongArray: TypeAlias = NDArray[np.int64]
+Column: TypeAlias = Sequence[Any] | NDArray[Any]
+Table: TypeAlias = Mapping[str, Any]
+
+DAY_MS: Final = 86_400_000
+NONE: Final = -1
+
+
+class BadData(ValueError):
+    """A table that cannot be used: no rows, a column missing, lengths that differ."""
+
+
+class Kind(IntEnum):
+    """What an event tells."""
+
+    BOOKING_CREATED = 0
+    BOOKING_COMPLETED = 1
+    BOOKING_CANCELLED = 2
+    SAMAGRI_ADDED = 3
+    SAMAGRI_REMOVED = 4
+    SAMAGRI_PURCHASED = 5
+    SAMAGRI_RETURNED = 6
+    ITEM_VIEWED = 7
+    ITEM_DISMISSED = 8
+    PANDIT_VIEWED = 9
+    PANDIT_BOOKED = 10
+    PANDIT_DECLINED = 11
+    RATING = 12
+
+
+class Source(IntEnum):
+    """Where a line or an event came from."""
+
+    SEARCH = 0
+    RULE = 1
+    REC = 2
+    MANUAL = 3
+
+
+class Tier(IntEnum):
+    """How strongly a puja asks for an item; a smaller number comes first."""
+
+    REQUIRED = 0
+    ESSENTIAL = 1
+    OPTIONAL = 2
+
+
+class Status(IntEnum):
+    """What became of a booking."""
+
+    CREATED = 0
+    COMPLETED = 1
+    CANCELLED = 2
+
+
+class IdMap:
+    """Sorted ids, and their indexes.
+
+    Parameters
+    ----------
+    ids
+        In any order, repeats allowed.
+    """
+
+    __slots__ = ("_indexes", "ids")
+
+    def __init__(self, ids: Iterable[str] = ()) -> None:
+        self.ids: tuple[str, ...] = tuple(sorted(set(ids)))
+        self._indexes: dict[str, int] = {name: index for index, name in enumerate(self.ids)}
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._indexes
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, IdMap) and self.ids == other.ids
+
+    def __hash__(self) -> int:
+        return hash(self.ids)
+
+    def index(self, name: str | None) -> int:
+        """The index of an id, -1 if it is not there."""
+        return self._indexes.get(name, NONE) if name is not None else NONE
+
+    def encode(self, names: Iterable[str | None]) -> IntArray:
+        """The indexes of many ids, -1 for those that are not there."""
+        get = self._indexes.get
+        return np.fromiter((get(name, NONE) for name in names), np.int32)  # type: ignore[arg-type]
+
+    def decode(self, indexes: Iterable[int]) -> list[str]:
+        """The ids at these indexes."""
+        return [self.ids[index] for index in indexes]
+
+    def sha256(self) -> str:
+        """A fingerprint of the ids in their order."""
+        return hashlib.sha256("\n".join(self.ids).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bookings:
+    """One row a booking; the row number is the index of its id in ``Dataset.booking_ids``.
+
+    ``ts`` is when it was made, ``held_ts`` when the puja is held.
+    """
+
+    ts: LongArray
+    held_ts: LongArray
+    user: IntArray
+    puja: IntArray
+    pandit: IntArray
+    region: IntArray
+    status: NDArray[np.int8]
+    attendees: IntArray
+    days: IntArray
+
+    def __len__(self) -> int:
+        return len(self.ts)
+
+    def months(self) -> IntArray:
+        """The Gregorian month in which each puja is held, 0 to 11."""
+        dates = self.held_ts.astype("datetime64[ms]").astype("datetime64[M]")
+        return (dates.astype(np.int64) % 12).astype(np.int32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lines:
+    """One row an item of a booking. ``kept``: it was still there at the end."""
+
+    booking: IntArray
+    item: IntArray
+    quantity: NDArray[np.float64]
+    unit: IntArray
+    price: LongArray
+    source: NDArray[np.int8]
+    tier: NDArray[np.int8]
+    kept: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.booking)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Events:
+    """One row an event. ``rating`` is 0 where there is none, ``price`` in paisa or -1."""
+
+    ts: LongArray
+    kind: NDArray[np.int8]
+    user: IntArray
+    puja: IntArray
+    booking: IntArray
+    item: IntArray
+    pandit: IntArray
+    quantity: NDArray[np.float64]
+    unit: IntArray
+    price: LongArray
+    rating: NDArray[np.int8]
+    source: NDArray[np.int8]
+    region: IntArray
+    language: IntArray
+
+    def __len__(self) -> int:
+        return len(self.ts)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rules:
+    """One row an item that the catalogue asks for: how strongly, and how much of it."""
+
+    puja: IntArray
+    item: IntArray
+    tier: NDArray[np.int8]
+    quantity: NDArray[np.float64]
+    per_person: NDArray[np.float64]
+    per_day: NDArray[np.float64]
+    unit: IntArray
+    region: IntArray
+
+    def __len__(self) -> int:
+        return len(self.puja)
+
+
+T = TypeVar("T", Bookings, Lines, Events, Rules)
+
+
+@dataclass(frozen=True, slots=True)
+class Rejects:
+    """How many rows each table had, and how many were left out for which reason."""
+
+    rows: Mapping[str, int]
+    reasons: Mapping[tuple[str, str], int]
+
+    @property
+    def share(self) -> float:
+        """The share of all rows that was left out, 0 to 1."""
+        rows = sum(self.rows.values())
+        return sum(self.reasons.values()) / rows if rows else 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dataset:
+    """Everything that training reads. ``item_category`` and ``puja_category`` may hold -1."""
+
+    users: IdMap
+    items: IdMap
+    pujas: IdMap
+    pandits: IdMap
+    regions: IdMap
+    languages: IdMap
+    units: IdMap
+    categories: IdMap
+    booking_ids: IdMap
+    bookings: Bookings
+    lines: Lines
+    events: Events
+    rules: Rules
+    item_category: IntArray
+    puja_category: IntArray
+    rejects: Rejects = field(default_factory=lambda: Rejects({}, {}))
+
+    def newest_ms(self) -> int:
+        """The instant of the newest booking or event; 0 in an empty data set."""
+        return max(
+            int(self.bookings.ts.max(initial=0)),
+            int(self.events.ts.max(initial=0)),
+        )
+
+    def fingerprint(self) -> str:
+        """The sha256 over the sorted rows of all tables and over the id maps.
+
+        The order in which rows were read does not change it.
+        """
+        digest = hashlib.sha256()
+        for name in ("users", "items", "pujas", "pandits", "regions", "booking_ids"):
+            digest.update(getattr(self, name).sha256().encode())
+        for table in (self.bookings, self.lines, self.events, self.rules):
+            columns = [np.asarray(getattr(table, each.name)) for each in fields(table)]
+            order = np.lexsort(columns[::-1]) if len(columns[0]) else np.empty(0, np.int64)
+            for column in columns:
+                digest.update(np.ascontiguousarray(column[order]).tobytes())
+        return digest.hexdigest()
+
+    def before(self, end_ms: int) -> Dataset:
+        """What was known at ``end_ms``: bookings and events made before it, same id maps.
+
+        The rows of bookings made later stay, so that row numbers hold, but none of their lines.
+        """
+        known = self.bookings.ts < end_ms
+        lines = self.lines.booking
+        return replace(
+            self,
+            lines=_take(self.lines, known[lines]),
+            events=_take(self.events, self.events.ts < end_ms),
+        )
+
+
+def _take(table: T, mask: NDArray[Any]) -> T:
+    return type(table)(**{each.name: getattr(table, each.name)[mask] for each in fields(table)})
+
+
+REQUIRED_COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
+    "bookings": ("booking_id", "user_id", "puja_id", "ts"),
+    "lines": ("booking_id", "item_id"),
+    "events": ("user_id", "ts", "kind"),
+    "rules": ("puja_id", "item_id", "tier"),
+    "items": ("item_id",),
+    "pujas": ("puja_id",),
+    "pandits": ("pandit_id",),
+}
+# The newest instant that a row may carry beyond ``now``: clocks of several machines differ.
+CLOCK_SLACK_MS: Final = 5 * 60_000
+EARLIEST_MS: Final = 946_684_800_000  # 2000-01-01: nothing of ours is older
+
+
+def build(tables: Mapping[str, Table], *, now_ms: int) -> Dataset:
+    """Make a data set of plain tables; rows that cannot be right are left out and counted.
+
+    Parameters
+    ----------
+    tables
+        By name: ``bookings`` (must be there), and optionally ``lines``, ``events``, ``rules``,
+        ``items``, ``pujas``, ``pandits``; ``REQUIRED_COLUMNS`` says what each must have. Ids are
+        strings; instants are integers (milliseconds), aware ``datetime`` or ISO 8601 strings;
+        kinds, sources, tiers and states are names of the enumerations here, in any case.
+    now_ms
+        Rows from later than this are refused.
+
+    Raises
+    ------
+    BadData
+        If a table has no such columns or columns of different lengths.
+    """
+    rows = {name: _Rows(name, tables.get(name, {})) for name in REQUIRED_COLUMNS}
+    if not len(rows["bookings"]):
+        raise BadData("there are no bookings")
+    _reject_bad_rows(rows, now_ms)
+    maps = _id_maps(rows)
+    counted = Counter[tuple[str, str]]()
+    for each in rows.values():
+        counted.update({(each.name, reason): count for reason, count in each.reasons.items()})
+    return Dataset(
+        **maps,
+        bookings=_bookings(rows["bookings"], maps),
+        lines=_lines(rows["lines"], maps),
+        events=_events(rows["events"], maps),
+        rules=_rules(rows["rules"], maps),
+        item_category=_category(rows["items"], "item_id", maps["items"], maps["categories"]),
+        puja_category=_category(rows["pujas"], "puja_id", maps["pujas"], maps["categories"]),
+        rejects=Rejects({name: each.total for name, each in rows.items()}, dict(counted)),
+    )
+
+
+class _Rows:
+    """One table while it is read: its columns, and which rows are still good."""
+
+    def __init__(self, name: str, table: Table) -> None:
+        self.name = name
+        columns = {key: _values(table[key]) for key in table}
+        self.total = len(next(iter(columns.values()))) if columns else 0
+        self.reasons = Counter[str]()
+        missing = [key for key in REQUIRED_COLUMNS[name] if key not in columns]
+        if missing and self.total:
+            raise BadData(f"{name}: the columns {', '.join(missing)} are missing")
+        for key, column in columns.items():
+            if len(column) != self.total:
+                raise BadData(f"{name}.{key} has {len(column)} rows, not {self.total}")
+        self._columns = columns
+
+    def __len__(self) -> int:
+        return len(next(iter(self._columns.values()))) if self._columns else 0
+
+    def keep(self, good: Sequence[bool] | NDArray[np.bool_], reason: str) -> None:
+        """Leave out the rows that are not good, for this reason."""
+        mask = np.asarray(good, dtype=bool)
+        bad = int(len(mask) - mask.sum())
+        if bad:
+            self.reasons[reason] += bad
+            kept = np.flatnonzero(mask).tolist()
+            self._columns = {
+                key: [column[index] for index in kept] for key, column in self._columns.items()
+            }
+
+    def column(self, key: str) -> list[Any]:
+        """The values of a column, None in every row if there is no such column."""
+        return self._columns.get(key) or [None] * len(self)
+
+    def set(self, key: str, values: list[Any]) -> None:
+        self._columns[key] = values
+
+    def ids(self, key: str) -> list[str | None]:
+        return [None if value is None or value == "" else str(value) for value in self.column(key)]
+
+    def numbers(self, key: str, default: float) -> NDArray[np.float64]:
+        values = self.column(key)
+        return np.array([default if v is None else float(v) for v in values], np.float64)
+
+    def names(self, key: str, kinds: type[IntEnum], default: IntEnum) -> NDArray[np.int8]:
+        known = {kind.name: int(kind) for kind in kinds}
+        values = [
+            int(default) if v is None else known.get(str(v).upper(), NONE) for v in self.column(key)
+        ]
+        return np.array(values, np.int8)
+
+
+def _values(column: Any) -> list[Any]:
+    """A column as a list of plain values; what pandas calls missing becomes None."""
+    values = column.tolist() if hasattr(column, "tolist") else list(column)
+    return [None if _is_missing(value) else value for value in values]
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value)) or value != value
+
+
+def to_ms(value: Any) -> int | None:
+    """Milliseconds since 1970 in UTC of an instant in any form that ``build`` takes, or None."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | np.integer):
+        return int(value)
+    if isinstance(value, float):
+        return int(value) if math.isfinite(value) else None
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            return None
+    if isinstance(value, datetime):
+        aware = value if value.tzinfo else value.replace(tzinfo=UTC)
+        return round(aware.timestamp() * 1000)
+    return None
+
+
+def _reject_bad_rows(rows: Mapping[str, _Rows], now_ms: int) -> None:
+    for table in rows.values():
+        for key in REQUIRED_COLUMNS[table.name]:
+            table.keep([value not in (None, "") for value in table.column(key)], f"no {key}")
+        for key in ("ts", "held_ts"):
+            _read_instants(table, key, latest=now_ms + CLOCK_SLACK_MS if key == "ts" else None)
+        _check_names(table)
+        _check_ranges(table)
+    _keep_first(rows["bookings"], ("booking_id",))
+    _keep_first(rows["lines"], ("booking_id", "item_id"))
+    _keep_first(rows["rules"], ("puja_id", "item_id", "region"))
+    for name, key in (("items", "item_id"), ("pujas", "puja_id"), ("pandits", "pandit_id")):
+        _keep_first(rows[name], (key,))
+    if any(value is not None for value in rows["events"].column("event_id")):
+        _keep_first(rows["events"], ("event_id",))
+    known = set(rows["bookings"].ids("booking_id"))
+    lines = rows["lines"]
+    lines.keep([each in known for each in lines.ids("booking_id")], "unknown booking")
+
+
+def _read_instants(table: _Rows, key: str, *, latest: int | None) -> None:
+    if not len(table) or all(value is None for value in table.column(key)):
+        return
+    needed = key in REQUIRED_COLUMNS[table.name]
+    table.set(key, [to_ms(value) for value in table.column(key)])
+    if needed:
+        table.keep([value is not None for value in table.column(key)], f"{key} is no instant")
+    values = table.column(key)
+    table.keep([v is None or v >= EARLIEST_MS for v in values], f"{key} is too old")
+    if latest is not None:
+        values = table.column(key)
+        table.keep([v is None or v <= latest for v in values], f"{key} is in the future")
+
+
+_NAMED: Final[Mapping[str, tuple[tuple[str, type[IntEnum], IntEnum], ...]]] = {
+    "bookings": (("status", Status, Status.COMPLETED),),
+    "lines": (("source", Source, Source.MANUAL), ("tier", Tier, Tier.OPTIONAL)),
+    "events": (("kind", Kind, Kind.RATING), ("source", Source, Source.MANUAL)),
+    "rules": (("tier", Tier, Tier.OPTIONAL),),
+}
+
+
+def _check_names(table: _Rows) -> None:
+    for key, kinds, default in _NAMED.get(table.name, ()):
+        table.keep(table.names(key, kinds, default) != NONE, f"unknown {key}")
+
+
+_RANGES: Final[Mapping[str, tuple[float, float]]] = {
+    "quantity": (0.0, 1e9),
+    "per_person": (0.0, 1e6),
+    "per_day": (0.0, 1e6),
+    "price": (0.0, 1e12),
+    "rating": (0.0, 5.0),
+    "attendees": (0.0, 1e6),
+    "days": (0.0, 3660.0),
+}
+
+
+def _check_ranges(table: _Rows) -> None:
+    for key, (low, high) in _RANGES.items():
+        good = [value is None or _within(value, low, high) for value in table.column(key)]
+        table.keep(good, f"{key} out of range")
+
+
+def _within(value: Any, low: float, high: float) -> bool:
+    try:
+        return low <= float(value) <= high
+    except (TypeError, ValueError):
+        return False
+
+
+def _keep_first(table: _Rows, keys: tuple[str, ...]) -> None:
+    seen: set[tuple[Any, ...]] = set()
+    good = []
+    for row in zip(*(table.column(key) for key in keys), strict=True):
+        good.append(row not in seen)
+        seen.add(row)
+    table.keep(good, f"duplicate {'+'.join(keys)}")
+
+
+def _id_maps(rows: Mapping[str, _Rows]) -> dict[str, IdMap]:
+    def gather(key: str, *tables: str) -> IdMap:
+        return IdMap(name for table in tables for name in rows[table].ids(key) if name is not None)
+
+    return {
+        "users": gather("user_id", "bookings", "events"),
+        "items": gather("item_id", "items", "lines", "events", "rules"),
+        "pujas": gather("puja_id", "pujas", "bookings", "events", "rules"),
+        "pandits": gather("pandit_id", "pandits", "bookings", "events"),
+        "regions": gather("region", "bookings", "events", "rules"),
+        "languages": gather("language", "events"),
+        "units": gather("unit", "lines", "events", "rules"),
+        "categories": gather("category", "items", "pujas"),
+        "booking_ids": gather("booking_id", "bookings"),
+    }
+
+
+def _bookings(rows: _Rows, maps: Mapping[str, IdMap]) -> Bookings:
+    order = np.argsort(maps["booking_ids"].encode(rows.ids("booking_id")), kind="stable")
+    made = np.array(rows.column("ts"), np.int64)
+    held = [a if b is None else b for a, b in zip(made, rows.column("held_ts"), strict=True)]
+    return Bookings(
+        ts=made[order],
+        held_ts=np.array(held, np.int64)[order],
+        user=maps["users"].encode(rows.ids("user_id"))[order],
+        puja=maps["pujas"].encode(rows.ids("puja_id"))[order],
+        pandit=maps["pandits"].encode(rows.ids("pandit_id"))[order],
+        region=maps["regions"].encode(rows.ids("region"))[order],
+        status=rows.names("status", Status, Status.COMPLETED)[order],
+        attendees=rows.numbers("attendees", 0).astype(np.int32)[order],
+        days=rows.numbers("days", 1).astype(np.int32)[order],
+    )
+
+
+def _lines(rows: _Rows, maps: Mapping[str, IdMap]) -> Lines:
+    booking = maps["booking_ids"].encode(rows.ids("booking_id"))
+    item = maps["items"].encode(rows.ids("item_id"))
+    kept = [value is None or _truth(value) for value in rows.column("kept")]
+    lines = Lines(
+        booking=booking,
+        item=item,
+        quantity=rows.numbers("quantity", math.nan),
+        unit=maps["units"].encode(rows.ids("unit")),
+        price=rows.numbers("price", NONE).astype(np.int64),
+        source=rows.names("source", Source, Source.MANUAL),
+        tier=rows.names("tier", Tier, Tier.OPTIONAL),
+        kept=np.array(kept, np.bool_),
+    )
+    return _sorted(lines, item, booking)
+
+
+def _truth(value: Any) -> bool:
+    return value.lower() not in ("", "0", "false", "no") if isinstance(value, str) else bool(value)
+
+
+def _events(rows: _Rows, maps: Mapping[str, IdMap]) -> Events:
+    user = maps["users"].encode(rows.ids("user_id"))
+    made = np.array(rows.column("ts"), np.int64)
+    events = Events(
+        ts=made,
+        kind=rows.names("kind", Kind, Kind.RATING),
+        user=user,
+        puja=maps["pujas"].encode(rows.ids("puja_id")),
+        booking=maps["booking_ids"].encode(rows.ids("booking_id")),
+        item=maps["items"].encode(rows.ids("item_id")),
+        pandit=maps["pandits"].encode(rows.ids("pandit_id")),
+        quantity=rows.numbers("quantity", math.nan),
+        unit=maps["units"].encode(rows.ids("unit")),
+        price=rows.numbers("price", NONE).astype(np.int64),
+        rating=rows.numbers("rating", 0).astype(np.int8),
+        source=rows.names("source", Source, Source.MANUAL),
+        region=maps["regions"].encode(rows.ids("region")),
+        language=maps["languages"].encode(rows.ids("language")),
+    )
+    return _sorted(events, events.item, events.kind, user, made)
+
+
+def _rules(rows: _Rows, maps: Mapping[str, IdMap]) -> Rules:
+    rules = Rules(
+        puja=maps["pujas"].encode(rows.ids("puja_id")),
+        item=maps["items"].encode(rows.ids("item_id")),
+        tier=rows.names("tier", Tier, Tier.OPTIONAL),
+        quantity=rows.numbers("quantity", math.nan),
+        per_person=rows.numbers("per_person", 0.0),
+        per_day=rows.numbers("per_day", 0.0),
+        unit=maps["units"].encode(rows.ids("unit")),
+        region=maps["regions"].encode(rows.ids("region")),
+    )
+    return _sorted(rules, rules.item, rules.tier, rules.puja)
+
+
+def _sorted(table: T, *keys: NDArray[Any]) -> T:
+    """Order the rows by the last key first, as ``numpy.lexsort`` counts."""
+    return _take(table, np.lexsort(keys))
+
+
+def _category(rows: _Rows, key: str, ids: IdMap, categories: IdMap) -> IntArray:
+    found = np.full(len(ids), NONE, np.int32)
+    found[ids.encode(rows.ids(key))] = categories.encode(rows.ids("category"))
+    return found

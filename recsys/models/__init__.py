@@ -1,0 +1,1 @@
+"""The models: one interface (``base.Model``), raw scores, arrays in and out."""
