@@ -1,9 +1,9 @@
 """Resolve the dependencies of setup.cfg into the two lock files, with hashes (needs ``uv``).
 
 ``requirements.lock`` holds what the server and the demo run on; ``requirements-test.lock`` all of
-that, in the same versions, plus what the tests and the benchmarks need. Both are universal: one
-file for every supported Python and machine. Versions already locked stay unless ``--upgrade`` is
-given.
+that, in the same versions, plus what the tests, the benchmarks and the training of every
+recommender need. Both are universal: one file for every supported Python and machine. Versions
+already locked stay unless ``--upgrade`` is given.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = {
     "requirements.lock": ("demo", "build"),
-    "requirements-test.lock": ("demo", "build", "test", "bench"),
+    "requirements-test.lock": ("demo", "build", "test", "bench", "train"),
 }
 HEADER = "# Made by `make lock` from setup.cfg. Do not edit.\n"
 # A lock that names an index, a folder or an address would tie every machine to the one it was made
