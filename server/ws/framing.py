@@ -3,7 +3,10 @@
 Pure functions: no socket, no loop, no state but a small ``Partial`` while a frame or a message is
 unfinished, so an idle connection costs nothing here.
 
-Nothing here may block, raise on what a peer sent, or keep more than the limit it was given.
+We parse ourselves because ``wsproto`` and the Sans-I/O half of ``websockets`` take 10 and 3 µs for
+a frame of 300 bytes and keep 1.5 KiB a connection where this takes 0.8 and keeps nothing, and
+because ``picows``, which takes a third of that on a transport of its own, holds 27 KiB a connection
+(``python -m bench.framing``).
 """
 
 from __future__ import annotations
