@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import Any
+
+import msgspec
+import pytest
+
+from recsys.config import Config
+from recsys.gates import Interval, Measured, Slice, failed, judge
+
+GOOD = Measured(
+    bookings=5000,
+    users=800,
+    rejected_share=0.001,
+    newest_age_hours=3.0,
+    ndcg=Interval(0.40, 0.38, 0.42),
+    baselines={"popularity": 0.20, "puja_popularity": 0.30},
+    against_current=Interval(0.001, -0.004, 0.006),
+    coverage=0.6,
+    exposure=0.12,
+    slices={"region:hills": Slice(300, 0.39, 0.40)},
+    ece=0.03,
+    keep_rate=0.6,
+    shown=900,
+    norm_ratio=1.2,
+    jaccard=0.7,
+    artifact_bytes=1_000_000,
+    load_seconds=0.2,
+    p99_ms=2.0,
+)
+
+
+def names_of_failed(measured: Measured, **options: Any) -> set[str]:
+    return {gate.name for gate in failed(judge(measured, Config(), **options))}
+
+
+def test_a_good_model_passes_and_each_gate_gives_its_number() -> None:
+    gates = judge(GOOD, Config())
+    assert not failed(gates)
+    assert len({gate.name for gate in gates}) == len(gates)
+    assert all(gate.value is not None and gate.bound is not None for gate in gates)
+    assert all(gate.reason for gate in gates)
+    msgspec.json.encode([gate.as_dict() for gate in gates])
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"bookings": 499}, "data.bookings"),
+        ({"users": 49}, "data.users"),
+        ({"rejected_share": 0.011}, "data.rejected"),
+        ({"newest_age_hours": 48.1}, "data.age"),
+        ({"ndcg": Interval(0.4, 0.30, 0.5)}, "quality.baseline"),
+        ({"against_current": Interval(0.1, -0.0051, 0.2)}, "quality.current"),
+        ({"coverage": 0.29}, "coverage"),
+        ({"exposure": 0.09}, "exposure"),
+        ({"slices": {"new": Slice(200, 0.37, 0.40)}}, "slices"),
+        ({"ece": 0.051}, "calibration"),
+        ({"keep_rate": 0.54}, "keep_rate"),
+        ({"tier_violations": 1}, "order"),
+        ({"missing_required": 1}, "required"),
+        ({"never_show_violations": 1}, "never_show"),
+        ({"not_finite": 1}, "finite"),
+        ({"norm_ratio": 10.1}, "norms"),
+        ({"jaccard": 0.29}, "drift"),
+        ({"artifact_bytes": 2_000_000_000}, "size"),
+        ({"load_seconds": 2.1}, "load"),
+        ({"p99_ms": 10.1}, "latency"),
+        ({"p99_ms": float("nan")}, "latency"),
+        ({"ece": float("nan")}, "calibration"),
+        ({"coverage": float("nan")}, "coverage"),
+    ],
+)
+def test_each_bound_closes_its_own_gate(change: dict[str, Any], name: str) -> None:
+    assert names_of_failed(replace(GOOD, **change)) == {name}
+
+
+def test_every_measured_field_is_looked_at_by_a_gate() -> None:
+    only_told = {"baselines", "shown"}
+    worst: dict[str, Any] = {
+        field.name: float("nan") if field.name != "slices" else {"x": Slice(999, 0.0, 1.0)}
+        for field in fields(Measured)
+        if field.name not in only_told | {"ndcg", "against_current"}
+    }
+    nothing = Interval(float("nan"), float("nan"), float("nan"))
+    bad = replace(GOOD, ndcg=nothing, against_current=nothing, **worst)
+    assert names_of_failed(bad) == {gate.name for gate in judge(GOOD, Config())}
+
+
+def test_small_slices_do_not_decide() -> None:
+    measured = replace(GOOD, slices={"tiny": Slice(199, 0.0, 0.4)})
+    assert not names_of_failed(measured)
+    gate = next(gate for gate in judge(measured, Config()) if gate.name == "slices")
+    assert gate.value is None
+    assert "200 rows" in gate.reason
+
+
+def test_what_was_not_measured_says_so() -> None:
+    bare = Measured(bookings=500, users=50, rejected_share=0.0, newest_age_hours=0.0)
+    gates = {gate.name: gate for gate in judge(bare, Config())}
+    assert not failed(list(gates.values()))
+    assert gates["quality.current"].reason == "there is no current model to compare with"
+    assert "not measured" in gates["coverage"].reason
+
+
+def test_drift_may_be_allowed() -> None:
+    measured = replace(GOOD, jaccard=0.1)
+    assert names_of_failed(measured) == {"drift"}
+    assert not names_of_failed(measured, force_drift=True)
