@@ -58,12 +58,16 @@ class Interactions:
     given
         Rows by items, or None: what was in the row by itself (put there by a rule). It is known
         when the row is asked about, and nothing is learned from it.
+    row_weights
+        How much each row counts, float32 and not negative, or None: all count 1. A row of weight
+        2 teaches what two equal rows of weight 1 teach.
     """
 
     matrix: Csr
     fields: tuple[Field, ...] = ()
     context: IntArray = dataclasses.field(default_factory=lambda: np.empty((0, 0), np.int32))
     given: Csr | None = None
+    row_weights: FloatArray | None = None
 
     def __post_init__(self) -> None:
         """Refuse what does not fit together."""
@@ -78,6 +82,8 @@ class Interactions:
                 raise ValueError(f"context field {field.name} has values outside -1..{field.size}")
         if self.given is not None and self.given.shape != self.matrix.shape:
             raise ValueError(f"given is {self.given.shape}, not {self.matrix.shape}")
+        if self.row_weights is not None and self.row_weights.shape != (rows,):
+            raise ValueError(f"{len(self.row_weights)} weights for {rows} rows")
 
     @property
     def n_rows(self) -> int:
@@ -96,6 +102,7 @@ class Interactions:
             fields=self.fields,
             context=self.context[rows],
             given=None if self.given is None else csr_array(self.given[rows]),
+            row_weights=None if self.row_weights is None else self.row_weights[rows],
         )
 
     def with_matrix(self, matrix: Csr) -> Interactions:
@@ -104,21 +111,66 @@ class Interactions:
 
     def without_context(self) -> Interactions:
         """The same rows, and nothing known about them but their cells."""
-        return Interactions(matrix=self.matrix, given=self.given)
+        return Interactions(matrix=self.matrix, given=self.given, row_weights=self.row_weights)
+
+    def field(self, name: str) -> IntArray | None:
+        """The values of one field, -1 where unknown; None if there is no such field."""
+        for column, field in enumerate(self.fields):
+            if field.name == name:
+                return self.context[:, column]
+        return None
+
+    def counts(self) -> NDArray[np.float64]:
+        """How much weight of rows has each item with a positive cell."""
+        positive = self.matrix.data > 0
+        weights = self._weights_of_cells()[positive]
+        return np.bincount(
+            self.matrix.indices[positive], weights=weights, minlength=self.n_items
+        ).astype(np.float64)
+
+    def weight(self) -> float:
+        """The weight of all rows together."""
+        return float(self.n_rows if self.row_weights is None else self.row_weights.sum())
+
+    def positive(self) -> Csr:
+        """The cells above 0 with the value 1."""
+        matrix = csr_array(self.matrix, copy=True)
+        matrix.data = (matrix.data > 0).astype(np.float32)
+        matrix.eliminate_zeros()
+        return matrix
+
+    def scaled_rows(self, matrix: Csr) -> Csr:
+        """``matrix`` with each row times the root of its weight: its gram is the weighted one."""
+        if self.row_weights is None:
+            return matrix
+        scaled = csr_array(matrix, copy=True)
+        scaled.data *= np.repeat(np.sqrt(self.row_weights), np.diff(matrix.indptr))
+        return scaled
+
+    def _weights_of_cells(self) -> NDArray[Any]:
+        if self.row_weights is None:
+            return np.ones(self.matrix.nnz, np.float32)
+        return np.repeat(self.row_weights, np.diff(self.matrix.indptr))
 
     def row(self, index: int) -> Query:
-        """Return what is known of a row, as a query."""
-        start, end = self.matrix.indptr[index], self.matrix.indptr[index + 1]
-        return Query(
-            given=self.matrix.indices[start:end].astype(np.int32, copy=False),
-            weights=self.matrix.data[start:end],
-            context=self.context_of(index),
-        )
+        """Return what is known of a row, as a query: its cells, and what was given besides."""
+        items, weights = _cells(self.matrix, index)
+        if self.given is not None:
+            more, their_weights = _cells(self.given, index)
+            new = ~np.isin(more, items)
+            items = np.concatenate((items, more[new]))
+            weights = np.concatenate((weights, their_weights[new]))
+        return Query(given=items, weights=weights, context=self.context_of(index))
 
     def context_of(self, index: int) -> dict[str, int]:
         """The known context of a row, by the names of the fields."""
         values = self.context[index].tolist()
         return {f.name: v for f, v in zip(self.fields, values, strict=True) if v >= 0}
+
+
+def _cells(matrix: Csr, row: int) -> tuple[IntArray, FloatArray]:
+    start, end = matrix.indptr[row], matrix.indptr[row + 1]
+    return matrix.indices[start:end].astype(np.int32, copy=False), matrix.data[start:end]
 
 
 class Query(NamedTuple):
