@@ -36,11 +36,13 @@ from bench.realtime.contenders import (
     ROOT,
     Contender,
     Surroundings,
+    copying,
     free_port,
     running,
 )
+from bench.realtime.members import Figures, Sizes, Target
+from bench.realtime.postgres import postgres, programs
 from bench.realtime.rolling import rolling_restart
-from bench.realtime.scenarios import Figures, Sizes, Target
 from server.app import prepare_database
 from server.settings import DatabaseSettings
 from server.store.client import Store, open_store
@@ -55,9 +57,10 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "slow": scenarios.slow_reader,
 }
 ROLLING: Final = "rolling"
+PEERS_HOME: Final = ROOT / "var" / "bench" / "peers"
 FULL: Final = Sizes(
     idle=15_000,
-    idle_hold=60,
+    idle_hold=120,
     crowd=1000,
     window=24,
     seconds=8,
@@ -69,10 +72,21 @@ FULL: Final = Sizes(
     rollers=40,
     roll_rate=100,
 )
-FULL_PEERS: Final = replace(FULL, idle=2000, idle_hold=30, storm=2000, slow_mib=512)
+FULL_PEERS: Final = replace(
+    FULL,
+    idle=1000,
+    idle_hold=26,
+    crowd=250,
+    window=12,
+    seconds=5,
+    storm=1000,
+    slow=25,
+    slow_mib=64,
+    slow_rate=20,
+)
 QUICK: Final = Sizes(
     idle=200,
-    idle_hold=1,
+    idle_hold=3,
     crowd=120,
     window=16,
     seconds=0.7,
@@ -86,7 +100,7 @@ QUICK: Final = Sizes(
     roll_window=1,
 )
 QUICK_PEERS: Final = replace(QUICK, slow=0)
-_QUICK_CONTENDERS: Final = ("pandityatra", "tornado", "channels-daphne")
+_QUICK_CONTENDERS: Final = ("pandityatra", "tornado", "channels-postgres")
 _PING_SECONDS: Final = 25.0
 _DESCRIPTORS_SPARE: Final = 400
 _WAIT_SECONDS: Final = 10.0
@@ -146,40 +160,72 @@ async def _until_it_listens(port: int) -> None:
 async def measure(options: argparse.Namespace, folder: Path) -> dict[str, dict[str, list[float]]]:
     """Do all runs; returns every figure's values by contender."""
     ours, theirs = (QUICK, QUICK_PEERS) if options.quick else (FULL, FULL_PEERS)
-    chosen = [each for each in CONTENDERS if each.name in options.contenders]
+    chosen = _who_can_run(options.contenders)
     for given in options.sizes:
         name, _, number = given.partition("=")
         ours, theirs = (replace(each, **{name: int(number)}) for each in (ours, theirs))
     ours, theirs = _within_limits(ours), _within_limits(theirs)
-    python = peer_python(ROOT / "var" / "bench" / "peers")
+    has_peers = not all(each.is_ours for each in chosen)
+    python = peer_python(PEERS_HOME) if has_peers else Path(sys.executable)
     database = DatabaseSettings(
         embedded_path=str(folder / "mongo"), name=DATABASE, timeout_seconds=60.0
     )
-    server = EmbeddedServer(database)
-    await server.start()
     results: dict[str, dict[str, list[float]]] = {each.name: {} for each in chosen}
-    try:
-        async with redis(folder) as redis_url, open_store(database, server.uri) as store:
-            await prepare_database(store)
-            seats = max(ours.idle, ours.storm) if "idle" in options.only else ours.storm
-            with tqdm(total=seats, unit="seat", desc="people and rooms", leave=False) as progress:
-                people = await town.build(store, seats, progress)
-            ping = 2.0 if options.quick else _PING_SECONDS
-            around = Surroundings(server.uri, redis_url, python, folder, ping)
-            steps = options.runs * len(chosen) * len(options.only)
-            with tqdm(total=steps, unit="step") as progress:
-                for turn in range(options.runs):
-                    order = [*chosen[turn % len(chosen) :], *chosen[: turn % len(chosen)]]
-                    for contender in order:
-                        sizes = ours if contender.is_ours else theirs
-                        figures = await _one(
-                            contender, around, people, store, sizes, options.only, progress
-                        )
-                        for name, value in figures.items():
-                            results[contender.name].setdefault(name, []).append(value)
-    finally:
-        await server.stop()
+    async with contextlib.AsyncExitStack() as stack:
+        server = EmbeddedServer(database)
+        stack.push_async_callback(server.stop)
+        await server.start()
+        redis_url = postgres_host = ""
+        if ROLLING in options.only or any(each.needs_redis for each in chosen):
+            redis_url = await stack.enter_async_context(redis(folder))
+        if any(each.needs_postgres for each in chosen):
+            postgres_host = await stack.enter_async_context(postgres(folder))
+        store = await stack.enter_async_context(open_store(database, server.uri))
+        await prepare_database(store)
+        most, few = (_seats(each, options.only) for each in (ours, theirs))
+        with tqdm(total=max(most, few), unit="seat", desc="people and rooms") as progress:
+            people = await town.build(store, max(most, few), progress)
+        ping = 2.0 if options.quick else _PING_SECONDS
+        around = Surroundings(server.uri, redis_url, postgres_host, python, folder, ping)
+        if postgres_host:
+            await _copy_to_postgres(around, few + town.OTHERS)
+        steps = options.runs * len(chosen) * len(options.only)
+        with tqdm(total=steps, unit="step") as progress:
+            for turn in range(options.runs):
+                order = [*chosen[turn % len(chosen) :], *chosen[: turn % len(chosen)]]
+                for contender in order:
+                    sizes = ours if contender.is_ours else theirs
+                    figures = await _one(
+                        contender, around, people, store, sizes, options.only, progress
+                    )
+                    for name, value in figures.items():
+                        results[contender.name].setdefault(name, []).append(value)
     return results
+
+
+def _who_can_run(names: Sequence[str]) -> list[Contender]:
+    """Those of the contenders whose databases are installed; the others are named and left out."""
+    chosen = [each for each in CONTENDERS if each.name in names]
+    if programs() is None:
+        for each in chosen:
+            if each.needs_postgres:
+                print(f"left out: {each.name}; PostgreSQL is not installed", file=sys.stderr)
+        chosen = [each for each in chosen if not each.needs_postgres]
+    return chosen
+
+
+def _seats(sizes: Sizes, only: Sequence[str]) -> int:
+    return max(
+        sizes.idle if "idle" in only else 0, sizes.storm if "storm" in only else 0, town.LEAST
+    )
+
+
+async def _copy_to_postgres(around: Surroundings, people: int) -> None:
+    """Give the town to the peer on PostgreSQL too."""
+    process = await copying(around, people)
+    output, _ = await process.communicate()
+    if process.returncode:
+        raise RuntimeError(f"the town could not be copied:\n{output.decode()[-2000:]}")
 
 
 async def _one(
@@ -194,13 +240,20 @@ async def _one(
     figures: Figures = {}
     async with running(contender, around) as process:
         target = Target(contender, process, people)
-        for name, scenario in SCENARIOS.items():
-            if name not in only:
-                continue
-            progress.set_description(f"{contender.label}: {name} (pid {process.pids[0]})")
-            if name != "slow" or sizes.slow:
-                figures.update(await scenario(target, sizes))
-            progress.update()
+        try:
+            for name, scenario in SCENARIOS.items():
+                if name not in only:
+                    continue
+                progress.set_description(f"{contender.label}: {name} (pid {process.pids[0]})")
+                if name != "slow" or sizes.slow:
+                    figures.update(await scenario(target, sizes))
+                progress.update()
+        except RuntimeError as error:
+            log = await asyncio.to_thread(process.log.read_text, errors="replace")
+            error.add_note(f"the end of the server's log:\n{log[-3000:]}")
+            raise
+        finally:
+            target.poller.close()
     if ROLLING in only:
         if contender.is_ours:
             progress.set_description(f"{contender.label}: {ROLLING}")
@@ -223,8 +276,8 @@ def _conditions(options: argparse.Namespace) -> str:
         size = f"{size} but {' '.join(options.sizes)}"
     return (
         f"{options.runs} run(s), {size}; Python {platform.python_version()}, "
-        f"{os.cpu_count()} cores; database of all: the embedded SecantusDB over PyMongo, "
-        f"one server process each; {datetime.now(UTC):%Y-%m-%d}"
+        f"{os.cpu_count()} cores; database: the embedded SecantusDB over PyMongo, or what is "
+        f"named; one server process each; {datetime.now(UTC):%Y-%m-%d}"
     )
 
 
@@ -255,8 +308,11 @@ def main() -> None:
         json.dumps({"conditions": conditions, "labels": labels, "runs": runs}, indent=1),
         encoding="utf-8",
     )
+    if len(runs) == 1:
+        print(f"\n{target.name} is in {options.out}; a picture needs somebody to compare with")
+        return
     picture = options.out / "results.png"
-    python = peer_python(ROOT / "var" / "bench" / "peers")
+    python = peer_python(PEERS_HOME)
     subprocess.run(
         [str(python), str(Path(__file__).with_name("plot.py")), str(target), str(picture)],
         check=True,

@@ -33,6 +33,8 @@ class Contender:
     command: tuple[str, ...]
     dialect: Dialect
     is_ours: bool = False
+    needs_redis: bool = False
+    needs_postgres: bool = False
 
     def token(self, seat: Seat) -> str:
         """The token that this server believes."""
@@ -41,10 +43,14 @@ class Contender:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What all servers share: database, Redis, interpreter of the peers, folder for their logs."""
+    """What all servers share: databases, Redis, interpreter of the peers, folder for their logs.
+
+    ``redis_url`` and ``postgres_host`` are empty when nobody needs them.
+    """
 
     mongo_uri: str
     redis_url: str
+    postgres_host: str
     peer_python: Path
     folder: Path
     ping_seconds: float
@@ -94,6 +100,15 @@ CONTENDERS: Final = (
         "Channels, uvicorn",
         (*_UVICORN, "channels_app:application"),
         PlainDialect(),
+        needs_redis=True,
+    ),
+    Contender(
+        "channels-postgres",
+        "Channels, PostgreSQL",
+        (*_UVICORN, "channels_app:application"),
+        PlainDialect(),
+        needs_redis=True,
+        needs_postgres=True,
     ),
     Contender(
         "channels-daphne",
@@ -104,6 +119,7 @@ CONTENDERS: Final = (
             *("--websocket_connect_timeout", "120", "channels_app:application"),
         ),
         PlainDialect(),
+        needs_redis=True,
     ),
 )
 
@@ -158,9 +174,23 @@ async def start(
             return started
 
 
+async def copying(around: Surroundings, people: int) -> asyncio.subprocess.Process:
+    """Start to copy the first people and their rooms to PostgreSQL."""
+    (contender,) = (each for each in CONTENDERS if each.needs_postgres)
+    return await asyncio.create_subprocess_exec(
+        *(str(around.peer_python), "orm_settings.py", str(people)),
+        cwd=PEERS,
+        env={**os.environ, **_variables(contender, around)},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+
+
 def _variables(contender: Contender, around: Surroundings) -> dict[str, str]:
     if not contender.is_ours:
+        own = {"BENCH_POSTGRES": around.postgres_host} if contender.needs_postgres else {}
         return {
+            **own,
             "BENCH_MONGO": around.mongo_uri,
             "BENCH_DATABASE": DATABASE,
             "BENCH_MESSAGES": PEER_MESSAGES,

@@ -15,22 +15,22 @@ from array import array
 from dataclasses import dataclass, field
 from typing import Final
 
+from bench.realtime.client import Connection, Poller
 from bench.realtime.contenders import Contender, Surroundings, start
 from bench.realtime.dialects import Event, Kind
-from bench.realtime.scenarios import Faults, Figures, Sizes
+from bench.realtime.members import TEXT, Faults, Figures, Sizes
 from bench.realtime.town import SEEN, Seat, Town
-from bench.realtime.wire import Connection, Reader, open_one, request
+from bench.realtime.wire import request
 from server.store import messages
 from server.store.client import Store
 
 _MAX_ROWS: Final = 100_000
-_TEXT: Final = "Namaste Pandit-ji, shall we buy the flowers the evening before?"
 
 
 @dataclass(slots=True)
 class _Run:
     contender: Contender
-    reader: Reader
+    poller: Poller
     ports: list[int]
     faults: Faults
     tag: str = field(default_factory=lambda: secrets.token_hex(4))
@@ -43,8 +43,10 @@ class _Run:
 class _Visit(Connection):
     """One connection of a person."""
 
-    def __init__(self, run: _Run, opening: bytes, person: Person) -> None:
-        super().__init__(run.reader, opening)
+    __slots__ = ("person",)
+
+    def __init__(self, opening: bytes, person: Person) -> None:
+        super().__init__(opening)
         self.person = person
 
     def take(self, event: Event) -> None:
@@ -70,7 +72,7 @@ class Person:
         """Say something, now or when there is a connection again."""
         cid = f"{self.run.tag}r{self.run.sent}"
         self.run.sent += 1
-        payload = self.run.contender.dialect.message(cid, _TEXT)
+        payload = self.run.contender.dialect.message(cid, TEXT)
         self.pending[cid] = (payload, due)
         if self.visit is not None:
             self.visit.send(payload)
@@ -125,14 +127,12 @@ class Person:
             await asyncio.sleep(self._random.uniform(0.0, 0.2))
 
     async def _connect(self, opening: bytes, port: int) -> _Visit | None:
+        visit = _Visit(opening, self)
         try:
-            visit = await open_one(lambda: _Visit(self.run, opening, self), port, self.place)
+            await self.run.poller.open(visit, port, self.place)
         except OSError:
             return None
-        if await visit.ready:
-            return None
-        assert isinstance(visit, _Visit)
-        return visit
+        return None if await visit.ready else visit
 
     def leave(self) -> None:
         """Go for good."""
@@ -151,7 +151,7 @@ async def rolling_restart(
     }
     processes = [await start(contender, around, extra) for _ in range(2)]
     try:
-        run = _Run(contender, Reader(contender.dialect), [each.port for each in processes], faults)
+        run = _Run(contender, Poller(contender.dialect), [each.port for each in processes], faults)
         people = [
             Person(run, seat, place) for place, seat in enumerate(town.rollers[: sizes.rollers])
         ]
@@ -171,6 +171,7 @@ async def rolling_restart(
         for person in people:
             person.leave()
         await asyncio.gather(*lives)
+        run.poller.close()
     finally:
         for process in processes:
             await process.stop()

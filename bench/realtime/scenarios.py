@@ -7,222 +7,85 @@ broken frame on any socket is a fault, and the faults stand in the table.
 from __future__ import annotations
 
 import asyncio
-import secrets
-import sys
 import time
 from array import array
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
-from tqdm import tqdm
-
-from bench.realtime.contenders import Contender, Process
+from bench.realtime.client import Connection
 from bench.realtime.dialects import Event, Kind
-from bench.realtime.processes import (
-    cpu_seconds,
-    resident_bytes,
-    socket_buffer_bytes,
-    until_quiet,
+from bench.realtime.members import (
+    TEXT,
+    Faults,
+    Figures,
+    Member,
+    Sizes,
+    Target,
+    by_the_clock,
+    close_all,
+    open_all,
+    percentiles,
+    until,
 )
-from bench.realtime.town import SEEN, Seat, Town
-from bench.realtime.wire import Connection, Reader, open_one, request
+from bench.realtime.processes import socket_buffer_bytes, until_quiet
+from bench.realtime.town import SEEN, Seat
+from bench.realtime.wire import Span
 
-Figures = dict[str, float]
-_OPENING: Final = 500
-_READY_SECONDS: Final = 120.0
-_TICK_SECONDS: Final = 0.005
-_TEXT: Final = "Namaste Pandit-ji, shall we buy the flowers the evening before?"
-_TRY_LATER: Final = 1013
 _MIB: Final = 1024 * 1024
 _BIG: Final = 8000
 """Bytes of a message to slow readers, half of it in each language: the longest there is."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sizes:
-    """How much of everything; times in seconds."""
-
-    idle: int
-    idle_hold: float
-    crowd: int
-    window: int = 16
-    seconds: float
-    pairs: int
-    storm: int
-    slow: int
-    slow_mib: int
-    slow_rate: float
-    rollers: int = 0
-    roll_rate: float = 0.0
-    roll_window: float = 5.0
-
-
-@dataclass(slots=True)
-class Target:
-    """A running server with those who may come."""
-
-    contender: Contender
-    process: Process
-    town: Town
-    reader: Reader = field(init=False)
-    tag: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Give the run an own mark for its message ids."""
-        self.reader = Reader(self.contender.dialect)
-        self.tag = secrets.token_hex(4)
-
-    def opening(self, seat: Seat, after: int, port: int = 0) -> tuple[bytes, bytes]:
-        """The request and the first payload that open a seat."""
-        dialect, token = self.contender.dialect, self.contender.token(seat)
-        return (
-            request(
-                dialect.path(seat.room_id, after),
-                port or self.process.port,
-                dialect.header_token(token),
-            ),
-            dialect.first(seat.room_id, token, after),
-        )
-
-    def cpu(self) -> float:
-        """Processor seconds of the server so far."""
-        return cpu_seconds(self.process.pids)
-
-    def memory(self) -> int:
-        """Its resident bytes."""
-        return resident_bytes(self.process.pids)
-
-
-class Faults(Counter[str]):
-    """What must not happen, by kind."""
-
-    def told(self) -> int:
-        """How many there are; of which kinds is written beside the progress."""
-        for kind, count in self.items():
-            tqdm.write(f"  fault: {kind} ({count})", file=sys.stderr)
-        return self.total()
-
-
-class Member(Connection):
-    """A socket that minds its numbers: one after the other, none left out, none twice."""
-
-    def __init__(
-        self, reader: Reader, opening: tuple[bytes, bytes], faults: Faults, after: int = 0
-    ) -> None:
-        super().__init__(reader, *opening)
-        self.faults = faults
-        self.cursor = after
-
-    def take(self, event: Event) -> None:
-        """Follow the numbers."""
-        kind = event.kind
-        if kind is Kind.MESSAGE:
-            if event.seq != self.cursor + 1:
-                self.faults["gap" if event.seq > self.cursor else "repeat"] += 1
-            self.cursor = event.seq
-            self.heard(event)
-        elif kind is Kind.HISTORY:
-            self.caught_up(event)
-        elif kind is Kind.ACK:
-            self.acked(event)
-        elif kind is Kind.ERROR:
-            self.faults[f"error {event.text}"] += 1
-
-    def caught_up(self, event: Event) -> None:
-        """History has come: without a hole, and not before what was seen."""
-        if event.seqs and event.seqs != tuple(range(event.seqs[0], event.seqs[-1] + 1)):
-            self.faults["hole in history"] += 1
-        if event.seq < self.cursor:
-            self.faults["history of the past"] += 1
-        self.cursor = event.seq
-
-    def heard(self, event: Event) -> None:
-        """A message has come; for subclasses."""
-
-    def acked(self, event: Event) -> None:
-        """One's own message is stored; for subclasses."""
-
-    def lost(self) -> None:
-        """Count what the wire found wrong."""
-        if self.fault and not self.was_busy:
-            self.faults[self.fault] += 1
-
-
-async def open_all(
-    makers: Sequence[Callable[[], Connection]],
-    port: int,
-    *,
-    receive_bytes: int = 0,
-    refusals: Counter[str] | None = None,
-) -> list[Connection]:
-    """Open many sockets, some hundreds at a time, and wait until each is up to date.
-
-    Who is told that the server is busy comes again a second later, as clients are asked to.
-
-    Raises
-    ------
-    RuntimeError
-        If one is refused for another reason, or not served in time.
-    """
-    line = asyncio.Semaphore(_OPENING)
-
-    async def one(place: int) -> Connection:
-        async with line, asyncio.timeout(_READY_SECONDS):
-            while True:
-                connection = await open_one(makers[place], port, place, receive_bytes=receive_bytes)
-                code = await connection.ready
-                if not code:
-                    return connection
-                if not connection.was_busy and code != _TRY_LATER:
-                    raise RuntimeError(f"refused: {connection.fault or code}")
-                if refusals is not None:
-                    refusals["busy"] += 1
-                await asyncio.sleep(1.0)
-
-    return list(await asyncio.gather(*(one(place) for place in range(len(makers)))))
-
-
-async def close_all(connections: Sequence[Connection]) -> None:
-    """Vanish with all of them."""
-    for connection in connections:
-        connection.drop()
-    await asyncio.gather(*(connection.closed for connection in connections))
+_JOINED: Final = 0.25
+"""Share of the window that waits on a socket until the client reads, at saturation."""
+_SAMPLED: Final = 10
+"""Of so many listeners one measures latency."""
+_READS: Final = ("find", "aggregate", "getMore", "count", "distinct")
+_FIFTEEN_THOUSAND: Final = 15_000
 
 
 # -- idle ---------------------------------------------------------------------------------------
 
 
 async def idle(target: Target, sizes: Sizes) -> Figures:
-    """Memory of a socket that has been admitted to its room, and what heartbeats cost."""
+    """Memory of a socket that has been admitted, and what heartbeats cost.
+
+    Of the product's sockets half are in their rooms and half are notification streams, pair by
+    pair; the peers have rooms alone.
+    """
     faults = Faults()
+
+    def make(seat: Seat, place: int) -> Connection:
+        if target.contender.is_ours and place // 2 % 2:
+            return Member(target.notices_opening(seat), faults)
+        return Member(target.opening(seat, SEEN), faults, SEEN)
 
     def makers(seats: Sequence[Seat]) -> list[Callable[[], Connection]]:
         return [
-            lambda seat=seat: Member(target.reader, target.opening(seat, SEEN), faults, SEEN)  # type: ignore[misc]  # bound at once
-            for seat in seats
+            lambda seat=seat, place=place: make(seat, place)  # type: ignore[misc]  # bound at once
+            for place, seat in enumerate(seats)
         ]
 
     # The first sockets pay for imports, pools and caches that are no part of a connection.
-    await close_all(await open_all(makers(target.town.talkers[:20]), target.process.port))
+    close_all(await open_all(makers(target.town.talkers[:20]), target))
     await until_quiet(target.process.pids)
     before = target.memory()
-    members = await open_all(makers(target.town.idle[: sizes.idle]), target.process.port)
+    members = await open_all(makers(target.town.idle[: sizes.idle]), target)
     await until_quiet(target.process.pids)
     held = target.memory() - before
     cpu = target.cpu()
     await asyncio.sleep(sizes.idle_hold)
     cpu = target.cpu() - cpu
+    later = target.memory() - before
     pings = sum(member.pings for member in members)
-    lost = sum(member.transport is None for member in members)
-    await close_all(members)
+    lost = sum(member.is_gone for member in members)
+    close_all(members)
     await until_quiet(target.process.pids)
     return {
         "idle_sockets": len(members),
         "idle_kib": held / len(members) / 1024,
+        "idle_held_kib": later / len(members) / 1024,
         "idle_cpu_percent": cpu / sizes.idle_hold * 100,
-        "idle_cpu_percent_15k": cpu / sizes.idle_hold * 100 * 15_000 / len(members),
+        "idle_cpu_percent_15k": (cpu / sizes.idle_hold * 100 * _FIFTEEN_THOUSAND / len(members)),
         "idle_pings": pings,
         "idle_faults": faults.told() + lost,
     }
@@ -234,50 +97,74 @@ async def idle(target: Target, sizes: Sizes) -> Figures:
 class Crowd:
     """A room full of listeners, and one who speaks.
 
-    In closed loop ``window`` messages are on their way at once: the next is sent when all have
-    heard the one so many before. In open loop they are sent by the clock.
+    In closed loop ``window`` messages are on their way at once: whenever all have heard some more,
+    as many are sent. In open loop they are sent by the clock.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, target: Target, size: int) -> None:
+        self.poller = target.poller
+        self.poller.heard = 0
         self.size = size
-        self.heard = 0
         self.sent = 0
         self.window = 0
         self.base = 0
         self.due: list[float] = []
         self.latencies = array("d")
         self.is_timed = False
-        self.speak: Callable[[], None] = lambda: None
+        self.speak: Callable[[int], None] = lambda count: None
 
-    def on_heard(self, seq: int) -> None:
-        """Count a delivery."""
-        self.heard += 1
+    @property
+    def has_heard_all(self) -> bool:
+        """Whether every message has come to everybody."""
+        return self.poller.heard >= self.sent * self.size
+
+    def fill(self) -> None:
+        """Send what the window has room for."""
+        room = self.window - (self.sent - self.poller.heard // self.size)
+        if room > 0:
+            self.speak(room)
+
+    def on_heard(self, span: Span) -> None:
+        """Measure deliveries."""
         if self.is_timed:
-            place = seq - self.base
-            if 0 <= place < len(self.due):
-                self.latencies.append(time.perf_counter() - self.due[place])
-        if self.window and self.heard >= (self.sent - self.window + 1) * self.size:
-            self.speak()
+            now = time.perf_counter()
+            for place in range(span.first - self.base, span.last - self.base + 1):
+                if 0 <= place < len(self.due):
+                    self.latencies.append(now - self.due[place])
 
 
 class Listener(Member):
     """One of the crowd."""
 
+    __slots__ = ("crowd",)
+
     def __init__(
-        self, reader: Reader, opening: tuple[bytes, bytes], faults: Faults, crowd: Crowd
+        self, opening: tuple[bytes, bytes], faults: Faults, crowd: Crowd, *, is_sampled: bool
     ) -> None:
-        super().__init__(reader, opening, faults)
+        super().__init__(opening, faults)
         self.crowd = crowd
+        self.is_listener = True
+        self.is_sampled = is_sampled
 
     def heard(self, event: Event) -> None:
+        """Count what came the long way."""
+        self.crowd.poller.heard += 1
+        if self.is_sampled:
+            self.heard_span(Span(event.seq, event.seq))
+
+    def heard_span(self, span: Span) -> None:
         """Tell the crowd."""
-        self.crowd.on_heard(event.seq)
+        self.crowd.on_heard(span)
 
 
 class Speaker(Member):
     """The one who speaks; hears acks alone."""
 
-    stored = 0
+    __slots__ = ("stored",)
+
+    def __init__(self, opening: tuple[bytes, bytes], faults: Faults) -> None:
+        super().__init__(opening, faults)
+        self.stored = 0
 
     def acked(self, event: Event) -> None:
         """Move along with one's own numbers."""
@@ -288,19 +175,18 @@ class Speaker(Member):
 async def _gather_crowd(
     target: Target, pair: tuple[Seat, Seat], size: int, faults: Faults
 ) -> tuple[Crowd, Speaker, list[Connection]]:
-    crowd = Crowd(size)
+    crowd = Crowd(target, size)
+    share = min(_SAMPLED, max(1, size // 20))
     listeners = await open_all(
         [
-            lambda seat=pair[place % 2]: Listener(  # type: ignore[misc]  # bound at once
-                target.reader, target.opening(seat, 0), faults, crowd
+            lambda place=place: Listener(  # type: ignore[misc]  # bound at once
+                target.opening(pair[place % 2], 0), faults, crowd, is_sampled=place % share == 0
             )
             for place in range(size)
         ],
-        target.process.port,
+        target,
     )
-    (speaker,) = await open_all(
-        [lambda: Speaker(target.reader, target.opening(pair[0], 0), faults)], target.process.port
-    )
+    (speaker,) = await open_all([lambda: Speaker(target.opening(pair[0], 0), faults)], target)
     assert isinstance(speaker, Speaker)
     return crowd, speaker, listeners
 
@@ -308,36 +194,41 @@ async def _gather_crowd(
 async def fan_out(target: Target, sizes: Sizes) -> Figures:
     """One room, many sockets: at saturation, then by the clock at half of that."""
     faults = Faults()
+    poller, dialect = target.poller, target.contender.dialect
     crowd, speaker, listeners = await _gather_crowd(target, target.town.crowd, sizes.crowd, faults)
-    dialect = target.contender.dialect
+    await until_quiet(target.process.pids)
 
-    def speak() -> None:
-        speaker.send(dialect.message(f"{target.tag}f{crowd.sent}", _TEXT))
-        crowd.sent += 1
+    def speak(count: int) -> None:
+        places = range(crowd.sent, crowd.sent + count)
+        speaker.send(*(dialect.message(f"{target.tag}f{place}", TEXT) for place in places))
+        crowd.sent += count
 
-    crowd.speak = speak
-    crowd.window = sizes.window
-    for _ in range(sizes.window):
-        speak()
+    crowd.speak, crowd.window = speak, sizes.window
+    poller.after_turn = crowd.fill
+    poller.read_in_bulk(sizes.window * _JOINED)
+    crowd.fill()
     await asyncio.sleep(min(1.0, sizes.seconds / 3))
-    began, cpu, heard = time.perf_counter(), target.cpu(), crowd.heard
+    began, cpu, heard = time.perf_counter(), target.cpu(), poller.heard
     own = time.process_time()
     await asyncio.sleep(sizes.seconds)
     seconds = time.perf_counter() - began
-    cpu, heard, own = target.cpu() - cpu, crowd.heard - heard, time.process_time() - own
-    crowd.window = 0
-    await _until(lambda: crowd.heard >= crowd.sent * crowd.size, faults)
+    cpu, heard, own = target.cpu() - cpu, poller.heard - heard, time.process_time() - own
+    poller.after_turn = None
+    await until(lambda: crowd.has_heard_all, faults)
+    poller.read_at_once()
 
     rate = heard / seconds / crowd.size / 2
-    crowd.base, crowd.is_timed = speaker.cursor + 1, True
+    crowd.base, crowd.is_timed = listeners[0].cursor + 1, True
 
     def speak_when_due(due: float) -> None:
         crowd.due.append(due)
-        speak()
+        speak(1)
 
-    await _by_the_clock(rate, sizes.seconds, speak_when_due)
-    await _until(lambda: crowd.heard >= crowd.sent * crowd.size, faults)
-    await close_all([speaker, *listeners])
+    before, half = time.process_time(), poller.heard
+    await by_the_clock(rate, sizes.seconds, speak_when_due)
+    await until(lambda: crowd.has_heard_all, faults)
+    calm, half = time.process_time() - before, poller.heard - half
+    close_all([speaker, *listeners])
     await until_quiet(target.process.pids)
     return {
         "fan_sockets": crowd.size,
@@ -345,7 +236,8 @@ async def fan_out(target: Target, sizes: Sizes) -> Figures:
         "fan_per_second": heard / seconds,
         "fan_server_busy_percent": cpu / seconds * 100,
         "fan_client_cpu_us": own / max(1, heard) * 1e6,
-        **_percentiles("fan", crowd.latencies),
+        "fan_client_half_cpu_us": calm / max(1, half) * 1e6,
+        **percentiles("fan", crowd.latencies),
         "fan_faults": faults.told(),
     }
 
@@ -376,7 +268,7 @@ class Conversation:
         cid = f"{self.target.tag}c{self.sent}"
         self.sent += 1
         self.due[cid] = due
-        return self.target.contender.dialect.message(cid, _TEXT)
+        return self.target.contender.dialect.message(cid, TEXT)
 
 
 class Talker(Member):
@@ -386,14 +278,15 @@ class Talker(Member):
     runs, and in the end no hole.
     """
 
+    __slots__ = ("conversation", "first", "numbers")
+
     def __init__(
         self,
-        reader: Reader,
         opening: tuple[bytes, bytes],
         faults: Faults,
         conversation: Conversation,
     ) -> None:
-        super().__init__(reader, opening, faults, SEEN)
+        super().__init__(opening, faults, SEEN)
         self.conversation = conversation
         self.first = 0
         self.numbers: set[int] = set()
@@ -443,11 +336,11 @@ async def chat(target: Target, sizes: Sizes) -> Figures:
     talkers = await open_all(
         [
             lambda seat=seat: Talker(  # type: ignore[misc]  # bound at once
-                target.reader, target.opening(seat, SEEN), faults, conversation
+                target.opening(seat, SEEN), faults, conversation
             )
             for seat in target.town.talkers[: sizes.pairs * 2]
         ],
-        target.process.port,
+        target,
     )
     await until_quiet(target.process.pids)
     conversation.is_closed_loop = True
@@ -455,11 +348,13 @@ async def chat(target: Target, sizes: Sizes) -> Figures:
         talker.send(conversation.new_message(time.perf_counter()))
     await asyncio.sleep(min(1.0, sizes.seconds / 3))
     began, cpu, acked = time.perf_counter(), target.cpu(), conversation.acked
+    own = time.process_time()
     await asyncio.sleep(sizes.seconds)
     seconds = time.perf_counter() - began
     cpu, acked = target.cpu() - cpu, conversation.acked - acked
+    own = time.process_time() - own
     conversation.is_closed_loop = False
-    await _until(lambda: conversation.is_answered, faults)
+    await until(lambda: conversation.is_answered, faults)
 
     conversation.latencies, conversation.ack_latencies = array("d"), array("d")
     turn = iter(range(1 << 60))
@@ -467,20 +362,21 @@ async def chat(target: Target, sizes: Sizes) -> Figures:
     def say(due: float) -> None:
         talkers[next(turn) % len(talkers)].send(conversation.new_message(due))
 
-    await _by_the_clock(acked / seconds / 2, sizes.seconds, say)
-    await _until(lambda: conversation.is_answered, faults)
+    await by_the_clock(acked / seconds / 2, sizes.seconds, say)
+    await until(lambda: conversation.is_answered, faults)
     for talker in talkers:
         assert isinstance(talker, Talker)
         talker.check()
-    await close_all(talkers)
+    close_all(talkers)
     await until_quiet(target.process.pids)
     return {
         "chat_pairs": sizes.pairs,
         "chat_cpu_us": cpu / max(1, acked) * 1e6,
+        "chat_client_cpu_us": own / max(1, acked) * 1e6,
         "chat_acked_per_second": acked / seconds,
         "chat_server_busy_percent": cpu / seconds * 100,
-        **_percentiles("chat", conversation.latencies),
-        **_percentiles("chat_ack", conversation.ack_latencies),
+        **percentiles("chat", conversation.latencies),
+        **percentiles("chat_ack", conversation.ack_latencies),
         "chat_faults": faults.told(),
     }
 
@@ -488,39 +384,49 @@ async def chat(target: Target, sizes: Sizes) -> Figures:
 # -- reconnect storm ----------------------------------------------------------------------------
 
 
+class Returning(Member):
+    """Somebody who comes back, and how long it took until he was up to date."""
+
+    __slots__ = ("began", "waits")
+
+    def __init__(self, opening: tuple[bytes, bytes], faults: Faults, waits: array[float]) -> None:
+        super().__init__(opening, faults, SEEN)
+        self.waits = waits
+        self.began = time.perf_counter()
+
+    def caught_up(self, event: Event) -> None:
+        """Stop the clock at the first history."""
+        super().caught_up(event)
+        if self.began:
+            self.waits.append(time.perf_counter() - self.began)
+            self.began = 0.0
+
+
 async def storm(target: Target, sizes: Sizes) -> Figures:
     """All lose the network at once, come back, and catch up with what they have missed."""
     faults = Faults()
     waits = array("d")
-
-    class Returning(Member):
-        began = 0.0
-
-        def caught_up(self, event: Event) -> None:
-            super().caught_up(event)
-            if self.began:
-                waits.append(time.perf_counter() - self.began)
-                self.began = 0.0
-
-    def make(seat: Seat) -> Connection:
-        member = Returning(target.reader, target.opening(seat, SEEN), faults, SEEN)
-        member.began = time.perf_counter()
-        return member
-
     makers: list[Callable[[], Connection]] = [
-        lambda seat=seat: make(seat)  # type: ignore[misc]  # bound at once
+        lambda seat=seat: Returning(target.opening(seat, SEEN), faults, waits)  # type: ignore[misc]  # bound at once
         for seat in target.town.idle[: sizes.storm]
     ]
-    await close_all(await open_all(makers, target.process.port))
+    close_all(await open_all(makers, target))
     await until_quiet(target.process.pids)
     del waits[:]
     refusals: Counter[str] = Counter()
+    commands = await target.commands()
     began, cpu = time.perf_counter(), target.cpu()
-    members = await open_all(makers, target.process.port, refusals=refusals)
+    members = await open_all(makers, target, refusals=refusals)
     seconds = time.perf_counter() - began
     await until_quiet(target.process.pids)
     cpu = target.cpu() - cpu
-    await close_all(members)
+    figures: Figures = {}
+    if commands is not None:
+        more = (await target.commands() or Counter()) - commands
+        reads = sum(more[name] for name in _READS)
+        figures["storm_reads"] = reads / len(members)
+        figures["storm_writes"] = (more.total() - reads) / len(members)
+    close_all(members)
     await until_quiet(target.process.pids)
     return {
         "storm_sockets": len(members),
@@ -528,7 +434,8 @@ async def storm(target: Target, sizes: Sizes) -> Figures:
         "storm_seconds": seconds,
         "storm_refused": refusals.total(),
         "storm_per_second": len(members) / seconds,
-        **_percentiles("storm", waits),
+        **figures,
+        **percentiles("storm", waits),
         "storm_faults": faults.told(),
     }
 
@@ -551,26 +458,23 @@ async def slow_reader(target: Target, sizes: Sizes) -> Figures:
         speaker.send(dialect.message(f"{target.tag}s{crowd.sent}", half, half))
         crowd.sent += 1
 
-    crowd.base, crowd.is_timed = speaker.cursor + 1, True
-    await _by_the_clock(sizes.slow_rate, min(seconds / 4, 10.0), speak)
-    await _until(lambda: crowd.heard >= crowd.sent * crowd.size, faults)
+    crowd.base, crowd.is_timed = listeners[0].cursor + 1, True
+    await by_the_clock(sizes.slow_rate, min(seconds / 4, 10.0), speak)
+    await until(lambda: crowd.has_heard_all, faults)
     calm, crowd.latencies = crowd.latencies, array("d")
 
     ignored = Faults()
     pair = target.town.slow
     lazy = await open_all(
         [
-            lambda seat=pair[place % 2]: Member(  # type: ignore[misc]  # bound at once
-                target.reader, target.opening(seat, 0), ignored
-            )
+            lambda seat=pair[place % 2]: Member(target.opening(seat, 0), ignored)  # type: ignore[misc]  # bound at once
             for place in range(sizes.slow)
         ],
-        target.process.port,
+        target,
         receive_bytes=4096,
     )
     for each in lazy:
-        if each.transport is not None:
-            each.transport.pause_reading()
+        each.pause()
     await until_quiet(target.process.pids, 3.0)
     before = peak = target.memory()
     kernel_before = kernel_peak = socket_buffer_bytes()
@@ -583,19 +487,19 @@ async def slow_reader(target: Target, sizes: Sizes) -> Figures:
             await asyncio.sleep(0.1)
 
     watcher = asyncio.create_task(watch())
-    await _by_the_clock(sizes.slow_rate, seconds, speak)
-    await _until(lambda: crowd.heard >= crowd.sent * crowd.size, faults)
+    await by_the_clock(sizes.slow_rate, seconds, speak)
+    await until(lambda: crowd.has_heard_all, faults)
     await asyncio.sleep(0.5)
     watcher.cancel()
     for each in lazy:
-        if each.transport is not None:
-            each.transport.resume_reading()
+        each.resume()
     await asyncio.sleep(1.0)
     told = sum(each.code == 4001 for each in lazy)
-    cut = sum(each.transport is None for each in lazy)
-    await close_all([speaker, *listeners, *lazy])
+    cut = sum(each.is_gone for each in lazy)
+    close_all([speaker, *listeners, *lazy])
     await until_quiet(target.process.pids)
-    during = _percentiles("slow", crowd.latencies)
+    during = percentiles("slow", crowd.latencies)
+    calm_p99 = percentiles("slow", calm)["slow_p99_ms"]
     return {
         "slow_sockets": sizes.slow,
         "slow_offered_mib": messages * _BIG * sizes.slow / _MIB,
@@ -603,46 +507,8 @@ async def slow_reader(target: Target, sizes: Sizes) -> Figures:
         "slow_kernel_mib": (kernel_peak - kernel_before) / _MIB,
         "slow_closed": cut,
         "slow_told_4001": told,
-        "slow_calm_p99_ms": _percentiles("slow", calm)["slow_p99_ms"],
+        "slow_calm_p99_ms": calm_p99,
+        "slow_p99_ratio": during["slow_p99_ms"] / calm_p99,
         **during,
         "slow_faults": faults.told(),
-    }
-
-
-# -- shared -------------------------------------------------------------------------------------
-
-
-async def _by_the_clock(rate: float, seconds: float, act: Callable[[float], object]) -> None:
-    """Act ``rate`` times a second; each time with the instant at which it was due.
-
-    When the client is late the wait counts as latency: a stall is not hidden by sending less.
-    """
-    began = time.perf_counter()
-    rate = max(rate, 1.0)
-    total = max(1, int(rate * seconds))
-    done = 0
-    while done < total:
-        now = time.perf_counter()
-        while done < total and began + done / rate <= now:
-            act(began + done / rate)
-            done += 1
-        await asyncio.sleep(_TICK_SECONDS)
-
-
-async def _until(is_done: Callable[[], bool], faults: Faults, seconds: float = 60.0) -> None:
-    end = time.perf_counter() + seconds
-    while not is_done():
-        if time.perf_counter() > end:
-            faults["not delivered in time"] += 1
-            return
-        await asyncio.sleep(0.02)
-
-
-def _percentiles(name: str, latencies: array[float]) -> Figures:
-    ordered = sorted(latencies)
-    if not ordered:
-        return {f"{name}_p50_ms": float("nan"), f"{name}_p99_ms": float("nan")}
-    return {
-        f"{name}_p50_ms": ordered[len(ordered) // 2] * 1e3,
-        f"{name}_p99_ms": ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))] * 1e3,
     }

@@ -30,6 +30,9 @@ SEEN: Final = 2
 _BATCH: Final = 1000
 _TALKERS: Final = 400
 _ROLLERS: Final = 40
+OTHERS: Final = _TALKERS + _ROLLERS + 4
+"""People who are there besides those who idle or storm; they come first."""
+LEAST: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ async def build(store: Store, idle: int, progress: Any) -> Town:
     await store.collection(PEER_MESSAGES).create_indexes(messages.INDEXES)
     now = datetime.now(UTC).replace(microsecond=0)
     signer = JwtSigner(SECRET)
-    total = (idle + _TALKERS + _ROLLERS + 4 + 1) // 2
+    total = (idle + OTHERS + 1) // 2
     seats: list[Seat] = []
     places = range(total)
     for start in range(0, total, _BATCH // 2):

@@ -1,45 +1,54 @@
-"""The client's half of RFC 6455, as little of it as strictness allows.
+"""The client's half of RFC 6455, as little of it as strictness allows: bytes in, events out.
 
-One :class:`Connection` is one ``asyncio.Protocol``: no stream, no task, no queue. A chunk of bytes
-that has been read once is recognised when it comes again, so that the thousand equal deliveries of
-a broadcast are parsed once; that keeps the client cheaper than any server that it loads. Whatever
-breaks the protocol is counted, never forgiven.
+Nothing here touches a socket. A chunk of bytes that has been read once is recognised when it comes
+again, and so is each single frame of a chunk, so that the thousand equal deliveries of a broadcast
+are parsed once, however the kernel cuts and joins them.
 """
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hashlib
-import socket
 import struct
-from collections.abc import Callable
-from typing import Final, cast
+from typing import Final, NamedTuple
 
 from bench.realtime.dialects import Dialect, Event, Kind
 
 _KEY: Final = base64.b64encode(b"pandityatrabench").decode()
-_ACCEPT: Final = base64.b64encode(
+ACCEPT: Final = base64.b64encode(
     hashlib.sha1(f"{_KEY}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode()).digest()  # noqa: S324  # RFC 6455 says SHA-1
 )
 _MASK: Final = b"\x37\xfa\x21\x3d"
-_TEXT: Final = 0x1
-_CLOSE: Final = 0x8
-_PING: Final = 0x9
-_PONG: Final = 0xA
+TEXT: Final = 0x1
+CLOSE: Final = 0x8
+PING: Final = 0x9
+PONG: Final = 0xA
 _MAX_HEAD: Final = 16 * 1024
-_MAX_KNOWN: Final = 512
+_MAX_KNOWN: Final = 1024
 _MAX_CONTROL: Final = 125
 _SHORT, _LONG = 126, 127
-ABNORMAL: Final = 1006
 
 
 class BrokenFrameError(ValueError):
     """The server sent what RFC 6455 forbids."""
 
 
+class Span(NamedTuple):
+    """What a chunk of whole message frames says: the messages numbered ``first`` to ``last``."""
+
+    first: int
+    last: int
+
+
+class Control(NamedTuple):
+    """A frame that is not text."""
+
+    opcode: int
+    payload: bytes
+
+
 def request(path: str, port: int, token: str | None) -> bytes:
-    """The opening request."""
+    """The opening request; it offers no compression."""
     lines = [
         f"GET {path} HTTP/1.1",
         f"Host: 127.0.0.1:{port}",
@@ -53,7 +62,32 @@ def request(path: str, port: int, token: str | None) -> bytes:
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
-def frame(payload: bytes, opcode: int = _TEXT) -> bytes:
+def answer_end(data: bytes) -> int:
+    """Return where the answer to the opening request ends, 0 while it is not complete.
+
+    Raises
+    ------
+    BrokenFrameError
+        For any answer but a correct upgrade without extensions; the text begins with the status.
+    """
+    end = data.find(b"\r\n\r\n")
+    if end < 0:
+        if len(data) > _MAX_HEAD:
+            raise BrokenFrameError("an endless answer")
+        return 0
+    status, *lines = data[:end].split(b"\r\n")
+    if b" 101 " not in status:
+        raise BrokenFrameError(status.decode(errors="replace"))
+    headers = {
+        name.strip().lower(): value.strip()
+        for name, _, value in (line.partition(b":") for line in lines)
+    }
+    if headers.get(b"sec-websocket-accept") != ACCEPT or b"sec-websocket-extensions" in headers:
+        raise BrokenFrameError("a wrong answer to the upgrade")
+    return end + 4
+
+
+def frame(payload: bytes, opcode: int = TEXT) -> bytes:
     """A masked frame, as clients send them."""
     size = len(payload)
     if size < _SHORT:
@@ -66,8 +100,10 @@ def frame(payload: bytes, opcode: int = _TEXT) -> bytes:
     return head + _MASK + (int.from_bytes(payload, "big") ^ mask).to_bytes(size, "big")
 
 
-def next_frame(data: bytes, start: int) -> tuple[int, bytes, int] | None:
-    """Return opcode, payload and end of the frame at ``start``, or None while it is not complete.
+def bounds(data: bytes, start: int) -> tuple[int, int, int] | None:
+    """Return opcode, start of the payload and end of the frame at ``start``.
+
+    None while the frame is not complete.
 
     Raises
     ------
@@ -81,9 +117,9 @@ def next_frame(data: bytes, start: int) -> tuple[int, bytes, int] | None:
     opcode = first & 0x0F
     if first & 0xF0 != 0x80 or size & 0x80:
         raise BrokenFrameError("reserved bits, a fragment or a mask")
-    if opcode not in (_TEXT, _CLOSE, _PING, _PONG):
+    if opcode not in (TEXT, CLOSE, PING, PONG):
         raise BrokenFrameError(f"opcode {opcode}")
-    if opcode != _TEXT and size > _MAX_CONTROL:
+    if opcode != TEXT and size > _MAX_CONTROL:
         raise BrokenFrameError("a long control frame")
     body = start + 2
     if size >= _SHORT:
@@ -91,185 +127,79 @@ def next_frame(data: bytes, start: int) -> tuple[int, bytes, int] | None:
         if len(data) - body < wide:
             return None
         size = int.from_bytes(data[body : body + wide], "big")
-        if size < (_SHORT if wide == 2 else 1 << 16):
+        if size < (_SHORT if wide == 2 else 1 << 16) or size >> 63:
             raise BrokenFrameError("a length with idle bytes")
         body += wide
     if len(data) - body < size:
         return None
-    return opcode, data[body : body + size], body + size
+    return opcode, body, body + size
 
 
 class Reader:
-    """Turns chunks into events, for all connections of one dialect; knows chunks that repeat."""
+    """Turns chunks into events, for all connections of one dialect; knows what repeats.
+
+    ``known`` finds the span of a chunk that consists of whole messages numbered without a gap.
+    """
 
     def __init__(self, dialect: Dialect) -> None:
         self.dialect = dialect
-        self._known: dict[bytes, tuple[Event, ...]] = {}
-        self.known = self._known.get
+        self._spans: dict[bytes, Span] = {}
+        self._events: dict[bytes, Event] = {}
+        self.known = self._spans.get
 
-    def remember(self, chunk: bytes, events: tuple[Event, ...]) -> None:
-        """Keep what a chunk of whole frames means, when others may get the same."""
-        if len(self._known) >= _MAX_KNOWN:
-            self._known.clear()
-        self._known[chunk] = events
+    def walk(
+        self, data: bytes, start: int = 0, *, is_shared: bool = False
+    ) -> tuple[list[Event | Control], bytes]:
+        """Read all whole frames from ``start`` on; return what they say, and the rest.
 
+        ``is_shared`` says that other connections are likely to get the same bytes.
 
-class Connection(asyncio.Protocol):
-    """One socket. ``take`` is called with each event; ``ready`` ends when the server has admitted.
-
-    ``pings`` counts heartbeats answered, ``code`` is the close code once it is closed.
-    """
-
-    def __init__(self, reader: Reader, opening: bytes, first: bytes = b"") -> None:
-        self.reader = reader
-        self.transport: asyncio.Transport | None = None
-        self.ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self.closed: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self.fault: str = ""
-        self.was_busy = False
-        self.pings = 0
-        self.code = 0
-        self._opening = opening
-        self._first = first
-        self._rest = b""
-        self._is_open = False
-
-    # -- what is called from outside -------------------------------------------------------------
-
-    def send(self, payload: bytes) -> None:
-        """Send one text frame."""
-        if self.transport is not None:
-            self.transport.write(frame(payload))
-
-    def drop(self) -> None:
-        """Vanish without a word, as a phone does that loses its network."""
-        if self.transport is not None:
-            self.transport.abort()
-
-    def take(self, event: Event) -> None:
-        """Act on an event; for subclasses."""
-
-    def lost(self) -> None:
-        """The connection is gone; for subclasses."""
-
-    # -- asyncio.Protocol ------------------------------------------------------------------------
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Ask for the upgrade."""
-        # uvloop's transports are no subclass of asyncio's, only alike.
-        self.transport = cast(asyncio.Transport, transport)
-        self.transport.write(self._opening)
-
-    def data_received(self, data: bytes) -> None:
-        """Read what came, by the short way if these very bytes have been read before."""
-        if self._is_open and not self._rest:
-            events = self.reader.known(data)
-            if events is not None:
-                for event in events:
-                    self.take(event)
-                return
-        self._read(self._rest + data)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Tell those who wait."""
-        self.transport = None
-        self.code = self.code or ABNORMAL
-        for future in (self.ready, self.closed):
-            if not future.done():
-                future.set_result(self.code)
-        self.lost()
-
-    # -- reading ---------------------------------------------------------------------------------
-
-    def _read(self, data: bytes) -> None:
-        try:
-            start = 0
-            if not self._is_open:
-                start = self._read_head(data)
-                if not start:
-                    return
-            self._read_frames(data, start)
-        except (BrokenFrameError, ValueError, KeyError) as error:
-            self.fault = self.fault or f"{type(error).__name__}: {error}"
-            self.drop()
-
-    def _read_head(self, data: bytes) -> int:
-        end = data.find(b"\r\n\r\n")
-        if end < 0:
-            if len(data) > _MAX_HEAD:
-                raise BrokenFrameError("an endless answer")
-            self._rest = data
-            return 0
-        status, *lines = data[:end].split(b"\r\n")
-        if b" 101 " not in status:
-            self.was_busy = b" 503 " in status
-            raise BrokenFrameError(status.decode(errors="replace"))
-        headers = {
-            name.strip().lower(): value.strip()
-            for name, _, value in (line.partition(b":") for line in lines)
-        }
-        if headers[b"sec-websocket-accept"] != _ACCEPT or b"sec-websocket-extensions" in headers:
-            raise BrokenFrameError("a wrong answer to the upgrade")
-        self._is_open = True
-        if self._first:
-            self.send(self._first)
-        return end + 4
-
-    def _read_frames(self, data: bytes, start: int) -> None:
-        at, events, is_plain = start, [], start == 0
-        while found := next_frame(data, at):
-            opcode, payload, at = found
-            if opcode == _TEXT:
-                event = self.reader.dialect.read(payload)
-                events.append(event)
-                is_plain &= event.kind is Kind.MESSAGE
+        Raises
+        ------
+        BrokenFrameError
+            As ``bounds``.
+        ValueError
+            For a payload that is not of the dialect, UTF-8 that does not hold included.
+        """
+        at = start
+        found: list[Event | Control] = []
+        while edges := bounds(data, at):
+            opcode, body, end = edges
+            if opcode == TEXT:
+                found.append(self._event(data, at, body, end, is_shared=is_shared))
             else:
-                is_plain = False
-                self._control(opcode, payload)
-        self._rest = data[at:]
-        if is_plain and not self._rest:
-            self.reader.remember(data, tuple(events))
-        for event in events:
-            if event.kind is Kind.PING:
-                self.pings += 1
-                self.send(self.reader.dialect.pong)
-                continue
-            self.take(event)
-            if event.kind is Kind.HISTORY and not self.ready.done():
-                self.ready.set_result(0)
+                found.append(Control(opcode, data[body:end]))
+            at = end
+        if is_shared and start == 0 and at == len(data):
+            self._remember(data, found)
+        return found, data[at:]
 
-    def _control(self, opcode: int, payload: bytes) -> None:
-        if self.transport is None:
+    def _event(self, data: bytes, at: int, body: int, end: int, *, is_shared: bool) -> Event:
+        if not is_shared:
+            return self._understand(data[body:end])
+        whole = data[at:end]
+        event = self._events.get(whole)
+        if event is None:
+            event = self._understand(data[body:end])
+            if len(self._events) >= _MAX_KNOWN:
+                self._events.clear()
+            self._events[whole] = event
+        return event
+
+    def _understand(self, payload: bytes) -> Event:
+        # The decoder passes over the fields that it does not need, broken UTF-8 included.
+        str(payload, "utf-8")
+        return self.dialect.read(payload)
+
+    def _remember(self, chunk: bytes, found: list[Event | Control]) -> None:
+        """Keep what a chunk means, if it is nothing but messages in line."""
+        numbers = [
+            each.seq for each in found if isinstance(each, Event) and each.kind is Kind.MESSAGE
+        ]
+        if not numbers or len(numbers) != len(found):
             return
-        if opcode == _PING:
-            self.pings += 1
-            self.transport.write(frame(payload, _PONG))
-        elif opcode == _CLOSE:
-            self.code = int.from_bytes(payload[:2], "big") if len(payload) >= 2 else 1005
-            self.transport.write(frame(payload[:2], _CLOSE))
-            self.transport.close()
-
-
-async def open_one(
-    make: Callable[[], Connection], port: int, place: int, *, receive_bytes: int = 0
-) -> Connection:
-    """Connect from one of many loopback addresses, so that no one runs out of ports.
-
-    ``receive_bytes`` bounds the kernel's buffer of what was received but not read. Raises
-    ``OSError``.
-    """
-    loop = asyncio.get_running_loop()
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        sock.setblocking(False)
-        if receive_bytes:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
-        # The port is chosen at connect, so that equal ports may serve different destinations.
-        sock.setsockopt(socket.IPPROTO_IP, getattr(socket, "IP_BIND_ADDRESS_NO_PORT", 24), 1)
-        sock.bind((f"127.0.{1 + place // 5000}.{2 + place % 200}", 0))
-        await loop.sock_connect(sock, ("127.0.0.1", port))
-        _, connection = await loop.create_connection(make, sock=sock)
-    except BaseException:
-        sock.close()
-        raise
-    return connection
+        if numbers != list(range(numbers[0], numbers[-1] + 1)):
+            return
+        if len(self._spans) >= _MAX_KNOWN:
+            self._spans.clear()
+        self._spans[chunk] = Span(numbers[0], numbers[-1])

@@ -9,11 +9,16 @@ from urllib.parse import parse_qs
 
 import django
 from django.conf import settings
+from orm_settings import DATABASES
+
+IS_ORM = "BENCH_POSTGRES" in os.environ
 
 settings.configure(
     SECRET_KEY=os.environ["BENCH_KEY"],
     ALLOWED_HOSTS=["*"],
-    INSTALLED_APPS=["channels"],
+    INSTALLED_APPS=["channels", "town_orm"] if IS_ORM else ["channels"],
+    DATABASES=DATABASES if IS_ORM else {},
+    DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
     CHANNEL_LAYERS={
         "default": {
             "BACKEND": "channels_redis.core.RedisChannelLayer",
@@ -29,13 +34,16 @@ from desk import Desk, Refused  # noqa: E402
 from django.core.asgi import get_asgi_application  # noqa: E402
 from django.urls import path  # noqa: E402
 
+if IS_ORM:
+    from orm_desk import OrmDesk
+
 _desks: list[Desk] = []
 
 
 def desk() -> Desk:
     """The process's desk, made when the loop runs."""
     if not _desks:
-        _desks.append(Desk())
+        _desks.append(OrmDesk() if IS_ORM else Desk())
     return _desks[0]
 
 

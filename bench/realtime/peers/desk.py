@@ -29,21 +29,64 @@ class Desk:
     """One per process, made inside the running loop."""
 
     def __init__(self) -> None:
+        self._key = os.environ["BENCH_KEY"]
+        self._heads: dict[str, int] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+        self.connect()
+
+    # -- what another database does otherwise ----------------------------------------------------
+
+    def connect(self) -> None:
+        """Find the collections."""
         client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
             os.environ["BENCH_MONGO"], tz_aware=True, maxPoolSize=16
         )
         database = client.get_database(
             os.environ["BENCH_DATABASE"], write_concern=WriteConcern(w="majority", j=True)
         )
-        self._key = os.environ["BENCH_KEY"]
         self._users = database["users"]
         self._sessions = database["sessions"]
         self._rooms = database["chat_rooms"]
         self._messages = database[os.environ["BENCH_MESSAGES"]]
-        self._heads: dict[str, int] = {}
-        self._locks: dict[str, asyncio.Lock] = {}
         # The driver's pool serves some of many waiters very late; in line they are served in turn.
         self._line = asyncio.Semaphore(_AT_ONCE)
+
+    async def find_person(self, session_id: str, user_id: str, room_id: str) -> dict[str, Any]:
+        """The user, if the session is his and the room too; raises ``Refused``."""
+        async with self._line:
+            session = await self._sessions.find_one({"_id": session_id})
+        async with self._line:
+            user = await self._users.find_one({"_id": user_id})
+        async with self._line:
+            room = await self._rooms.find_one({"_id": room_id})
+        if not session or not user or not room or user["_id"] not in room["members"]:
+            raise Refused
+        return {"id": user["_id"], "role": user["role"], "name": user["full_name"]}
+
+    async def find_rows(self, room_id: str, after: int) -> list[dict[str, Any]]:
+        """What follows a number, the newest 50 without one; ascending."""
+        async with self._line:
+            if after:
+                found = self._messages.find({"room_id": room_id, "sequence": {"$gt": after}})
+                return await found.sort("sequence", ASCENDING).limit(200).to_list()
+            found = self._messages.find({"room_id": room_id})
+            rows = await found.sort("sequence", DESCENDING).limit(50).to_list()
+        return rows[::-1]
+
+    async def find_head(self, room_id: str) -> int:
+        """The room's newest number."""
+        async with self._line:
+            newest = await self._messages.find_one(
+                {"room_id": room_id}, sort=[("sequence", DESCENDING)]
+            )
+        return newest["sequence"] if newest else 0
+
+    async def insert(self, row: dict[str, Any]) -> None:
+        """One insert, acknowledged when it is durable."""
+        async with self._line:
+            await self._messages.insert_one(row)
+
+    # -- the steps -------------------------------------------------------------------------------
 
     async def admit(self, token: str, room_id: str) -> dict[str, Any]:
         """Return the user, if he is signed in and a member of the room."""
@@ -51,15 +94,7 @@ class Desk:
             claims = jwt.decode(token, self._key, algorithms=["HS256"])
         except jwt.PyJWTError:
             raise Refused from None
-        async with self._line:
-            session = await self._sessions.find_one({"_id": claims["sid"]})
-        async with self._line:
-            user = await self._users.find_one({"_id": claims["sub"]})
-        async with self._line:
-            room = await self._rooms.find_one({"_id": room_id})
-        if not session or not user or not room or user["_id"] not in room["members"]:
-            raise Refused
-        return {"id": user["_id"], "role": user["role"], "name": user["full_name"]}
+        return await self.find_person(claims["sid"], claims["sub"], room_id)
 
     def hello(self, user: dict[str, Any], room_id: str) -> dict[str, Any]:
         """The first frame."""
@@ -73,14 +108,7 @@ class Desk:
 
     async def history(self, room_id: str, after: int) -> dict[str, Any]:
         """What follows a number; the newest 50 on a first visit."""
-        async with self._line:
-            if after:
-                found = self._messages.find({"room_id": room_id, "sequence": {"$gt": after}})
-                rows = await found.sort("sequence", ASCENDING).limit(200).to_list()
-            else:
-                found = self._messages.find({"room_id": room_id})
-                rows = await found.sort("sequence", DESCENDING).limit(50).to_list()
-                rows.reverse()
+        rows = await self.find_rows(room_id, after)
         last = rows[-1]["sequence"] if rows else after
         return {
             "type": "history",
@@ -97,13 +125,10 @@ class Desk:
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Store a message; return its frame and the sender's ``ack``."""
         lock = self._locks.setdefault(room_id, asyncio.Lock())
-        async with lock, self._line:
+        async with lock:
             head = self._heads.get(room_id)
             if head is None:
-                newest = await self._messages.find_one(
-                    {"room_id": room_id}, sort=[("sequence", DESCENDING)]
-                )
-                head = newest["sequence"] if newest else 0
+                head = await self.find_head(room_id)
             row = {
                 "_id": str(ObjectId()),
                 "room_id": room_id,
@@ -120,7 +145,7 @@ class Desk:
                 "timestamp": datetime.now(UTC),
                 "read_at": None,
             }
-            await self._messages.insert_one(row)
+            await self.insert(row)
             self._heads[room_id] = head + 1
         ack = {
             "type": "ack",

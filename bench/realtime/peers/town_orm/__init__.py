@@ -1,0 +1,1 @@
+"""The town in PostgreSQL, as a Django app."""
