@@ -12,7 +12,7 @@ from websockets.frames import Opcode as OracleOpcode
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
-from server.ws.framing import Opcode, Received, read_frames, unmask_by_ints
+from server.ws.framing import PING, Opcode, Received, encode, read_frames, unmask_by_ints
 
 LIMIT = 16 * 1024
 MASK = b"\x37\xfa\x21\x3d"
@@ -46,6 +46,53 @@ def one_by_one(data):
 def compressed(text: bytes, flush: int = zlib.Z_SYNC_FLUSH) -> bytes:
     stream = zlib.compressobj(wbits=-15)
     return (stream.compress(text) + stream.flush(flush)).removesuffix(b"\x00\x00\xff\xff")
+
+
+# What a client may get wrong, and the code that answers it.
+
+TEXT = client(0x81, b"before")
+START = client(0x01, b"start")
+
+FAULTS = {
+    "first reserved bit without compression": (client(0xC1, b"x"), 1002),
+    "second reserved bit": (client(0xA1, b"x"), 1002),
+    "third reserved bit": (client(0x91, b"x"), 1002),
+    "reserved bit on a ping": (client(0xC9), 1002),
+    "opcode 3": (client(0x83), 1002),
+    "opcode 7": (client(0x87), 1002),
+    "opcode 11": (client(0x8B), 1002),
+    "opcode 15": (client(0x8F), 1002),
+    "text without mask": (encode(b"Hello"), 1002),
+    "ping without mask": (PING, 1002),
+    "close in fragments": (client(0x08), 1002),
+    "ping in fragments": (client(0x09), 1002),
+    "ping of 126 bytes": (client(0x89, bytes(126)), 1002),
+    "close of 126 bytes": (client(0x88, b"\x03\xe8" + bytes(124)), 1002),
+    "ping with a long length of 5": (client(0x89, bytes(5), form=126), 1002),
+    "continuation of nothing": (client(0x80, b"x"), 1002),
+    "open continuation of nothing": (client(0x00, b"x"), 1002),
+    "text inside a message": (START + client(0x81, b"x"), 1002),
+    "binary inside a message": (START + client(0x02, b"x"), 1002),
+    "5 in 16 bits": (client(0x81, b"Hello", form=126), 1002),
+    "0 in 16 bits": (client(0x81, b"", form=126), 1002),
+    "5 in 64 bits": (client(0x81, b"Hello", form=127), 1002),
+    "200 in 64 bits": (client(0x81, b"x" * 200, form=127), 1002),
+    "65535 in 64 bits": (client(0x81, b"x" * 65535, form=127), 1002),
+    "the top bit of 64": (b"\x81\xff\x80" + bytes(7) + MASK, 1002),
+    "close of one byte": (client(0x88, b"\x03"), 1002),
+    "bad UTF-8": (client(0x81, b"\xff"), 1007),
+    "bad UTF-8 in a longer frame": (client(0x81, b"x" * 200 + b"\xff"), 1007),
+    "UTF-8 cut short": (client(0x81, "न".encode()[:2]), 1007),
+    "a surrogate": (client(0x81, b"\xed\xa0\x80"), 1007),
+    "an overlong form": (client(0x81, b"\xc0\xaf"), 1007),
+    "above U+10FFFF": (client(0x81, b"\xf4\x90\x80\x80"), 1007),
+    "bad UTF-8 over fragments": (client(0x01, b"\xe0\xa4") + client(0x80, b"x"), 1007),
+    "bad UTF-8 in a reason": (client(0x88, b"\x03\xe8\xff"), 1007),
+    "above the limit": (client(0x81, b"x" * (LIMIT + 1)), 1009),
+    "binary above the limit": (client(0x82, b"x" * (LIMIT + 1)), 1009),
+    "far above the limit": (b"\x81\xff\x7f" + b"\xff" * 7 + MASK, 1009),
+    "fragments above the limit": (START + client(0x80, b"x" * (LIMIT - 4)), 1009),
+}
 
 
 @st.composite
