@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from recsys.models.base import Csr, FloatArray, IntArray, Interactions
+from recsys.models.base import Csr, IntArray, Interactions
 
 TAG: Final = "recsys-v1"
 Rows = NDArray[np.int64]
@@ -134,10 +134,10 @@ def _ones(columns: IntArray, n_items: int) -> Csr:
     )
 
 
-def half_baskets(data: Interactions, row_keys: list[str], *, tag: str = f"{TAG}:b2") -> Queries:
+def half_baskets(data: Interactions, row_keys: list[str], *, tag: str = f"{TAG}:half") -> Queries:
     """For each row of four or more items: the first half by hash is given, the rest is hidden.
 
-    The order is that of the hash of ``"<tag>:<row key>:<item>"``; of an odd number the smaller
+    The order is that of the hash of ``"<tag>:<row key>:<item>"``; of an odd number the larger
     half is given.
     """
     lengths = np.diff(data.matrix.indptr)
@@ -149,7 +149,7 @@ def half_baskets(data: Interactions, row_keys: list[str], *, tag: str = f"{TAG}:
         order = sorted(
             range(end - start), key=lambda at: (unit(f"{tag}:{row_keys[row]}:{items[at]}"), at)
         )
-        for at in order[: (end - start) // 2]:
+        for at in order[: (end - start + 1) // 2]:
             is_given[start + at] = True
     return _hide(data, rows, is_given)
 
@@ -191,12 +191,3 @@ def held_out(train: Interactions, test: Csr) -> Queries:
     relevant = csr_array(test[rows])
     relevant.data = np.ones_like(relevant.data, dtype=np.float32)
     return Queries(train.select(rows), relevant, rows.astype(np.int32))
-
-
-def group_means(values: FloatArray | NDArray[np.float64], group: IntArray) -> NDArray[np.float64]:
-    """The mean of the values of each group, in order of the groups."""
-    sums = np.bincount(group, weights=values)
-    counts = np.bincount(group)
-    present = counts > 0
-    means: NDArray[np.float64] = sums[present] / counts[present]
-    return means

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recsys.models.base import FloatArray, Interactions, Query
+from recsys.models.base import Arrays, FloatArray, Interactions, Query, checked
 from recsys.models.neighbours import NeighbourModel, Wide, gram, without_diagonal
+
+_FALLBACK = 1e-5
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,10 @@ class AssociationParams:
 
 
 class Association(NeighbourModel[AssociationParams]):
-    """Scores by the confidence of the rules from the given items: ``n_ij / n_j``."""
+    """Scores by the confidence of the rules from the given items: ``n_ij / n_j``.
+
+    Items that no rule reaches follow by popularity, far below those that one does.
+    """
 
     name = "association"
     params_type = AssociationParams
@@ -50,12 +55,27 @@ class Association(NeighbourModel[AssociationParams]):
         rules.data = rules.data / np.repeat(counts, np.diff(rules.indptr))
         return rules
 
+    def _fit(self, data: Interactions, seed: int) -> None:
+        super()._fit(data, seed)
+        shares = data.counts() / max(data.weight(), 1e-12)
+        self.shares_: FloatArray = (_FALLBACK * shares).astype(np.float32)
+
     def _score(self, query: Query) -> FloatArray:
-        if self.params.combine == "sum":
-            return super()._score(query)
+        scores = super()._score(query) if self.params.combine == "sum" else self._best(query)
+        scores += self.shares_
+        return scores
+
+    def _best(self, query: Query) -> FloatArray:
         scores = np.zeros(self.n_items, np.float32)
         for item, weight in zip(query.given.tolist(), query.weights, strict=True):
             start, end = self.pointers_[item], self.pointers_[item + 1]
             at = self.indices_[start:end]
             scores[at] = np.maximum(scores[at], weight * self.values_[start:end])
         return scores
+
+    def _arrays(self) -> Arrays:
+        return {**super()._arrays(), "shares": self.shares_}
+
+    def _restore(self, arrays: Arrays) -> None:
+        super()._restore(arrays)
+        self.shares_ = checked(arrays, "shares", np.float32, (self.n_items,))

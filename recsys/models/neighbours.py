@@ -88,16 +88,20 @@ def without_diagonal(matrix: Wide) -> Wide:
 
 
 def strongest(matrix: Wide, count: int) -> Wide:
-    """Only the ``count`` largest values of each row; of equal ones those of smaller index."""
+    """For each item the ``count`` others that speak for it loudest; of equals the smaller index.
+
+    Cut by the item spoken for, not by the one that speaks: so every item can still be reached,
+    and popular ones do not crowd the others out.
+    """
     if count <= 0:
         return matrix
-    matrix = csr_array(matrix)
-    matrix.sort_indices()
-    keep = np.ones(matrix.nnz, np.bool_)
-    for row in np.flatnonzero(np.diff(matrix.indptr) > count).tolist():
-        start, end = matrix.indptr[row], matrix.indptr[row + 1]
-        order = np.argsort(-matrix.data[start:end], kind="stable")
+    by_target = csr_array(matrix.T)
+    by_target.sort_indices()
+    keep = np.ones(by_target.nnz, np.bool_)
+    for row in np.flatnonzero(np.diff(by_target.indptr) > count).tolist():
+        start, end = by_target.indptr[row], by_target.indptr[row + 1]
+        order = np.argsort(-by_target.data[start:end], kind="stable")
         keep[start + order[count:]] = False
-    matrix.data = np.where(keep, matrix.data, 0)
-    matrix.eliminate_zeros()
-    return matrix
+    by_target.data = np.where(keep, by_target.data, 0)
+    by_target.eliminate_zeros()
+    return csr_array(by_target.T)
