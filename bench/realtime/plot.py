@@ -23,6 +23,8 @@ PANELS = (
     ("chat_acked_per_second", "Acknowledged messages a second"),
     ("storm_cpu_ms", "CPU a reconnect, ms"),
 )
+LOG_FROM = 20
+"""How many times the least the greatest must be for a logarithmic scale."""
 
 
 def main(source: Path, target: Path) -> None:
@@ -41,6 +43,10 @@ def main(source: Path, target: Path) -> None:
         colours = ["#b5341f" if name == names[0] else "#8a94a3" for name in shown]
         places = range(len(shown))
         bars = axis.barh(places, middles, xerr=errors, color=colours, ecolor="#30343b", capsize=3)
+        if min(middles, default=0) > 0 and max(middles) / min(middles) > LOG_FROM:
+            axis.set_xscale("log")
+            axis.set_xlim(left=min(middles) / 3)
+            title += " (log)"
         axis.bar_label(bars, [f" {middle:,.4g}" for middle in middles], padding=4)
         axis.set_yticks(places, [labels[name] for name in shown])
         axis.invert_yaxis()
