@@ -1,4 +1,4 @@
-"""From raw scores to probabilities, and how good those are.
+"""From raw scores to probabilities.
 
 A calibration is two arrays of knots; serving is one ``np.interp``. It is fitted on bookings that
 neither the model nor the blend has seen: isotonic regression by pool adjacent violators (Ayer et
@@ -173,21 +173,3 @@ def _log_loss(z: Floats, target: Floats) -> float:
 def sigmoid(z: NDArray[Any]) -> Floats:
     """``1 / (1 + exp(-z))`` without overflow."""
     return np.asarray(0.5 * (1.0 + np.tanh(0.5 * np.asarray(z, dtype=np.float64))))
-
-
-def expected_calibration_error(
-    probabilities: NDArray[Any], labels: NDArray[Any], bins: int = 10
-) -> float:
-    """The mean gap between promised and observed over bins of equal mass, weighted by their rows.
-
-    Equal probabilities are never split between bins at random: rows are ordered by probability,
-    then by position.
-    """
-    p = np.asarray(probabilities, dtype=np.float64)
-    y = np.asarray(labels, dtype=np.float64)
-    if p.size == 0:
-        return 0.0
-    order = np.argsort(p, kind="stable")
-    parts = np.array_split(order, min(bins, len(order)))
-    gaps = [abs(p[part].mean() - y[part].mean()) * len(part) for part in parts]
-    return float(sum(gaps) / len(order))

@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys import calibration
-from recsys.calibration import Calibration, expected_calibration_error, isotonic, platt
+from recsys.calibration import Calibration, isotonic, platt
+from recsys.metrics import reliability
 
 _ROWS = st.lists(st.tuples(st.floats(-5, 5), st.booleans()), min_size=1, max_size=60)
 
@@ -61,9 +62,9 @@ def test_fresh_rows_are_promised_what_they_keep(rows):
 
     calibrated = calibration.fit(*draw(rows))
     scores, labels = draw(20_000)
-    assert expected_calibration_error(calibrated(scores), labels) < 0.04
+    assert reliability(calibrated(scores), labels).error() < 0.04
     raw = calibration.sigmoid(scores)
-    assert expected_calibration_error(raw, labels) > 0.2
+    assert reliability(raw, labels).error() > 0.2
 
 
 def test_contrary_scores_become_the_base_rate():
@@ -102,11 +103,3 @@ def test_arrays_give_the_same_calibration_back():
     restored = Calibration.restored(fitted.arrays("assoc"), "assoc")
     scores = np.linspace(-1, 4, 50)
     assert (restored(scores) == fitted(scores)).all()
-
-
-def test_calibration_error_by_hand():
-    promised = np.array([0.1] * 10 + [0.9] * 10)
-    kept = np.array([0] * 10 + [1] * 5 + [0] * 5)
-    assert expected_calibration_error(promised, kept, bins=2) == pytest.approx(
-        0.5 * 0.1 + 0.5 * 0.4
-    )
