@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Final
 
 from server.domain.ports import Deliver
@@ -20,6 +21,14 @@ class MemoryBus:
     def topics(self) -> frozenset[str]:
         """The topics that have a receiver in this process."""
         return frozenset(self._receivers)
+
+    @property
+    def is_online(self) -> bool:
+        """True: there is nothing that could be away."""
+        return True
+
+    def on_restored(self, callback: Callable[[], None]) -> None:
+        """Do nothing: nothing is ever missed."""
 
     def __contains__(self, topic: str) -> bool:
         """Whether the topic has a receiver in this process."""

@@ -6,7 +6,7 @@ may then have happened or not. Conditional writes are safe to repeat.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Generic, Protocol, TypeVar
@@ -553,6 +553,55 @@ class Bus(Protocol):
 
     def unsubscribe(self, topic: str, deliver: Deliver) -> None:
         """Stop receiving a topic; harmless when it has been stopped before."""
+        ...
+
+    @property
+    def is_online(self) -> bool:
+        """Whether publications reach the other processes, and theirs this one, as far as known."""
+        ...
+
+    def on_restored(self, callback: Callable[[], None]) -> None:
+        """Have ``callback`` called whenever publications may have been missed and no longer are.
+
+        That is after the broker was away, once every subscription is confirmed again, and after
+        another process has lost what it had to publish. The callback must not block; it has what
+        was missed read from the database.
+        """
+        ...
+
+
+class PresenceBoard(Protocol):
+    """Who is connected, in which process: the union over all processes.
+
+    A process that ends without a word fades from it within a minute.
+    """
+
+    def arrive(self, user_id: str) -> None:
+        """The user has a connection in this process now; harmless when he had one; never waits."""
+        ...
+
+    def depart(self, user_id: str) -> None:
+        """The user has no connection in this process any more; harmless when he had none."""
+        ...
+
+    async def whereabouts(self, user_ids: Iterable[str]) -> dict[str, bool | None]:
+        """For each user whether he is connected anywhere; None where nobody can say now."""
+        ...
+
+    async def is_elsewhere(self, user_id: str) -> bool | None:
+        """Whether the user is connected in another process; None when nobody can say now."""
+        ...
+
+
+class Leases(Protocol):
+    """Who does what only one process needs to do.
+
+    A lease saves work and guards nothing: while the processes cannot hear of each other each holds
+    every lease, so what is done under one must be safe to do twice.
+    """
+
+    async def hold(self, name: str, seconds: float) -> bool:
+        """Take the lease for so long, or prolong it; False while another process holds it."""
         ...
 
 

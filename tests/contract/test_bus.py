@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
+from redis.crc import key_slot
 
 from server.bus.memory import MemoryBus
 from server.bus.redis import RedisBus
-from tests.redis_process import PROGRAM, RedisProcess, free_port
+from tests.redis_process import (
+    PROGRAM,
+    RedisClusterProcesses,
+    RedisProcess,
+    cluster_fault,
+    free_port,
+)
 
 needs_redis = pytest.mark.skipif(PROGRAM is None, reason="redis-server is not installed")
 
@@ -139,6 +146,17 @@ async def test_a_receiver_may_leave_while_the_topic_is_served(bus: MemoryBus | R
     bus.publish("room.1", b"b")
     assert inbox.all_now() == [b"a", b"b"]
     assert heard == [b"a"]
+
+
+async def test_a_bus_that_was_never_away_calls_nobody(bus: MemoryBus | RedisBus) -> None:
+    calls: list[None] = []
+    bus.on_restored(lambda: calls.append(None))
+    inbox = Inbox()
+    for number in range(20):
+        await bus.subscribe(f"room.{number}", inbox.deliver)
+        bus.publish(f"room.{number}", b"news")
+    assert bus.is_online
+    assert calls == []
 
 
 # -- several processes
@@ -292,4 +310,214 @@ async def test_what_waits_for_redis_is_bounded_and_the_oldest_goes_first() -> No
             bus.publish("room.1", b"%010d" % number)
         assert len(inbox.all_now()) == 50
         assert bus.dropped == 40
-        assert [payload for _, payload in bus._waiting] == [b"%010d" % n for n in range(40, 50)]
+        assert [payload for _, payload in bus._links[0].waiting] == [
+            b"%010d" % n for n in range(40, 50)
+        ]
+
+
+async def until(is_so: Callable[[], bool], seconds: float = 20.0) -> None:
+    """Wait for what nobody announces."""
+    async with asyncio.timeout(seconds):
+        while not is_so():  # noqa: ASYNC110  # there is nothing to wait on
+            await asyncio.sleep(0.01)
+
+
+class Calls:
+    """Counts how often the bus says that something may have been missed."""
+
+    def __init__(self, bus: RedisBus) -> None:
+        self.bus = bus
+        self.count = 0
+        bus.on_restored(self._called)
+
+    def _called(self) -> None:
+        self.count += 1
+        assert self.bus.is_online
+
+    async def at_least(self, count: int) -> None:
+        await until(lambda: self.count >= count)
+
+
+async def test_after_an_absence_each_process_is_told_when_it_hears_everything_again(
+    redis: RedisProcess, nodes: tuple[RedisBus, RedisBus]
+) -> None:
+    one, two = nodes
+    inbox = Inbox()
+    topics = [f"room.{number}" for number in range(700)]
+    await asyncio.gather(*(two.subscribe(topic, inbox.deliver) for topic in topics))
+    told = Calls(two)
+    for absence in (1, 2):
+        await redis.kill()
+        await until(lambda: not two.is_online and not one.is_online)
+        await redis.start()
+        await told.at_least(absence)
+    assert two.is_online
+    # Told only when every subscription stands: what is published now arrives.
+    async with Redis.from_url(redis.url) as client:
+        counts = await client.pubsub_numsub(*(f"pandityatra:{topic}" for topic in topics))
+    assert {count for _, count in counts} == {1}
+    assert told.count == 2
+
+
+async def test_redis_that_comes_later_is_an_absence_too(tmp_path: Path) -> None:
+    if PROGRAM is None:
+        pytest.skip("redis-server is not installed")
+    redis = RedisProcess(tmp_path)
+    async with RedisBus.open(redis.url) as bus:
+        told = Calls(bus)
+        assert not bus.is_online
+        await redis.start()
+        await told.at_least(1)
+    await redis.kill()
+
+
+async def test_the_others_are_told_of_what_a_process_could_not_publish(
+    redis: RedisProcess, nodes: tuple[RedisBus, RedisBus]
+) -> None:
+    _, two = nodes
+    inbox = Inbox()
+    await two.subscribe("room.1", inbox.deliver)
+    told = Calls(two)
+    async with RedisBus.open(redis.url, max_waiting_bytes=100) as small:
+        own = Calls(small)
+        for number in range(50):
+            small.publish("room.1", b"%010d" % number)
+        assert small.dropped == 40
+        assert [await inbox.next() for _ in range(10)] == [b"%010d" % n for n in range(40, 50)]
+        await told.at_least(1)
+        assert own.count == 0
+
+
+async def test_a_publishing_connection_that_breaks_on_the_way_is_told(
+    redis: RedisProcess, nodes: tuple[RedisBus, RedisBus]
+) -> None:
+    one, two = nodes
+    inbox = Inbox()
+    await two.subscribe("room.1", inbox.deliver)
+    told = Calls(two)
+    async with Redis.from_url(redis.url) as client:
+        # Replies to what was sent are held back until the connection that waits for them is cut.
+        await client.execute_command("CLIENT", "PAUSE", 60_000, "WRITE")
+        one.publish("room.1", b"news")
+        async with asyncio.timeout(10):
+            while not (paused := await _blocked(client)):  # noqa: ASYNC110  # Redis announces nothing
+                await asyncio.sleep(0.01)
+        await client.execute_command("CLIENT", "KILL", "ID", paused)
+        await client.execute_command("CLIENT", "UNPAUSE")
+    await told.at_least(1)
+
+
+async def _blocked(client: Redis) -> str:
+    """The id of the connection whose PUBLISH is held back."""
+    for each in await client.client_list():
+        if each["cmd"] == "publish" and "b" in each["flags"]:
+            return str(each["id"])
+    return ""
+
+
+# -- a cluster
+# ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=[1, 3], ids=["one node", "three nodes"])
+async def cluster(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> AsyncIterator[RedisClusterProcesses]:
+    if fault := cluster_fault():
+        pytest.skip(fault)
+    processes = RedisClusterProcesses(tmp_path, request.param)
+    try:
+        await processes.start()
+        yield processes
+    finally:
+        await processes.kill()
+
+
+async def _shard_subscribers(cluster: RedisClusterProcesses, topics: list[str]) -> list[int]:
+    """For each node on how many of the topics it has a subscriber."""
+    found = []
+    for node in cluster.nodes:
+        async with Redis.from_url(node.url) as client:
+            names = [f"pandityatra:{topic}" for topic in topics]
+            counts = await client.execute_command("PUBSUB", "SHARDNUMSUB", *names)
+            found.append(sum(int(count) > 0 for count in counts[1::2]))
+    return found
+
+
+async def test_a_cluster_carries_each_topic_on_the_node_of_its_slot(
+    cluster: RedisClusterProcesses,
+) -> None:
+    topics = [f"room.{number}" for number in range(60)]
+    inbox = Inbox()
+    async with RedisBus.open(cluster.url) as one, RedisBus.open(cluster.url) as two:
+        assert one.is_online
+        assert two.is_online
+        await asyncio.gather(*(two.subscribe(topic, inbox.deliver) for topic in topics))
+        for topic in topics:
+            for number in range(5):
+                one.publish(topic, f"{topic} {number}".encode())
+        heard = [(await inbox.next()).decode() for _ in range(len(topics) * 5)]
+        for topic in topics:
+            own = [each for each in heard if each.startswith(f"{topic} ")]
+            assert own == [f"{topic} {number}" for number in range(5)]
+        assert inbox.all_now() == []
+        counts = await _shard_subscribers(cluster, topics)
+        assert sum(counts) == len(topics)
+        assert all(counts)
+        for topic in topics[:30]:
+            two.unsubscribe(topic, inbox.deliver)
+        await two.subscribe("later.1", inbox.deliver)
+        async with asyncio.timeout(5):
+            while sum(await _shard_subscribers(cluster, topics)) != 30:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+
+
+async def test_a_node_of_a_cluster_that_was_away_is_joined_again(
+    cluster: RedisClusterProcesses,
+) -> None:
+    topics = [f"room.{number}" for number in range(30)]
+    inbox = Inbox()
+    async with RedisBus.open(cluster.url) as one, RedisBus.open(cluster.url) as two:
+        await asyncio.gather(*(two.subscribe(topic, inbox.deliver) for topic in topics))
+        told = Calls(two)
+        await cluster.nodes[-1].kill()
+        await until(lambda: not two.is_online)
+        await cluster.nodes[-1].start()
+        await told.at_least(1)
+        for topic in topics:
+            await publish_until_heard(one, topic, inbox)
+
+
+async def test_a_slot_that_moves_takes_its_topics_along(tmp_path: Path) -> None:
+    if fault := cluster_fault():
+        pytest.skip(fault)
+    cluster = RedisClusterProcesses(tmp_path, 2)
+    await cluster.start()
+    try:
+        inbox = Inbox()
+        topics = [f"room.{number}" for number in range(20)]
+        slots = {topic: key_slot(f"pandityatra:{topic}".encode()) for topic in topics}
+        moving = next(topic for topic, slot in slots.items() if slot < 8192)
+        async with RedisBus.open(cluster.url) as one, RedisBus.open(cluster.url) as two:
+            for topic in topics:
+                await two.subscribe(topic, inbox.deliver)
+            told = Calls(two)
+            await cluster.move_slot(slots[moving], 0, 1)
+            await told.at_least(1)
+            await publish_until_heard(one, moving, inbox)
+            for topic in topics:
+                await publish_until_heard(one, topic, inbox)
+            before, after = await _shard_subscribers(cluster, [moving])
+            assert (before, after) == (0, 1)
+    finally:
+        await cluster.kill()
+
+
+async def test_a_cluster_that_is_away_holds_nobody_up() -> None:
+    inbox = Inbox()
+    url = f"redis+cluster://127.0.0.1:{free_port()}/0"
+    async with asyncio.timeout(6), RedisBus.open(url) as bus:
+        await bus.subscribe("room.1", inbox.deliver)
+        bus.publish("room.1", b"news")
+        assert inbox.all_now() == [b"news"]
+        assert not bus.is_online
