@@ -33,7 +33,7 @@ class Interval(NamedTuple):
 def unit_means(values: NDArray[Any], group: IntArray | None) -> NDArray[np.float64]:
     """One number a unit: the mean of its values; values that are NaN are left out."""
     known = ~np.isnan(values)
-    kept = values[known].astype(np.float64)
+    kept: NDArray[np.float64] = values[known].astype(np.float64)
     if group is None:
         return kept
     sums = np.bincount(group[known], weights=kept)

@@ -408,6 +408,8 @@ def to_ms(value: Any) -> int | None:
     if isinstance(value, float):
         return int(value) if math.isfinite(value) else None
     if isinstance(value, str):
+        if value.isdecimal():
+            return int(value)
         try:
             value = datetime.fromisoformat(value)
         except ValueError:

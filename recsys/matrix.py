@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
 
-from recsys.data import DAY_MS, NONE, Dataset, Events, Kind, Source, Status
+from recsys.data import DAY_MS, NONE, Dataset, Events, Kind, Source, Status, Tier
 from recsys.models.base import Csr, Field, IntArray, Interactions
 
 Target: TypeAlias = Literal["item", "pandit", "puja"]
@@ -111,9 +111,10 @@ def baskets(
 ) -> Baskets:
     """One row for each booking that was not cancelled and has a line, in order of its time.
 
-    A cell is 1 where the customer kept an item, less where a recommendation had put it there.
-    The row's weight is the decay of its age, and half of that for a booking not held yet. Lines
-    that a rule added are ``given``: learning from them would be learning our own rules.
+    A cell is 1 where the customer kept an item, less where a recommendation or an optional rule
+    had put it there. The row's weight is the decay of its age, and half of that for a booking not
+    held yet. Lines that a required or essential rule added are ``given``: learning from them would
+    be learning our own rules.
 
     Parameters
     ----------
@@ -130,8 +131,10 @@ def baskets(
     row_of = np.full(len(bookings), NONE, np.int32)
     row_of[used] = np.arange(len(used), dtype=np.int32)
     shape = (len(used), len(data.items))
-    values = np.where(lines.source == Source.REC, how.from_recommendation, 1.0)
-    ruled = kept & (lines.source == Source.RULE)
+    by_rule = lines.source == Source.RULE
+    shown = by_rule | (lines.source == Source.REC)
+    values = np.where(shown, how.from_recommendation, 1.0)
+    ruled = kept & by_rule & (lines.tier != Tier.OPTIONAL)
     chosen = kept & ~ruled
     age_days = (now_ms - bookings.ts[used]) / DAY_MS
     weights = decay(age_days, how.half_life_days["basket"])

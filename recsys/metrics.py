@@ -109,18 +109,18 @@ def shown_counts(lists: IntArray, n_items: int) -> NDArray[np.int64]:
 
 
 class Reliability(NamedTuple):
-    """Bins of equal mass, in order of the prediction: mean prediction, share of ones, count."""
+    """Bins of equal mass, in order of the prediction: mean prediction, share of ones, size."""
 
     predicted: Figures
     observed: Figures
-    count: NDArray[np.int64]
+    size: NDArray[np.int64]
 
     def error(self) -> float:
-        """The expected calibration error: the mean distance of the two, by count."""
-        total = self.count.sum()
+        """The expected calibration error: the mean distance of the two, by size."""
+        total = self.size.sum()
         if total == 0:
             return 0.0
-        return float((np.abs(self.predicted - self.observed) * self.count).sum() / total)
+        return float((np.abs(self.predicted - self.observed) * self.size).sum() / total)
 
 
 def reliability(predicted: NDArray[Any], label: NDArray[Any], bins: int = 10) -> Reliability:

@@ -1,0 +1,352 @@
+"""Where data comes from: a running database, exported files, and public data sets on a disk.
+
+``read`` takes one text and gives a ``Dataset``: ``mongodb://…`` reads the collections that the
+server writes, anything else is a folder with a file a table (``bookings.jsonl``, ``.csv`` or
+``.parquet``, the first two also with ``.gz``), in the columns of ``recsys.data``. The public data
+sets have loaders of their own that take the path where somebody put them; none is shipped.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from recsys.data import REQUIRED_COLUMNS, BadData, Dataset, IdMap, IntArray, build, to_ms
+from recsys.models.base import Interactions
+
+DATABASE: Final = "pandityatra"
+_SELECT_MS: Final = 10_000
+_SOCKET_MS: Final = 120_000
+_BATCH: Final = 2_000
+_SUFFIXES: Final = (".parquet", ".jsonl", ".jsonl.gz", ".csv", ".csv.gz")
+
+
+def now_ms() -> int:
+    """The present in milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+def read(source: str, *, at_ms: int | None = None) -> Dataset:
+    """The data set of a source.
+
+    Parameters
+    ----------
+    source
+        An address that begins with ``mongodb`` or a folder.
+    at_ms
+        What counts as the present; rows from later than it are refused. By default it is now.
+
+    Raises
+    ------
+    BadData
+        If the folder has no bookings, a file cannot be read, or the database does not answer.
+    """
+    present = now_ms() if at_ms is None else at_ms
+    if source.startswith("mongodb"):
+        return build(mongo_tables(source), now_ms=present)
+    return build(folder_tables(Path(source)), now_ms=present)
+
+
+def folder_tables(folder: Path) -> dict[str, dict[str, list[Any]]]:
+    """The tables of a folder, by the names of its files."""
+    tables = {}
+    for name in REQUIRED_COLUMNS:
+        found = [path for end in _SUFFIXES if (path := folder / f"{name}{end}").is_file()]
+        if len(found) > 1:
+            raise BadData(f"{folder} has {name} more than once: {', '.join(p.name for p in found)}")
+        if found:
+            tables[name] = table_of(found[0])
+    if "bookings" not in tables:
+        raise BadData(f"{folder} has no bookings.jsonl, .csv or .parquet")
+    return tables
+
+
+def table_of(path: Path) -> dict[str, list[Any]]:
+    """One file as columns; an empty field of a CSV file is None.
+
+    Raises
+    ------
+    BadData
+        If it is not what its name says.
+    """
+    try:
+        if path.suffix == ".parquet":
+            return _parquet(path)
+        with _opened(path) as stream:
+            if ".csv" in path.suffixes:
+                return _columns_of(
+                    {key: value or None for key, value in row.items()}
+                    for row in csv.DictReader(io.TextIOWrapper(stream, "utf-8", newline=""))
+                )
+            decode = msgspec.json.Decoder(dict[str, Any]).decode
+            return _columns_of(decode(line) for line in stream if line.strip())
+    except (OSError, UnicodeDecodeError, csv.Error, msgspec.DecodeError) as error:
+        raise BadData(f"{path.name} cannot be read: {error}") from error
+
+
+def _opened(path: Path) -> Any:
+    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
+
+
+def _parquet(path: Path) -> dict[str, list[Any]]:
+    from pyarrow import ArrowInvalid, parquet
+
+    try:
+        columns: dict[str, list[Any]] = parquet.read_table(path).to_pydict()
+    except ArrowInvalid as error:
+        raise BadData(f"{path.name} cannot be read: {error}") from error
+    return columns
+
+
+def _columns_of(rows: Iterator[dict[str, Any]]) -> dict[str, list[Any]]:
+    """Rows to columns; a row that lacks a key has None there."""
+    columns: dict[str, list[Any]] = {}
+    for count, row in enumerate(rows):
+        for key, value in row.items():
+            if key not in columns:
+                columns[key] = [None] * count
+            columns[key].append(value)
+        if len(row) < len(columns):
+            for column in columns.values():
+                if len(column) <= count:
+                    column.append(None)
+    return columns
+
+
+_STATUS: Final = {"COMPLETED": "completed", "CANCELLED": "cancelled", "FAILED": "cancelled"}
+_SOURCE: Final = {"requirement": "rule", "rule": "rule", "model": "rec", "customer": "manual"}
+
+
+def mongo_tables(uri: str) -> dict[str, dict[str, list[Any]]]:
+    """The tables of a running server's database.
+
+    Bookings, their samagri, reviews, the catalogue, and the events of the collection
+    ``interactions``, which has the columns of the event table. What a booking tells of itself
+    (made, held, called off, its items bought) is told once, from the booking.
+
+    Raises
+    ------
+    BadData
+        If the database does not answer in time.
+    """
+    from pymongo import MongoClient
+    from pymongo.errors import PyMongoError
+
+    try:
+        with closing(
+            MongoClient[dict[str, Any]](
+                uri,
+                serverSelectionTimeoutMS=_SELECT_MS,
+                socketTimeoutMS=_SOCKET_MS,
+                tz_aware=True,
+            )
+        ) as client:
+            database = client.get_default_database(default=DATABASE)
+
+            def rows(name: str, *fields: str) -> Iterator[dict[str, Any]]:
+                found = database.get_collection(name).find(
+                    {}, projection=dict.fromkeys(fields, 1) if fields else None, batch_size=_BATCH
+                )
+                yield from found
+
+            return _tables_of(rows)
+    except PyMongoError as error:
+        raise BadData(f"the database cannot be read: {error}") from error
+
+
+def _tables_of(rows: Any) -> dict[str, dict[str, list[Any]]]:
+    bookings: list[dict[str, Any]] = []
+    lines: list[dict[str, Any]] = []
+    events: list[dict[str, Any]] = []
+    for document in rows(
+        "bookings", "user_id", "pandit_id", "puja_id", "status", "created_at", "updated_at",
+        "starts_at", "completed_at", "location", "samagri", "samagri_declined",
+    ):  # fmt: skip
+        bookings.append(_booking_row(document))
+        lines.extend(_line_rows(document))
+        events.extend(_booking_events(document))
+    reviews = rows("reviews", "user_id", "pandit_id", "booking_id", "rating", "created_at")
+    events.extend(
+        {
+            "event_id": f"review:{review['_id']}",
+            "ts": to_ms(review["created_at"]),
+            "kind": "rating",
+            "user_id": review["user_id"],
+            "pandit_id": review["pandit_id"],
+            "booking_id": review["booking_id"],
+            "rating": review["rating"],
+        }
+        for review in reviews
+    )
+    events.extend({**each, "event_id": str(each["_id"])} for each in rows("interactions"))
+    pujas = list(rows("pujas", "category_id", "requirements"))
+    return {
+        "bookings": _columns_of(iter(bookings)),
+        "lines": _columns_of(iter(lines)),
+        "events": _columns_of(iter(events)),
+        "rules": _columns_of(_rule_rows(pujas)),
+        "items": _columns_of(
+            {"item_id": each["_id"], "category": each.get("category_id")}
+            for each in rows("samagri_items", "category_id")
+        ),
+        "pujas": _columns_of(
+            {"puja_id": each["_id"], "category": each.get("category_id")} for each in pujas
+        ),
+        "pandits": _columns_of({"pandit_id": each["_id"]} for each in rows("pandits", "_id")),
+    }
+
+
+def _booking_row(document: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "booking_id": document["_id"],
+        "user_id": document.get("user_id"),
+        "puja_id": document.get("puja_id"),
+        "pandit_id": document.get("pandit_id"),
+        "ts": to_ms(document.get("created_at")),
+        "held_ts": to_ms(document.get("starts_at")),
+        "region": _city(document),
+        "status": _STATUS.get(document.get("status", ""), "created"),
+    }
+
+
+def _city(document: Mapping[str, Any]) -> str | None:
+    return (document.get("location") or {}).get("city") or None
+
+
+def _line_rows(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for line in document.get("samagri") or ():
+        yield {
+            "booking_id": document["_id"],
+            "item_id": line.get("item_id"),
+            "quantity": _number(line.get("quantity")),
+            "unit": line.get("unit"),
+            "price": line.get("price_at_booking"),
+            "source": _SOURCE.get(line.get("source", ""), "manual"),
+            "tier": line.get("type"),
+            "kept": True,
+        }
+    for item_id in document.get("samagri_declined") or ():
+        yield {
+            "booking_id": document["_id"],
+            "item_id": item_id,
+            "source": "rec",
+            "tier": "OPTIONAL",
+            "kept": False,
+        }
+
+
+def _booking_events(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    common = {
+        "booking_id": document["_id"],
+        "user_id": document.get("user_id"),
+        "puja_id": document.get("puja_id"),
+        "pandit_id": document.get("pandit_id"),
+        "region": _city(document),
+    }
+
+    def event(kind: str, ts: Any, **more: Any) -> dict[str, Any]:
+        name = f"{kind}:{document['_id']}:{more.get('item_id', '')}"
+        return {**common, "event_id": name, "kind": kind, "ts": to_ms(ts), **more}
+
+    yield event("booking_created", document.get("created_at"))
+    status = _STATUS.get(document.get("status", ""))
+    if status == "cancelled":
+        yield event("booking_cancelled", document.get("updated_at"))
+    if status == "completed":
+        done = document.get("completed_at") or document.get("updated_at")
+        yield event("booking_completed", done)
+        for line in document.get("samagri") or ():
+            yield event(
+                "samagri_purchased",
+                done,
+                item_id=line.get("item_id"),
+                quantity=_number(line.get("quantity")),
+                unit=line.get("unit"),
+                price=line.get("price_at_booking"),
+                source=_SOURCE.get(line.get("source", ""), "manual"),
+            )
+
+
+def _rule_rows(pujas: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for puja in pujas:
+        for each in puja.get("requirements") or ():
+            yield {
+                "puja_id": puja["_id"],
+                "item_id": each.get("item_id"),
+                "tier": each.get("type"),
+                "quantity": _number(each.get("quantity")),
+                "unit": each.get("unit"),
+            }
+
+
+def _number(value: Any) -> float | None:
+    """A number that may be a decimal of the database or a text."""
+    return None if value is None else float(str(value))
+
+
+class Ratings(NamedTuple):
+    """Ratings of a public data set, a row each; ``ts`` in milliseconds."""
+
+    users: IdMap
+    items: IdMap
+    user: IntArray
+    item: IntArray
+    rating: NDArray[np.float32]
+    ts: NDArray[np.int64]
+
+
+def groceries(folder: Path) -> Interactions:
+    """The market baskets of ``baskets.txt``: a line a basket, item numbers parted by spaces."""
+    lines = (folder / "baskets.txt").read_text(encoding="ascii").splitlines()
+    rows = [np.array(line.split(), np.int32) for line in lines]
+    with (folder / "items.csv").open(encoding="utf-8", newline="") as stream:
+        n_items = sum(1 for _ in csv.DictReader(stream))
+    indices = np.concatenate(rows)
+    if indices.min() < 0 or indices.max() >= n_items:
+        raise BadData("baskets.txt has items that items.csv does not know")
+    pointers = np.concatenate(([0], np.cumsum([len(row) for row in rows]))).astype(np.int32)
+    ones = np.ones(len(indices), np.float32)
+    return Interactions(csr_array((ones, indices, pointers), shape=(len(rows), n_items)))
+
+
+def movielens(path: Path) -> Ratings:
+    """The ratings of a MovieLens file, whichever of its forms it has.
+
+    ``ratings.csv(.gz)`` of the newer sets, ``u.data`` of the 100K set, or an ``.inter`` file of it;
+    a folder means the first of these that is in it.
+    """
+    if path.is_dir():
+        names = ("ratings.csv", "ratings.csv.gz", "u.data", "ml-100k.inter")
+        found = [path / name for name in names if (path / name).is_file()]
+        if not found:
+            raise BadData(f"{path} has none of {', '.join(names)}")
+        path = found[0]
+    with _opened(path) as stream:
+        text = io.TextIOWrapper(stream, "utf-8", newline="")
+        rows = list(csv.reader(text, delimiter="," if ".csv" in path.suffixes else "\t"))
+    if rows and not rows[0][0].isdigit():
+        rows = rows[1:]
+    # Ids are numbers and are put in the order of numbers, as every published split does.
+    width = max(len(row[0]) for row in rows), max(len(row[1]) for row in rows)
+    users = [row[0].zfill(width[0]) for row in rows]
+    items = [row[1].zfill(width[1]) for row in rows]
+    maps = IdMap(users), IdMap(items)
+    return Ratings(
+        users=maps[0],
+        items=maps[1],
+        user=maps[0].encode(users),
+        item=maps[1].encode(items),
+        rating=np.array([row[2] for row in rows], np.float32),
+        ts=(np.array([row[3] for row in rows], np.float64) * 1000).astype(np.int64),
+    )
