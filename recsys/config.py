@@ -142,6 +142,12 @@ class Spark(msgspec.Struct, frozen=True, kw_only=True):
 
     master: Annotated[str, "address of the cluster; local[2] is this machine"] = "local[2]"
     memory: Annotated[str, "of the driver"] = "2g"
+    regularization: Annotated[
+        tuple[Above0, ...], "to try; Spark multiplies it by the cells of a row"
+    ] = (0.02, 0.1, 0.5)
+    exchange: Annotated[
+        str, "folder that driver and workers share; empty: a temporary one, for local masters"
+    ] = ""
     blocks: Annotated[Positive, "blocks of users and of items"] = 4
     checkpoint: Annotated[str, "folder that cuts the lineage of long runs; empty: none"] = ""
 

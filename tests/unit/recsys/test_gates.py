@@ -6,8 +6,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from recsys.bootstrap import Interval
 from recsys.config import Config
-from recsys.gates import Interval, Measured, Slice, failed, judge
+from recsys.gates import Measured, Slice, failed, judge
 
 GOOD = Measured(
     bookings=5000,
