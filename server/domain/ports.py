@@ -317,6 +317,26 @@ class OutboxRepository(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class RoomChange:
+    """How far a room has moved: its newest message, and marks by user id."""
+
+    room_id: str
+    head: RoomHead | None
+    marks: Mapping[str, ReadMark]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadSpan:
+    """The messages of a room that somebody has read: those above one number, up to another."""
+
+    room_id: str
+    reader_id: str
+    above: int
+    up_to: int
+    read_at: datetime
+
+
 class RoomRepository(Protocol):
     """Chat rooms, one for each booking."""
 
@@ -336,21 +356,15 @@ class RoomRepository(Protocol):
         """Return a member's rooms, the latest activity first, with head and marks, in one query."""
         ...
 
-    async def advance_heads(
-        self, heads: Mapping[str, RoomHead], marks: Mapping[str, Mapping[str, ReadMark]]
-    ) -> None:
-        """Move the heads of rooms and members' marks (room, user) forward, never back.
+    async def advance(self, changes: Sequence[RoomChange]) -> None:
+        """Move heads and marks forward, never back; one command for all.
 
-        One command for all; repeating it is harmless.
+        Repeating it is harmless.
         """
         ...
 
-    async def advance_read(self, room_id: str, user_id: str, mark: ReadMark) -> bool:
-        """Move the member's mark forward; False when it was already there or beyond."""
-        ...
-
-    async def unread_totals(self, user_id: str, limit: int) -> dict[str, int]:
-        """Return the unread count of each of the member's rooms that has any, in one query."""
+    async def heads_and_marks(self, user_id: str, limit: int) -> dict[str, tuple[int, int]]:
+        """Return head and own mark of each of the member's latest rooms, in one query."""
         ...
 
     async def close(self, booking_id: str) -> str | None:
@@ -362,25 +376,15 @@ MessageKey = tuple[str, str, str]
 """(room id, sender id, cid): what makes a message the same message when it is sent again."""
 
 
-@dataclass(frozen=True, slots=True)
-class InsertOutcome:
-    """What became of one message of a batch: exactly one field is set.
-
-    Or none for a sequence clash.
-    """
-
-    stored: Message | None = None
-    duplicate_of: Message | None = None
-
-
 class MessageRepository(Protocol):
     """Messages, unique by (room, sequence) and by (room, sender, cid)."""
 
-    async def insert(self, messages: Sequence[Message]) -> list[InsertOutcome]:
-        """Write all in one unordered batch and say for each what became of it.
+    async def insert(self, messages: Sequence[Message]) -> dict[int, Message | None]:
+        """Write all, and return by its place each one that was not written.
 
-        A message whose cid is known comes back as ``duplicate_of``; one whose sequence number is
-        taken comes back empty, to be numbered anew.
+        With the message that is stored under its cid, or None: then its number is taken or its turn
+        did not come, and it wants a new number. Messages of one room ascend, and of a room nothing
+        is written behind one that was refused: no number is ever left out.
         """
         ...
 
@@ -400,13 +404,8 @@ class MessageRepository(Protocol):
         """Return those messages that exist of these (room, sender, cid), each by an index."""
         ...
 
-    async def mark_read(
-        self, room_id: str, reader_id: str, span: tuple[int, int], read_at: datetime
-    ) -> None:
-        """Set ``read_at`` on the messages of others that have none.
-
-        ``span`` is (sequence already read, sequence read now).
-        """
+    async def mark_read(self, spans: Sequence[ReadSpan]) -> None:
+        """Set ``read_at`` on the messages of others in these spans that have none."""
         ...
 
 

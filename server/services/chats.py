@@ -11,10 +11,10 @@ import asyncio
 import logging
 import re
 import secrets
-from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final, Protocol
 
 from server.domain import media
@@ -56,7 +56,8 @@ from server.domain.ports import (
     Translator,
 )
 from server.domain.texts import N_
-from server.services.message_writer import MessageWriter, Written
+from server.services.message_writer import Draft, MessageWriter, Written
+from server.services.room_state import RoomState
 from server.services.unread_notices import RoomPresence, UnreadNotices
 
 _log: Final = logging.getLogger(__name__)
@@ -66,7 +67,6 @@ _MAX_REPLY_ID: Final = 64
 _MAX_FILE_NAME: Final = 120
 _MAX_ROOMS: Final = 1000
 """Of so many of a person's latest rooms the unread messages are counted."""
-_MAX_MARKS: Final = 50_000
 SYSTEM_NAME: Final = "PanditYatra"
 _WRITABLE: Final = frozenset({MessageType.TEXT, MessageType.IMAGE, MessageType.FILE})
 SYSTEM_TEXTS: Final = {
@@ -169,26 +169,34 @@ class ChatService:
         self._ids = ids
         self._policy = policy
         self.presence = RoomPresence()
-        self._notices = UnreadNotices(rooms, self.presence, notices)
         self._writer = MessageWriter(
             messages,
             clock,
-            settle=self._settle,
+            ids,
             announce=self._announce,
+            announce_again=self._announce_again,
             max_waiting=policy.max_waiting,
         )
-        self._members: OrderedDict[str, tuple[str, str]] = OrderedDict()
-        self._marks: OrderedDict[tuple[str, str], int] = OrderedDict()
+        self._state = RoomState(rooms, messages, is_busy=lambda: self._writer.is_busy)
+        self._notices = UnreadNotices(rooms, self._state, self.presence, notices)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Write messages while the context lasts."""
-        async with self._notices.running(), self._writer.running():
+        async with self._state.running(), self._notices.running(), self._writer.running():
             yield
 
     async def flush(self) -> None:
-        """Return when every accepted message is stored and acknowledged, or refused."""
+        """Return when every accepted message is stored and acknowledged, or refused.
+
+        And when the rooms' heads and marks are written too.
+        """
         await self._writer.flush()
+        await self._state.flush()
+
+    def heard(self, room_id: str, sequence: int) -> None:
+        """Take in that a message of that number was told of, perhaps by another process."""
+        self._writer.heard(room_id, sequence)
 
     # -- rooms ----------------------------------------------------------------------------------
 
@@ -204,8 +212,7 @@ class ChatService:
             if not actor.is_admin:
                 raise NotFound
             _audit.info("admin_read_chat", extra={"admin_id": actor.user_id, "room_id": room_id})
-        self._learn(room)
-        return room
+        return self._learn(room)
 
     async def find_room_of(self, actor: Actor, booking_id: str) -> ChatRoom | None:
         """The room of a booking for its members; None to all others, and before there is one."""
@@ -215,12 +222,22 @@ class ChatService:
     async def list_rooms(
         self, actor: Actor, *, limit: int, after: SortKey | None
     ) -> Page[ChatRoom]:
-        """The actor's own rooms, the latest activity first."""
-        return await self._rooms.list_for(actor.user_id, limit=limit, after=after)
+        """The actor's own rooms, the latest activity first.
+
+        A page is cut by the activity that the database knows of, at most a few seconds old.
+        """
+        page = await self._rooms.list_for(actor.user_id, limit=limit, after=after)
+        rows = sorted(map(self._state.with_news, page.rows), key=_active_at, reverse=True)
+        return Page(tuple(rows), page.next_key)
 
     async def unread(self, actor: Actor) -> dict[str, int]:
         """How many messages wait in each of the actor's rooms that has any."""
-        return await self._rooms.unread_totals(actor.user_id, _MAX_ROOMS)
+        numbers = await self._rooms.heads_and_marks(actor.user_id, _MAX_ROOMS)
+        counts = {
+            room_id: self._state.unread(room_id, actor.user_id, head, mark)
+            for room_id, (head, mark) in numbers.items()
+        }
+        return {room_id: count for room_id, count in counts.items() if count}
 
     # -- messages -------------------------------------------------------------------------------
 
@@ -235,13 +252,15 @@ class ChatService:
 
     async def messages_after(self, room_id: str, sequence: int, limit: int) -> list[Message]:
         """The same for one who has passed the gate already."""
-        return await self._messages.list_after(room_id, sequence, limit)
+        rows = await self._messages.list_after(room_id, sequence, limit)
+        return self._state.with_read_times(room_id, rows)
 
     async def messages_before(
         self, room_id: str, sequence: int | None, limit: int
     ) -> list[Message]:
         """The same, backwards."""
-        return await self._messages.list_before(room_id, sequence, limit)
+        rows = await self._messages.list_before(room_id, sequence, limit)
+        return self._state.with_read_times(room_id, rows)
 
     async def send(self, actor: Actor, room_id: str, outgoing: Outgoing) -> Written:
         """Send a message and return when it is durable.
@@ -274,21 +293,20 @@ class ChatService:
         faults = _faults(outgoing, attachment)
         if faults:
             raise Invalid(*faults)
+        if self._state.card(room.id) is None:
+            self._state.learn(room)
         return self._writer.submit(
-            Message(
-                id=self._ids.new(),
-                room_id=room.id,
-                sequence=0,
-                sender_id=actor.user_id,
-                sender_role=actor.role,
-                sender_name=actor.full_name,
-                cid=outgoing.cid or self._ids.new(),
-                message_type=outgoing.message_type,
-                content=outgoing.content,
-                content_ne=outgoing.content_ne,
-                attachment=attachment,
-                reply_to=outgoing.reply_to,
-                timestamp=self._clock.now(),
+            Draft(
+                room.id,
+                actor.user_id,
+                actor.role,
+                actor.full_name,
+                outgoing.cid or self._ids.new(),
+                outgoing.message_type,
+                outgoing.content,
+                outgoing.content_ne,
+                attachment,
+                outgoing.reply_to,
             )
         )
 
@@ -306,22 +324,23 @@ class ChatService:
     async def read(self, actor: Actor, room_id: str, sequence: int) -> ReadMark:
         """Move the actor's own mark up to a message, never back, and tell the room.
 
-        Returns the mark as it stands then. Marking changes nothing on the other member's side.
+        Returns the mark as it stands then; it is written a moment later. Marking changes nothing
+        on the other member's side.
         """
-        room = await self.room_of(actor, room_id)
-        self._require_member(actor, room)
-        head = await self._messages.head(room_id) if _is_beyond(room, sequence) else sequence
-        now, wanted = self._clock.now(), min(sequence, head)
-        before = room.reads.get(actor.user_id, ReadMark(sequence=0, read_at=now))
-        if wanted <= before.sequence:
-            return before
+        card = self._state.card(room_id)
+        if card is None or actor.user_id not in card.members:
+            room = await self.room_of(actor, room_id)
+            self._require_member(actor, room)
+            card = self._state.learn(room)
+        if sequence > card.head:
+            card.head = max(card.head, await self._messages.head(room_id))
+        now, wanted = self._clock.now(), min(sequence, card.head)
         mark = ReadMark(sequence=wanted, read_at=now)
-        # The ticks first: if the process dies in between, the next reading does it again.
-        await self._messages.mark_read(room_id, actor.user_id, (before.sequence, wanted), now)
-        if await self._rooms.advance_read(room_id, actor.user_id, mark):
-            self._mark(room_id, actor.user_id, wanted)
-            await self._tell_read(room_id, actor.user_id, mark)
-        return mark
+        if self._state.read(room_id, actor.user_id, mark):
+            self._tell_read(room_id, actor.user_id, mark)
+            return mark
+        sequence, read_at = card.marks.get(actor.user_id, (0, now))
+        return ReadMark(sequence=sequence, read_at=read_at)
 
     async def typing(self, actor: Actor, room: ChatRoom, *, is_on: bool) -> None:
         """Tell the room that the actor types, or has stopped; nothing is stored."""
@@ -415,10 +434,8 @@ class ChatService:
         # The event's id as cid: an event that is delivered again finds its message already there.
         names = system_names(booking)
         await self._writer.submit(
-            Message(
-                id=self._ids.new(),
+            Draft(
                 room_id=room.id,
-                sequence=0,
                 sender_id=SYSTEM_SENDER,
                 sender_role=SYSTEM_SENDER,
                 sender_name=SYSTEM_NAME,
@@ -426,65 +443,40 @@ class ChatService:
                 message_type=MessageType.SYSTEM,
                 content=self._translator.text("en", text, pandit=names["en"]),
                 content_ne=self._translator.text("ne", text, pandit=names["ne"]),
-                timestamp=self._clock.now(),
             )
         )
 
     # -- after a batch is stored ----------------------------------------------------------------
 
-    async def _settle(self, stored: Sequence[Message]) -> None:
-        heads: dict[str, RoomHead] = {}
-        marks: dict[str, dict[str, ReadMark]] = {}
-        for message in stored:
-            heads[message.room_id] = head_of(message)
-            if message.sender_id != SYSTEM_SENDER:
-                marks.setdefault(message.room_id, {})[message.sender_id] = ReadMark(
-                    sequence=message.sequence, read_at=message.timestamp
-                )
-        await self._read_by_answering(marks)
-        await self._rooms.advance_heads(heads, marks)
-
-    async def _read_by_answering(self, marks: Mapping[str, Mapping[str, ReadMark]]) -> None:
-        for room_id, of_room in marks.items():
-            for user_id, mark in of_room.items():
-                span = (self._marks.get((room_id, user_id), 0), mark.sequence)
-                if span[1] - span[0] > 1:
-                    await self._messages.mark_read(room_id, user_id, span, mark.read_at)
-                    await self._tell_read(room_id, user_id, mark)
-                self._mark(room_id, user_id, mark.sequence)
-
-    async def _announce(self, stored: Sequence[Message]) -> None:
+    def _announce(self, stored: Sequence[Message]) -> None:
+        answered = self._state.stored(stored)
         newest: dict[str, Message] = {}
         for message in stored:
             newest[message.room_id] = message
             self._bus.publish(room_topic(message.room_id), self._frames.message(message))
+        for (room_id, user_id), message in answered.items():
+            mark = ReadMark(sequence=message.sequence, read_at=message.timestamp)
+            self._tell_read(room_id, user_id, mark)
         for room_id, message in newest.items():
-            frame = self._frames.room_head(room_id, head_of(message))
-            for user_id in self._members.get(room_id, ()):
-                self._bus.publish(f"user.{user_id}", frame)
+            card = self._state.card(room_id)
+            if card is not None:
+                frame = self._frames.room_head(room_id, head_of(message))
+                for user_id in card.members:
+                    self._bus.publish(f"user.{user_id}", frame)
         self._notices.add(stored)
 
-    async def _tell_read(self, room_id: str, user_id: str, mark: ReadMark) -> None:
+    def _announce_again(self, messages: Sequence[Message]) -> None:
+        # Who has heard of them passes them over by their number.
+        for message in messages:
+            self._bus.publish(room_topic(message.room_id), self._frames.message(message))
+
+    def _tell_read(self, room_id: str, user_id: str, mark: ReadMark) -> None:
         frame = self._frames.read(room_id, user_id, mark)
         self._bus.publish(room_topic(room_id), frame)
 
-    # -- what this process remembers ------------------------------------------------------------
-
-    def _learn(self, room: ChatRoom) -> None:
-        self._members[room.id] = room.members
-        self._members.move_to_end(room.id)
-        if len(self._members) > _MAX_MARKS:
-            self._members.popitem(last=False)
-        for user_id, mark in room.reads.items():
-            self._mark(room.id, user_id, mark.sequence)
-
-    def _mark(self, room_id: str, user_id: str, sequence: int) -> None:
-        # May lag behind the database; a lower mark only makes the next marking look further back.
-        key = (room_id, user_id)
-        self._marks[key] = max(sequence, self._marks.get(key, 0))
-        self._marks.move_to_end(key)
-        if len(self._marks) > _MAX_MARKS:
-            self._marks.popitem(last=False)
+    def _learn(self, room: ChatRoom) -> ChatRoom:
+        self._state.learn(room)
+        return self._state.with_news(room)
 
     # -- who may --------------------------------------------------------------------------------
 
@@ -499,8 +491,8 @@ class ChatService:
             raise RoomClosed
 
 
-def _is_beyond(room: ChatRoom, sequence: int) -> bool:
-    return room.head is None or sequence > room.head.sequence
+def _active_at(room: ChatRoom) -> tuple[datetime, str]:
+    return room.head.timestamp if room.head else room.created_at, room.id
 
 
 def _faults(outgoing: Outgoing, attachment: Attachment | None) -> list[FieldFault]:

@@ -3,11 +3,26 @@
 A message waits at most for the write that is under way: then everything that has arrived is
 numbered and written as one batch, acknowledged, and told to the rooms in the order of its numbers.
 At low load a batch is one message and costs what one insert costs; at high load the database is
-asked once for hundreds.
+asked once for hundreds. Nothing else is asked before the acknowledgement.
 
-Numbers are given from the head of each room that this process remembers. Nobody locks: the unique
-index over (room, sequence) refuses a number that another process has used meanwhile, and what was
-refused is numbered anew from a head read afresh, before anything is acknowledged.
+**Numbers** are given from the head of each room that this process remembers. Nobody locks: the
+unique index over (room, sequence) refuses a number that another process has used meanwhile, and
+what was refused is numbered anew from a head read afresh, before anything is acknowledged.
+
+**No number is left out**, whoever races, because a message is only ever stored where the number
+before it is stored already:
+
+- A head is never guessed: it was read, stored by us, or told of by whoever stored it.
+- A number that the index refuses as taken is taken by a stored message.
+- A message that is refused because it is a resend leaves its number free. So nothing of its room
+  may be stored behind it: the repository writes the messages of one room in order and stops at a
+  refusal (rooms with a single message need no order, and are the most). What did not get its turn
+  is numbered anew, without the resend. This holds whether or not this process has ever heard of
+  the client's id, and for a write of ours that comes to the database late, after we gave it up.
+
+**Resends** are known by the unique index over (room, sender, cid). Those of which this process
+remembers that it has stored them are looked up and never sent to the database again. What is
+remembered is a hash: a mistaken one costs a lookup, a forgotten one a refusal.
 """
 
 from __future__ import annotations
@@ -15,26 +30,41 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections import Counter, OrderedDict, deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
-from server.domain.chat import Message
+from server.domain.chat import Attachment, Message, MessageType
 from server.domain.errors import ClientIdConflict, Overloaded, StoreUnavailable
-from server.domain.ports import Clock, MessageKey, MessageRepository
+from server.domain.ports import Clock, IdSource, MessageKey, MessageRepository
 
 _log: Final = logging.getLogger(__name__)
 _MAX_BATCH: Final = 500
 _MAX_RENUMBERINGS: Final = 20
 _MAX_FLUSH_SECONDS: Final = 15.0
 _MAX_HEADS: Final = 50_000
-_MAX_HEAD_READS: Final = 8
-"""More reads at once make the driver's pool serve some of them very late."""
+_MAX_RECENT: Final = 20_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
+class Draft:
+    """A message before it has a number and a time; see ``Message`` for the fields."""
+
+    room_id: str
+    sender_id: str
+    sender_role: str
+    sender_name: str
+    cid: str
+    message_type: MessageType = MessageType.TEXT
+    content: str = ""
+    content_ne: str = ""
+    attachment: Attachment | None = None
+    reply_to: str | None = None
+
+
+@dataclass(slots=True, frozen=True)
 class Written:
     """A message that is stored. ``is_duplicate``: it already was.
 
@@ -45,14 +75,9 @@ class Written:
     is_duplicate: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    draft: Message
-    done: asyncio.Future[Written]
-
-
 Outcome = Written | Exception
-OnStored = Callable[[Sequence[Message]], Awaitable[None]]
+OnStored = Callable[[Sequence[Message]], None]
+_Waiting = tuple[Draft, asyncio.Future[Written]]
 
 
 class MessageWriter:
@@ -60,13 +85,14 @@ class MessageWriter:
 
     Parameters
     ----------
-    messages, clock
-        Where messages go, and the time that they carry.
-    settle
-        Called with every stored batch, in order, before its senders hear that it is stored; moves
-        the rooms' heads. What it raises is logged: the messages are stored all the same.
+    messages, clock, ids
+        Where messages go, and the time and the id that they carry.
     announce
-        Called with every stored batch, ascending within each room, after its senders were told.
+        Called with every stored batch, ascending within each room, before its senders run on. What
+        it raises is logged: the messages are stored all the same.
+    announce_again
+        Called with resends that another process stored, or that a write stored whose answer was
+        lost: whoever stored them may have died before anybody heard of them.
     max_waiting
         How many messages may wait, those under way included.
     """
@@ -75,15 +101,17 @@ class MessageWriter:
         self,
         messages: MessageRepository,
         clock: Clock,
+        ids: IdSource,
         *,
-        settle: OnStored,
         announce: OnStored,
+        announce_again: OnStored,
         max_waiting: int,
     ) -> None:
         self._messages = messages
         self._clock = clock
-        self._settle = settle
+        self._ids = ids
         self._announce = announce
+        self._announce_again = announce_again
         self._max_waiting = max_waiting
         self._queue: deque[_Waiting] = deque()
         self._writing = 0
@@ -92,9 +120,15 @@ class MessageWriter:
         self._idle = asyncio.Event()
         self._idle.set()
         self._heads: OrderedDict[str, int] = OrderedDict()
+        self._recent: dict[int, None] = {}
 
-    def submit(self, draft: Message) -> asyncio.Future[Written]:
-        """Queue a message; its ``sequence`` and ``timestamp`` are given when it is written.
+    @property
+    def is_busy(self) -> bool:
+        """Whether a message waits or is being written."""
+        return not self._idle.is_set()
+
+    def submit(self, draft: Draft) -> asyncio.Future[Written]:
+        """Queue a message.
 
         The future ends when the message is durable, or with ``ClientIdConflict`` or
         ``StoreUnavailable``; after the latter it is unknown whether it was stored, and sending it
@@ -103,10 +137,19 @@ class MessageWriter:
         if len(self._queue) + self._writing >= self._max_waiting:
             raise Overloaded
         done: asyncio.Future[Written] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Waiting(draft, done))
+        self._queue.append((draft, done))
         self._idle.clear()
         self._arrived.set()
         return done
+
+    def heard(self, room_id: str, sequence: int) -> None:
+        """Take in that a message is stored under that number, perhaps by another process.
+
+        Not needed for anything to be right, but it saves a refusal and a second write.
+        """
+        head = self._heads.get(room_id)
+        if head is not None and head < sequence:
+            self._heads[room_id] = sequence
 
     async def flush(self) -> None:
         """Return when everything that was submitted has been written, or refused."""
@@ -142,118 +185,137 @@ class MessageWriter:
             await self._write(batch)
         except Exception as error:
             _log.exception("message_batch_failed")
-            for waiting in batch:
-                _resolve(waiting, error)
+            for _, done in batch:
+                _resolve(done, error)
         self._writing = 0
 
     async def _write(self, batch: Sequence[_Waiting]) -> None:
         # Of equal ones in the batch the first is written, and answers for all of them.
-        drafts: dict[MessageKey, Message] = {}
-        for waiting in batch:
-            drafts.setdefault(key_of(waiting.draft), waiting.draft)
-        outcomes = await self._store(drafts)
-        stored = [
-            outcome.message
-            for outcome in outcomes.values()
-            if isinstance(outcome, Written) and not outcome.is_duplicate
-        ]
-        stored.sort(key=lambda message: message.sequence)
+        drafts: dict[MessageKey, Draft] = {}
+        keys = [(draft.room_id, draft.sender_id, draft.cid) for draft, _ in batch]
+        for key, (draft, _) in zip(keys, batch, strict=True):
+            drafts.setdefault(key, draft)
+        stored: list[Message] = []
+        outcomes = await self._store(drafts, stored)
+        for key, (draft, done) in zip(keys, batch, strict=True):
+            outcome = outcomes[key]
+            is_new = isinstance(outcome, Written) and not outcome.is_duplicate
+            if not (is_new and drafts[key] is draft):
+                outcome = _of_another(draft, outcome)
+            _resolve(done, outcome)
         if stored:
-            await self._logging_errors(self._settle, stored)
-        told: set[MessageKey] = set()
-        for waiting in batch:
-            key = key_of(waiting.draft)
-            _resolve(waiting, _answer(waiting.draft, outcomes[key], is_first=key not in told))
-            told.add(key)
-        if stored:
-            await self._logging_errors(self._announce, stored)
+            self._logging_errors(self._announce, stored)
+        if len(stored) < len(drafts):
+            self._tell_again(outcomes)
 
-    async def _store(self, drafts: Mapping[MessageKey, Message]) -> dict[MessageKey, Outcome]:
+    def _tell_again(self, outcomes: Mapping[MessageKey, Outcome]) -> None:
+        """Tell of resends that this process has not told of: perhaps nobody has."""
+        untold = [
+            outcome.message
+            for key, outcome in outcomes.items()
+            if isinstance(outcome, Written)
+            and outcome.is_duplicate
+            and hash(key) not in self._recent
+        ]
+        if untold:
+            self._recent.update((hash(key_of(message)), None) for message in untold)
+            self._logging_errors(self._announce_again, untold)
+
+    @staticmethod
+    def _logging_errors(hook: OnStored, messages: Sequence[Message]) -> None:
+        try:
+            hook(messages)
+        except Exception:
+            # The messages are durable; failing their senders now would be a lie.
+            _log.exception("message_hook_failed")
+
+    async def _store(
+        self, drafts: Mapping[MessageKey, Draft], stored: list[Message]
+    ) -> dict[MessageKey, Outcome]:
+        """Write the drafts and say what became of each; appends to ``stored`` what is new."""
         outcomes: dict[MessageKey, Outcome] = {}
         try:
-            for message in await self._find_resent(drafts.values()):
-                outcomes[key_of(message)] = Written(message, is_duplicate=True)
+            suspects = [key for key in drafts if hash(key) in self._recent]
+            if suspects:
+                for message in await self._messages.find_sent(suspects):
+                    outcomes[key_of(message)] = Written(message, is_duplicate=True)
             for _ in range(_MAX_RENUMBERINGS):
                 left = [draft for key, draft in drafts.items() if key not in outcomes]
                 if not left:
                     break
-                await self._store_once(left, outcomes)
+                await self._store_once(left, outcomes, stored)
         except StoreUnavailable as error:
             # What the database took of the batch is unknown, and so are the heads.
-            for draft in drafts.values():
-                self._heads.pop(draft.room_id, None)
-                outcomes.setdefault(key_of(draft), error)
+            for key in drafts:
+                self._heads.pop(key[0], None)
+                outcomes.setdefault(key, error)
         for key in drafts:
             outcomes.setdefault(key, Overloaded())
         return outcomes
 
-    async def _find_resent(self, drafts: Iterable[Message]) -> list[Message]:
-        """Find those that are stored already, where writing would tell too late.
-
-        A resend alone in its room is refused by the index, and its number stays free. Between
-        others it would leave a hole in the room's numbers, so there it is looked up first.
-        """
-        rooms = Counter(draft.room_id for draft in drafts)
-        keys = [key_of(draft) for draft in drafts if rooms[draft.room_id] > 1]
-        return await self._messages.find_sent(keys) if keys else []
-
     async def _store_once(
-        self, drafts: Sequence[Message], outcomes: dict[MessageKey, Outcome]
+        self, drafts: Sequence[Draft], outcomes: dict[MessageKey, Outcome], stored: list[Message]
     ) -> None:
         numbered = await self._number(drafts)
-        clashed: set[str] = set()
-        results = await self._messages.insert(numbered)
-        for message, result in zip(numbered, results, strict=True):
-            if result.stored is not None:
-                outcomes[key_of(message)] = Written(message, is_duplicate=False)
-                self._remember(message.room_id, message.sequence)
-            elif result.duplicate_of is not None:
-                outcomes[key_of(message)] = Written(result.duplicate_of, is_duplicate=True)
+        refused = await self._messages.insert(numbered)
+        for place, message in enumerate(numbered):
+            if place not in refused:
+                key = (message.room_id, message.sender_id, message.cid)
+                outcomes[key] = Written(message, is_duplicate=False)
+                self._heads[message.room_id] = message.sequence
+                self._recent[hash(key)] = None
+                stored.append(message)
+        for place, known in refused.items():
+            if known is None:
+                self._heads.pop(numbered[place].room_id, None)
             else:
-                clashed.add(message.room_id)
-        for room_id in clashed:
-            self._heads.pop(room_id, None)
+                outcomes[key_of(known)] = Written(known, is_duplicate=True)
+        self._forget_the_oldest()
 
-    async def _number(self, drafts: Sequence[Message]) -> list[Message]:
-        next_numbers = await self._read_heads({draft.room_id for draft in drafts})
+    async def _number(self, drafts: Sequence[Draft]) -> list[Message]:
+        heads = self._heads
+        unknown = {draft.room_id for draft in drafts if draft.room_id not in heads}
+        read = await self._read_heads(unknown) if unknown else {}
         now = self._clock.now()
         # The database keeps milliseconds; what is acknowledged is what will be read.
         now = now.replace(microsecond=now.microsecond // 1000 * 1000)
+        last: dict[str, int] = {}
         numbered = []
         for draft in drafts:
-            next_numbers[draft.room_id] += 1
-            numbered.append(replace(draft, sequence=next_numbers[draft.room_id], timestamp=now))
+            room_id = draft.room_id
+            sequence = last.get(room_id)
+            if sequence is None:
+                sequence = heads[room_id] if room_id in heads else read[room_id]
+            last[room_id] = sequence = sequence + 1
+            numbered.append(
+                Message(
+                    id=self._ids.new(),
+                    room_id=room_id,
+                    sequence=sequence,
+                    sender_id=draft.sender_id,
+                    sender_role=draft.sender_role,
+                    sender_name=draft.sender_name,
+                    cid=draft.cid,
+                    message_type=draft.message_type,
+                    content=draft.content,
+                    content_ne=draft.content_ne,
+                    attachment=draft.attachment,
+                    reply_to=draft.reply_to,
+                    timestamp=now,
+                )
+            )
         return numbered
 
-    async def _read_heads(self, room_ids: set[str]) -> dict[str, int]:
-        unknown = [room_id for room_id in room_ids if room_id not in self._heads]
-        few = asyncio.Semaphore(_MAX_HEAD_READS)
+    async def _read_heads(self, room_ids: Iterable[str]) -> dict[str, int]:
+        chosen = list(room_ids)
+        found = await asyncio.gather(*(self._messages.head(room_id) for room_id in chosen))
+        return dict(zip(chosen, found, strict=True))
 
-        async def read(room_id: str) -> int:
-            async with few:
-                return await self._messages.head(room_id)
-
-        heads = {room_id: self._heads[room_id] for room_id in room_ids if room_id in self._heads}
-        if unknown:
-            found = await asyncio.gather(*(read(room_id) for room_id in unknown))
-            heads.update(zip(unknown, found, strict=True))
-        return heads
-
-    def _remember(self, room_id: str, sequence: int) -> None:
-        self._heads[room_id] = max(sequence, self._heads.get(room_id, 0))
-        self._heads.move_to_end(room_id)
-        if len(self._heads) > _MAX_HEADS:
+    def _forget_the_oldest(self) -> None:
+        while len(self._heads) > _MAX_HEADS:
             self._heads.popitem(last=False)
-
-    @staticmethod
-    async def _logging_errors(hook: OnStored, stored: Sequence[Message]) -> None:
-        try:
-            await hook(stored)
-        except StoreUnavailable:
-            _log.warning("message_hook_without_database", extra={"count": len(stored)})
-        except Exception:
-            # The messages are durable; failing their senders now would be a lie.
-            _log.exception("message_hook_failed")
+        while len(self._recent) > _MAX_RECENT:
+            del self._recent[next(iter(self._recent))]
 
 
 def key_of(message: Message) -> MessageKey:
@@ -261,15 +323,16 @@ def key_of(message: Message) -> MessageKey:
     return message.room_id, message.sender_id, message.cid
 
 
-def _answer(draft: Message, outcome: Outcome, *, is_first: bool) -> Outcome:
+def _of_another(draft: Draft, outcome: Outcome) -> Outcome:
+    """What is answered for a draft that another message stands for."""
     if not isinstance(outcome, Written):
         return outcome
     if _body(draft) != _body(outcome.message):
         return ClientIdConflict()
-    return outcome if is_first else Written(outcome.message, is_duplicate=True)
+    return outcome if outcome.is_duplicate else Written(outcome.message, is_duplicate=True)
 
 
-def _body(message: Message) -> tuple[object, ...]:
+def _body(message: Message | Draft) -> tuple[object, ...]:
     return (
         message.message_type,
         message.content,
@@ -279,10 +342,10 @@ def _body(message: Message) -> tuple[object, ...]:
     )
 
 
-def _resolve(waiting: _Waiting, outcome: Outcome) -> None:
-    if waiting.done.done():
+def _resolve(done: asyncio.Future[Written], outcome: Outcome) -> None:
+    if done.done():
         return
     if isinstance(outcome, Written):
-        waiting.done.set_result(outcome)
+        done.set_result(outcome)
     else:
-        waiting.done.set_exception(outcome)
+        done.set_exception(outcome)

@@ -22,6 +22,7 @@ from pymongo import (
     IndexModel,
     ReadPreference,
     ReturnDocument,
+    UpdateMany,
     UpdateOne,
     WriteConcern,
     monitoring,
@@ -29,6 +30,7 @@ from pymongo import (
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import (
+    AutoReconnect,
     BulkWriteError,
     ConnectionFailure,
     DuplicateKeyError,
@@ -38,6 +40,7 @@ from pymongo.errors import (
     PyMongoError,
     ServerSelectionTimeoutError,
     WaitQueueTimeoutError,
+    WriteError,
     WTimeoutError,
 )
 
@@ -53,6 +56,7 @@ _SLOW_SECONDS: Final = 600.0
 _INDEX_CONFLICTS: Final = frozenset({85, 86})
 """IndexOptionsConflict and IndexKeySpecsConflict."""
 _BATCH_ROWS: Final = 5000
+_MAX_BATCH: Final = 500
 _AWAY: Final = (
     ConnectionFailure,
     ExecutionTimeout,
@@ -224,6 +228,44 @@ class Collection:
             return _refused(error)
         return {}
 
+    async def insert_batch(
+        self, documents: Sequence[Document], *, ordered: bool
+    ) -> dict[int, tuple[str, ...]]:
+        """Insert at most 500 documents, of 64 KiB at most each, by one command.
+
+        Half the driver's own cost of a batch, which is why there is a bound: nothing is split. Each
+        document has its ``_id``. Ordered, the first refusal ends the command; else all are tried.
+        Returns, by its place, the index's fields of each that was refused. A command whose
+        connection broke is sent once more; what the first had written is then refused.
+        """
+        if len(documents) > _MAX_BATCH:
+            raise ValueError(len(documents))
+        command = {
+            "insert": self.name,
+            "ordered": ordered,
+            "writeConcern": self._collection.write_concern.document,
+            "documents": documents,
+        }
+        answer = await self._send_again_once(command)
+        if "writeConcernError" in answer:
+            raise StoreUnavailable(answer["writeConcernError"])
+        refused = {}
+        for fault in answer.get("writeErrors", ()):
+            if fault["code"] != _DUPLICATE:
+                raise WriteError(fault.get("errmsg", ""), fault["code"], fault)
+            refused[fault["index"]] = _fields(fault)
+        return refused
+
+    async def _send_again_once(self, command: Document) -> Document:
+        for is_last in (False, True):
+            async with self._guarded():
+                try:
+                    return await self._collection.database.command(command)
+                except AutoReconnect as error:
+                    if is_last or error.timeout or isinstance(error, ServerSelectionTimeoutError):
+                        raise
+        raise AssertionError
+
     async def update_one(
         self, query: Document, update: Document | list[Document], *, upsert: bool = False
     ) -> Updated:
@@ -239,12 +281,19 @@ class Collection:
             return Updated(result.matched_count, result.modified_count)
 
     async def update_each(
-        self, updates: Sequence[tuple[Document, Document | list[Document]]]
+        self,
+        updates: Sequence[tuple[Document, Document | list[Document]]],
+        *,
+        many: bool = False,
     ) -> int:
-        """Send many single updates as one unordered command; returns how many documents changed."""
+        """Send many updates as one unordered command; returns how many documents changed.
+
+        Each is of the first match, or with ``many`` of all matches.
+        """
+        kind = UpdateMany if many else UpdateOne
         async with self._guarded():
             result = await self._collection.bulk_write(
-                [UpdateOne(query, update) for query, update in updates], ordered=False
+                [kind(query, update) for query, update in updates], ordered=False
             )
             return result.modified_count
 

@@ -11,13 +11,12 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Collection as Keys
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Final
 
 from server.domain.chat import Message
-from server.domain.ports import InsertOutcome, MessageKey
+from server.domain.ports import MessageKey, ReadSpan
 from server.store.client import ASCENDING, DESCENDING, Document, Index, Store
-from server.store.codec import from_document, to_document
+from server.store.codec import from_document, to_value
 
 COLLECTION: Final = "messages"
 _MAX_LOOKUPS: Final = 8
@@ -34,22 +33,68 @@ class MongoMessageRepository:
     def __init__(self, store: Store) -> None:
         self._messages = store.collection(COLLECTION)
 
-    async def insert(self, messages: Sequence[Message]) -> list[InsertOutcome]:
-        """Write all in one unordered batch and say for each what became of it."""
-        refused = await self._messages.insert_many([to_document(message) for message in messages])
-        if not refused:
-            return [InsertOutcome(stored=message) for message in messages]
-        # Which of the two indexes refused is not always told; whether the cid is known decides.
+    async def insert(self, messages: Sequence[Message]) -> dict[int, Message | None]:
+        """Write all; see the port for what is returned.
+
+        Messages that are alone of their room go by one unordered command: whichever is refused, no
+        other depends on it. Rooms with several go by an ordered command, which stops at the first
+        refusal, so that nothing is ever stored above a number that stayed free. That happens only
+        to resends and between processes; then each room that is left goes by itself.
+        """
+        of_room: dict[str, list[int]] = {}
+        for place, message in enumerate(messages):
+            of_room.setdefault(message.room_id, []).append(place)
+        if len(of_room) == len(messages):
+            refused = await self._insert_alone(messages, range(len(messages)))
+        else:
+            alone = [places[0] for places in of_room.values() if len(places) == 1]
+            chains = [places for places in of_room.values() if len(places) > 1]
+            if alone:
+                parts = await asyncio.gather(
+                    self._insert_alone(messages, alone), self._insert_chains(messages, chains)
+                )
+                refused = [place for part in parts for place in part]
+            else:
+                refused = await self._insert_chains(messages, chains)
+        return await self._explain(messages, refused) if refused else {}
+
+    async def _insert_alone(self, messages: Sequence[Message], places: Sequence[int]) -> list[int]:
+        documents = [_document(messages[place]) for place in places]
+        refused = await self._messages.insert_batch(documents, ordered=False)
+        return [places[index] for index in refused]
+
+    async def _insert_chains(
+        self, messages: Sequence[Message], chains: Sequence[list[int]]
+    ) -> list[int]:
+        """Insert rooms one behind the other; returns what was refused and what stood behind it."""
+        documents = [_document(messages[place]) for places in chains for place in places]
+        stopped = await self._messages.insert_batch(documents, ordered=True)
+        if not stopped:
+            return []
+        index, number = next(iter(stopped)), 0
+        while index >= len(chains[number]):
+            index -= len(chains[number])
+            number += 1
+        later = chains[number + 1 :]
+        parts = await asyncio.gather(*(self._insert_chains(messages, [each]) for each in later))
+        return chains[number][index:] + [place for part in parts for place in part]
+
+    async def _explain(
+        self, messages: Sequence[Message], refused: Sequence[int]
+    ) -> dict[int, Message | None]:
+        # Which of the indexes refused is not always told; whether the cid is known decides. One
+        # that is there under its own id was stored by a try whose answer was lost.
         known = {
             _key(message): message
             for message in await self.find_sent([_key(messages[place]) for place in refused])
         }
-        return [
-            InsertOutcome(duplicate_of=known.get(_key(message)))
-            if place in refused
-            else InsertOutcome(stored=message)
-            for place, message in enumerate(messages)
-        ]
+        found = {place: known.get(_key(messages[place])) for place in refused}
+        return {
+            place: stored
+            for place, stored in found.items()
+            if stored is None
+            or (stored.id, stored.sequence) != (messages[place].id, messages[place].sequence)
+        }
 
     async def head(self, room_id: str) -> int:
         """Return the highest sequence number of the room, 0 when it is empty."""
@@ -96,22 +141,46 @@ class MongoMessageRepository:
         documents = await self._messages.find(query, sort=(("sequence", DESCENDING),), limit=limit)
         return [from_document(Message, document) for document in reversed(documents)]
 
-    async def mark_read(
-        self, room_id: str, reader_id: str, span: tuple[int, int], read_at: datetime
-    ) -> None:
-        """Set ``read_at`` on the messages of others within the span that have none."""
-        already, now = span
-        if now > already:
-            await self._messages.update_many(
-                {
-                    "room_id": room_id,
-                    "sequence": {"$gt": already, "$lte": now},
-                    "sender_id": {"$ne": reader_id},
-                    "read_at": None,
-                },
-                {"$set": {"read_at": read_at}},
+    async def mark_read(self, spans: Sequence[ReadSpan]) -> None:
+        """Set ``read_at`` on the messages of others in these spans that have none."""
+        if spans:
+            await self._messages.update_each(
+                [
+                    (
+                        {
+                            "room_id": span.room_id,
+                            "sequence": {"$gt": span.above, "$lte": span.up_to},
+                            "sender_id": {"$ne": span.reader_id},
+                            "read_at": None,
+                        },
+                        {"$set": {"read_at": span.read_at}},
+                    )
+                    for span in spans
+                ],
+                many=True,
             )
 
 
 def _key(message: Message) -> MessageKey:
     return message.room_id, message.sender_id, message.cid
+
+
+def _document(message: Message) -> Document:
+    """The document that ``to_document`` makes, in a fifth of its time."""
+    attachment = message.attachment
+    return {
+        "_id": message.id,
+        "room_id": message.room_id,
+        "sequence": message.sequence,
+        "sender_id": message.sender_id,
+        "sender_role": message.sender_role,
+        "sender_name": message.sender_name,
+        "cid": message.cid,
+        "message_type": str(message.message_type),
+        "content": message.content,
+        "content_ne": message.content_ne,
+        "attachment": to_value(attachment) if attachment else None,
+        "reply_to": message.reply_to,
+        "timestamp": message.timestamp,
+        "read_at": message.read_at,
+    }

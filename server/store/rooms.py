@@ -7,11 +7,11 @@ listed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Final
 
-from server.domain.chat import ChatRoom, ReadMark, RoomHead
-from server.domain.ports import Page, SortKey
+from server.domain.chat import ChatRoom
+from server.domain.ports import Page, RoomChange, SortKey
 from server.store.client import ASCENDING, DESCENDING, Document, DuplicateKey, Index, Store
 from server.store.codec import from_document, to_document, to_value
 
@@ -66,40 +66,23 @@ class MongoRoomRepository:
         last = documents[limit - 1]
         return Page(rows, (last["active_at"], last["_id"]))
 
-    async def advance_heads(
-        self, heads: Mapping[str, RoomHead], marks: Mapping[str, Mapping[str, ReadMark]]
-    ) -> None:
-        """Move heads and marks forward, never back, as one unordered command."""
-        updates: list[tuple[Document, Document | list[Document]]] = [
-            (
-                _below(room_id, "head", head.sequence),
-                {"$set": {"head": to_value(head), "active_at": head.timestamp}},
-            )
-            for room_id, head in heads.items()
-        ]
-        updates += [
-            _advance_mark(room_id, user_id, mark)
-            for room_id, of_room in marks.items()
-            for user_id, mark in of_room.items()
-        ]
-        if updates:
-            await self._rooms.update_each(updates)
+    async def advance(self, changes: Sequence[RoomChange]) -> None:
+        """Move heads and marks forward, never back: one update a room, in one unordered command.
 
-    async def advance_read(self, room_id: str, user_id: str, mark: ReadMark) -> bool:
-        """Move the member's mark forward; False when it was already there or beyond."""
-        query, update = _advance_mark(room_id, user_id, mark)
-        return (await self._rooms.update_one(query, update)).matched == 1
+        Documents compare by their first field first, which is the sequence number of both.
+        """
+        if changes:
+            await self._rooms.update_each([_advance(change) for change in changes])
 
-    async def unread_totals(self, user_id: str, limit: int) -> dict[str, int]:
-        """Return the unread count of each of the member's latest rooms that has any."""
+    async def heads_and_marks(self, user_id: str, limit: int) -> dict[str, tuple[int, int]]:
+        """Return the numbers of head and own mark of each of the member's latest rooms."""
         documents = await self._rooms.find(
             {"members": user_id},
             sort=(("active_at", DESCENDING), ("_id", DESCENDING)),
             limit=limit,
             fields=_UNREAD_FIELDS,
         )
-        counts = {document["_id"]: _unread(document, user_id) for document in documents}
-        return {room_id: count for room_id, count in counts.items() if count}
+        return {document["_id"]: _numbers(document, user_id) for document in documents}
 
     async def close(self, booking_id: str) -> str | None:
         """Close the booking's room for writing and return its id."""
@@ -117,17 +100,18 @@ def room_document(room: ChatRoom) -> Document:
     return document
 
 
-def _below(room_id: str, field: str, sequence: int) -> Document:
-    # "Not at or beyond" also holds where there is no head or mark at all.
-    return {"_id": room_id, f"{field}.sequence": {"$not": {"$gte": sequence}}}
+def _advance(change: RoomChange) -> tuple[Document, Document]:
+    news: Document = {
+        f"reads.{user_id}": {"sequence": mark.sequence, "read_at": mark.read_at}
+        for user_id, mark in change.marks.items()
+    }
+    if change.head is not None:
+        news["head"] = to_value(change.head)
+        news["active_at"] = change.head.timestamp
+    return {"_id": change.room_id}, {"$max": news}
 
 
-def _advance_mark(room_id: str, user_id: str, mark: ReadMark) -> tuple[Document, Document]:
-    field = f"reads.{user_id}"
-    return _below(room_id, field, mark.sequence), {"$set": {field: to_value(mark)}}
-
-
-def _unread(document: Document, user_id: str) -> int:
+def _numbers(document: Document, user_id: str) -> tuple[int, int]:
     head = (document.get("head") or {}).get("sequence", 0)
     mark = document.get("reads", {}).get(user_id, {}).get("sequence", 0)
-    return max(0, int(head) - int(mark))
+    return int(head), int(mark)

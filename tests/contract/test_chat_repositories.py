@@ -11,7 +11,7 @@ import pytest
 
 from server.domain.chat import Attachment, ChatRoom, Message, MessageType, ReadMark, head_of
 from server.domain.errors import NotFound
-from server.domain.ports import MessageRepository
+from server.domain.ports import MessageRepository, ReadSpan, RoomChange
 from server.services.message_writer import key_of
 from server.store import messages as message_documents
 from server.store import rooms as room_documents
@@ -74,30 +74,70 @@ async def test_a_batch_is_stored_as_it_was_given(messages: MessageRepository) ->
         created_at=NOW,
     )
     batch = [message(1), message(2, attachment=attachment, message_type=MessageType.IMAGE)]
-    outcomes = await messages.insert(batch)
-    assert [outcome.stored for outcome in outcomes] == batch
+    assert await messages.insert(batch) == {}
     assert await messages.list_after("room", 0, 10) == batch
     assert await messages.head("room") == 2
     assert await messages.head("elsewhere") == 0
 
 
-async def test_each_refusal_is_told_apart_and_spoils_no_other(messages: MessageRepository) -> None:
-    first = message(1)
-    await messages.insert([first])
-    resent, clashing, good = message(2, cid=first.cid), message(1), message(3)
-    outcomes = await messages.insert([resent, clashing, good])
-    assert outcomes[0].duplicate_of == first
-    assert outcomes[0].stored is None
-    assert (outcomes[1].stored, outcomes[1].duplicate_of) == (None, None)
-    assert outcomes[2].stored == good
-    assert [row.sequence for row in await messages.list_after("room", 0, 10)] == [1, 3]
+async def test_each_refusal_is_told_apart_and_spoils_no_other_room(
+    messages: MessageRepository,
+) -> None:
+    first, other = message(1), message(1, room_id="other")
+    await messages.insert([first, other])
+    resent, clashing = message(2, cid=first.cid), message(1, room_id="other")
+    good = message(1, room_id="third")
+    assert await messages.insert([resent, clashing, good]) == {0: first, 1: None}
+    assert [row.sequence for row in await messages.list_after("room", 0, 10)] == [1]
+    assert await messages.list_after("third", 0, 10) == [good]
+
+
+async def test_nothing_of_a_room_is_stored_behind_a_refusal(messages: MessageRepository) -> None:
+    """Or the number that a resend did not use would stay free for ever."""
+    sent = [message(1), message(2)]
+    await messages.insert(sent)
+    batch = [
+        message(1, room_id="alone"),
+        *(message(number, room_id="before") for number in (1, 2)),
+        message(3),
+        message(4, cid=sent[0].cid),
+        message(5),
+        message(6, cid=sent[1].cid),
+        *(message(number, room_id="after") for number in (1, 2)),
+        message(3, room_id="before"),
+        *(message(1, room_id="clash", cid=cid) for cid in ("a", "b")),
+        message(2, room_id="clash"),
+        message(1, room_id="last"),
+        message(2, room_id="last", cid="c"),
+        message(3, room_id="last", cid="c"),
+    ]
+    refused = await messages.insert(batch)
+    assert refused.keys() == {4, 5, 6, 11, 12, 15}
+    assert (refused[4], refused[5], refused[6]) == (sent[0], None, sent[1])
+    assert (refused[11], refused[12]) == (None, None)
+    assert refused[15] is not None
+    assert refused[15].sequence == 2
+    for name, numbers in (
+        ("room", [1, 2, 3]), ("alone", [1]), ("before", [1, 2, 3]), ("after", [1, 2]),
+        ("clash", [1]), ("last", [1, 2]),
+    ):  # fmt: skip
+        assert [row.sequence for row in await messages.list_after(name, 0, 10)] == numbers
 
 
 async def test_a_resend_under_its_own_number_is_a_duplicate(messages: MessageRepository) -> None:
     first = message(1)
     await messages.insert([first])
-    (outcome,) = await messages.insert([replace(first, id=ObjectIds().new())])
-    assert outcome.duplicate_of == first
+    assert await messages.insert([replace(first, id=ObjectIds().new())]) == {0: first}
+
+
+async def test_a_batch_that_is_written_again_counts_as_stored(store: Store) -> None:
+    """As after an answer that was lost with its connection."""
+    messages = MongoMessageRepository(store)
+    batch = [message(1), message(2), message(1, room_id="other")]
+    await messages.insert(batch[:1])
+    assert await messages.insert(batch) == {1: None}
+    assert await messages.insert(batch[1:]) == {}
+    assert await messages.insert(batch) == {}
 
 
 async def test_the_same_cid_in_another_room_or_by_another_is_another_message(
@@ -105,8 +145,7 @@ async def test_the_same_cid_in_another_room_or_by_another_is_another_message(
 ) -> None:
     first = message(1, cid="same")
     others = [message(2, cid="same", sender_id="ram"), message(1, cid="same", room_id="other")]
-    outcomes = await messages.insert([first, *others])
-    assert all(outcome.stored for outcome in outcomes)
+    assert await messages.insert([first, *others]) == {}
     found = await messages.find_sent([key_of(first), key_of(others[0]), ("room", "ram", "no")])
     assert sorted(row.sequence for row in found) == [1, 2]
 
@@ -127,9 +166,12 @@ async def test_marking_touches_only_others_messages_in_the_span(
 ) -> None:
     await messages.insert([message(number) for number in (1, 2, 4)])
     await messages.insert([message(3, sender_id="ram")])
-    await messages.mark_read("room", "ram", (1, 3), NOW)
+    await messages.mark_read([ReadSpan("room", "ram", 1, 3, NOW)])
     later = NOW + timedelta(minutes=1)
-    await messages.mark_read("room", "ram", (0, 3), later)
+    await messages.mark_read(
+        [ReadSpan("room", "ram", 0, 3, later), ReadSpan("elsewhere", "ram", 0, 3, later)]
+    )
+    await messages.mark_read([])
     rows = await messages.list_after("room", 0, 10)
     assert [row.read_at for row in rows] == [later, NOW, None, None]
 
@@ -164,19 +206,26 @@ async def test_heads_and_marks_never_go_back(store: Store) -> None:
     kept = await rooms.add(room())
     newer, older = head_of(message(5)), head_of(message(3, content="older"))
     mark = ReadMark(sequence=5, read_at=NOW)
-    await rooms.advance_heads({kept.id: newer}, {kept.id: {"sita": mark}})
-    await rooms.advance_heads(
-        {kept.id: older}, {kept.id: {"sita": ReadMark(sequence=3, read_at=NOW)}}
+    long_after = NOW + timedelta(days=1)
+    await rooms.advance([RoomChange(kept.id, newer, {"sita": mark})])
+    await rooms.advance(
+        [
+            RoomChange(kept.id, older, {"sita": ReadMark(sequence=3, read_at=long_after)}),
+            RoomChange("no such room", older, {}),
+        ]
     )
+    await rooms.advance([])
     found = await rooms.find(kept.id)
     assert found is not None
     assert found.head == newer
     assert found.reads == {"sita": mark}
-    assert not await rooms.advance_read(kept.id, "sita", ReadMark(sequence=5, read_at=NOW))
-    assert await rooms.advance_read(kept.id, "ram", ReadMark(sequence=2, read_at=NOW))
-    assert await rooms.unread_totals("ram", 10) == {kept.id: 3}
-    assert await rooms.unread_totals("sita", 10) == {}
-    assert await rooms.unread_totals("nobody", 10) == {}
+    await rooms.advance([RoomChange(kept.id, None, {"ram": ReadMark(sequence=2, read_at=NOW)})])
+    assert await rooms.heads_and_marks("ram", 10) == {kept.id: (5, 2)}
+    assert await rooms.heads_and_marks("sita", 10) == {kept.id: (5, 5)}
+    assert await rooms.heads_and_marks("nobody", 10) == {}
+    ten, nine = head_of(message(10)), head_of(message(9))
+    await rooms.advance([RoomChange(kept.id, nine, {}), RoomChange(kept.id, ten, {})])
+    assert (await rooms.heads_and_marks("ram", 10))[kept.id] == (10, 2), "compared as numbers"
 
 
 async def test_rooms_are_listed_by_activity_and_paged_without_loss(store: Store) -> None:
@@ -186,7 +235,7 @@ async def test_rooms_are_listed_by_activity_and_paged_without_loss(store: Store)
     ]
     await rooms.add(room(customer_id="somebody", pandit_user_id="else"))
     busy = head_of(message(1, timestamp=NOW + timedelta(hours=1)))
-    await rooms.advance_heads({made[1].id: busy}, {})
+    await rooms.advance([RoomChange(made[1].id, busy, {})])
     first = await rooms.list_for("ram", limit=3, after=None)
     second = await rooms.list_for("ram", limit=3, after=first.next_key)
     listed = [each.id for each in (*first.rows, *second.rows)]

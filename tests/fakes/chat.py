@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from datetime import datetime
 
 from server.domain.chat import Message
 from server.domain.errors import StoreUnavailable
-from server.domain.ports import InsertOutcome, MessageKey
+from server.domain.ports import MessageKey, ReadSpan
 from server.services.message_writer import key_of
 
 
@@ -23,21 +23,30 @@ class MemoryMessageRepository:
         self.gate.set()
         self.is_away = False
 
-    async def insert(self, messages: Sequence[Message]) -> list[InsertOutcome]:
+    async def insert(self, messages: Sequence[Message]) -> dict[int, Message | None]:
         await self.gate.wait()
         if self.is_away:
             raise StoreUnavailable
         self.batches.append(len(messages))
-        return [self._insert(message) for message in messages]
+        rooms = Counter(message.room_id for message in messages)
+        refused: dict[int, Message | None] = {}
+        stopped: set[str] = set()
+        for place, message in enumerate(messages):
+            if message.room_id in stopped or not self._insert(message):
+                refused[place] = self._known(key_of(message))
+                if rooms[message.room_id] > 1:
+                    stopped.add(message.room_id)
+        return refused
 
-    def _insert(self, message: Message) -> InsertOutcome:
-        for stored in self.rows.values():
-            if key_of(stored) == key_of(message):
-                return InsertOutcome(duplicate_of=stored)
-        if (message.room_id, message.sequence) in self.rows:
-            return InsertOutcome()
-        self.rows[message.room_id, message.sequence] = message
-        return InsertOutcome(stored=message)
+    def _known(self, key: MessageKey) -> Message | None:
+        return next((row for row in self.rows.values() if key_of(row) == key), None)
+
+    def _insert(self, message: Message) -> bool:
+        place = (message.room_id, message.sequence)
+        if place in self.rows or self._known(key_of(message)) is not None:
+            return False
+        self.rows[place] = message
+        return True
 
     def of_room(self, room_id: str) -> list[Message]:
         return [row for (room, _), row in sorted(self.rows.items()) if room == room_id]
@@ -57,10 +66,10 @@ class MemoryMessageRepository:
         rows = self.of_room(room_id)
         return [row for row in rows if sequence is None or row.sequence < sequence][-limit:]
 
-    async def mark_read(
-        self, room_id: str, reader_id: str, span: tuple[int, int], read_at: datetime
-    ) -> None:
-        for row in self.of_room(room_id):
-            is_theirs = row.sender_id != reader_id and row.read_at is None
-            if is_theirs and span[0] < row.sequence <= span[1]:
-                self.rows[room_id, row.sequence] = replace(row, read_at=read_at)
+    async def mark_read(self, spans: Sequence[ReadSpan]) -> None:
+        for span in spans:
+            for row in self.of_room(span.room_id):
+                is_theirs = row.sender_id != span.reader_id and row.read_at is None
+                if is_theirs and span.above < row.sequence <= span.up_to:
+                    place = (row.room_id, row.sequence)
+                    self.rows[place] = replace(row, read_at=span.read_at)

@@ -13,22 +13,28 @@ import pytest
 
 from server.domain.chat import Message, MessageType
 from server.domain.errors import ClientIdConflict, Overloaded, StoreUnavailable
-from server.services.message_writer import MessageWriter, Written
+from server.services.message_writer import Draft, MessageWriter, Written
 from tests.fakes.chat import MemoryMessageRepository
 from tests.support import FakeClock
 
-_ids = itertools.count(1)
+_numbers = itertools.count(1)
 
 
-def draft(**overrides: Any) -> Message:
-    number = next(_ids)
+def draft(**overrides: Any) -> Draft:
+    made = Draft("room", "sita", "user", "Sita", f"cid-{next(_numbers)}", content="Namaste")
+    return replace(made, **overrides)
+
+
+def stored(sequence: int, **overrides: Any) -> Message:
+    """A message that another process has stored."""
+    number = next(_numbers)
     made = Message(
-        id=f"id-{number}",
+        id=f"other-{number}",
         room_id="room",
-        sequence=0,
-        sender_id="sita",
-        sender_role="user",
-        sender_name="Sita",
+        sequence=sequence,
+        sender_id="ram",
+        sender_role="pandit",
+        sender_name="Ram",
         cid=f"cid-{number}",
         message_type=MessageType.TEXT,
         content="Namaste",
@@ -37,32 +43,38 @@ def draft(**overrides: Any) -> Message:
     return replace(made, **overrides)
 
 
-class Hooks:
+class Ids:
+    def new(self) -> str:
+        return f"id-{next(_numbers)}"
+
+
+class Told:
     """Records what the writer tells, and in which order."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, list[int]]] = []
         self.fails = False
 
-    async def settle(self, stored: Sequence[Message]) -> None:
-        self.calls.append(("settle", [row.sequence for row in stored]))
+    def announce(self, messages: Sequence[Message]) -> None:
+        self.calls.append(("announce", [row.sequence for row in messages]))
         if self.fails:
-            raise StoreUnavailable
+            raise RuntimeError
 
-    async def announce(self, stored: Sequence[Message]) -> None:
-        self.calls.append(("announce", [row.sequence for row in stored]))
+    def announce_again(self, messages: Sequence[Message]) -> None:
+        self.calls.append(("again", [row.sequence for row in messages]))
 
 
 @asynccontextmanager
 async def writing(
-    messages: MemoryMessageRepository, hooks: Hooks | None = None, max_waiting: int = 1000
+    messages: MemoryMessageRepository, told: Told | None = None, max_waiting: int = 1000
 ) -> AsyncIterator[MessageWriter]:
-    hooks = hooks or Hooks()
+    told = told or Told()
     writer = MessageWriter(
         messages,
         FakeClock(),
-        settle=hooks.settle,
-        announce=hooks.announce,
+        Ids(),
+        announce=told.announce,
+        announce_again=told.announce_again,
         max_waiting=max_waiting,
     )
     async with writer.running():
@@ -89,7 +101,7 @@ async def test_what_arrives_during_a_write_is_written_together() -> None:
 
 async def test_numbers_go_on_from_what_is_stored_and_each_room_has_its_own() -> None:
     messages = MemoryMessageRepository()
-    await messages.insert([draft(sequence=7)])
+    await messages.insert([stored(7)])
     async with writing(messages) as writer:
         written = await results(
             [writer.submit(draft()), writer.submit(draft(room_id="other")), writer.submit(draft())]
@@ -97,31 +109,26 @@ async def test_numbers_go_on_from_what_is_stored_and_each_room_has_its_own() -> 
     assert [each.message.sequence for each in written] == [8, 1, 9]
 
 
-async def test_the_room_moves_before_the_sender_hears_and_the_others_after() -> None:
-    hooks = Hooks()
-    async with writing(MemoryMessageRepository(), hooks) as writer:
-        future = writer.submit(draft())
-        future.add_done_callback(lambda _: None)
-        await future
-        assert hooks.calls[0] == ("settle", [1])
-        await writer.flush()
-    assert hooks.calls == [("settle", [1]), ("announce", [1])]
+async def test_the_room_hears_when_the_message_is_stored() -> None:
+    told = Told()
+    async with writing(MemoryMessageRepository(), told) as writer:
+        await writer.submit(draft())
+        assert told.calls == [("announce", [1])]
 
 
-async def test_a_room_that_cannot_be_moved_does_not_unsend_the_message() -> None:
-    hooks = Hooks()
-    hooks.fails = True
-    async with writing(MemoryMessageRepository(), hooks) as writer:
-        written = await writer.submit(draft())
-    assert written.message.sequence == 1
-    assert hooks.calls[-1] == ("announce", [1])
+async def test_who_cannot_be_told_does_not_unsend_the_message() -> None:
+    told = Told()
+    told.fails = True
+    async with writing(MemoryMessageRepository(), told) as writer:
+        assert (await writer.submit(draft())).message.sequence == 1
+        assert (await writer.submit(draft())).message.sequence == 2
 
 
 async def test_another_process_took_the_numbers() -> None:
     messages = MemoryMessageRepository()
     async with writing(messages) as writer:
         await writer.submit(draft())
-        await messages.insert([draft(sequence=2), draft(sequence=3)])
+        await messages.insert([stored(2), stored(3)])
         written = await results([writer.submit(draft()) for _ in range(4)])
     assert sorted(each.message.sequence for each in written) == [4, 5, 6, 7]
     assert [row.sequence for row in messages.of_room("room")] == [1, 2, 3, 4, 5, 6, 7]
@@ -140,8 +147,8 @@ async def test_two_writers_share_a_room_without_gap_or_double() -> None:
 
 
 async def test_a_message_sent_again_is_answered_with_the_stored_one() -> None:
-    messages, hooks = MemoryMessageRepository(), Hooks()
-    async with writing(messages, hooks) as writer:
+    messages, told = MemoryMessageRepository(), Told()
+    async with writing(messages, told) as writer:
         first = await writer.submit(draft(cid="same"))
         again = await writer.submit(draft(cid="same"))
         written = await results([writer.submit(draft(cid="same")), writer.submit(draft())])
@@ -149,10 +156,38 @@ async def test_a_message_sent_again_is_answered_with_the_stored_one() -> None:
     assert again == Written(first.message, is_duplicate=True)
     assert written[0] == again
     assert written[1].message.sequence == 2, "a resend between others leaves no hole"
-    assert [call for call in hooks.calls if call[0] == "announce"] == [
-        ("announce", [1]),
-        ("announce", [2]),
+    assert told.calls == [("announce", [1]), ("announce", [2])]
+
+
+async def test_resends_among_others_leave_no_hole_though_nobody_here_knows_them() -> None:
+    messages, told = MemoryMessageRepository(), Told()
+    async with writing(messages) as before:
+        sent = await results([before.submit(draft(cid=f"old-{n}")) for n in range(4)])
+    async with writing(messages, told) as writer:
+        mixed = [f"old-{n // 2}" if n % 2 else f"new-{n}" for n in range(8)]
+        written = await results([writer.submit(draft(cid=cid)) for cid in mixed])
+    assert [row.sequence for row in messages.of_room("room")] == list(range(1, 9))
+    assert [each.message for each in written if each.is_duplicate] == [
+        each.message for each in sent
     ]
+    announced = [number for kind, numbers in told.calls if kind == "announce" for number in numbers]
+    assert announced == [5, 6, 7, 8]
+    again = [number for kind, numbers in told.calls if kind == "again" for number in numbers]
+    assert again == [1, 2, 3, 4], "whoever stored them may have died before telling"
+
+
+async def test_a_room_that_tells_of_its_numbers_is_not_numbered_in_vain() -> None:
+    messages = MemoryMessageRepository()
+    async with writing(messages) as writer:
+        await writer.submit(draft())
+        await messages.insert([stored(2)])
+        writer.heard("room", 2)
+        writer.heard("room", 1)
+        writer.heard("elsewhere", 5)
+        messages.batches.clear()
+        assert (await writer.submit(draft())).message.sequence == 3
+        assert messages.batches == [1]
+        assert (await writer.submit(draft(room_id="elsewhere"))).message.sequence == 1
 
 
 async def test_equal_ones_in_one_batch_become_one_message() -> None:
@@ -199,7 +234,7 @@ async def test_an_absent_database_fails_those_who_wait_and_nobody_after() -> Non
         failed = await results([writer.submit(draft()) for _ in range(3)])
         assert all(isinstance(each, StoreUnavailable) for each in failed)
         messages.is_away = False
-        await messages.insert([draft(sequence=2)])
+        await messages.insert([stored(2)])
         assert (await writer.submit(draft())).message.sequence == 3
 
 
