@@ -18,12 +18,13 @@ import structlog
 from tornado import httpserver, netutil, web
 
 from server.auth import Argon2Hasher, JwtSigner
+from server.bus.leases import MemoryLeases, RedisLeases
 from server.bus.memory import MemoryBus
 from server.bus.ratelimit import DoorLimiter
 from server.bus.redis import RedisBus
 from server.clock import SystemClock
 from server.container import Services
-from server.domain.ports import Bus, Clock, CodeSender
+from server.domain.ports import Bus, Clock, CodeSender, Leases
 from server.handlers.forwarded import ForwardingServer
 from server.handlers.page_base import UI_MODULES, UnknownPath
 from server.handlers.static import Assets
@@ -118,11 +119,7 @@ async def open_server(
             )
         )
         await prepare_database(store)
-        bus: Bus = (
-            await stack.enter_async_context(RedisBus.open(settings.bus.redis_url))
-            if settings.bus.redis_url
-            else MemoryBus()
-        )
+        bus, leases = await _open_bus(settings, stack)
         hasher = Argon2Hasher(settings.auth.hash_threads, settings.auth.hash_queue)
         stack.callback(hasher.close)
         services = build_services(
@@ -138,6 +135,7 @@ async def open_server(
                 Duty("unanswered", 30.0, services.bookings.pass_on_unanswered),
             ],
             metrics,
+            leases,
         )
         await stack.enter_async_context(scheduler.running())
         http, port = _listen(settings, services)
@@ -145,6 +143,15 @@ async def open_server(
         stack.callback(http.stop)
         services.health.started()
         yield RunningServer(port, services, store, http)
+
+
+async def _open_bus(settings: Settings, stack: AsyncExitStack) -> tuple[Bus, Leases]:
+    """What joins several processes, over Redis where there is one."""
+    url = settings.bus.redis_url
+    if not url:
+        return MemoryBus(), MemoryLeases()
+    bus = await stack.enter_async_context(RedisBus.open(url))
+    return bus, await stack.enter_async_context(RedisLeases.open(url))
 
 
 async def prepare_database(store: Store) -> None:
