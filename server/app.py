@@ -18,13 +18,13 @@ import structlog
 from tornado import httpserver, netutil, web
 
 from server.auth import Argon2Hasher, JwtSigner
-from server.bus.leases import MemoryLeases, RedisLeases
 from server.bus.memory import MemoryBus
+from server.bus.presence import MemoryPresence, RedisPresence
 from server.bus.ratelimit import DoorLimiter
 from server.bus.redis import RedisBus
 from server.clock import SystemClock
 from server.container import Services
-from server.domain.ports import Bus, Clock, CodeSender, Leases
+from server.domain.ports import Bus, Clock, CodeSender, PresenceBoard
 from server.handlers.forwarded import ForwardingServer
 from server.handlers.page_base import UI_MODULES, UnknownPath
 from server.handlers.static import Assets
@@ -63,6 +63,7 @@ from server.store.pandits import MongoPanditRepository
 from server.store.reviews import MongoReviewRepository
 from server.store.rooms import MongoRoomRepository
 from server.store.users import MongoCodeRepository, MongoSessionRepository, MongoUserRepository
+from server.ws.commands import receive
 from server.ws.hub import Hub, HubLimits
 
 _log: Final = structlog.get_logger(__name__)
@@ -119,11 +120,20 @@ async def open_server(
             )
         )
         await prepare_database(store)
-        bus, leases = await _open_bus(settings, stack)
+        bus: Bus = (
+            await stack.enter_async_context(RedisBus.open(settings.bus.redis_url))
+            if settings.bus.redis_url
+            else MemoryBus()
+        )
+        board: PresenceBoard = (
+            await stack.enter_async_context(RedisPresence.open(settings.bus.redis_url))
+            if settings.bus.redis_url
+            else MemoryPresence()
+        )
         hasher = Argon2Hasher(settings.auth.hash_threads, settings.auth.hash_queue)
         stack.callback(hasher.close)
         services = build_services(
-            settings, store, bus, hasher, metrics, clock or SystemClock(), sender
+            settings, store, bus, board, hasher, metrics, clock or SystemClock(), sender
         )
         stack.push_async_callback(services.limiter.close)
         stack.push_async_callback(services.accounts.close)
@@ -135,7 +145,6 @@ async def open_server(
                 Duty("unanswered", 30.0, services.bookings.pass_on_unanswered),
             ],
             metrics,
-            leases,
         )
         await stack.enter_async_context(scheduler.running())
         http, port = _listen(settings, services)
@@ -143,15 +152,6 @@ async def open_server(
         stack.callback(http.stop)
         services.health.started()
         yield RunningServer(port, services, store, http)
-
-
-async def _open_bus(settings: Settings, stack: AsyncExitStack) -> tuple[Bus, Leases]:
-    """What joins several processes, over Redis where there is one."""
-    url = settings.bus.redis_url
-    if not url:
-        return MemoryBus(), MemoryLeases()
-    bus = await stack.enter_async_context(RedisBus.open(url))
-    return bus, await stack.enter_async_context(RedisLeases.open(url))
 
 
 async def prepare_database(store: Store) -> None:
@@ -166,6 +166,7 @@ def build_services(
     settings: Settings,
     store: Store,
     bus: Bus,
+    board: PresenceBoard,
     hasher: Argon2Hasher,
     metrics: Metrics,
     clock: Clock,
@@ -277,6 +278,8 @@ def build_services(
         relay=relay,
         hub=Hub(
             bus=bus,
+            board=board,
+            on_frame=receive,
             chats=chats,
             notifications=notifications,
             accounts=accounts,

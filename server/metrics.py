@@ -57,6 +57,12 @@ class Metrics:
         self.socket_closes = Counter(
             "socket_closes", "Sockets closed by the server.", ("code",), registry=self.registry
         )
+        self.socket_limits = Counter(
+            "socket_limits",
+            "Times that a limit of the sockets was reached.",
+            ("limit",),
+            registry=self.registry,
+        )
         self.duties = Histogram(
             "duty_seconds",
             "Time of one run of a periodic duty.",

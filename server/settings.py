@@ -56,6 +56,7 @@ _RANGES: Final[dict[str, tuple[float, float]]] = {
     "realtime.max_waiting_writes": (1, math.inf),
     "realtime.max_connections": (1, math.inf),
     "realtime.connections_per_user": (1, math.inf),
+    "realtime.connections_per_address": (1, math.inf),
     "realtime.connects_per_second": (0.1, math.inf),
     "realtime.connect_burst": (1, math.inf),
 }
@@ -185,6 +186,8 @@ class RealtimeSettings:
     """Bytes waiting for a reader from which typing and presence are dropped."""
     outbox_hard_bytes: int = 256 * 1024
     """Bytes waiting for a reader at which he is closed with 4001."""
+    send_buffer_bytes: int = 64 * 1024
+    """What the kernel keeps of what was sent to a socket and not taken; 0: as it likes."""
     outbox_stall_seconds: float = 20.0
     """How long a reader may take nothing before he is closed with 4001."""
     messages_per_second: float = 10.0
@@ -199,6 +202,8 @@ class RealtimeSettings:
     """Sockets of the process."""
     connections_per_user: int = 10
     """Sockets of one user; the oldest goes."""
+    connections_per_address: int = 5000
+    """Sockets from one address; carriers put thousands of phones behind one."""
     connects_per_second: float = 20.0
     """New sockets from one address, on average."""
     connect_burst: int = 200
@@ -207,6 +212,12 @@ class RealtimeSettings:
     """Span over which clients are told to reconnect when the server stops."""
     presence_grace_seconds: float = 10.0
     """How long after his last connection somebody still counts as online."""
+    linger_seconds: float = 60.0
+    """How long a room that its last member here has left is still listened to, for his return."""
+    max_lingering: int = 20_000
+    """Rooms of the process that are listened to without members."""
+    compression: bool = False
+    """Whether permessage-deflate is agreed to; saves bytes and costs processor time."""
     merge_seconds: float = 2.0
     """Typing and read frames of one connection: at most one of each in this time."""
 

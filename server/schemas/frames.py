@@ -346,6 +346,7 @@ class Heading(Struct, frozen=True):
     cid: str = ""
     user: str = ""
     is_active: bool = True
+    unread: int = 0
     sender: Any = None
 
     @property

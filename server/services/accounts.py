@@ -403,6 +403,14 @@ class AccountService:
         )
         return actor, claims.expires_at
 
+    async def is_signed_in(self, actor: Actor) -> bool:
+        """Whether the actor's sign-in and account still hold, as the database says."""
+        session = await self._sessions.find(actor.session_id)
+        if session is None or session.expires_at <= self._clock.now():
+            return False
+        user = await self._users.find(actor.user_id)
+        return user is not None and user.is_active and user.role == actor.role
+
     async def profile(self, actor: Actor) -> User:
         """The actor's own account."""
         user = await self._users.find(actor.user_id)

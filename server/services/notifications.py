@@ -129,6 +129,18 @@ class NotificationService:
         """Return what a client lacks that has seen all up to ``sequence``, ascending."""
         return await self._notifications.list_after(user_id, sequence, limit)
 
+    async def list_before(
+        self, user_id: str, sequence: int | None, limit: int
+    ) -> list[Notification]:
+        """Return the newest below a number (or of all), ascending."""
+        page = await self._notifications.list_page(
+            user_id,
+            unread_only=False,
+            limit=limit,
+            after=None if sequence is None else (sequence,),
+        )
+        return list(reversed(page.rows))
+
     async def head(self, user_id: str) -> int:
         """Return the newest sequence number of the user's stream, 0 when it is empty."""
         return await self._notifications.head(user_id)

@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import math
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from msgspec import Struct
@@ -39,8 +41,16 @@ from server.schemas.frames import (
 )
 from server.services.chats import Outgoing
 from server.services.message_writer import Written
+from server.ws.framing import Opcode, Received
 from server.ws.hub import Hub
-from server.ws.protocol import CloseCode, CommandReader, FrameFault, error_event, fault_event
+from server.ws.protocol import (
+    BadFrame,
+    CloseCode,
+    CommandReader,
+    FrameFault,
+    error_event,
+    fault_event,
+)
 from server.ws.session import Merger, Session
 from server.ws.streams import Stream, pages_of
 
@@ -61,14 +71,22 @@ def send_message(
     if outgoing.attachment_id is not None:
         return _send_with_file(hub, session, outgoing)
     _submit(hub, session, outgoing, None)
-    return session.pause(hub.limits.max_unacked)
+    return _slowly(hub, session)
 
 
 async def _send_with_file(hub: Hub, session: Session, outgoing: Outgoing) -> None:
     attachment = await hub.chats.find_sendable(session.actor, _room(session), outgoing)
     _submit(hub, session, outgoing, attachment)
-    if (pause := session.pause(hub.limits.max_unacked)) is not None:
+    if (pause := _slowly(hub, session)) is not None:
         await pause
+
+
+def _slowly(hub: Hub, session: Session) -> Awaitable[None] | None:
+    """What reading waits for when too many sends are unanswered."""
+    if session.unacked < hub.limits.max_unacked:
+        return None
+    hub.metrics.socket_limits.labels("unacked").inc()
+    return session.acked_below(hub.limits.max_unacked)
 
 
 def _submit(hub: Hub, session: Session, outgoing: Outgoing, attachment: Attachment | None) -> None:
@@ -81,6 +99,7 @@ def _submit(hub: Hub, session: Session, outgoing: Outgoing, attachment: Attachme
 def _written(hub: Hub, session: Session, cid: str, future: asyncio.Future[Written]) -> None:
     error = None if future.cancelled() else future.exception()
     if future.cancelled() or error is not None:
+        session.failed(cid)
         session.send(answer_of(error, hub, cid))
     else:
         written = future.result()
@@ -94,7 +113,7 @@ def _written(hub: Hub, session: Session, cid: str, future: asyncio.Future[Writte
                 dup=written.is_duplicate,
             )
         )
-    session.answered(hub.limits.max_unacked)
+    session.answered()
 
 
 def _outgoing(command: _SENDS) -> Outgoing:
@@ -114,13 +133,13 @@ def _outgoing(command: _SENDS) -> Outgoing:
 
 async def sync(hub: Hub, session: Session, stream: Stream, command: SyncCommand) -> None:
     """Answer with what follows a number."""
-    rows = await stream.source.after(command.since, command.limit)
+    rows = await stream.source.after(stream.key, command.since, command.limit)
     await _answer_page(session, stream, rows, command.since, more=len(rows) == command.limit)
 
 
 async def history(hub: Hub, session: Session, stream: Stream, command: HistoryCommand) -> None:
     """Answer with what stands before a number."""
-    rows = await stream.source.before(command.before, command.limit)
+    rows = await stream.source.before(stream.key, command.before, command.limit)
     start = max(0, command.before - 1)
     await _answer_page(session, stream, rows, start, more=len(rows) == command.limit)
 
@@ -128,9 +147,9 @@ async def history(hub: Hub, session: Session, stream: Stream, command: HistoryCo
 async def _answer_page(
     session: Session, stream: Stream, rows: list[Any], start: int, *, more: bool
 ) -> None:
-    for page, _ in pages_of(stream.source, rows, start, more=more, gap=False):
+    for page, _ in pages_of(stream, rows, start, more=more, gap=False):
         session.send(page)
-        await session.outbox.drained()
+        await session.drained()
 
 
 def typing(hub: Hub, session: Session, stream: Stream, command: TypingCommand) -> None:
@@ -141,9 +160,10 @@ def typing(hub: Hub, session: Session, stream: Stream, command: TypingCommand) -
         if room is not None and room.is_active:
             hub.spawn(hub.chats.typing(session.actor, room, is_on=is_on))
 
-    if session.typing_merger is None:
-        session.typing_merger = Merger(hub.limits.merge_seconds, tell)
-    session.typing_merger.offer(command.on)
+    busy = session.busy
+    if busy.typing_merger is None:
+        busy.typing_merger = Merger(hub.limits.merge_seconds, tell)
+    busy.typing_merger.offer(command.on)
 
 
 def read(hub: Hub, session: Session, stream: Stream, command: ReadCommand) -> None:
@@ -153,10 +173,11 @@ def read(hub: Hub, session: Session, stream: Stream, command: ReadCommand) -> No
     def mark(sequence: int) -> None:
         hub.spawn(_read(hub, session, room, sequence))
 
-    if session.read_merger is None:
-        session.read_merger = Merger(hub.limits.merge_seconds, mark)
+    busy = session.busy
+    if busy.read_merger is None:
+        busy.read_merger = Merger(hub.limits.merge_seconds, mark)
     session.own_read = max(session.own_read, command.seq)
-    session.read_merger.offer(session.own_read)
+    busy.read_merger.offer(session.own_read)
 
 
 async def _read(hub: Hub, session: Session, room: ChatRoom, sequence: int) -> None:
@@ -180,10 +201,10 @@ async def renew(hub: Hub, session: Session, stream: Stream, command: AuthCommand
     try:
         actor, expires_at = await hub.authenticate(command.token)
     except NotSignedIn:
-        session.close(CloseCode.NOT_SIGNED_IN)
+        session.close_with(CloseCode.NOT_SIGNED_IN)
         return
     if actor.user_id != session.user_id:
-        session.close(CloseCode.NOT_SIGNED_IN)
+        session.close_with(CloseCode.NOT_SIGNED_IN)
         return
     session.actor = actor
     session.expires_at = expires_at
@@ -239,3 +260,79 @@ CHAT_READER: Final[CommandReader[Any]] = CommandReader(Command, tuple(CHAT_COMMA
 NOTIFICATION_READER: Final[CommandReader[Any]] = CommandReader(
     NotificationCommand, tuple(NOTIFICATION_COMMANDS)
 )
+
+
+@dataclass(frozen=True, slots=True)
+class _Door:
+    """What may be said on one kind of socket, and how it is read."""
+
+    reader: CommandReader[Any]
+    commands: Mapping[type[Struct], Act]
+
+
+_DOORS: Final = {
+    "chat": _Door(CHAT_READER, CHAT_COMMANDS),
+    "notifications": _Door(NOTIFICATION_READER, NOTIFICATION_COMMANDS),
+}
+
+
+def receive(hub: Hub, session: Session, received: Received) -> None:
+    """Act on one frame of a client. While what it starts is not done, no further one is read."""
+    opcode = received.opcode
+    if opcode == Opcode.PONG:
+        return
+    stream = session.stream
+    if stream is None:
+        return
+    now = asyncio.get_running_loop().time()
+    session.paid_until, wait = hub.pace.take(session.paid_until, now)
+    if opcode == Opcode.TEXT:
+        door = _DOORS[session.kind]
+        command = door.reader.read(received.payload)
+        if wait:
+            _slow_down(hub, session, now, wait, getattr(command, "cid", None))
+        elif isinstance(command, BadFrame):
+            _complain(hub, session, now, command)
+        else:
+            _act(hub, session, stream, door, command)
+    elif opcode == Opcode.BINARY:
+        session.close_with(CloseCode.BINARY)
+    elif wait:
+        # A ping is answered already; it counts towards the rate.
+        _slow_down(hub, session, now, wait, None)
+
+
+def _act(hub: Hub, session: Session, stream: Stream, door: _Door, command: Struct) -> None:
+    try:
+        work = door.commands[type(command)](hub, session, stream, command)
+    except Exception as error:
+        session.send(answer_of(error, hub, getattr(command, "cid", None)))
+        return
+    if work is not None:
+        cid = getattr(command, "cid", None)
+        session.hold(asyncio.ensure_future(_finish(hub, session, work, cid)))
+
+
+async def _finish(hub: Hub, session: Session, work: Awaitable[None], cid: str | None) -> None:
+    try:
+        await work
+    except Exception as error:
+        session.send(answer_of(error, hub, cid))
+
+
+def _complain(hub: Hub, session: Session, now: float, bad: BadFrame) -> None:
+    session.send(fault_event(bad.fault, hub.translator, cid=bad.cid))
+    if bad.fault.is_malformed and session.count_malformed(now) >= hub.limits.max_malformed:
+        hub.metrics.socket_limits.labels("malformed").inc()
+        session.close_with(CloseCode.MALFORMED)
+
+
+def _slow_down(hub: Hub, session: Session, now: float, wait: float, cid: str | None) -> None:
+    """Refuse a frame that came too fast; who floods on is closed."""
+    hub.metrics.socket_limits.labels("frame_rate").inc()
+    retry_after = max(1, math.ceil(wait))
+    session.send(
+        fault_event(FrameFault.RATE_LIMITED, hub.translator, cid=cid, retry_after=retry_after)
+    )
+    if session.count_refused(now, hub.pace.burst) >= hub.limits.max_bursts:
+        session.close_with(CloseCode.SENDING_TOO_FAST)

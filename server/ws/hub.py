@@ -1,7 +1,9 @@
 """Who is connected to this process: sockets, streams, presence, heartbeats, and their end.
 
-One timer serves all connections. The bus is subscribed to once for each topic that has a session
-here. Nothing in this module knows a command or a rule of the business.
+One wheel serves all connections: each stands in one of its slots, and at each tick one slot is
+pinged and another one asked whether it has answered. The bus is subscribed to once for each topic
+that has a session here, and some time longer, so that whoever comes back finds what he left.
+Nothing in this module knows a command or a rule of the business.
 """
 
 from __future__ import annotations
@@ -11,8 +13,9 @@ import dataclasses
 import logging
 import random
 import secrets
-from collections import Counter, OrderedDict
-from collections.abc import AsyncIterator, Callable, Coroutine
+import socket
+from collections import Counter, OrderedDict, deque
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,26 +24,35 @@ from typing import Any, Final
 import msgspec
 
 from server.domain.account import Actor
-from server.domain.errors import NotSignedIn
-from server.domain.ports import Bus, Clock, Translator
+from server.domain.chat import ChatRoom
+from server.domain.errors import NotSignedIn, StoreUnavailable
+from server.domain.ports import Bus, Clock, PresenceBoard, Translator
 from server.metrics import Metrics
 from server.schemas.frames import PresenceEvent, ReconnectEvent, TokenExpiringEvent, stamp
 from server.services.accounts import CONTROL_TOPIC, AccountService
 from server.services.chats import ChatService, room_topic
 from server.services.notifications import NotificationService, user_topic
 from server.settings import RealtimeSettings
-from server.ws.limits import AddressGate, TokenBucket
-from server.ws.outbox import Outbox
-from server.ws.protocol import CloseCode
+from server.ws.framing import PING, Received
+from server.ws.limits import AddressGate, Pace
+from server.ws.protocol import NOTIFICATION_FRAME_BYTES, CloseCode
 from server.ws.session import Session
-from server.ws.streams import NotificationSource, RoomSource, Source, Stream
+from server.ws.streams import NotificationSource, RoomSource, Shared, Source, Stream
+from server.ws.wire import Bounds, Poller, TurnedAway
 
 _log: Final = logging.getLogger(__name__)
+_FEWEST_SLOTS: Final = 25
 _MAX_TICK_SECONDS: Final = 1.0
+_MIN_TICK_SECONDS: Final = 0.005
 _MAX_ENDED: Final = 10_000
 _ENDED_SECONDS: Final = 30.0
 _CLOSE_SECONDS: Final = 2.0
+_CATCH_UP_SECONDS: Final = 5.0
+_CATCH_UP_READS: Final = 4
 _random: Final = random.SystemRandom()
+
+OnFrame = Callable[["Hub", Session, Received], None]
+"""What is done with a frame of a client; the transport's commands give it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,16 +65,21 @@ class HubLimits:
     outbox_soft_bytes: int
     outbox_hard_bytes: int
     outbox_stall_seconds: float
+    send_buffer_bytes: int
     messages_per_second: float
     message_burst: int
     max_unacked: int
     max_connections: int
     connections_per_user: int
+    connections_per_address: int
     connects_per_second: float
     connect_burst: int
     reconnect_window_seconds: float
     presence_grace_seconds: float
     merge_seconds: float
+    linger_seconds: float
+    max_lingering: int
+    compression: bool
     expiry_notice_seconds: float = 60.0
     expiry_grace_seconds: float = 30.0
     max_malformed: int = 10
@@ -86,12 +103,13 @@ class _Control(msgspec.Struct, frozen=True):
 
 
 class Hub:
-    """All sockets of this process."""
+    """All sockets of this process. ``tick`` counts the steps of the wheel."""
 
     def __init__(
         self,
         *,
         bus: Bus,
+        board: PresenceBoard,
         chats: ChatService,
         notifications: NotificationService,
         accounts: AccountService,
@@ -99,6 +117,7 @@ class Hub:
         clock: Clock,
         metrics: Metrics,
         limits: HubLimits,
+        on_frame: OnFrame,
     ) -> None:
         self.chats = chats
         self.notifications = notifications
@@ -106,117 +125,220 @@ class Hub:
         self.translator = translator
         self.clock = clock
         self.limits = limits
+        self.metrics = metrics
         self.is_draining = False
+        self.tick = 0
+        self.pace = Pace(limits.messages_per_second, limits.message_burst)
         self._bus = bus
-        self._metrics = metrics
-        self._sessions: dict[str, Session] = {}
-        self._by_user: dict[str, OrderedDict[str, Session]] = {}
+        self._board = board
+        self._on_frame = on_frame
+        self._poller: Poller | None = None
+        self._shared = Shared(bus, self._soon)
+        self._sources: dict[str, Source] = {
+            "chat": RoomSource(chats),
+            "notifications": NotificationSource(notifications),
+        }
+        self._bounds = {
+            "chat": self._bounds_of(limits.max_frame_bytes),
+            "notifications": self._bounds_of(min(NOTIFICATION_FRAME_BYTES, limits.max_frame_bytes)),
+        }
+        self._count = 0
+        self._numbers = 0
+        self._node = secrets.token_hex(3)
+        self._tick_seconds = min(
+            _MAX_TICK_SECONDS, max(_MIN_TICK_SECONDS, limits.ping_seconds / _FEWEST_SLOTS)
+        )
+        slots = max(1, round(limits.ping_seconds / self._tick_seconds))
+        self._slots: tuple[set[Session], ...] = tuple(set() for _ in range(slots))
+        self._by_user: dict[str, tuple[Session, ...]] = {}
+        self._by_address: Counter[str] = Counter()
         self._streams: dict[str, Stream] = {}
-        self._rooms_of: dict[str, set[Stream]] = {}
-        self._present: Counter[str] = Counter()
-        self._leaving: dict[str, asyncio.TimerHandle] = {}
+        self._unused: deque[tuple[int, Stream]] = deque()
+        self._rooms_of: dict[str, tuple[Stream, ...]] = {}
+        self._leaving: dict[str, float] = {}
         self._ended: OrderedDict[str, float] = OrderedDict()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._handshakes = asyncio.Semaphore(limits.max_handshakes)
         self._gate = AddressGate(limits.connects_per_second, limits.connect_burst)
+        self._was_away = asyncio.Event()
+
+    def _bounds_of(self, message_bytes: int) -> Bounds:
+        return Bounds(
+            message_bytes=message_bytes,
+            soft_bytes=self.limits.outbox_soft_bytes,
+            hard_bytes=self.limits.outbox_hard_bytes,
+        )
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Serve while the context lasts; in its end every socket is closed."""
+        self._poller = Poller(send_buffer_bytes=self.limits.send_buffer_bytes)
         await self._bus.subscribe(CONTROL_TOPIC, self._on_control)
-        heartbeat = asyncio.create_task(self._beat(), name="socket-heartbeat")
+        self._bus.on_restored(self._was_away.set)
+        aside = [
+            asyncio.create_task(self._beat(), name="socket-heartbeat"),
+            asyncio.create_task(self._catch_up(), name="socket-catch-up"),
+        ]
         try:
             yield
         finally:
             self.is_draining = True
-            heartbeat.cancel()
-            await asyncio.gather(heartbeat, return_exceptions=True)
+            for task in aside:
+                task.cancel()
+            await asyncio.gather(*aside, return_exceptions=True)
             await self._close_all(CloseCode.GOING_AWAY)
             self._bus.unsubscribe(CONTROL_TOPIC, self._on_control)
+
+    @property
+    def poller(self) -> Poller:
+        """The sockets' own part of the event loop."""
+        if self._poller is None:
+            raise RuntimeError("the hub is not running")
+        return self._poller
+
+    def _soon(self, due: Any) -> None:
+        self.poller.soon(due)
+
+    def sessions(self) -> Iterator[Session]:
+        """All sessions that are not closing."""
+        for slot in self._slots:
+            yield from tuple(slot)
 
     # -- opening and closing --------------------------------------------------------------------
 
     @property
     def is_full(self) -> bool:
         """Whether this process holds as many sockets as it may."""
-        return len(self._sessions) >= self.limits.max_connections
+        return self.poller.open_count >= self.limits.max_connections
 
     def may_connect(self, address: str) -> bool:
         """Whether one more connection from that address is allowed now."""
-        return self._gate.take(address, asyncio.get_running_loop().time())
+        if not self._gate.take(address, asyncio.get_running_loop().time()):
+            self.metrics.socket_limits.labels("connect_rate").inc()
+            return False
+        if self._by_address[address] >= self.limits.connections_per_address:
+            self.metrics.socket_limits.labels("connections_per_address").inc()
+            return False
+        return True
+
+    @asynccontextmanager
+    async def handshake(self) -> AsyncIterator[None]:
+        """As many as may wait for the database do; others wait for them, not for ever.
+
+        Raises ``TimeoutError``.
+        """
+        if self._handshakes.locked():
+            self.metrics.socket_limits.labels("handshakes").inc()
+        await asyncio.wait_for(self._handshakes.acquire(), self.limits.handshake_wait_seconds)
+        try:
+            yield
+        finally:
+            self._handshakes.release()
 
     async def authenticate(self, token: str) -> tuple[Actor, datetime]:
         """Who connects, and until when his token holds.
 
-        So many handshakes as may wait for the database do; others wait for them, not for ever.
         Raises ``NotSignedIn``, ``StoreUnavailable``, ``TimeoutError``.
         """
-        await asyncio.wait_for(self._handshakes.acquire(), self.limits.handshake_wait_seconds)
-        try:
+        async with self.handshake():
             return await self.accounts.actor_with_expiry(token)
-        finally:
-            self._handshakes.release()
 
-    def open(self, kind: str, actor: Actor, expires_at: datetime, outbox: Outbox) -> Session:
+    def open(
+        self, kind: str, actor: Actor, expires_at: datetime, address: str, *, deflates: bool
+    ) -> Session:
         """Register a connection. Raises ``NotSignedIn`` if its sign-in ended a moment ago."""
-        now = asyncio.get_running_loop().time()
-        long_ago = now - _ENDED_SECONDS
-        if any(
-            self._ended.get(each, long_ago) > long_ago for each in (actor.session_id, actor.user_id)
-        ):
-            raise NotSignedIn
-        limits = self.limits
+        if self._ended:
+            now = asyncio.get_running_loop().time()
+            long_ago = now - _ENDED_SECONDS
+            ids = (actor.session_id, actor.user_id)
+            if any(self._ended.get(each, long_ago) > long_ago for each in ids):
+                raise NotSignedIn
+        self._numbers += 1
         session = Session(
-            secrets.token_hex(6),
+            self._numbers,
             kind,
             actor,
             expires_at,
-            outbox,
-            TokenBucket(limits.messages_per_second, limits.message_burst, now),
-            now,
-            self._on_closed_by_us,
+            address,
+            self._bounds[kind],
+            self,
+            deflates=deflates,
         )
-        # Somewhere in the interval, so that those who came together are not pinged together.
-        session.next_ping_at = now + limits.ping_seconds * _random.uniform(0.5, 1.0)
-        self._sessions[session.id] = session
-        mine = self._by_user.setdefault(actor.user_id, OrderedDict())
-        mine[session.id] = session
-        self._metrics.sockets.labels(kind).inc()
-        if len(mine) > limits.connections_per_user:
-            next(iter(mine.values())).close(CloseCode.REPLACED)
+        self._slots[session.number % len(self._slots)].add(session)
+        self._count += 1
+        self._by_address[address] += 1
+        mine = self._by_user.get(actor.user_id, ())
+        self._by_user[actor.user_id] = (*mine, session)
+        self.metrics.sockets.labels(kind).inc()
+        if len(mine) >= self.limits.connections_per_user:
+            self.metrics.socket_limits.labels("connections_per_user").inc()
+            mine[0].close_with(CloseCode.REPLACED)
         return session
 
-    def gone(self, session: Session) -> None:
-        """The socket has ended, from whichever side."""
-        session.gone()
+    def turn_away(self, sock: socket.socket, response: bytes, code: CloseCode) -> None:
+        """Upgrade and close at once, for a browser cannot see why an upgrade was refused."""
+        refused = TurnedAway(self._bounds["chat"])
+        self.poller.adopt(sock, refused, response, b"")
+        refused.close(code, code.reason)
+        self.metrics.socket_closes.labels(str(int(code))).inc()
+
+    def name_of(self, session: Session) -> str:
+        """What the connection is called in ``hello`` and in logs."""
+        return f"{self._node}{session.number:x}"
+
+    def received(self, session: Session, received: Received) -> None:
+        """A frame has come."""
+        session.received_count += 1
+        self._on_frame(self, session, received)
+
+    def closing(self, session: Session, code: int) -> None:
+        """We have begun to close it: it counts no more."""
+        self.metrics.socket_closes.labels(str(int(code))).inc()
         self._forget(session)
 
-    def _on_closed_by_us(self, session: Session, code: CloseCode) -> None:
-        self._metrics.socket_closes.labels(str(int(code))).inc()
+    def ended(self, session: Session, code: int | None) -> None:
+        """The connection is gone, from whichever side."""
         self._forget(session)
+        closed_with = session.closed_with
+        # What clients do all day is told to who debugs; what we had to do, to everybody.
+        _log.log(
+            logging.DEBUG if closed_with in _ORDINARY else logging.INFO,
+            "socket_closed",
+            extra={
+                "kind": session.kind,
+                "user_id": session.user_id,
+                "conn": self.name_of(session),
+                "close_code": int(closed_with or code or _ABNORMAL),
+                "by": "server" if closed_with else "client",
+                "seconds": round((self.tick - session.opened_at) * self._tick_seconds),
+                "frames_in": session.received_count,
+            },
+        )
 
     def _forget(self, session: Session) -> None:
-        if self._sessions.pop(session.id, None) is None:
+        slot = self._slots[session.number % len(self._slots)]
+        if session not in slot:
             return
-        self._metrics.sockets.labels(session.kind).dec()
-        self._metrics.frames.labels(session.kind, "in").inc(session.received)
-        self._metrics.frames.labels(session.kind, "out").inc(session.frames)
-        mine = self._by_user[session.user_id]
-        del mine[session.id]
-        if not mine:
+        slot.discard(session)
+        self._count -= 1
+        self.metrics.sockets.labels(session.kind).dec()
+        self.metrics.frames.labels(session.kind, "in").inc(session.received_count)
+        self._by_address[session.address] -= 1
+        if not self._by_address[session.address]:
+            del self._by_address[session.address]
+        left = tuple(other for other in self._by_user[session.user_id] if other is not session)
+        if left:
+            self._by_user[session.user_id] = left
+        else:
             del self._by_user[session.user_id]
-        if session.is_ready:
-            self._exit(session)
-        stream = self._streams.get(self._topic_of(session))
+        stream = session.stream
         if stream is not None:
             stream.leave(session)
-            self._end_if_unused(stream)
-
-    @staticmethod
-    def _topic_of(session: Session) -> str:
-        if session.room is not None:
-            return room_topic(session.room.id)
-        return user_topic(session.user_id)
+        if session.is_ready:
+            self._exit(session)
+        session.finish()
+        if stream is not None:
+            self._linger_if_unused(stream)
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
         """Run something aside; errors are logged."""
@@ -233,48 +355,79 @@ class Hub:
 
     async def join_room(self, room_id: str) -> Stream:
         """Subscribe to a room; the caller then adds its session or calls :meth:`drop`."""
-        return await self._join(room_topic(room_id), RoomSource(self.chats, room_id))
+        return await self._join(room_topic(room_id), room_id, "chat")
 
-    async def join_notifications(self, actor: Actor) -> Stream:
+    async def join_notifications(self, user_id: str) -> Stream:
         """Subscribe to a person's own stream."""
-        source = NotificationSource(self.notifications, actor)
-        return await self._join(user_topic(actor.user_id), source)
+        return await self._join(user_topic(user_id), user_id, "notifications")
 
-    async def _join(self, topic: str, source: Source) -> Stream:
+    async def _join(self, topic: str, key: str, kind: str) -> Stream:
         stream = self._streams.get(topic)
         if stream is None:
-            stream = self._streams[topic] = Stream(topic, source, self._bus)
+            stream = self._streams[topic] = Stream(topic, key, self._sources[kind], self._shared)
         stream.joining += 1
+        stream.unused_since = None
         try:
-            await asyncio.shield(stream.subscribed)
+            await stream.subscribe()
         except BaseException:
             self.drop(stream)
             raise
         return stream
 
+    async def room_of(self, actor: Actor, stream: Stream) -> ChatRoom:
+        """The gate of a joined room: what is known of it here holds for its members.
+
+        Raises ``NotFound`` for others, as :meth:`ChatService.room_of` does.
+        """
+        room = stream.room
+        if room is None or actor.user_id not in room.members:
+            stream.learn_room(await self.chats.room_of(actor, stream.key))
+            room = stream.room
+        if room is None:
+            raise RuntimeError("a room that was learnt is known")
+        return room
+
     def add(self, stream: Stream, session: Session) -> None:
         """Put the session into a stream that it has joined."""
         stream.joining -= 1
-        stream.sessions.add(session)
-        if session.room is not None and stream.room_id is None:
-            stream.room_id, stream.members = session.room.id, session.room.members
-            for user_id in stream.members:
-                self._rooms_of.setdefault(user_id, set()).add(stream)
+        stream.sessions.append(session)
+        session.stream = stream
+        if stream.room is not None and len(stream.sessions) == 1:
+            for user_id in stream.room.members:
+                rooms = self._rooms_of.get(user_id, ())
+                if stream not in rooms:
+                    self._rooms_of[user_id] = (*rooms, stream)
 
     def drop(self, stream: Stream) -> None:
         """Give a joined stream up again."""
         stream.joining -= 1
-        self._end_if_unused(stream)
+        self._linger_if_unused(stream)
 
-    def _end_if_unused(self, stream: Stream) -> None:
-        if not stream.is_unused or self._streams.get(stream.topic) is not stream:
+    def _linger_if_unused(self, stream: Stream) -> None:
+        if not stream.is_unused or stream.unused_since is not None:
             return
-        del self._streams[stream.topic]
-        for user_id in stream.members:
-            self._rooms_of[user_id].discard(stream)
-            if not self._rooms_of[user_id]:
-                del self._rooms_of[user_id]
-        stream.close()
+        stream.unused_since = self.tick
+        self._leave_rooms(stream)
+        self._unused.append((self.tick, stream))
+        if len(self._unused) > self.limits.max_lingering:
+            self._end_unused(*self._unused.popleft())
+
+    def _leave_rooms(self, stream: Stream) -> None:
+        for user_id in stream.room.members if stream.room is not None else ():
+            left = tuple(each for each in self._rooms_of.get(user_id, ()) if each is not stream)
+            if left:
+                self._rooms_of[user_id] = left
+            else:
+                self._rooms_of.pop(user_id, None)
+
+    def _end_unused(self, since: int, stream: Stream) -> None:
+        if stream.unused_since == since and self._streams.get(stream.topic) is stream:
+            del self._streams[stream.topic]
+            stream.close()
+
+    def _end_lingering(self, until: int) -> None:
+        while self._unused and self._unused[0][0] <= until:
+            self._end_unused(*self._unused.popleft())
 
     # -- presence -------------------------------------------------------------------------------
 
@@ -282,84 +435,164 @@ class Hub:
         """The session is open: tell the rooms that its user is here, and it who else is."""
         session.is_ready = True
         user_id, room = session.user_id, session.room
-        was_online = self.is_online(user_id)
-        self._present[user_id] += 1
-        leaving = self._leaving.pop(user_id, None)
-        if leaving is not None:
-            leaving.cancel()
-        if not was_online:
+        if not self._is_known(user_id, besides=session):
+            self._board.arrive(user_id)
             self._tell_presence(user_id, "online")
+        self._leaving.pop(user_id, None)
         if room is not None:
             self.chats.presence.enter(room.id, user_id)
-            for other in room.members:
-                if other != user_id:
-                    state = "online" if self.is_online(other) else "offline"
-                    session.send(
-                        PresenceEvent(room=room.id, user=other, state=state, last_seen=None)
-                    )
+            others = [other for other in room.members if other != user_id]
+            here = [other for other in others if self.is_online(other)]
+            for other in here:
+                self._send_presence(session, room.id, other, is_online=True)
+            if len(here) < len(others):
+                self.spawn(self._ask_presence(session, room.id, set(others) - set(here)))
+
+    def _is_known(self, user_id: str, besides: Session | None = None) -> bool:
+        if user_id in self._leaving:
+            return True
+        return any(each.is_ready for each in self._by_user.get(user_id, ()) if each is not besides)
+
+    @staticmethod
+    def _send_presence(
+        session: Session, room_id: str, user_id: str, *, is_online: bool | None
+    ) -> None:
+        state = "unknown" if is_online is None else "online" if is_online else "offline"
+        session.send(PresenceEvent(room=room_id, user=user_id, state=state, last_seen=None))
+
+    async def _ask_presence(self, session: Session, room_id: str, others: set[str]) -> None:
+        for user_id, is_online in (await self._board.whereabouts(others)).items():
+            self._send_presence(session, room_id, user_id, is_online=is_online)
 
     def _exit(self, session: Session) -> None:
         user_id = session.user_id
         if session.room is not None:
             self.chats.presence.leave(session.room.id, user_id)
-        self._present[user_id] -= 1
-        if not self._present[user_id]:
-            del self._present[user_id]
+        if not self._is_known(user_id):
             # A page that is loaded anew, or a change of network, is no parting.
-            self._leaving[user_id] = asyncio.get_running_loop().call_later(
-                self.limits.presence_grace_seconds, self._left, user_id
-            )
+            now = asyncio.get_running_loop().time()
+            self._leaving[user_id] = now + self.limits.presence_grace_seconds
 
     def is_online(self, user_id: str) -> bool:
         """Whether the user has a connection here, or had one a moment ago."""
-        return user_id in self._present or user_id in self._leaving
+        return self._is_known(user_id)
 
-    def _left(self, user_id: str) -> None:
-        self._leaving.pop(user_id, None)
-        self._tell_presence(user_id, "offline")
+    def _let_leave(self) -> None:
+        # All wait equally long, so the first to come is the first to go.
+        now, left = asyncio.get_running_loop().time(), []
+        while self._leaving:
+            user_id, at = next(iter(self._leaving.items()))
+            if at > now:
+                break
+            del self._leaving[user_id]
+            self._board.depart(user_id)
+            left.append(user_id)
+        if left:
+            self.spawn(self._tell_left(left))
+
+    async def _tell_left(self, user_ids: list[str]) -> None:
+        for user_id, is_elsewhere in (await self._board.whereabouts(user_ids)).items():
+            if not is_elsewhere and not self.is_online(user_id):
+                self._tell_presence(user_id, "offline")
 
     def _tell_presence(self, user_id: str, state: str) -> None:
         last_seen = stamp(self.clock.now()) if state == "offline" else None
         for stream in self._rooms_of.get(user_id, ()):
-            if stream.room_id is not None:
-                self.spawn(self.chats.tell_presence(stream.room_id, user_id, state, last_seen))
+            self.spawn(self.chats.tell_presence(stream.key, user_id, state, last_seen))
 
-    # -- one timer for all ----------------------------------------------------------------------
+    # -- one wheel for all ----------------------------------------------------------------------
 
     async def _beat(self) -> None:
-        tick = min(_MAX_TICK_SECONDS, max(0.02, self.limits.ping_seconds / 4))
         while True:
-            await asyncio.sleep(tick)
+            # Never faster to make up for a stall: clients need their time to answer.
+            await asyncio.sleep(self._tick_seconds)
             try:
-                self._look_after_all()
+                self._turn()
             except Exception:
                 _log.exception("heartbeat_failed")
 
-    def _look_after_all(self) -> None:
-        now, wall = asyncio.get_running_loop().time(), self.clock.now()
+    def _turn(self) -> None:
+        self.tick += 1
+        limits, now, wall = self.limits, asyncio.get_running_loop().time(), self.clock.now()
+        slots = self._slots
+        grace = max(1, round(limits.pong_grace_seconds / self._tick_seconds))
+        pinged, late = slots[self.tick % len(slots)], slots[(self.tick - grace) % len(slots)]
+        self._look_at(pinged, wall)
+        for session in tuple(pinged):
+            session.send_frame(PING, is_droppable=True)
+        # Pinged a grace ago, and heard of last when it was pinged the time before: not there.
+        for session in tuple(late):
+            if session.heard_at <= self.tick - len(slots) - grace:
+                session.close_with(CloseCode.HEARTBEAT_MISSED)
+        self._look_at(late, wall)
+        for blocked, since in self.poller.blocked_since():
+            if now - since > limits.outbox_stall_seconds and isinstance(blocked, Session):
+                blocked.close_with(CloseCode.SLOW_READER)
+        self.poller.end_overdue()
+        self._let_leave()
+        self._end_lingering(self.tick - round(limits.linger_seconds / self._tick_seconds))
+
+    def _look_at(self, sessions: Iterable[Session], wall: datetime) -> None:
+        """Tell and close those whose token runs out; each slot is looked at twice a round."""
         notice_at = wall + timedelta(seconds=self.limits.expiry_notice_seconds)
-        expired_at = wall - timedelta(seconds=self.limits.expiry_grace_seconds)
-        silence = self.limits.ping_seconds + self.limits.pong_grace_seconds
-        for session in tuple(self._sessions.values()):
-            if now - session.last_heard > silence:
-                session.close(CloseCode.HEARTBEAT_MISSED)
-            elif session.outbox.stalled_seconds(now) > self.limits.outbox_stall_seconds:
-                session.close(CloseCode.SLOW_READER)
-            elif session.expires_at <= expired_at:
-                session.close(CloseCode.TOKEN_EXPIRED)
-            else:
-                if session.expires_at <= notice_at and session.is_ready:
-                    self._tell_expiry(session, wall)
-                if now >= session.next_ping_at:
-                    session.next_ping_at = now + self.limits.ping_seconds
-                    session.outbox.ping()
+        expired_at = wall - timedelta(seconds=self.limits.expiry_grace_seconds / 2)
+        for session in tuple(sessions):
+            if session.expires_at > notice_at:
+                continue
+            if session.expires_at <= expired_at:
+                session.close_with(CloseCode.TOKEN_EXPIRED)
+            elif session.is_ready and not session.has_heard_of_expiry:
+                session.has_heard_of_expiry = True
+                left = (session.expires_at - wall).total_seconds()
+                session.send(TokenExpiringEvent(in_=max(0, round(left))))
+
+    # -- while the bus is away, and after -------------------------------------------------------
+
+    async def _catch_up(self) -> None:
+        """Read from the database what the bus may not have brought."""
+        while True:
+            try:
+                async with asyncio.timeout(_CATCH_UP_SECONDS):
+                    await self._was_away.wait()
+                self._was_away.clear()
+                is_back = True
+            except TimeoutError:
+                is_back = False
+            if not is_back and self._bus.is_online:
+                continue
+            try:
+                self._end_lingering(self.tick)
+                await self._in_turns(self._fill, tuple(self._streams.values()))
+                if is_back:
+                    await self._in_turns(self._check_sign_in, tuple(self.sessions()))
+            except StoreUnavailable:
+                self._was_away.set()
+                await asyncio.sleep(_CATCH_UP_SECONDS)
+            except Exception:
+                _log.exception("catch_up_failed")
 
     @staticmethod
-    def _tell_expiry(session: Session, wall: datetime) -> None:
-        if not session.has_heard_of_expiry:
-            session.has_heard_of_expiry = True
-            left = (session.expires_at - wall).total_seconds()
-            session.send(TokenExpiringEvent(in_=max(0, round(left))))
+    async def _in_turns(act: Callable[[Any], Coroutine[Any, Any, None]], over: Any) -> None:
+        waiting = iter(over)
+
+        async def work() -> None:
+            for each in waiting:
+                await act(each)
+
+        done = await asyncio.gather(
+            *(work() for _ in range(_CATCH_UP_READS)), return_exceptions=True
+        )
+        for outcome in done:
+            if outcome is not None:
+                raise outcome
+
+    async def _fill(self, stream: Stream) -> None:
+        if stream.delivered is not None:
+            await stream.fill()
+
+    async def _check_sign_in(self, session: Session) -> None:
+        if session.is_open and not await self.accounts.is_signed_in(session.actor):
+            session.close_with(CloseCode.NOT_SIGNED_IN)
 
     # -- what other parts of the product end ----------------------------------------------------
 
@@ -393,9 +626,9 @@ class Hub:
             self._ended.popitem(last=False)
 
     def _close_where(self, is_meant: Callable[[Session], bool], code: CloseCode) -> None:
-        for session in tuple(self._sessions.values()):
+        for session in self.sessions():
             if is_meant(session):
-                session.close(code)
+                session.close_with(code)
 
     # -- going away -----------------------------------------------------------------------------
 
@@ -407,24 +640,41 @@ class Hub:
         """
         self.is_draining = True
         window = self.limits.reconnect_window_seconds
-        leaving = []
-        for session in tuple(self._sessions.values()):
+        leaving: list[tuple[float, Session]] = []
+        for session in self.sessions():
             seconds = _random.uniform(0.0, window)
             session.send(ReconnectEvent(after_ms=round(seconds * 1000)))
-            leaving.append(asyncio.create_task(self._part(session, seconds)))
-        await asyncio.gather(*leaving)
+            leaving.append((seconds, session))
+        leaving.sort(key=lambda each: each[0])
+        began = asyncio.get_running_loop().time()
+        parting = []
+        for seconds, session in leaving:
+            wait = began + seconds - asyncio.get_running_loop().time()
+            if wait > 0:
+                await asyncio.sleep(wait)
+            if session.unacked:
+                parting.append(asyncio.create_task(self._part(session)))
+            else:
+                session.close_with(CloseCode.DRAINING)
+        await asyncio.gather(*parting)
         await self.chats.flush()
 
-    async def _part(self, session: Session, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-        await session.all_answered()
-        session.close(CloseCode.DRAINING)
+    @staticmethod
+    async def _part(session: Session) -> None:
+        await session.acked_below(1)
+        session.close_with(CloseCode.DRAINING)
 
     async def _close_all(self, code: CloseCode) -> None:
-        for session in tuple(self._sessions.values()):
-            session.close(code)
-        for timer in self._leaving.values():
-            timer.cancel()
+        for session in self.sessions():
+            session.close_with(code)
         self._leaving.clear()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=_CLOSE_SECONDS)
+        self.poller.close()
+        for stream in tuple(self._streams.values()):
+            stream.close()
+        self._streams.clear()
+
+
+_ABNORMAL: Final = 1006
+_ORDINARY: Final = frozenset({None, CloseCode.GOING_AWAY, CloseCode.DRAINING})

@@ -8,6 +8,30 @@ from typing import Final
 _MAX_ADDRESSES: Final = 50_000
 
 
+class Pace:
+    """How fast frames may come: ``rate`` a second in the long run, ``burst`` at once.
+
+    A connection keeps a single number, the time at which all that it has used up will have come
+    back (the generic cell rate algorithm, ITU-T I.371); nothing while it is silent.
+    """
+
+    __slots__ = ("_interval", "_tolerance", "burst")
+
+    def __init__(self, rate: float, burst: int) -> None:
+        self.burst = burst
+        self._interval = 1.0 / rate
+        self._tolerance = (burst - 1) / rate
+
+    def take(self, paid_until: float, now: float) -> tuple[float, float]:
+        """Use up one; returns the new number and 0.0, or the old one and the seconds to wait."""
+        ahead = paid_until - now
+        if ahead < 0.0:
+            return now + self._interval, 0.0
+        if ahead > self._tolerance + 1e-9:
+            return paid_until, ahead - self._tolerance
+        return paid_until + self._interval, 0.0
+
+
 class TokenBucket:
     """Lets ``burst`` through at once and ``rate`` a second in the long run."""
 

@@ -49,6 +49,11 @@ class CloseCode(enum.IntEnum):
     NOT_FOUND = 4404
     REPLACED = 4409
 
+    @property
+    def reason(self) -> str:
+        """What the close frame says beside the code."""
+        return self.name.lower().replace("_", " ")
+
 
 class FrameFault(enum.Enum):
     """What can be wrong with a frame before any service sees it: code and text."""
@@ -93,8 +98,8 @@ class CommandReader(Generic[C]):
         self._decoder: msgspec.json.Decoder[C] = msgspec.json.Decoder(union)
         self._tags = frozenset(each.__struct_config__.tag for each in types)
 
-    def read(self, text: str) -> C | BadFrame:
-        """The command in a text frame, or what is wrong with it."""
+    def read(self, text: bytes) -> C | BadFrame:
+        """The command in a text frame (UTF-8), or what is wrong with it."""
         try:
             return self._decoder.decode(text)
         except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 import msgspec
 
 from server.domain.account import Actor
 from server.domain.chat import ChatRoom
 from server.schemas.frames import encode_frame
-from server.ws.limits import TokenBucket
-from server.ws.outbox import Outbox
+from server.ws.framing import Fault, Received, encode
 from server.ws.protocol import CloseCode
+from server.ws.wire import Bounds, Socket
+
+if TYPE_CHECKING:
+    from server.ws.streams import Stream
 
 T = TypeVar("T")
 _MAX_OWN_CIDS: Final = 128
+_MINUTE: Final = 60.0
 
 
 class Merger(Generic[T]):
@@ -54,157 +58,283 @@ class Merger(Generic[T]):
             self._act(self._waiting.pop())
 
 
-class Session:
-    """The state of one connection.
+class Keeper(Protocol):
+    """What a session tells of itself."""
 
-    ``cursor`` is the sequence number up to which the client has been served; ``is_live`` whether it
-    is served what is published, and not still catching up. Nothing but ``hello`` goes out before
-    ``is_ready``.
+    tick: int
+
+    def received(self, session: Session, received: Received) -> None:
+        """A frame has come."""
+        ...
+
+    def closing(self, session: Session, code: CloseCode | int) -> None:
+        """We have begun to close it: it counts no more."""
+        ...
+
+    def ended(self, session: Session, code: int | None) -> None:
+        """The connection is gone; ``code`` is the client's, if it said one."""
+        ...
+
+
+class Busy:
+    """What only sessions have that do something at the moment; the idle ones share one ``None``.
+
+    ``own_cids`` are messages sent here whose ``ack`` takes the place of their publication.
     """
 
     __slots__ = (
-        "actor",
-        "bucket",
         "bursts",
-        "closed_with",
-        "cursor",
-        "expires_at",
-        "frames",
-        "has_heard_of_expiry",
-        "id",
-        "is_live",
-        "is_ready",
-        "kind",
-        "last_heard",
         "malformed",
-        "next_ping_at",
-        "on_close",
-        "outbox",
         "own_cids",
-        "own_read",
         "read_merger",
-        "received",
         "refused",
-        "resume",
-        "room",
         "typing_merger",
         "unacked",
         "when_acked",
     )
 
-    def __init__(
-        self,
-        session_id: str,
-        kind: str,
-        actor: Actor,
-        expires_at: datetime,
-        outbox: Outbox,
-        bucket: TokenBucket,
-        now: float,
-        on_close: Callable[[Session, CloseCode], None],
-    ) -> None:
-        self.id = session_id
-        self.kind = kind
-        self.actor = actor
-        self.expires_at = expires_at
-        self.outbox = outbox
-        self.bucket = bucket
-        self.on_close = on_close
-        self.room: ChatRoom | None = None
-        self.cursor = 0
-        self.is_ready = False
-        self.is_live = False
-        self.last_heard = now
-        self.next_ping_at = now
-        self.has_heard_of_expiry = False
+    def __init__(self) -> None:
+        self.own_cids: dict[str, None] = {}
         self.unacked = 0
-        self.resume: asyncio.Future[None] | None = None
         self.when_acked: asyncio.Future[None] | None = None
-        self.own_cids: OrderedDict[str, None] = OrderedDict()
-        self.own_read = 0
         self.refused = 0
         self.bursts: deque[float] = deque()
         self.malformed: deque[float] = deque()
-        self.frames = 0
-        self.received = 0
         self.typing_merger: Merger[bool] | None = None
         self.read_merger: Merger[int] | None = None
-        self.closed_with: CloseCode | None = None
+
+
+class Session(Socket):
+    """The state of one connection.
+
+    ``cursor`` is the sequence number up to which the client was served before it went live; from
+    then on the stream's own number counts. ``is_live`` says whether it is served what is published,
+    and not still catching up. Nothing but ``hello`` goes out before ``is_ready``. ``heard_at`` is
+    the tick of the hub's wheel at which something came last.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_backlog",
+        "_busy",
+        "_keeper",
+        "_running",
+        "actor",
+        "address",
+        "closed_with",
+        "cursor",
+        "expires_at",
+        "has_heard_of_expiry",
+        "heard_at",
+        "is_live",
+        "is_ready",
+        "kind",
+        "number",
+        "opened_at",
+        "own_read",
+        "paid_until",
+        "received_count",
+        "stream",
+    )
+
+    def __init__(
+        self,
+        number: int,
+        kind: str,
+        actor: Actor,
+        expires_at: datetime,
+        address: str,
+        bounds: Bounds,
+        keeper: Keeper,
+        *,
+        deflates: bool,
+    ) -> None:
+        super().__init__(bounds, deflates=deflates)
+        self.number = number
+        self.kind = kind
+        self.actor = actor
+        self.expires_at = expires_at
+        self.address = address
+        self.stream: Stream | None = None
+        self.cursor = 0
+        self.is_ready = False
+        self.is_live = False
+        self.heard_at = keeper.tick
+        self.opened_at = keeper.tick
+        self.has_heard_of_expiry = False
+        self.own_read = 0
+        self.paid_until = 0.0
+        self.received_count = 0
+        self.closed_with: int | None = None
+        self._keeper = keeper
+        self._busy: Busy | None = None
+        self._backlog: deque[Received] | None = None
+        self._running: asyncio.Future[Any] | None = None
 
     @property
     def user_id(self) -> str:
         """Whose connection it is."""
         return self.actor.user_id
 
+    @property
+    def room(self) -> ChatRoom | None:
+        """The room that it is connected to; None on a notification socket."""
+        return self.stream.room if self.stream is not None else None
+
+    @property
+    def busy(self) -> Busy:
+        """Its state beyond idleness."""
+        if self._busy is None:
+            self._busy = Busy()
+        return self._busy
+
+    # -- sending --------------------------------------------------------------------------------
+
     def send(self, event: msgspec.Struct) -> None:
         """Send one frame to this client alone."""
-        self.send_bytes(encode_frame(event))
+        self.send_frame(encode(encode_frame(event)))
 
-    def send_bytes(self, frame: bytes, *, is_droppable: bool = False) -> None:
-        """Send finished bytes; a client that does not read what it was sent is closed."""
-        if self.outbox.is_closed:
-            return
-        self.frames += 1
-        if not self.outbox.send(frame, is_droppable=is_droppable):
-            self.close(CloseCode.SLOW_READER)
-
-    def close(self, code: CloseCode) -> None:
+    def close_with(self, code: CloseCode) -> None:
         """Close the connection from our side."""
-        if self.closed_with is None and not self.outbox.is_closed:
+        self.close(code, code.reason)
+
+    def close(self, code: int, reason: str = "") -> None:
+        """See :meth:`Socket.close`."""
+        if self.is_open:
             self.closed_with = code
-            self.outbox.close(code, code.name.lower().replace("_", " "))
-            self.on_close(self, code)
+            super().close(code, reason)
+            self._keeper.closing(self, code)
+
+    def on_overflow(self) -> None:
+        """A client that does not read what it was sent is closed; it resumes by number."""
+        self.close_with(CloseCode.SLOW_READER)
+
+    # -- receiving ------------------------------------------------------------------------------
+
+    def on_bytes(self) -> None:
+        """Any bytes count as life."""
+        self.heard_at = self._keeper.tick
+
+    def on_received(self, received: Received) -> None:
+        """Act on it, or keep it until the one before is done."""
+        if self._running is not None:
+            if self._backlog is None:
+                self._backlog = deque()
+            self._backlog.append(received)
+            return
+        self._keeper.received(self, received)
+
+    def on_fault(self, fault: Fault) -> None:
+        """The client broke the protocol of frames."""
+        self.close(fault.code, fault.reason)
+
+    def hold(self, work: asyncio.Future[Any]) -> None:
+        """Read nothing more, and act on nothing that was read, until the work is done."""
+        self._running = work
+        self.pause()
+        work.add_done_callback(self._go_on)
+
+    def _go_on(self, work: asyncio.Future[Any]) -> None:
+        self._running = None
+        while self._backlog and self.is_open:
+            self._keeper.received(self, self._backlog.popleft())
+            if self._is_held():
+                return
+        self._backlog = None
+        self.resume()
+
+    def _is_held(self) -> bool:
+        return self._running is not None
 
     # -- sends without acknowledgement ------------------------------------------------------------
 
     def sending(self, cid: str) -> None:
         """One more message waits for the database."""
-        self.unacked += 1
-        self.own_cids[cid] = None
-        self.own_cids.move_to_end(cid)
-        if len(self.own_cids) > _MAX_OWN_CIDS:
-            self.own_cids.popitem(last=False)
+        busy = self.busy
+        busy.unacked += 1
+        busy.own_cids.pop(cid, None)
+        busy.own_cids[cid] = None
+        if len(busy.own_cids) > _MAX_OWN_CIDS:
+            del busy.own_cids[next(iter(busy.own_cids))]
 
-    def answered(self, max_unacked: int) -> None:
+    def answered(self) -> None:
         """One of them has been answered."""
-        self.unacked -= 1
-        if self.resume is not None and self.unacked < max_unacked:
-            _fulfil(self.resume)
-            self.resume = None
-        if self.when_acked is not None and self.unacked == 0:
-            _fulfil(self.when_acked)
-            self.when_acked = None
+        busy = self.busy
+        busy.unacked -= 1
+        if busy.when_acked is not None:
+            waiting, busy.when_acked = busy.when_acked, None
+            if not waiting.done():
+                waiting.set_result(None)
 
-    def pause(self, max_unacked: int) -> asyncio.Future[None] | None:
-        """What reading waits for when too many sends are unanswered."""
-        if self.unacked < max_unacked:
-            return None
-        self.resume = self.resume or asyncio.get_running_loop().create_future()
-        return self.resume
+    @property
+    def unacked(self) -> int:
+        """How many messages wait for their answer."""
+        return self._busy.unacked if self._busy is not None else 0
 
-    async def all_answered(self) -> None:
-        """Return when no send waits."""
-        if self.unacked:
-            if self.when_acked is None:
-                self.when_acked = asyncio.get_running_loop().create_future()
-            await asyncio.shield(self.when_acked)
+    def next_answer(self) -> asyncio.Future[None]:
+        """Ends when the next message is answered, or the connection has ended."""
+        busy = self.busy
+        if busy.when_acked is None:
+            busy.when_acked = asyncio.get_running_loop().create_future()
+        return busy.when_acked
 
-    def gone(self) -> None:
-        """The socket no longer exists: nobody waits for it, and its last mark is kept."""
-        self.outbox.abandon()
-        for waiting in (self.resume, self.when_acked):
-            if waiting is not None:
-                _fulfil(waiting)
-        if self.read_merger is not None:
-            self.read_merger.finish()
-        if self.typing_merger is not None:
-            self.typing_merger.finish()
+    async def acked_below(self, most: int) -> None:
+        """Return when fewer than so many messages wait."""
+        while self.unacked >= most and self.is_open:
+            await asyncio.shield(self.next_answer())
 
-    def has_sent(self, cid: str, sender_id: str) -> bool:
-        """Whether a published message is this connection's own, which the ``ack`` tells of."""
-        return sender_id == self.actor.user_id and cid in self.own_cids
+    @property
+    def has_own_cids(self) -> bool:
+        """Whether it has sent anything whose publication it is not to get."""
+        return self._busy is not None and bool(self._busy.own_cids)
+
+    def has_sent(self, cid: str) -> bool:
+        """Whether a published message is this connection's own, which the ``ack`` tells of.
+
+        Asked once for each: it is forgotten then.
+        """
+        return self._busy is not None and self._busy.own_cids.pop(cid, cid) is None
+
+    def failed(self, cid: str) -> None:
+        """It was refused, or nobody knows: if it turns up, the client hears of it."""
+        self.busy.own_cids.pop(cid, None)
+
+    # -- limits ---------------------------------------------------------------------------------
+
+    def count_malformed(self, now: float) -> int:
+        """Count a frame that is no command; returns how many there were in a minute."""
+        return _count_recent(self.busy.malformed, now)
+
+    def count_refused(self, now: float, burst: int) -> int:
+        """Count a frame that came too fast; returns how many bursts of them were in a minute."""
+        busy = self.busy
+        busy.refused += 1
+        if busy.refused % burst == 1 or burst == 1:
+            _count_recent(busy.bursts, now)
+        return len(busy.bursts)
+
+    # -- the end --------------------------------------------------------------------------------
+
+    def finish(self) -> None:
+        """Nobody waits for it any longer, and its last mark is kept."""
+        busy = self._busy
+        if busy is None:
+            return
+        if busy.when_acked is not None and not busy.when_acked.done():
+            busy.when_acked.set_result(None)
+        if busy.read_merger is not None:
+            busy.read_merger.finish()
+        if busy.typing_merger is not None:
+            busy.typing_merger.finish()
+
+    def on_end(self, code: int | None) -> None:
+        """The connection is gone."""
+        self._keeper.ended(self, code)
 
 
-def _fulfil(future: asyncio.Future[Any]) -> None:
-    if not future.done():
-        future.set_result(None)
+def _count_recent(times: deque[float], now: float) -> int:
+    """Add an instant, forget those of more than a minute ago, return how many are left."""
+    times.append(now)
+    while times[0] < now - _MINUTE:
+        times.popleft()
+    return len(times)

@@ -9,27 +9,30 @@ something.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
-from msgspec import UNSET, Raw
+from msgspec import UNSET, Raw, Struct
 
-from server.domain.account import Actor
+from server.domain.chat import ChatRoom, ReadMark
 from server.domain.errors import StoreUnavailable
 from server.domain.ports import Bus
 from server.schemas.frames import Heading, HistoryEvent, encode_frame, view_message
 from server.services.chats import ChatService
 from server.services.notifications import NotificationService
+from server.ws.framing import deflated, encode
 from server.ws.protocol import FIRST_PAGE, MAX_PAGE_BYTES, MAX_REPLAY, REPLAY_PAGE
 from server.ws.session import Session
+from server.ws.wire import Flushable
 
 _NUMBERED: Final = frozenset({"message", "notification"})
 _EPHEMERAL: Final = frozenset({"typing", "presence"})
 _REPAIR_SECONDS: Final = 0.2
 _RETRY_SECONDS: Final = 1.0
 _MAX_PENDING: Final = 200
+_NO_MARKS: Final[dict[str, ReadMark]] = {}
 _heading: Final = msgspec.json.Decoder(Heading)
 
 
@@ -42,76 +45,68 @@ class Numbered:
 
 
 class Source(Protocol):
-    """Reads one stream from the database. Every method may raise ``StoreUnavailable``."""
+    """Reads streams of one kind from the database; ``key`` says which one.
 
-    async def after(self, sequence: int, limit: int) -> list[Numbered]:
+    Every method that reads may raise ``StoreUnavailable``.
+    """
+
+    async def after(self, key: str, sequence: int, limit: int) -> list[Numbered]:
         """Entries with a higher number, ascending."""
         ...
 
-    async def before(self, sequence: int | None, limit: int) -> list[Numbered]:
+    async def before(self, key: str, sequence: int | None, limit: int) -> list[Numbered]:
         """The newest entries below a number, ascending."""
         ...
 
     def page(
-        self, rows: Sequence[Numbered], start: int, end: int, *, more: bool, gap: bool
+        self, key: str, rows: Sequence[Numbered], start: int, end: int, *, more: bool, gap: bool
     ) -> HistoryEvent:
         """A ``history`` frame of these entries."""
         ...
 
 
 class RoomSource:
-    """The messages of a room, for those who have passed its gate."""
+    """The messages of rooms, for those who have passed the gate; the key is the room's id."""
 
-    def __init__(self, chats: ChatService, room_id: str) -> None:
+    def __init__(self, chats: ChatService) -> None:
         self._chats = chats
-        self._room_id = room_id
 
-    async def after(self, sequence: int, limit: int) -> list[Numbered]:
+    async def after(self, key: str, sequence: int, limit: int) -> list[Numbered]:
         """Messages with a higher number, ascending."""
-        rows = await self._chats.messages_after(self._room_id, sequence, limit)
+        rows = await self._chats.messages_after(key, sequence, limit)
         return [Numbered(row.sequence, encode_frame(view_message(row))) for row in rows]
 
-    async def before(self, sequence: int | None, limit: int) -> list[Numbered]:
+    async def before(self, key: str, sequence: int | None, limit: int) -> list[Numbered]:
         """The newest messages below a number, ascending."""
-        rows = await self._chats.messages_before(self._room_id, sequence, limit)
+        rows = await self._chats.messages_before(key, sequence, limit)
         return [Numbered(row.sequence, encode_frame(view_message(row))) for row in rows]
 
     def page(
-        self, rows: Sequence[Numbered], start: int, end: int, *, more: bool, gap: bool
+        self, key: str, rows: Sequence[Numbered], start: int, end: int, *, more: bool, gap: bool
     ) -> HistoryEvent:
         """A ``history`` frame of these messages."""
         raw = [Raw(row.frame) for row in rows]
-        return HistoryEvent(
-            from_=start, to=end, more=more, gap=gap, room=self._room_id, messages=raw
-        )
+        return HistoryEvent(from_=start, to=end, more=more, gap=gap, room=key, messages=raw)
 
 
 class NotificationSource:
-    """The notifications of one person."""
+    """The notifications of people; the key is the user's id."""
 
-    def __init__(self, notifications: NotificationService, actor: Actor) -> None:
+    def __init__(self, notifications: NotificationService) -> None:
         self._notifications = notifications
-        self._actor = actor
 
-    async def after(self, sequence: int, limit: int) -> list[Numbered]:
+    async def after(self, key: str, sequence: int, limit: int) -> list[Numbered]:
         """Notifications with a higher number, ascending."""
-        rows = await self._notifications.list_after(self._actor.user_id, sequence, limit)
+        rows = await self._notifications.list_after(key, sequence, limit)
         return [Numbered(row.sequence, self._notifications.frame(row)) for row in rows]
 
-    async def before(self, sequence: int | None, limit: int) -> list[Numbered]:
+    async def before(self, key: str, sequence: int | None, limit: int) -> list[Numbered]:
         """The newest notifications below a number, ascending."""
-        page = await self._notifications.list_page(
-            self._actor,
-            unread_only=False,
-            limit=limit,
-            after=None if sequence is None else (sequence,),
-        )
-        return [
-            Numbered(row.sequence, self._notifications.frame(row)) for row in reversed(page.rows)
-        ]
+        rows = await self._notifications.list_before(key, sequence, limit)
+        return [Numbered(row.sequence, self._notifications.frame(row)) for row in rows]
 
     def page(
-        self, rows: Sequence[Numbered], start: int, end: int, *, more: bool, gap: bool
+        self, key: str, rows: Sequence[Numbered], start: int, end: int, *, more: bool, gap: bool
     ) -> HistoryEvent:
         """A ``history`` frame of these notifications."""
         raw = [Raw(row.frame) for row in rows]
@@ -120,34 +115,99 @@ class NotificationSource:
         )
 
 
+class Shared:
+    """What all streams of a process use: one object instead of a handful of references each."""
+
+    def __init__(self, bus: Bus, soon: Callable[[Flushable], None]) -> None:
+        self.bus = bus
+        self.soon = soon
+        self.frames_out = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run something aside and keep hold of it."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+class _Entry(Struct, frozen=True, gc=False):
+    """A numbered publication, framed."""
+
+    sequence: int
+    cid: str
+    sender_id: str
+    payload: bytes
+    frame: bytes
+
+
 class Stream:
     """What is published on one topic, for the sessions of this process.
 
-    ``head`` is the highest number heard of. Of a room: ``members`` are the people whom it belongs
-    to, ``reads`` their marks and ``is_active`` its state as last heard of. ``joining`` counts those
-    who are about to become sessions of it.
+    ``head`` is the highest number heard of. Of a room: ``room`` is its state as last heard of and
+    ``reads`` the marks of its members. Of a person's notifications: ``unread`` is the last count
+    heard of. ``joining`` counts those who are about to become sessions of it. ``unused_since`` is
+    the tick since when there is nobody.
+
+    What is published in one turn of the event loop leaves in one write for each socket, with the
+    same bytes for all of them.
     """
 
-    def __init__(
-        self,
-        topic: str,
-        source: Source,
-        bus: Bus,
-    ) -> None:
+    __slots__ = (
+        "_delivered",
+        "_is_subscribed",
+        "_marks",
+        "_pending",
+        "_queue",
+        "_repair",
+        "_shared",
+        "_subscribing",
+        "head",
+        "joining",
+        "key",
+        "room",
+        "sessions",
+        "source",
+        "topic",
+        "unread",
+        "unused_since",
+    )
+
+    def __init__(self, topic: str, key: str, source: Source, shared: Shared) -> None:
         self.topic = topic
+        self.key = key
         self.source = source
-        self.room_id: str | None = None
-        self.members: tuple[str, ...] = ()
-        self.sessions: set[Session] = set()
+        self.room: ChatRoom | None = None
+        self.sessions: list[Session] = []
         self.joining = 0
-        self.subscribed = asyncio.ensure_future(bus.subscribe(topic, self.receive))
-        self._bus = bus
+        self.unused_since: int | None = None
+        self._subscribing: asyncio.Future[None] | None = None
+        self._is_subscribed = False
         self.head = 0
-        self.is_active = True
-        self.reads: dict[str, int] = {}
+        self.unread: int | None = None
+        self._marks: tuple[int, ...] = ()
+        self._shared = shared
         self._delivered: int | None = None
-        self._pending: dict[int, tuple[Heading, bytes]] = {}
+        self._queue: list[_Entry] | None = None
+        self._pending: dict[int, tuple[Heading, bytes]] | None = None
         self._repair: asyncio.Task[None] | None = None
+
+    async def subscribe(self) -> None:
+        """Return when the topic is received; for all who join at the same time by one command."""
+        if self._is_subscribed:
+            return
+        subscribing = self._subscribing
+        if subscribing is None:
+            subscribing = self._subscribing = asyncio.ensure_future(
+                self._shared.bus.subscribe(self.topic, self.receive)
+            )
+        try:
+            await asyncio.shield(subscribing)
+            self._is_subscribed = True
+        finally:
+            if subscribing.done():
+                self._subscribing = None
 
     def receive(self, payload: bytes) -> None:
         """Take one publication; called by the bus."""
@@ -158,10 +218,36 @@ class Stream:
         else:
             self._pass_on(heading, payload)
 
+    def learn_room(self, room: ChatRoom) -> None:
+        """Take the stored state of the room, unless a newer one has been heard of.
+
+        Of thousands of rooms only what the sockets need is kept.
+        """
+        if self.room is None:
+            if room.head is not None:
+                self.head = max(self.head, room.head.sequence)
+            for user_id, mark in room.reads.items():
+                self._mark(room.members, user_id, mark.sequence)
+            self.room = replace(room, head=None, reads=_NO_MARKS, customer_name="", pandit_name="")
+
+    @property
+    def reads(self) -> dict[str, int]:
+        """The marks of the room's members, as far as heard of."""
+        members = self.room.members if self.room is not None else ()
+        return dict(zip(members, self._marks, strict=False))
+
+    def _mark(self, members: tuple[str, ...], user_id: str, sequence: int) -> None:
+        marks = self._marks or (0,) * len(members)
+        self._marks = tuple(
+            max(mark, sequence) if member == user_id else mark
+            for member, mark in zip(members, marks, strict=True)
+        )
+
     def may_go_live(self, session: Session) -> bool:
         """Let the session hear what is published from now on, if it has all that came before."""
         if session.cursor < max(self.head, self._delivered or 0):
             return False
+        self.flush()
         if self._delivered is None:
             self._delivered = session.cursor
         session.is_live = True
@@ -169,22 +255,30 @@ class Stream:
 
     def leave(self, session: Session) -> None:
         """Take a session out."""
-        self.sessions.discard(session)
+        if session in self.sessions:
+            self.sessions.remove(session)
+        session.is_live = False
         if not any(other.is_live for other in self.sessions):
             self._delivered = None
-            self._pending.clear()
+            self._pending = self._queue = None
 
     @property
     def is_unused(self) -> bool:
         """Whether nobody is served by it, nor about to be."""
         return not self.sessions and not self.joining
 
+    @property
+    def delivered(self) -> int | None:
+        """Up to which number the live sessions have been served; None when there are none."""
+        return self._delivered
+
     def close(self) -> None:
         """Stop what is under way and end the subscription."""
         if self._repair is not None:
             self._repair.cancel()
-        self.subscribed.cancel()
-        self._bus.unsubscribe(self.topic, self.receive)
+        if self._subscribing is not None:
+            self._subscribing.cancel()
+        self._shared.bus.unsubscribe(self.topic, self.receive)
 
     # -- in order -------------------------------------------------------------------------------
 
@@ -195,74 +289,129 @@ class Stream:
             self._deliver(heading, payload)
             self._take_pending()
             return
+        if self._pending is None:
+            self._pending = {}
         if len(self._pending) < _MAX_PENDING:
             self._pending[heading.seq] = (heading, payload)
         if self._repair is None or self._repair.done():
-            self._repair = asyncio.create_task(self._fill_gap(), name=f"fill-gap-{self.topic}")
+            self._repair = self._shared.start(self._fill_gap())
 
     def _take_pending(self) -> None:
-        while self._delivered is not None and (
-            following := self._pending.pop(self._delivered + 1, None)
-        ):
+        while self._pending and self._delivered is not None:
+            following = self._pending.pop(self._delivered + 1, None)
+            if following is None:
+                return
             self._deliver(*following)
 
     def _deliver(self, heading: Heading, payload: bytes) -> None:
         self._delivered = heading.seq
-        sender_id = heading.sender_id
-        for session in tuple(self.sessions):
-            if not session.is_live or session.cursor >= heading.seq:
+        entry = _Entry(heading.seq, heading.cid, heading.sender_id, payload, encode(payload))
+        if self._queue is None:
+            self._queue = [entry]
+            self._shared.soon(self)
+        else:
+            self._queue.append(entry)
+
+    def flush(self) -> None:
+        """Send what was published in this turn: one write for each socket, the same bytes."""
+        queue, self._queue = self._queue, None
+        if queue is None:
+            return
+        frames = [entry.frame for entry in queue]
+        blob = frames[0] if len(frames) == 1 else b"".join(frames)
+        compressed: bytes | None = None
+        sessions = tuple(self.sessions)
+        self._shared.frames_out += len(frames) * len(sessions)
+        for session in sessions:
+            if not session.is_live:
                 continue
-            session.cursor = heading.seq
-            if not session.has_sent(heading.cid, sender_id):
-                session.send_bytes(payload)
+            if session.has_own_cids or session.cursor >= queue[0].sequence:
+                self._send_lacking(session, queue)
+            elif session.deflates:
+                if compressed is None:
+                    compressed = b"".join(map(_smallest, queue))
+                session.push(compressed)
+            else:
+                session.push(blob)
+
+    @staticmethod
+    def _send_lacking(session: Session, queue: list[_Entry]) -> None:
+        wanted = [
+            entry
+            for entry in queue
+            if entry.sequence > session.cursor
+            and not (entry.sender_id == session.user_id and session.has_sent(entry.cid))
+        ]
+        if wanted:
+            parts = map(_smallest, wanted) if session.deflates else (e.frame for e in wanted)
+            session.push(b"".join(parts))
+
+    async def fill(self) -> None:
+        """Read from the database what the live sessions have not been served."""
+        while self._delivered is not None:
+            rows = await self.source.after(self.key, self._delivered, REPLAY_PAGE)
+            for row in rows:
+                self.head = max(self.head, row.sequence)
+                self._take_row(row)
+            self._take_pending()
+            if len(rows) < REPLAY_PAGE:
+                return
+
+    def _take_row(self, row: Numbered) -> None:
+        if self._delivered is not None and row.sequence > self._delivered:
+            self._deliver(_heading.decode(row.frame), row.frame)
 
     async def _fill_gap(self) -> None:
         """Read from the database what the bus did not bring, after giving it a moment."""
         await asyncio.sleep(_REPAIR_SECONDS)
         while self._delivered is not None and self._delivered < self.head:
+            before = self._delivered
             try:
-                rows = await self.source.after(self._delivered, REPLAY_PAGE)
+                await self.fill()
             except StoreUnavailable:
                 await asyncio.sleep(_RETRY_SECONDS)
                 continue
-            if self._delivered is None:
-                return
-            if not rows:
+            pending = self._pending or {}
+            if self._delivered == before:
                 # Numbers that nobody has: go on with what was published.
-                for seq in sorted(self._pending):
-                    self._deliver(*self._pending[seq])
+                for seq in sorted(pending):
+                    self._deliver(*pending[seq])
                 self._delivered = self.head
-            for row in rows:
-                if row.sequence > self._delivered:
-                    self._deliver(_heading.decode(row.frame), row.frame)
-            self._pending = {
-                seq: each for seq, each in self._pending.items() if seq > (self._delivered or 0)
-            }
-            self._take_pending()
+            self._pending = None
 
     # -- unnumbered -----------------------------------------------------------------------------
 
     def _pass_on(self, heading: Heading, payload: bytes) -> None:
-        if heading.type == "room":
-            self.is_active = heading.is_active
+        if heading.type == "room" and self.room is not None:
+            self.room = replace(self.room, is_active=heading.is_active)
         elif heading.type == "read" and heading.user:
-            self.reads[heading.user] = max(heading.seq, self.reads.get(heading.user, 0))
+            if self.room is not None:
+                self._mark(self.room.members, heading.user, heading.seq)
+        elif heading.type == "badge":
+            self.unread = heading.unread
+        if not self.sessions:
+            return
+        # In the order in which they were published.
+        self.flush()
         is_ephemeral = heading.type in _EPHEMERAL
+        frame = encode(payload)
         for session in tuple(self.sessions):
             if not session.is_ready:
                 continue
-            if heading.type == "room" and session.room is not None:
-                session.room = replace(session.room, is_active=heading.is_active)
             if is_ephemeral and heading.user == session.user_id:
                 continue
             is_own_mark = heading.type == "read" and heading.user == session.user_id
             if is_own_mark and heading.seq <= session.own_read:
                 continue
-            session.send_bytes(payload, is_droppable=is_ephemeral)
+            session.send_frame(frame, is_droppable=is_ephemeral)
+
+
+def _smallest(entry: _Entry) -> bytes:
+    return deflated(entry.payload) or entry.frame
 
 
 def pages_of(
-    source: Source, rows: Sequence[Numbered], start: int, *, more: bool, gap: bool
+    stream: Stream, rows: Sequence[Numbered], start: int, *, more: bool, gap: bool
 ) -> list[tuple[HistoryEvent, int]]:
     """Cut entries into ``history`` frames of bounded size; each with the number it brings to.
 
@@ -280,50 +429,71 @@ def pages_of(
     pages = []
     for place, cut in enumerate(cuts):
         first, last = (cut[0].sequence, cut[-1].sequence) if cut else (start, start)
-        page = source.page(
-            cut, first, last, more=more and place == len(cuts) - 1, gap=gap and place == 0
+        is_last, is_first = place == len(cuts) - 1, place == 0
+        page = stream.source.page(
+            stream.key, cut, first, last, more=more and is_last, gap=gap and is_first
         )
         pages.append((page, last))
     return pages
 
 
-async def replay(session: Session, stream: Stream, *, since: int | None, head: int) -> None:
+@dataclass(frozen=True, slots=True)
+class FirstPage:
+    """What a connection is brought up to date with first: one indexed read.
+
+    ``start`` is the number it begins after, ``head`` the stream's as far as is known then.
+    """
+
+    rows: list[Numbered]
+    start: int
+    head: int
+    gap: bool
+    is_complete: bool
+
+
+async def read_first_page(stream: Stream, since: int | None) -> FirstPage:
+    """Read what a client lacks that has seen all up to ``since`` (None: nothing yet).
+
+    Whoever is further behind than ``MAX_REPLAY``, or ahead of the stream, gets the newest page.
+    """
+    source, key = stream.source, stream.key
+    if since is not None and stream.head <= since + MAX_REPLAY:
+        rows = await source.after(key, since, REPLAY_PAGE)
+        head = max(stream.head, rows[-1].sequence if rows else 0)
+        is_complete = len(rows) < REPLAY_PAGE
+        if rows or since <= stream.head:
+            return FirstPage(rows, since, max(head, since), gap=False, is_complete=is_complete)
+    rows = await source.before(key, None, FIRST_PAGE)
+    newest = rows[-1].sequence if rows else 0
+    if since is not None and since == newest:
+        return FirstPage([], since, since, gap=False, is_complete=True)
+    return FirstPage(rows, 0, max(newest, stream.head), gap=since is not None, is_complete=True)
+
+
+async def replay(session: Session, stream: Stream, first: FirstPage) -> None:
     """Bring a session that has joined the stream up to date, then let it go live.
 
     Nothing is held back in memory meanwhile: what is published while pages are read is in the
-    database, and the session goes live in the very moment when it lacks nothing. ``head`` is the
-    stream's head when the session opened.
+    database, and the session goes live in the very moment when it lacks nothing.
     """
-    source, head = stream.source, max(head, stream.head)
-    newest: list[Numbered] | None = None
-    if since is not None and since > head:
-        # What is written becomes readable a moment before the head moves: the database decides.
-        newest = await source.before(None, FIRST_PAGE)
-        head = newest[-1].sequence if newest else 0
-    if since is not None and since <= head <= since + MAX_REPLAY:
-        session.cursor = since
-        rows = await source.after(since, REPLAY_PAGE)
-        is_complete = len(rows) < REPLAY_PAGE
-        await _send_pages(session, source, rows, gap=False)
-    else:
-        rows = await source.before(None, FIRST_PAGE) if newest is None else newest
-        is_complete = True
-        await _send_pages(session, source, rows, gap=since is not None)
-    while not session.outbox.is_closed:
+    session.cursor = first.start
+    await _send_pages(session, stream, first.rows, gap=first.gap)
+    is_complete = first.is_complete
+    while session.is_open:
         if is_complete and stream.may_go_live(session):
             return
-        rows = await source.after(session.cursor, REPLAY_PAGE)
+        rows = await stream.source.after(stream.key, session.cursor, REPLAY_PAGE)
         is_complete = len(rows) < REPLAY_PAGE
         if rows:
-            await _send_pages(session, source, rows, gap=False)
-        else:
+            await _send_pages(session, stream, rows, gap=False)
+        elif is_complete:
             session.cursor = max(session.cursor, stream.head)
 
 
 async def _send_pages(
-    session: Session, source: Source, rows: Sequence[Numbered], *, gap: bool
+    session: Session, stream: Stream, rows: Sequence[Numbered], *, gap: bool
 ) -> None:
-    for page, end in pages_of(source, rows, session.cursor, more=False, gap=gap):
+    for page, end in pages_of(stream, rows, session.cursor, more=False, gap=gap):
         session.send(page)
         session.cursor = end
-        await session.outbox.drained()
+        await session.drained()

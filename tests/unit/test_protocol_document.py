@@ -42,7 +42,7 @@ def test_every_command_has_an_example_that_is_understood() -> None:
     shown = examples(CLIENT_PART)
     assert {frame["type"] for frame in shown} == tags(frames.Command)
     for frame in shown:
-        assert not isinstance(CHAT_READER.read(json.dumps(frame)), BadFrame)
+        assert not isinstance(CHAT_READER.read(json.dumps(frame).encode()), BadFrame)
 
 
 def test_the_tables_of_commands_are_complete() -> None:
