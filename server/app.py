@@ -18,13 +18,14 @@ import structlog
 from tornado import httpserver, netutil, web
 
 from server.auth import Argon2Hasher, JwtSigner
+from server.bus.leases import MemoryLeases, RedisLeases
 from server.bus.memory import MemoryBus
 from server.bus.presence import MemoryPresence, RedisPresence
 from server.bus.ratelimit import DoorLimiter
 from server.bus.redis import RedisBus
 from server.clock import SystemClock
 from server.container import Services
-from server.domain.ports import Bus, Clock, CodeSender, PresenceBoard
+from server.domain.ports import Bus, Clock, CodeSender, Leases, PresenceBoard
 from server.handlers.forwarded import ForwardingServer
 from server.handlers.page_base import UI_MODULES, UnknownPath
 from server.handlers.static import Assets
@@ -120,16 +121,7 @@ async def open_server(
             )
         )
         await prepare_database(store)
-        bus: Bus = (
-            await stack.enter_async_context(RedisBus.open(settings.bus.redis_url))
-            if settings.bus.redis_url
-            else MemoryBus()
-        )
-        board: PresenceBoard = (
-            await stack.enter_async_context(RedisPresence.open(settings.bus.redis_url))
-            if settings.bus.redis_url
-            else MemoryPresence()
-        )
+        bus, board, leases = await _open_bus(settings, stack)
         hasher = Argon2Hasher(settings.auth.hash_threads, settings.auth.hash_queue)
         stack.callback(hasher.close)
         services = build_services(
@@ -145,6 +137,7 @@ async def open_server(
                 Duty("unanswered", 30.0, services.bookings.pass_on_unanswered),
             ],
             metrics,
+            leases,
         )
         await stack.enter_async_context(scheduler.running())
         http, port = _listen(settings, services)
@@ -152,6 +145,18 @@ async def open_server(
         stack.callback(http.stop)
         services.health.started()
         yield RunningServer(port, services, store, http)
+
+
+async def _open_bus(settings: Settings, stack: AsyncExitStack) -> tuple[Bus, PresenceBoard, Leases]:
+    """What joins several processes, over Redis where there is one."""
+    url = settings.bus.redis_url
+    if not url:
+        return MemoryBus(), MemoryPresence(), MemoryLeases()
+    return (
+        await stack.enter_async_context(RedisBus.open(url)),
+        await stack.enter_async_context(RedisPresence.open(url)),
+        await stack.enter_async_context(RedisLeases.open(url)),
+    )
 
 
 async def prepare_database(store: Store) -> None:
