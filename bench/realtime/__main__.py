@@ -42,6 +42,7 @@ from bench.realtime.contenders import (
 )
 from bench.realtime.members import Figures, Sizes, Target
 from bench.realtime.postgres import postgres, programs
+from bench.realtime.processes import Spent
 from bench.realtime.rolling import rolling_restart
 from server.app import prepare_database
 from server.settings import DatabaseSettings
@@ -74,14 +75,14 @@ FULL: Final = Sizes(
 )
 FULL_PEERS: Final = replace(
     FULL,
-    idle=1000,
+    idle=800,
     idle_hold=26,
     crowd=250,
     window=12,
-    seconds=5,
-    storm=1000,
+    seconds=4,
+    storm=600,
     slow=25,
-    slow_mib=64,
+    slow_mib=20,
     slow_rate=20,
 )
 QUICK: Final = Sizes(
@@ -184,7 +185,7 @@ async def measure(options: argparse.Namespace, folder: Path) -> dict[str, dict[s
         await prepare_database(store)
         most, few = (_seats(each, options.only) for each in (ours, theirs))
         with tqdm(total=max(most, few), unit="seat", desc="people and rooms") as progress:
-            people = await town.build(store, max(most, few), progress)
+            people = await town.build(store, max(most, few), few, progress)
         ping = 2.0 if options.quick else _PING_SECONDS
         around = Surroundings(server.uri, redis_url, postgres_host, python, folder, ping)
         if postgres_host:
@@ -270,14 +271,15 @@ def _within_limits(sizes: Sizes) -> Sizes:
     return replace(sizes, idle=min(sizes.idle, most), storm=min(sizes.storm, most))
 
 
-def _conditions(options: argparse.Namespace) -> str:
+def _conditions(options: argparse.Namespace, began: Spent) -> str:
     size = "smoke run, figures mean little" if options.quick else "full sizes"
     if options.sizes:
         size = f"{size} but {' '.join(options.sizes)}"
     return (
         f"{options.runs} run(s), {size}; Python {platform.python_version()}, "
         f"{os.cpu_count()} cores; database: the embedded SecantusDB over PyMongo, or what is "
-        f"named; one server process each; {datetime.now(UTC):%Y-%m-%d}"
+        f"named; one server process each; other programs took {began.by_others():.2f} cores "
+        f"meanwhile; {datetime.now(UTC):%Y-%m-%d}"
     )
 
 
@@ -298,10 +300,11 @@ def main() -> None:
     options.contenders = options.contenders or (_QUICK_CONTENDERS if options.quick else names)
     options.runs = options.runs or (1 if options.quick else 3)
     options.out.mkdir(parents=True, exist_ok=True)
+    began = Spent()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         runs = uvloop.run(measure(options, Path(folder)))
     labels = {each.name: each.label for each in CONTENDERS}
-    conditions = _conditions(options)
+    conditions = _conditions(options, began)
     print(conditions, "", report.table(runs, labels), sep="\n")
     target = options.out / "results.json"
     target.write_text(

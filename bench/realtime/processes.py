@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -39,6 +40,25 @@ def socket_buffer_bytes() -> int:
         if line.startswith("TCP:"):
             return int(line.split()[-1]) * os.sysconf("SC_PAGE_SIZE")
     return 0
+
+
+class Spent:
+    """What other programs of the machine take from when this was made: they spoil a measurement."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._before = _others_seconds()
+
+    def by_others(self) -> float:
+        """How many cores' time they took on average; those of our own that have ended are ours."""
+        return max(0.0, _others_seconds() - self._before) / (time.monotonic() - self._began)
+
+
+def _others_seconds() -> float:
+    with Path("/proc/stat").open(encoding="ascii") as file:
+        user, nice, system, _idle, _wait, *interrupts = map(int, file.readline().split()[1:8])
+    own = os.times()
+    return (user + nice + system + sum(interrupts)) / _TICKS - sum(own[:4])
 
 
 async def until_quiet(pids: Sequence[int], seconds: float = 20.0) -> None:

@@ -31,7 +31,7 @@ class Bound:
     def told(self, figure: str, runs: Runs, names: Sequence[str]) -> str:
         """See ``Goal``."""
         value = median(runs[names[0]][figure])
-        return f"{self.sign} {self.limit:,.4g}: {_verdict(_SIGNS[self.sign](value, self.limit))}"
+        return f"{self.sign} {self.limit:,}: {_verdict(_SIGNS[self.sign](value, self.limit))}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,11 +72,12 @@ async def idle(target: Target, sizes: Sizes) -> Figures:
     members = await open_all(makers(target.town.idle[: sizes.idle]), target)
     await until_quiet(target.process.pids)
     held = target.memory() - before
+    before_hold = sum(member.pings for member in members)
     cpu = target.cpu()
     await asyncio.sleep(sizes.idle_hold)
     cpu = target.cpu() - cpu
     later = target.memory() - before
-    pings = sum(member.pings for member in members)
+    pings = sum(member.pings for member in members) - before_hold
     lost = sum(member.is_gone for member in members)
     close_all(members)
     await until_quiet(target.process.pids)

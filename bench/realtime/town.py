@@ -56,8 +56,12 @@ class Town:
     slow: tuple[Seat, Seat]
 
 
-async def build(store: Store, idle: int, progress: Any) -> Town:
-    """Write everybody into an empty, indexed database."""
+async def build(store: Store, idle: int, peers_idle: int, progress: Any) -> Town:
+    """Write everybody into an empty, indexed database.
+
+    There are ``idle`` people besides those who talk; the peers know the messages of only so many
+    of them as they meet.
+    """
     await store.collection(PEER_MESSAGES).create_indexes(messages.INDEXES)
     now = datetime.now(UTC).replace(microsecond=0)
     signer = JwtSigner(SECRET)
@@ -81,7 +85,8 @@ async def build(store: Store, idle: int, progress: Any) -> Town:
             [rooms.room_document(chat) for chat in chats]
         )
         await store.collection(messages.COLLECTION).insert_many(spoken)
-        await store.collection(PEER_MESSAGES).insert_many(spoken)
+        if start * 2 < peers_idle + OTHERS:
+            await store.collection(PEER_MESSAGES).insert_many(spoken)
         seats += _seats(chats, sessions, signer, now)
         progress.update(len(chosen) * 2)
     crowd, slow, rest = seats[:2], seats[2:4], seats[4:]
