@@ -129,6 +129,7 @@ async def open_server(
         )
         stack.push_async_callback(services.limiter.close)
         stack.push_async_callback(services.accounts.close)
+        await stack.enter_async_context(services.accounts.running())
         await stack.enter_async_context(services.chats.running())
         await stack.enter_async_context(services.hub.running())
         scheduler = Scheduler(
@@ -152,11 +153,10 @@ async def _open_bus(settings: Settings, stack: AsyncExitStack) -> tuple[Bus, Pre
     url = settings.bus.redis_url
     if not url:
         return MemoryBus(), MemoryPresence(), MemoryLeases()
-    return (
-        await stack.enter_async_context(RedisBus.open(url)),
-        await stack.enter_async_context(RedisPresence.open(url)),
-        await stack.enter_async_context(RedisLeases.open(url)),
-    )
+    bus = await stack.enter_async_context(RedisBus.open(url))
+    board = await stack.enter_async_context(RedisPresence.open(url))
+    bus.on_restored(board.refresh)
+    return bus, board, await stack.enter_async_context(RedisLeases.open(url))
 
 
 async def prepare_database(store: Store) -> None:
@@ -232,6 +232,7 @@ def build_services(
             code_minutes=settings.auth.code_minutes,
             code_tries=settings.auth.code_tries,
             code_resend_seconds=settings.auth.code_resend_seconds,
+            cache_seconds=settings.auth.cache_seconds,
         ),
     )
     policy = BookingPolicy(

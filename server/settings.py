@@ -121,7 +121,11 @@ class BusSettings:
     """What joins several processes. An empty ``redis_url`` means one process."""
 
     redis_url: str = field(default="", metadata={_MASKED: True})
-    """Redis for publications and rate limits, such as redis://redis:6379/0."""
+    """Redis for publications, presence, leases and rate limits, such as redis://redis:6379/0.
+
+    redis+cluster:// for a cluster, of which any node will do; rediss:// and rediss+cluster:// with
+    TLS.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +146,12 @@ class AuthSettings:
     """Wrong entries of a code before it is void."""
     code_resend_seconds: int = 60
     """Time between two codes to one number."""
+    cache_seconds: float = 10.0
+    """How long a session and its account are believed once read; 0: read for each request.
+
+    What ends a session ends this too, at once; without Redis between the processes, after this
+    time.
+    """
     hash_threads: int = 2
     """Threads that hash passwords."""
     hash_queue: int = 64

@@ -3,6 +3,9 @@
 A sign-in is a session: one family of refresh tokens, of which one is good at a time, and access
 tokens of some minutes that hold only while the session lives. Whatever ends a session is also
 published, so that sockets close at once.
+
+The database is the truth about what has ended; nothing else keeps a list of it. What was read there
+is believed for some seconds, and until the publication that says otherwise.
 """
 
 from __future__ import annotations
@@ -16,7 +19,9 @@ import re
 import secrets
 import unicodedata
 import zoneinfo
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -61,7 +66,11 @@ from server.services.optimistic import change
 from server.services.relay import EventRelay
 
 CONTROL_TOPIC: Final = "control"
-"""The bus topic on which processes hear that a session has ended."""
+"""The bus topic on which processes hear that a session has ended or an account has changed.
+
+JSON objects: ``session_ended`` with ``session_id``; ``user_ended`` and ``user_changed`` with
+``user_id``.
+"""
 EDITABLE: Final = frozenset(
     {"full_name", "email", "language", "timezone", "profile_pic_url", "location"}
 )
@@ -85,6 +94,7 @@ _JOINERS: Final = "\u200c\u200d"
 """Invisible, but Devanagari is spelled with them."""
 _TIMEZONES: Final = frozenset(zoneinfo.available_timezones())
 _MAX_SENDING: Final = 200
+_MAX_BELIEVED: Final = 20_000
 _WORST_PASSWORDS: Final = frozenset(
     {
         "12345678", "123456789", "1234567890", "87654321", "0987654321", "11223344", "password",
@@ -106,6 +116,17 @@ class AccountPolicy:
     code_minutes: int
     code_tries: int
     code_resend_seconds: int
+    cache_seconds: float = 0.0
+    """How long what was read of a session and its account is believed; 0: not at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the database said of a session and its account."""
+
+    actor: Actor
+    session_ends_at: datetime
+    believed_until: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +179,26 @@ class AccountService:
         self._code_key = _derive(policy.secret, "one-time codes")
         self._refresh_key = _derive(policy.secret, "refresh tokens")
         self._sending: set[asyncio.Task[None]] = set()
+        # By session id; only while what ends a session is heard of.
+        self._is_hearing = False
+        self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._looking: dict[tuple[str, str], asyncio.Task[_Known]] = {}
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Hear of what ends sessions or changes accounts, in any process, while this lasts.
+
+        Only then is what was read from the database believed for a while.
+        """
+        await self._bus.subscribe(CONTROL_TOPIC, self._on_control)
+        self._bus.on_restored(self._forget_all)
+        self._is_hearing = True
+        try:
+            yield
+        finally:
+            self._is_hearing = False
+            self._bus.unsubscribe(CONTROL_TOPIC, self._on_control)
+            self._forget_all()
 
     # -- becoming somebody ------------------------------------------------------------------------
 
@@ -386,6 +427,47 @@ class AccountService:
         """Who asks, and until when his access token holds; see :meth:`actor_of`."""
         now = self._clock.now()
         claims = self._signer.read(access_token, now)
+        known = await self._look_up(claims, now)
+        if known.session_ends_at <= now:
+            raise NotSignedIn
+        return known.actor, claims.expires_at
+
+    async def _look_up(self, claims: Claims, now: datetime) -> _Known:
+        """What is known of the session: from memory if it is fresh, else from the database.
+
+        Those who ask for the same at the same time wait for one answer.
+        """
+        if not self._is_hearing or not self._policy.cache_seconds:
+            return await self._read(claims, now)
+        known = self._known.get(claims.session_id)
+        if (
+            known is not None
+            and known.actor.user_id == claims.user_id
+            and now < known.believed_until
+        ):
+            self._known.move_to_end(claims.session_id)
+            return known
+        key = (claims.session_id, claims.user_id)
+        looking = self._looking.get(key)
+        if looking is None:
+            looking = self._looking[key] = asyncio.create_task(self._read(claims, now))
+            looking.add_done_callback(lambda task: self._looked_up(key, task))
+        # Shielded: one who gives up must not take the answer from the others.
+        return await asyncio.shield(looking)
+
+    def _looked_up(self, key: tuple[str, str], task: asyncio.Task[_Known]) -> None:
+        # What was forgotten while it was read may be out of date: it is not kept.
+        is_current = self._looking.get(key) is task
+        if is_current:
+            del self._looking[key]
+        if task.cancelled() or task.exception() is not None or not is_current:
+            return
+        self._known[key[0]] = task.result()
+        self._known.move_to_end(key[0])
+        if len(self._known) > _MAX_BELIEVED:
+            self._known.popitem(last=False)
+
+    async def _read(self, claims: Claims, now: datetime) -> _Known:
         session, user = await asyncio.gather(
             self._sessions.find(claims.session_id), self._users.find(claims.user_id)
         )
@@ -401,7 +483,36 @@ class AccountService:
             language=user.language,
             timezone=user.timezone,
         )
-        return actor, claims.expires_at
+        believed_until = now + timedelta(seconds=self._policy.cache_seconds)
+        return _Known(actor, session.expires_at, believed_until)
+
+    def _on_control(self, payload: bytes) -> None:
+        message: dict[str, str] = json.loads(payload)
+        if message.get("type") == "session_ended":
+            session_id = message["session_id"]
+            self._known.pop(session_id, None)
+            self._stop_looking(lambda session, _: session == session_id)
+        elif message.get("type") in ("user_ended", "user_changed"):
+            user_id = message["user_id"]
+            self._forget(lambda _, user: user == user_id)
+
+    def _forget(self, is_meant: Callable[[str, str], bool]) -> None:
+        for session_id in [
+            session_id
+            for session_id, known in self._known.items()
+            if is_meant(session_id, known.actor.user_id)
+        ]:
+            del self._known[session_id]
+        self._stop_looking(is_meant)
+
+    def _stop_looking(self, is_meant: Callable[[str, str], bool]) -> None:
+        for key in [key for key in self._looking if is_meant(*key)]:
+            # Whoever waits for it has asked before; whoever asks from now on reads anew.
+            del self._looking[key]
+
+    def _forget_all(self) -> None:
+        """Something may have been missed."""
+        self._forget(lambda session_id, user_id: True)
 
     async def is_signed_in(self, actor: Actor) -> bool:
         """Whether the actor's sign-in and account still hold, as the database says."""
@@ -442,6 +553,7 @@ class AccountService:
         if not values:
             return await self.profile(actor)
         user = await self._users.update(actor.user_id, {**values, "updated_at": self._clock.now()})
+        await self._publish({"type": "user_changed", "user_id": user.id})
         if user.role is Role.PANDIT:
             await self._ensure_profile(user)
         return user
