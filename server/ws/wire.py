@@ -19,7 +19,7 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final, Protocol
 
 from tornado.ioloop import IOLoop
@@ -27,6 +27,7 @@ from tornado.iostream import IOStream
 
 from server.ws.framing import Fault, Opcode, Partial, Received, close_frame, encode, read_frames
 
+HAS_EPOLL: Final = hasattr(select, "epoll")
 _READ_BYTES: Final = 64 * 1024
 _MAX_EVENTS: Final = 256
 _MAX_PARTS: Final = 512
@@ -37,7 +38,9 @@ _SLOW_CLOSE_SECONDS: Final = 20.0
 """How long a client that does not read may take to read why it is closed; it holds only what the
 kernel has of it meanwhile."""
 _LINGER_OFF: Final = struct.pack("ii", 1, 0)
-_OPEN, _CLOSING, _CLOSED = range(3)
+_OPEN, _CLOSING, _DEAF, _CLOSED = range(4)
+"""Deaf: what the client sends has no meaning any more and is thrown away until it hangs up. To
+close at once with bytes unread would reset the connection and take the close frame from it."""
 
 
 class Flushable(Protocol):
@@ -63,10 +66,15 @@ class _Watcher(Protocol):
 class Poller:
     """All sockets of a process: readiness, joined writes, closings that wait for the client.
 
-    ``open_count`` are the descriptors held, those that are closing included.
+    Parameters
+    ----------
+    send_buffer_bytes
+        What the kernel may keep of what a client has not taken; 0 leaves it to the kernel.
+    has_epoll
+        False has the event loop watch each socket by itself, as it does where there is no epoll.
     """
 
-    def __init__(self, *, send_buffer_bytes: int) -> None:
+    def __init__(self, *, send_buffer_bytes: int, has_epoll: bool = HAS_EPOLL) -> None:
         self._loop = asyncio.get_running_loop()
         self._send_buffer_bytes = send_buffer_bytes
         self._sockets: dict[int, Socket] = {}
@@ -74,7 +82,8 @@ class Poller:
         self._blocked: dict[Socket, float] = {}
         self._closing: deque[tuple[float, Socket]] = deque()
         self._slow_closing: deque[tuple[float, Socket]] = deque()
-        make = _EpollWatcher if hasattr(select, "epoll") else _LoopWatcher
+        self.has_epoll = has_epoll
+        make = _EpollWatcher if has_epoll else _LoopWatcher
         self._watcher: _Watcher = make(self._loop, self._on_ready)
 
     @property
@@ -410,6 +419,7 @@ class Socket:
         if self._is_blocked:
             self._is_blocked = False
             self._poller.unblock(self, self._fd)
+        self._hang_up()
         self._wake()
 
     def _write(self, out: list[bytes]) -> None:
@@ -486,27 +496,38 @@ class Socket:
 
     def take(self, data: bytes) -> None:
         """Act on bytes that came."""
-        if self._state == _CLOSED:
+        if self._state >= _DEAF:
             return
         received, self._partial, fault = read_frames(
             data, self._partial, self.bounds.message_bytes, deflate=self.deflates
         )
-        if self._state == _CLOSING:
-            if fault is not None or any(each.opcode == Opcode.CLOSE for each in received):
-                self._end(None)
-            return
-        self.on_bytes()
+        if self._state == _OPEN:
+            self.on_bytes()
         for each in received:
             if each.opcode == Opcode.CLOSE:
-                self._on_close(each.payload)
+                if self._state == _OPEN:
+                    self._on_close(each.payload)
+                else:
+                    self._end(None)
                 return
+            if self._state != _OPEN:
+                continue
             if each.opcode == Opcode.PING:
                 self.send_frame(encode(each.payload, Opcode.PONG), is_droppable=True)
             self.on_received(each)
-            if self._state != _OPEN:
-                return
         if fault is not None:
-            self.on_fault(fault)
+            if self._state == _OPEN:
+                self.on_fault(fault)
+            if self._state == _CLOSING:
+                self._state = _DEAF
+                self.flush()
+                self._hang_up()
+
+    def _hang_up(self) -> None:
+        """Tell a client that is not heard any more that nothing follows the close frame."""
+        if self._state == _DEAF and self._out is None and self._fd >= 0:
+            with _borrowed(self._fd) as sock, suppress(OSError):
+                sock.shutdown(socket.SHUT_WR)
 
     def on_fault(self, fault: Fault) -> None:
         """The client broke the protocol of frames."""
@@ -531,7 +552,6 @@ class Socket:
             self._forget_waiting()
         self._append(close_frame(code, reason))
         self._state = _CLOSING
-        self._partial = None
         if not self._is_due:
             self._is_due = True
             self._poller.soon(self)
