@@ -14,11 +14,11 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from enum import IntEnum
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,10 +26,21 @@ from numpy.typing import NDArray
 IntArray: TypeAlias = NDArray[np.int32]
 LongArray: TypeAlias = NDArray[np.int64]
 Column: TypeAlias = Sequence[Any] | NDArray[Any]
-Table: TypeAlias = Mapping[str, Any]
 
 DAY_MS: Final = 86_400_000
 NONE: Final = -1
+
+
+class Table(Protocol):
+    """Columns by name: a mapping, or a frame of pandas."""
+
+    def __iter__(self) -> Iterator[Any]:
+        """The names of the columns."""
+        ...
+
+    def __getitem__(self, key: str, /) -> Any:
+        """The values of a column."""
+        ...
 
 
 class BadData(ValueError):

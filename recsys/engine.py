@@ -93,19 +93,22 @@ def fit(matrix: Csr, params: AlsParams, seed: int) -> Factors:
 def _fit_implicit(matrix: Csr, params: AlsParams, seed: int) -> Factors:
     from implicit.cpu.als import AlternatingLeastSquares
     from scipy.sparse import csr_matrix
+    from threadpoolctl import threadpool_limits
 
     if params.reg_mode != "plain":
         raise ValueError("implicit has plain regularisation only")
-    model = AlternatingLeastSquares(
-        factors=params.factors,
-        regularization=params.regularization,
-        alpha=1.0,
-        iterations=params.iterations,
-        num_threads=1,
-        random_state=seed,
-        dtype=np.float32,
-    )
-    model.fit(csr_matrix(implicit_values(matrix, params.alpha)), show_progress=False)
+    # The environment counts only if numpy was not there first; in a notebook it often was.
+    with threadpool_limits(1, "blas"):
+        model = AlternatingLeastSquares(
+            factors=params.factors,
+            regularization=params.regularization,
+            alpha=1.0,
+            iterations=params.iterations,
+            num_threads=1,
+            random_state=seed,
+            dtype=np.float32,
+        )
+        model.fit(csr_matrix(implicit_values(matrix, params.alpha)), show_progress=False)
     return Factors(
         np.ascontiguousarray(model.user_factors, np.float32),
         np.ascontiguousarray(model.item_factors, np.float32),

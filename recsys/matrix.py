@@ -144,7 +144,9 @@ def baskets(
         matrix=sum_cells(row_of[lines.booking[chosen]], lines.item[chosen], values[chosen], shape),
         fields=fields,
         context=context,
-        given=sum_cells(row_of[lines.booking[ruled]], lines.item[ruled], values[ruled], shape),
+        given=sum_cells(
+            row_of[lines.booking[ruled]], lines.item[ruled], np.ones(int(ruled.sum())), shape
+        ),
         row_weights=weights.astype(np.float32),
     )
     return Baskets(interactions, used)

@@ -85,10 +85,11 @@ def table_of(path: Path) -> dict[str, list[Any]]:
             return _parquet(path)
         with _opened(path) as stream:
             if ".csv" in path.suffixes:
-                return _columns_of(
-                    {key: value or None for key, value in row.items()}
-                    for row in csv.DictReader(io.TextIOWrapper(stream, "utf-8", newline=""))
-                )
+                with io.TextIOWrapper(stream, "utf-8", newline="") as text:
+                    return _columns_of(
+                        {key: value or None for key, value in row.items()}
+                        for row in csv.DictReader(text)
+                    )
             decode = msgspec.json.Decoder(dict[str, Any]).decode
             return _columns_of(decode(line) for line in stream if line.strip())
     except (OSError, UnicodeDecodeError, csv.Error, msgspec.DecodeError) as error:
@@ -332,8 +333,7 @@ def movielens(path: Path) -> Ratings:
         if not found:
             raise BadData(f"{path} has none of {', '.join(names)}")
         path = found[0]
-    with _opened(path) as stream:
-        text = io.TextIOWrapper(stream, "utf-8", newline="")
+    with _opened(path) as stream, io.TextIOWrapper(stream, "utf-8", newline="") as text:
         rows = list(csv.reader(text, delimiter="," if ".csv" in path.suffixes else "\t"))
     if rows and not rows[0][0].isdigit():
         rows = rows[1:]

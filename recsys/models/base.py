@@ -56,8 +56,8 @@ class Interactions:
     context
         Rows by fields: the index of the value that the row has, -1 where it is not known.
     given
-        Rows by items, or None: what was in the row by itself (put there by a rule). It is known
-        when the row is asked about, and nothing is learned from it.
+        Rows by items, or None: what was in the row by itself (put there by a rule). Nothing is
+        learned from it, so it says nothing either; it is only never recommended again.
     row_weights
         How much each row counts, float32 and not negative, or None: all count 1. A row of weight
         2 teaches what two equal rows of weight 1 teach.
@@ -153,13 +153,13 @@ class Interactions:
         return np.repeat(self.row_weights, np.diff(self.matrix.indptr))
 
     def row(self, index: int) -> Query:
-        """Return what is known of a row, as a query: its cells, and what was given besides."""
+        """Return what is known of a row, as a query; what was given besides has the weight 0."""
         items, weights = _cells(self.matrix, index)
         if self.given is not None:
-            more, their_weights = _cells(self.given, index)
-            new = ~np.isin(more, items)
-            items = np.concatenate((items, more[new]))
-            weights = np.concatenate((weights, their_weights[new]))
+            more, _ = _cells(self.given, index)
+            more = more[~np.isin(more, items)]
+            items = np.concatenate((items, more))
+            weights = np.concatenate((weights, np.zeros(len(more), np.float32)))
         return Query(given=items, weights=weights, context=self.context_of(index))
 
     def context_of(self, index: int) -> dict[str, int]:
@@ -262,7 +262,7 @@ class Model(ABC, Generic[P]):
         given
             Indexes of the items that are there already, without repeats.
         weights
-            How strongly each is there; 1 by default.
+            How strongly each is there; 1 by default. An item of weight 0 says nothing.
         context
             Indexes by field name. Fields and values that the model has not seen count as unknown.
 

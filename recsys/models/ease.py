@@ -130,9 +130,10 @@ class Ease(Model[EaseParams]):
             for name, start in self._offsets.items()
             if (value := self.context_value(query.context, name)) >= 0
         ]
-        rows = np.concatenate((query.given, np.array(extra, np.int32)))
+        speaks = query.weights != 0
+        rows = np.concatenate((query.given[speaks], np.array(extra, np.int32)))
         heights = np.full(len(extra), self.params.w_ctx, np.float32)
-        return rows, np.concatenate((query.weights, heights))
+        return rows, np.concatenate((query.weights[speaks], heights))
 
     def contributions(self, query: Query, item: int) -> tuple[FloatArray, dict[str, float]]:
         """What each given item and each field of the context add to the score of ``item``.

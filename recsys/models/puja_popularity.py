@@ -64,6 +64,10 @@ class PujaPopularity(Model[PujaPopularityParams]):
                 known = (own >= 0) & (parent >= 0)
                 prior[own[known]] = wide[parent[known]]
             shares = self._shares(cells, weights, own, len(shares), prior)
+        self.bookings_: FloatArray = np.zeros(len(shares), np.float32)
+        if own is not None:
+            rows = np.flatnonzero(own >= 0)
+            np.add.at(self.bookings_, own[rows], weights[rows].astype(np.float32))
         self.overall_: FloatArray = overall.astype(np.float32)
         self.by_parent_: FloatArray = np.ascontiguousarray(wide, np.float32)
         self.by_puja_: FloatArray = np.ascontiguousarray(shares, np.float32)
@@ -94,17 +98,24 @@ class PujaPopularity(Model[PujaPopularityParams]):
     def _score(self, query: Query) -> FloatArray:
         puja = self.context_value(query.context, self.params.field)
         parent = self.context_value(query.context, self.params.parent)
-        if puja >= 0:
+        # Of a puja that nobody booked the rows do not tell the category; the question does.
+        if puja >= 0 and (self.bookings_[puja] > 0 or parent < 0):
             return np.array(self.by_puja_[puja], np.float32)
         if parent >= 0:
             return np.array(self.by_parent_[parent], np.float32)
         return np.array(self.overall_, np.float32)
 
     def _arrays(self) -> Arrays:
-        return {"overall": self.overall_, "by_parent": self.by_parent_, "by_puja": self.by_puja_}
+        return {
+            "overall": self.overall_,
+            "by_parent": self.by_parent_,
+            "by_puja": self.by_puja_,
+            "bookings": self.bookings_,
+        }
 
     def _restore(self, arrays: Arrays) -> None:
         puja, parent = self._size(self.params.field), self._size(self.params.parent)
         self.overall_ = checked(arrays, "overall", np.float32, (self.n_items,))
         self.by_parent_ = checked(arrays, "by_parent", np.float32, (parent, self.n_items))
+        self.bookings_ = checked(arrays, "bookings", np.float32, (puja,))
         self.by_puja_ = checked(arrays, "by_puja", np.float32, (puja, self.n_items))

@@ -57,7 +57,7 @@ class Rp3Beta(NeighbourModel[Rp3BetaParams]):
 
 def _power(values: NDArray[np.number], exponent: float) -> NDArray[np.float64]:
     """The values to a negative power, 0 where the value is 0."""
-    filled = np.maximum(values.astype(np.float64), 1e-300)
+    filled = np.where(values > 0, values, 1.0).astype(np.float64)
     return np.where(values > 0, np.power(filled, exponent), 0.0)
 
 

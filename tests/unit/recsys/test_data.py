@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from recsys import sources
+from recsys.data import BadData, IdMap, build, to_ms
+
+NOW = 1_800_000_000_000
+BOOKINGS: dict[str, list[Any]] = {
+    "booking_id": ["b2", "b1"],
+    "user_id": ["u2", "u1"],
+    "puja_id": ["p", "p"],
+    "ts": [NOW - 2000, NOW - 1000],
+    "held_ts": ["2026-03-14T05:00:00+00:00", None],
+}
+
+
+def test_ids_are_sorted_and_unknown_ones_are_minus_one() -> None:
+    found = IdMap(["c", "a", "c", "b"])
+    assert found.ids == ("a", "b", "c")
+    assert found.encode(["b", None, "z"]).tolist() == [1, -1, -1]
+    assert found.decode([2, 0]) == ["c", "a"]
+
+
+def test_rows_stand_at_the_index_of_their_booking() -> None:
+    data = build({"bookings": BOOKINGS}, now_ms=NOW)
+    assert data.booking_ids.ids == ("b1", "b2")
+    assert data.bookings.ts.tolist() == [NOW - 1000, NOW - 2000]
+    assert data.bookings.months()[1] == 2
+    assert data.bookings.held_ts[0] == NOW - 1000
+
+
+def test_the_order_of_rows_does_not_change_the_fingerprint() -> None:
+    turned = {name: values[::-1] for name, values in BOOKINGS.items()}
+    lines = {"booking_id": ["b1", "b1"], "item_id": ["x", "y"]}
+    back = {name: values[::-1] for name, values in lines.items()}
+    first = build({"bookings": BOOKINGS, "lines": lines}, now_ms=NOW)
+    second = build({"bookings": turned, "lines": back}, now_ms=NOW)
+    other = build({"bookings": BOOKINGS, "lines": {**lines, "kept": [True, False]}}, now_ms=NOW)
+    assert first.fingerprint() == second.fingerprint()
+    assert first.fingerprint() != other.fingerprint()
+
+
+def test_rows_that_cannot_be_right_are_counted_by_reason() -> None:
+    bookings = {
+        "booking_id": ["a", "a", "b", "c", None, "d"],
+        "user_id": ["u"] * 6,
+        "puja_id": ["p"] * 6,
+        "ts": [NOW, NOW, NOW + 10**9, "soon", NOW, 5],
+    }
+    events = {
+        "user_id": ["u"] * 4,
+        "ts": [NOW] * 4,
+        "kind": ["rating", "guess", "rating", "rating"],
+        "rating": [5, 5, 6, "x"],
+    }
+    lines = {"booking_id": ["a", "z"], "item_id": ["i", "i"]}
+    data = build({"bookings": bookings, "events": events, "lines": lines}, now_ms=NOW)
+    assert dict(data.rejects.reasons) == {
+        ("bookings", "no booking_id"): 1,
+        ("bookings", "ts is no instant"): 1,
+        ("bookings", "ts is too old"): 1,
+        ("bookings", "ts is in the future"): 1,
+        ("bookings", "duplicate booking_id"): 1,
+        ("events", "unknown kind"): 1,
+        ("events", "rating out of range"): 2,
+        ("lines", "unknown booking"): 1,
+    }
+    assert data.rejects.share == pytest.approx(9 / 12)
+    assert len(data.bookings) == len(data.events) == len(data.lines) == 1
+
+
+def test_tables_that_cannot_be_right_are_refused() -> None:
+    with pytest.raises(BadData, match="no bookings"):
+        build({}, now_ms=NOW)
+    with pytest.raises(BadData, match="puja_id"):
+        build({"bookings": {"booking_id": ["a"], "user_id": ["u"], "ts": [1]}}, now_ms=NOW)
+    with pytest.raises(BadData, match="2 rows, not 1"):
+        build({"bookings": {**BOOKINGS, "booking_id": ["a"]}}, now_ms=NOW)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        1_800_000_000_000,
+        "1800000000000",
+        "2027-01-15T08:00:00Z",
+        "2027-01-15T13:45:00+05:45",
+        datetime(2027, 1, 15, 8, tzinfo=UTC),
+        np.int64(1_800_000_000_000),
+    ],
+)
+def test_an_instant_has_many_forms(value: object) -> None:
+    assert to_ms(value) == NOW
+
+
+@pytest.mark.parametrize("value", [None, "soon", True, float("nan"), [1]])
+def test_other_things_are_no_instant(value: object) -> None:
+    assert to_ms(value) is None
+
+
+def write_folder(folder: Path, suffix: str) -> Path:
+    import gzip
+
+    import pandas as pd
+
+    frames = {
+        "bookings": pd.DataFrame(BOOKINGS),
+        "lines": pd.DataFrame({"booking_id": ["b1", "b2"], "item_id": ["x", "y"], "price": [5, 7]}),
+        "items": pd.DataFrame({"item_id": ["x", "y"], "category": ["flowers", None]}),
+    }
+    for name, frame in frames.items():
+        path = folder / f"{name}{suffix}"
+        if suffix == ".parquet":
+            frame.to_parquet(path)
+        elif suffix == ".csv":
+            frame.to_csv(path, index=False)
+        else:
+            text = frame.to_json(orient="records", lines=True)
+            path.write_bytes(gzip.compress(text.encode()) if ".gz" in suffix else text.encode())
+    return folder
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".jsonl.gz", ".parquet"])
+def test_a_folder_means_the_same_in_every_format(tmp_path: Path, suffix: str) -> None:
+    data = sources.read(str(write_folder(tmp_path, suffix)), at_ms=NOW)
+    assert data.users.ids == ("u1", "u2")
+    assert data.lines.price.tolist() == [5, 7]
+    assert data.item_category.tolist() == [0, -1]
+    assert data.bookings.months()[1] == 2
+    assert data.rejects.share == 0
+
+
+def test_a_folder_without_bookings_or_with_two_of_them_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadData, match="no bookings"):
+        sources.read(str(tmp_path), at_ms=NOW)
+    write_folder(tmp_path, ".csv")
+    write_folder(tmp_path, ".jsonl")
+    with pytest.raises(BadData, match="more than once"):
+        sources.read(str(tmp_path), at_ms=NOW)
+
+
+@pytest.mark.parametrize("name", ["bookings.jsonl", "bookings.parquet", "bookings.csv.gz"])
+def test_a_file_that_is_not_what_it_says_is_bad_data(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"\x00\xff nothing of the kind")
+    with pytest.raises(BadData, match="cannot be read"):
+        sources.read(str(tmp_path), at_ms=NOW)
+
+
+def test_a_frame_of_pandas_is_a_table() -> None:
+    import pandas as pd
+
+    frame = pd.DataFrame({**BOOKINGS, "region": [None, "east"]})
+    data = build({"bookings": frame}, now_ms=NOW)
+    assert data.bookings.region.tolist() == [0, -1]
+
+
+def test_market_baskets_are_read(tmp_path: Path) -> None:
+    (tmp_path / "baskets.txt").write_text("0 2\n1\n0 1 2\n")
+    (tmp_path / "items.csv").write_text("item_id,label\n0,a\n1,b\n2,c\n")
+    data = sources.groceries(tmp_path)
+    assert data.matrix.toarray().tolist() == [[1, 0, 1], [0, 1, 0], [1, 1, 1]]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("ratings.csv", "userId,movieId,rating,timestamp\n10,9,3.5,100\n9,10,4,200\n"),
+        ("u.data", "10\t9\t3.5\t100\n9\t10\t4\t200\n"),
+        (
+            "ml-100k.inter",
+            "user_id:token\titem_id:token\trating:float\ttimestamp:float\n"
+            "10\t9\t3.5\t100\n9\t10\t4\t200\n",
+        ),
+    ],
+)
+def test_ratings_are_read_in_each_form(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    found = sources.movielens(tmp_path)
+    assert found.users.ids == ("09", "10")
+    assert found.user.tolist() == [1, 0]
+    assert found.item.tolist() == [0, 1]
+    assert found.rating.tolist() == [3.5, 4.0]
+    assert found.ts.tolist() == [100_000, 200_000]
