@@ -21,13 +21,15 @@ from server.app import RunningServer, open_server, prepare_database, run_until_s
 from server.domain.account import normalise_phone
 from server.domain.errors import AlreadyExists, StoreUnavailable
 from server.paths import data_path
-from server.settings import Settings, SettingsError, load, shown
+from server.processes import ChildrenKeepEndingError, Inherited, ProcessGroup, bind_group
+from server.settings import PREFIX, Settings, SettingsError, load, shown
 from server.store.client import open_store
 from server.store.embedded import EmbeddedServerError, database_uri
 
 _log: Final = structlog.get_logger("server")
 _STOPPED: Final = 130
 _BAD_SETTINGS: Final = 2
+_MAX_PROCESSES: Final = 256
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,7 +53,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return runner.run(_as_coroutine(command(settings, options)))
     except KeyboardInterrupt:
         return _STOPPED
-    except (EmbeddedServerError, StoreUnavailable, OSError) as error:
+    except (
+        ChildrenKeepEndingError,
+        EmbeddedServerError,
+        StoreUnavailable,
+        OSError,
+    ) as error:
         reason = str(error) or "the database does not answer"
         print(f"Cannot start: {reason}", file=sys.stderr)
         return 1
@@ -62,9 +69,37 @@ async def _as_coroutine(awaitable: Awaitable[int]) -> int:
 
 
 async def _serve(settings: Settings, options: argparse.Namespace) -> int:
-    async with open_server(settings) as server:
+    inherited = Inherited.of(options.inherited) if options.inherited else None
+    count = options.processes or len(os.sched_getaffinity(0))
+    if inherited is None and count > 1:
+        return await _serve_many(settings, count)
+    async with open_server(settings, sockets=inherited.sockets if inherited else ()) as server:
         _log.info("listening", host=settings.http.host, port=server.port)
-        await _until_signal(server, settings)
+        await _until_signal(server, settings, inherited)
+    return 0
+
+
+async def _serve_many(settings: Settings, count: int) -> int:
+    """Keep ``count`` processes that serve; they share the database and hear each other."""
+    if not settings.bus.redis_url:
+        _say("More than one process needs bus.redis_url: without it they do not hear each other.")
+        return _BAD_SETTINGS
+    groups = bind_group(settings.http.host, settings.http.port, count)
+    environment = dict(os.environ)
+    async with database_uri(settings.database) as uri:
+        if not settings.database.uri:
+            environment[f"{PREFIX}DATABASE__URI"] = uri
+        # The same command again, by which this process was started.
+        group = ProcessGroup(
+            [sys.executable, *sys.orig_argv[1:]], environment, groups, settings.http.drain_seconds
+        )
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, group.stop)
+        loop.add_signal_handler(signal.SIGHUP, group.roll)
+        port = groups[0][0].getsockname()[1]
+        _log.info("keeping", processes=count, host=settings.http.host, port=port)
+        await group.run()
     return 0
 
 
@@ -79,7 +114,9 @@ async def _demo(settings: Settings, options: argparse.Namespace) -> int:
     return 0
 
 
-async def _until_signal(server: RunningServer, settings: Settings) -> None:
+async def _until_signal(
+    server: RunningServer, settings: Settings, inherited: Inherited | None = None
+) -> None:
     """Serve until SIGTERM or Ctrl-C, then drain; a second signal ends at once."""
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
 
@@ -90,6 +127,8 @@ async def _until_signal(server: RunningServer, settings: Settings) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
+    if inherited is not None:
+        inherited.say_ready()
     await run_until_stopped(server, stop, settings.http.drain_seconds)
 
 
@@ -145,12 +184,28 @@ def _say(*lines: str) -> None:
     print(*lines, sep="\n", flush=True)
 
 
+def _count(text: str) -> int:
+    number = int(text)
+    if not 0 <= number <= _MAX_PROCESSES:
+        raise ValueError
+    return number
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="pandityatra", description="The PanditYatra server.")
     commands = parser.add_subparsers(dest="command", required=True)
 
     serve = commands.add_parser("serve", help="serve the site")
     serve.add_argument("--port", type=int)
+    serve.add_argument(
+        "--processes",
+        type=_count,
+        default=1,
+        help="how many serve, behind one port; 0: one for each core; needs bus.redis_url. "
+        "SIGHUP replaces them one after the other",
+    )
+    # What the parent of several gives to each of them.
+    serve.add_argument("--inherited", default="", help=argparse.SUPPRESS)
     serve.set_defaults(run=_serve)
 
     demo_command = commands.add_parser("demo", help="serve with an embedded database and demo data")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -106,8 +107,11 @@ async def open_server(
     clock: Clock | None = None,
     sender: CodeSender | None = None,
     listeners: Sequence[Any] = (),
+    sockets: Sequence[socket.socket] = (),
 ) -> AsyncIterator[RunningServer]:
     """Start everything and serve until the context ends.
+
+    ``sockets`` listen already; without them the settings' port is opened.
 
     Tests pass other settings, a clock or a sender of their own, and command listeners for the
     driver.
@@ -141,7 +145,7 @@ async def open_server(
             leases,
         )
         await stack.enter_async_context(scheduler.running())
-        http, port = _listen(settings, services)
+        http, port = _listen(settings, services, sockets)
         stack.push_async_callback(http.close_all_connections)
         stack.callback(http.stop)
         services.health.started()
@@ -326,7 +330,9 @@ def build_application(settings: Settings, services: Services) -> web.Application
     )
 
 
-def _listen(settings: Settings, services: Services) -> tuple[httpserver.HTTPServer, int]:
+def _listen(
+    settings: Settings, services: Services, given: Sequence[socket.socket]
+) -> tuple[httpserver.HTTPServer, int]:
     application = build_application(settings, services)
     most = _SLACK * settings.http.max_body_bytes
     http = ForwardingServer(
@@ -339,7 +345,9 @@ def _listen(settings: Settings, services: Services) -> tuple[httpserver.HTTPServ
         idle_connection_timeout=75.0,
         body_timeout=30.0,
     )
-    sockets = netutil.bind_sockets(settings.http.port, settings.http.host, backlog=1024)
+    sockets = list(given) or netutil.bind_sockets(
+        settings.http.port, settings.http.host, backlog=1024
+    )
     http.add_sockets(sockets)
     return http, sockets[0].getsockname()[1]
 

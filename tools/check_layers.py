@@ -77,6 +77,8 @@ def the_table() -> dict[str, Room]:
         "services": Room(frozenset({"domain", "kundali"}), pure),
         "schemas": Room(frozenset({"domain"}) | CALENDAR, no_driver | {"tornado", "httpx"}),
         "logs": Room(FLOOR_0, no_driver),
+        # Keeps server processes; of the adapters it knows how a child ends with its parent.
+        "processes": Room(FLOOR_0 | {"server.store.embedded"}, no_driver),
         # The typed container that the doors find their services in, and the table of routes.
         "container": Room(shared | DOORS, no_driver),
         "routes": Room(shared | DOORS | {"container"}, no_driver),

@@ -117,7 +117,7 @@ class EmbeddedServer:
             stderr=asyncio.subprocess.PIPE,
             # A session of its own: Ctrl-C reaches the server, which stops the database last.
             start_new_session=True,
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+            preexec_fn=die_with_parent if sys.platform == "linux" else None,
         )
         self._process = process
         self._pid_file.write_text(str(process.pid), encoding="ascii")
@@ -230,5 +230,6 @@ def _free_port() -> int:
         return port
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """Have this process told to end when its parent does; for ``preexec_fn``, Linux alone."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
