@@ -1,8 +1,8 @@
 """What an acknowledged message costs between the socket's command and the room's frames.
 
-Runs the real :class:`ChatService` on the embedded server, with the bus of one process and a receiver
-for each room, and counts the CPU of this process alone: the writer, the driver, the frames, the
-background rounds of heads and marks. Sockets are not in it.
+Runs the real service on the embedded server, with the bus of one process and a receiver for each
+room, and counts the CPU of this process alone: the writer, the driver, the frames, the background
+rounds of heads and marks. Sockets are not in it.
 
 ``burst N`` submits N messages of N rooms at once and waits for all, again and again; the batches are
 then of N. ``pairs N`` has two people in each of N rooms who send as soon as they are acknowledged.
@@ -24,6 +24,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -41,7 +42,7 @@ from server.services.chats import ChatPolicy, ChatService, Outgoing, room_topic
 from server.settings import DatabaseSettings
 from server.store.attachments import DiskFileStore, MongoAttachmentRepository
 from server.store.bookings import MongoBookingRepository
-from server.store.client import ObjectIds, Store, open_store
+from server.store.client import Collection, ObjectIds, Store, open_store
 from server.store.embedded import EmbeddedServer
 from server.store.indexes import create_indexes
 from server.store.messages import MongoMessageRepository
@@ -190,18 +191,8 @@ async def pool(settings: DatabaseSettings, uri: str, tasks: int, operations: int
     for size in (2, 4, 8, 16, 32):
         async with open_store(replace(settings, max_pool_size=size), uri) as store:
             collection = store.collection("messages")
-            ids = ObjectIds()
-
-            async def find() -> None:
-                await collection.find_one({"room_id": "none"}, fields=("sequence",))
-
-            async def insert() -> None:
-                made = ids.new()
-                await collection.insert_one(
-                    {"_id": made, "room_id": made, "sequence": 1, "sender_id": "", "cid": made}
-                )
-
-            finds, inserts = [await _crowd(work, tasks, operations) for work in (find, insert)]
+            finds = await _crowd(partial(_find, collection), tasks, operations)
+            inserts = await _crowd(partial(_insert, collection), tasks, operations)
             print(
                 f"{size:<12}{operations / finds[0]:9.0f}{finds[1]:8.1f}{finds[2]:8.1f}"
                 f"{operations / inserts[0]:11.0f}{inserts[2]:8.1f}",
@@ -209,11 +200,23 @@ async def pool(settings: DatabaseSettings, uri: str, tasks: int, operations: int
             )
 
 
+async def _find(collection: Collection) -> None:
+    await collection.find_one({"room_id": "none"}, fields=("sequence",))
+
+
+async def _insert(collection: Collection) -> None:
+    made = ObjectIds().new()
+    await collection.insert_one(
+        {"_id": made, "room_id": made, "sequence": 1, "sender_id": "", "cid": made}
+    )
+
+
 async def _crowd(
     work: Callable[[], Awaitable[None]], tasks: int, operations: int
 ) -> tuple[float, float, float]:
     """Seconds in all, and the median and longest of one operation in milliseconds."""
-    left, times = iter(range(operations)), []
+    left = iter(range(operations))
+    times: list[float] = []
 
     async def run() -> None:
         for _ in left:
