@@ -48,6 +48,7 @@ if typing.TYPE_CHECKING:
 _log: Final = logging.getLogger(__name__)
 _MAX_CURSOR: Final = 2**53
 _SAFE_DIGITS: Final = 16
+_BAD_REQUEST: Final = 400
 _UPGRADE_REQUIRED: Final = 426
 
 
@@ -84,6 +85,8 @@ class SocketHandler(RequestHandler):
             self._refuse(errors.NotFound())
             return
         fault = handshake_fault(self.request.headers)
+        if self.request.version == "HTTP/1.0":
+            fault = fault or _BAD_REQUEST
         if fault is not None:
             self._refuse_handshake(fault)
             return
