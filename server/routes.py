@@ -19,6 +19,8 @@ from server.handlers.routing import Route
 from server.ws import connection
 
 ROUTES: Final[tuple[Route, ...]] = (
+    # Routes are tried in turn, and when everybody reconnects these are the ones asked for.
+    *connection.ROUTES,
     *accounts.ROUTES,
     *catalogue.ROUTES,
     *pandits.ROUTES,
@@ -27,6 +29,5 @@ ROUTES: Final[tuple[Route, ...]] = (
     *notifications.ROUTES,
     *admin.ROUTES,
     *operation.ROUTES,
-    *connection.ROUTES,
     *pages.ROUTES,
 )

@@ -337,6 +337,8 @@ class Hub:
         if session.is_ready:
             self._exit(session)
         session.finish()
+        if session.closed_with != CloseCode.NOT_SIGNED_IN:
+            self.accounts.believe(session.actor, self.limits.linger_seconds)
         if stream is not None:
             self._linger_if_unused(stream)
 
