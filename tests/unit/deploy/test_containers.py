@@ -99,7 +99,7 @@ def test_production_starts_with_the_settings_of_the_compose_file(
 
 def test_the_image_listens_where_the_proxy_asks(compose: dict[str, Any], nginx: str) -> None:
     port = compose["services"]["server"]["environment"]["PANDITYATRA_HTTP__PORT"]
-    assert f"server server:{port};" in nginx
+    assert f"server server:{port} " in nginx
     assert final_stage()["EXPOSE"] == port
 
 
