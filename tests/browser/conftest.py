@@ -25,6 +25,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = "a long passphrase"
+SECRET = "a-secret-for-tests-only-" + "x" * 32
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -89,7 +90,7 @@ class Site:
             "PANDITYATRA_HTTP__PORT": str(self.port),
             "PANDITYATRA_DATABASE__EMBEDDED_PATH": str(self.folder / "mongo"),
             "PANDITYATRA_FILES__PATH": str(self.folder / "files"),
-            "PANDITYATRA_AUTH__SECRET": "a-secret-for-tests-only-" + "x" * 32,
+            "PANDITYATRA_AUTH__SECRET": SECRET,
             "PANDITYATRA_REALTIME__RECONNECT_WINDOW_SECONDS": "0.3",
         }
 
