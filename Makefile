@@ -7,7 +7,7 @@ CODE = $(wildcard server recsys kundali tools tests bench)
 export VENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test demo test unit lint format types locale lock vendor bench bench-realtime clean
+.PHONY: help setup setup-test demo train test unit lint format types locale lock vendor bench bench-realtime clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F '\t' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -20,6 +20,13 @@ setup-test:
 
 demo: setup ## run the product with demo data on PORT (8888), kept under var/
 	@$(BIN)/pandityatra demo --port $(PORT)
+
+# The address of the database of the demo that runs from this folder.
+SOURCE ?= $(shell cat var/mongo.uri 2>/dev/null)
+
+train: setup ## train a model from the running demo (or SOURCE=) and let the server take it up
+	@test -n "$(SOURCE)" || { echo "No demo runs here: make demo in another terminal, or SOURCE=mongodb://..."; exit 1; }
+	@$(BIN)/python -m recsys.train --source "$(SOURCE)" --publish $(ARGS)
 
 test: setup-test ## run every test and count them by kind
 	@$(BIN)/python tools/run_tests.py

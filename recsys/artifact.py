@@ -41,7 +41,7 @@ _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,99}")
 _PIECE_BYTES: Final = 1 << 20
 _IDS_A_LINE: Final = 4096
 _LINE_BYTES: Final = 4 << 20
-_DTYPES: Final = frozenset({"<f4", "<f8", "<i2", "<i4", "<i8", "|u1", "<u2", "<u4", "|b1"})
+_DTYPES: Final = frozenset({"<f4", "<f8", "|i1", "<i2", "<i4", "<i8", "|u1", "<u2", "<u4", "|b1"})
 # Open neither a link nor, for ever, a pipe that nobody writes to.
 _OPEN_FLAGS: Final = (
     os.O_RDONLY
@@ -324,8 +324,9 @@ class ArtifactWriter:
         """Write the manifest last, with the version's identifier and all files in it.
 
         ``manifest.version`` gives the moment alone, such as ``20260401T031500Z``; the hash of the
-        content is added here.
+        content is added here. Called again with another manifest, it replaces the first.
         """
+        (self.folder / MANIFEST).unlink(missing_ok=True)
         files = tuple(self._files[name] for name in sorted(self._files))
         content = hashlib.sha256("".join(f"{each.path}{each.sha256}" for each in files).encode())
         full = msgspec.structs.replace(

@@ -20,6 +20,7 @@ from msgspec import Meta
 ENV_PREFIX: Final = "RECSYS_"
 
 Task = Literal["samagri", "pandit", "puja"]
+Kind = Literal["ease", "rp3beta", "item_knn", "association", "als"]
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 Count = Annotated[int, Meta(ge=0)]
 Positive = Annotated[int, Meta(ge=1)]
@@ -39,8 +40,9 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
     seed: Annotated[Count, "one seed for all that is random"] = 7
     engine: Annotated[
-        Literal["implicit", "numpy", "spark"], "what factorises: implicit, numpy or spark"
-    ] = "implicit"
+        Literal["auto", "implicit", "numpy", "spark"],
+        "what factorises: implicit, numpy, spark, or auto: implicit where installed, else numpy",
+    ] = "auto"
     threads: Annotated[Positive, "of the solver; equal bytes are promised for 1"] = 1
     budget_s: Annotated[Above0, "seconds that the search for parameters may take in all"] = 300.0
     only: Annotated[tuple[Task, ...], "tasks to train"] = ("samagri", "pandit", "puja")
@@ -68,11 +70,16 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
     k: Annotated[Positive, "length of the lists that are judged"] = 10
     patience: Annotated[Positive, "trials in a row without a gain after which a search ends"] = 6
     max_queries: Annotated[Positive, "validation queries a trial is judged by"] = 4000
-    candidates: Annotated[tuple[str, ...], "models among which validation chooses for baskets"] = (
+    candidates: Annotated[tuple[Kind, ...], "models among which validation chooses for baskets"] = (
         "ease",
         "rp3beta",
         "item_knn",
         "association",
+        "als",
+    )
+    puja_candidates: Annotated[tuple[Kind, ...], "the same for the next puja; rows are short"] = (
+        "ease",
+        "item_knn",
         "als",
     )
 
@@ -80,7 +87,14 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
 class Ease(msgspec.Struct, frozen=True, kw_only=True):
     """``[ease]``: EASE^R on baskets."""
 
-    lam: Annotated[tuple[Above0, ...], "regularisation to try"] = (50.0, 100.0, 200.0, 400.0)
+    lam: Annotated[tuple[Above0, ...], "regularisation to try"] = (
+        10.0,
+        25.0,
+        50.0,
+        100.0,
+        200.0,
+        400.0,
+    )
     context_weight: Annotated[tuple[float, ...], "weights of the context columns to try"] = (
         0.0,
         0.5,
@@ -101,6 +115,12 @@ class Knn(msgspec.Struct, frozen=True, kw_only=True):
     """``[knn]``: neighbours of items."""
 
     shrink: Annotated[tuple[float, ...], "shrinkage to try"] = (10.0, 50.0, 200.0)
+
+
+class Association(msgspec.Struct, frozen=True, kw_only=True):
+    """``[association]``: rules between pairs of items."""
+
+    support: Annotated[tuple[Positive, ...], "bookings that a rule needs, to try"] = (2, 5, 10)
 
 
 class Als(msgspec.Struct, frozen=True, kw_only=True):
@@ -171,6 +191,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     ease: Ease = Ease()
     rp3: Rp3 = Rp3()
     knn: Knn = Knn()
+    association: Association = Association()
     als: Als = Als()
     gates: Gates = Gates()
     store: Store = Store()

@@ -14,19 +14,18 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from recsys import metrics
 from recsys.bootstrap import unit_means
-from recsys.models.base import IntArray, Model, top_k
+from recsys.comparison import rank
+from recsys.metrics import list_figures
+from recsys.models.base import Model
 from recsys.splits import Queries
 
 Space: TypeAlias = Mapping[str, Sequence[Any]]
 Judge: TypeAlias = Callable[[Mapping[str, Any]], float]
-
-_ROWS_AT_ONCE: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,23 +164,9 @@ class _Walk:
         return tuple(at[name] for name in self._space)
 
 
-def lists(model: Model[Any], queries: Queries, k: int) -> IntArray:
-    """Queries by k: what the model recommends for each, without what is given; -1 fills up."""
-    found = np.full((queries.data.n_rows, k), metrics.NO_ITEM, np.int32)
-    for start in range(0, queries.data.n_rows, _ROWS_AT_ONCE):
-        part = queries.data.select(np.arange(start, min(start + _ROWS_AT_ONCE, len(found))))
-        scores = model.score_rows(part)
-        pointers = part.matrix.indptr
-        for row in range(part.n_rows):
-            given = part.matrix.indices[pointers[row] : pointers[row + 1]]
-            items = top_k(scores[row], k, given).items
-            found[start + row, : len(items)] = items
-    return found
-
-
 def ndcg(model: Model[Any], queries: Queries, k: int) -> float:
     """The mean over units of the mean NDCG@k of a unit's queries; NaN without queries."""
-    values = metrics.list_figures(lists(model, queries, k), queries.relevant, k).ndcg
+    values = list_figures(rank(model, queries.data, k=k).lists, queries.relevant, k).ndcg
     units = unit_means(values, queries.group)
     return float(units.mean()) if len(units) else math.nan
 

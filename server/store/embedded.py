@@ -42,6 +42,7 @@ class EmbeddedServer:
 
     def __init__(self, settings: DatabaseSettings) -> None:
         self._path = Path(settings.embedded_path)
+        self._name = settings.name
         self._cache = settings.embedded_cache
         self._expiry_seconds = settings.embedded_expiry_seconds
         self._start_seconds = settings.embedded_start_seconds
@@ -73,6 +74,8 @@ class EmbeddedServer:
         await self._end_orphan()
         self._port = _free_port()
         process = await self._spawn()
+        # For programs beside the server, such as `make train`.
+        self._uri_file.write_text(self.uri.replace("/?", f"/{self._name}?"), encoding="ascii")
         self._keeper = asyncio.create_task(self._keep(process), name="embedded-database")
 
     async def stop(self) -> None:
@@ -92,6 +95,11 @@ class EmbeddedServer:
         if self._reader is not None:
             await self._reader
         self._pid_file.unlink(missing_ok=True)
+        self._uri_file.unlink(missing_ok=True)
+
+    @property
+    def _uri_file(self) -> Path:
+        return self._path.with_name(self._path.name + ".uri")
 
     @property
     def _pid_file(self) -> Path:

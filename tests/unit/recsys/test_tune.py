@@ -13,7 +13,7 @@ from scipy.sparse import csr_array
 from recsys.models.base import Interactions
 from recsys.models.popularity import Popularity
 from recsys.splits import leave_one_out
-from recsys.tune import Trial, lists, ndcg, search, thinned
+from recsys.tune import Trial, ndcg, search, thinned
 
 SPACE = {"a": (1, 2, 3, 4), "b": (0.1, 0.2, 0.3)}
 
@@ -80,18 +80,6 @@ def test_the_best_is_the_best_of_what_was_tried(values: list[float], patience: i
 def baskets() -> Interactions:
     cells = np.array([[1, 1, 0, 0], [1, 1, 1, 0], [1, 0, 0, 1], [1, 1, 0, 0]], np.float32)
     return Interactions(csr_array(cells))
-
-
-def test_lists_leave_out_what_is_given_and_are_filled_up() -> None:
-    data = baskets()
-    queries = leave_one_out(data)
-    found = lists(Popularity().fit(data), queries, 5)
-    assert found.shape == (queries.data.n_rows, 5)
-    assert (found[:, -1] == -1).all()
-    for row, items in enumerate(found.tolist()):
-        given_items = set(queries.data.row(row).given.tolist())
-        assert given_items.isdisjoint(items)
-        assert set(items) - {-1} == set(range(4)) - given_items
 
 
 def test_ndcg_is_the_mean_over_units() -> None:

@@ -1,0 +1,253 @@
+"""Training from the command line: from data to a version in a store."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recsys import synth, train
+from recsys.artifact import read_manifest
+from recsys.bundle import check_answers, open_bundle
+from recsys.store import ModelStore
+from recsys.town import TownConfig, simulate
+from server import demo
+from server.app import prepare_database
+from server.settings import DatabaseSettings
+from server.store.client import Store
+
+pytestmark = pytest.mark.timeout(240)
+ROOT = Path(__file__).resolve().parents[2]
+FRESH_DATABASE = True
+
+TOWN = "synth:users=500,items=80,pandits=30,months=18,seed=3"
+QUICK = (
+    *("--quiet", "--json", "--engine", "numpy", "--tracking.backend", "none"),
+    *("--search.candidates", "ease,rp3beta", "--search.max-queries", "300"),
+    *("--ease.lam", "25,50", "--ease.context-weight", "2", "--rp3.alpha", "1", "--rp3.beta", "0.4"),
+    *("--als.factors", "8", "--als.regularization", "10", "--als.alpha", "1"),
+    *("--als.iterations", "4", "--als.search-iterations", "3", "--data.min-bookings", "300"),
+)
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, Any]]:
+    """Train in this process; the exit status and the JSON of the last line."""
+    status = train.main([*QUICK, *arguments])
+    return status, json.loads(capsys.readouterr().out.splitlines()[-1])
+
+
+def hashes(store: ModelStore, version: str, below: str = "versions") -> dict[str, str]:
+    manifest = read_manifest(store.root / below / version)
+    return {entry.path: entry.sha256 for entry in manifest.files if entry.path.endswith(".npy")}
+
+
+def test_a_model_is_trained_tested_stored_and_published(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = ModelStore(tmp_path / "models")
+    status, told = run(capsys, "--source", TOWN, "--out", str(store.root), "--publish")
+    assert status == 0
+    assert told["published"]
+    assert store.current() == told["version"]
+    artifact = store.load_current()
+    assert artifact is not None
+    check_answers(artifact)
+    bundle = open_bundle(artifact)
+    assert set(bundle.models) == {"samagri", "usual", "popular", "user_item", "pandit", "puja"}
+    manifest = artifact.manifest
+    assert not manifest.gates_failed
+    assert manifest.engine == "numpy"
+    assert manifest.config["ease"]["lam"] == [25.0, 50.0]
+    assert manifest.training_window["bookings"] > 300
+    assert (
+        manifest.metrics["samagri"]["ndcg@10"][1]
+        > (manifest.baselines["samagri"]["puja_popularity"]["ndcg@10"][0])
+    )
+    card = (store.folder(told["version"]) / "card.md").read_text(encoding="utf-8")
+    assert "all gates held" in card
+    assert "## Segments" in card
+    assert json.loads((store.folder(told["version"]) / "card.json").read_bytes())["purpose"]
+
+
+def test_two_trainings_with_one_seed_are_equal_to_the_bit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = []
+    for name in ("first", "second"):
+        store = ModelStore(tmp_path / name)
+        engine = ("--engine", "implicit")
+        status, told = run(capsys, "--source", TOWN, "--out", str(store.root), *engine)
+        assert status == 0
+        found.append(hashes(store, told["version"]))
+    assert found[0] == found[1]
+    assert len(found[0]) >= 10
+    store = ModelStore(tmp_path / "third")
+    _, told = run(capsys, "--source", TOWN, "--out", str(store.root), "--seed", "8", "--force")
+    assert hashes(store, told["version"])["pandit.als.user.npy"] != found[0]["pandit.als.user.npy"]
+
+
+def test_a_failed_gate_rejects_and_force_overrules(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = ModelStore(tmp_path / "models")
+    where = ("--source", TOWN, "--out", str(store.root), "--only", "samagri", "--publish")
+    strict = ("--gates.min-coverage", "1.0")
+    status, told = run(capsys, *where, *strict)
+    assert status == 4
+    assert told["gates_failed"] == ["coverage"]
+    assert store.current() is None
+    assert store.versions() == []
+    card = (store.root / "rejected" / told["version"] / "card.md").read_text(encoding="utf-8")
+    assert "| coverage | **no** |" in card
+    assert train.main([*QUICK, *where, *strict]) == 4
+    assert "gate coverage did not hold: coverage@10" in capsys.readouterr().err
+
+    status, told = run(capsys, *where, *strict, "--force", "--reason", "the first model")
+    assert status == 0
+    assert store.current() == told["version"]
+    assert store.history()[-1].forced
+
+    # Now there is one to compare with: the same kind on the same data neither wins nor loses.
+    status, told = run(capsys, *where)
+    assert status == 0
+    manifest = read_manifest(store.folder(told["version"]))
+    gates = {gate["name"]: gate for gate in manifest.gates}
+    assert gates["quality.current"]["value"] == 0
+    assert gates["drift"]["value"] == 1
+    assert manifest.parents == (store.history()[-2].version,)
+
+
+def test_a_dry_run_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = tmp_path / "models"
+    where = ("--source", TOWN, "--out", str(root), "--only", "pandit")
+    status, told = run(capsys, *where, "--dry-run")
+    assert status == 0
+    assert told["metrics"]["pandit"]["ndcg@10"]
+    assert not root.exists()
+    assert run(capsys, *where, "--dry-run", "--publish")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("--run.seed", "-1"), "--run.seed"),
+        (("--split.test-at", "0.5"), "split"),
+        (("--config", "absent.toml"), "absent.toml"),
+        (("--source", "synth:houses=3"), "a town has"),
+        (("--source", "synth:users=many"), "users"),
+        (("--search.candidates", "guesswork"), "search.candidates"),
+    ],
+)
+def test_wrong_settings_end_with_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], reason: str
+) -> None:
+    status, told = run(capsys, "--source", TOWN, "--out", str(tmp_path / "models"), *arguments)
+    assert status == 2
+    assert reason in told["reason"]
+
+
+def test_data_that_cannot_be_trained_on_end_with_3(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = ("--out", str(tmp_path / "models"))
+    assert run(capsys, "--source", str(tmp_path), *out)[0] == 3
+    row = {"booking_id": "b", "user_id": "u", "puja_id": "p", "ts": 1_750_000_000_000}
+    (tmp_path / "bookings.jsonl").write_text(json.dumps(row) + "\n")
+    status, told = run(capsys, "--source", str(tmp_path), *out)
+    assert status == 3
+    assert "split" in told["reason"]
+    # Nobody listens on the discard port.
+    status, told = run(
+        capsys, "--source", "mongodb://127.0.0.1:9/x?serverSelectionTimeoutMS=200", *out
+    )
+    assert status == 3
+
+
+def test_a_store_that_cannot_be_written_ends_with_5(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "models").write_text("a file, not a folder")
+    where = ("--source", TOWN, "--out", str(tmp_path / "models"), "--only", "pandit")
+    assert run(capsys, *where)[0] == 5
+
+
+def test_old_data_do_not_pass_but_may_be_looked_at_from_their_own_time(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    town = simulate(TownConfig(users=500, items=80, pandits=30, months=18, seed=3))
+    synth.write(town, tmp_path / "tables")
+    where = ("--source", str(tmp_path / "tables"), "--out", str(tmp_path / "models"))
+    status, told = run(capsys, *where, "--only", "pandit")
+    assert status == 4
+    assert told["gates_failed"] == ["data.age"]
+    newest = synth.dataset(town).newest_ms()
+    at = datetime.fromtimestamp(newest / 1000, UTC).isoformat()
+    assert run(capsys, *where, "--only", "pandit", "--at", at)[0] == 0
+
+
+async def test_the_demo_town_s_database_trains(
+    store: Store,
+    database_settings: DatabaseSettings,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    await prepare_database(store)
+    await demo.ensure_town(store)
+    uri = database_settings.uri.replace("/?", f"/{database_settings.name}?")
+    root = tmp_path / "models"
+    # Beside the loop: the store's client lives on it.
+    arguments = ("--source", uri, "--out", str(root), "--publish", "--force", "--reason", "test")
+    status, told = await asyncio.to_thread(run, capsys, *arguments)
+    assert status == 0
+    assert told["published"]
+    artifact = ModelStore(root).load_current()
+    assert artifact is not None
+    assert artifact.manifest.training_window["bookings"] > 1000
+
+
+def test_the_command_runs_as_a_program_and_hides_passwords(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "recsys.train", "--source"]
+    command += ["mongodb://who:secret@127.0.0.1:9/x?serverSelectionTimeoutMS=200"]
+    command += ["--out", str(tmp_path), "--tracking.backend", "none"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603 - itself
+    assert done.returncode == 3
+    assert "cannot be read" in done.stderr
+    assert "secret" not in done.stdout + done.stderr
+
+
+def _spark_is_missing() -> str:
+    if importlib.util.find_spec("pyspark") is None:
+        return "pyspark is not installed"
+    return "" if os.environ.get("JAVA_HOME") or shutil.which("java") else "java is not installed"
+
+
+@pytest.mark.skipif(bool(_spark_is_missing()), reason=_spark_is_missing() or "spark is here")
+def test_spark_makes_the_same_artifact_within_the_interval_of_the_local_engine(
+    tmp_path: Path,
+) -> None:
+    # A process of its own: the Java machine that Spark starts lives as long as it.
+    found = {}
+    for engine, regularization in (("numpy", "10"), ("spark", "0.5")):
+        command = [sys.executable, "-m", "recsys.train", *QUICK, "--source", TOWN]
+        command += ["--out", str(tmp_path / engine), "--only", "pandit", "--engine", engine]
+        command += ["--als.regularization", "10", "--spark.regularization", regularization]
+        command += ["--spark.memory", "1g"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603 - itself
+        assert done.returncode == 0, done.stderr
+        found[engine] = json.loads(done.stdout.splitlines()[-1])
+    store = ModelStore(tmp_path / "spark")
+    artifact = store.load(found["spark"]["version"])
+    check_answers(artifact)
+    assert artifact.manifest.engine == "spark"
+    assert artifact.manifest.models["pandit"]["params"]["reg_mode"] == "scaled"
+    _, low, high = found["numpy"]["metrics"]["pandit"]["ndcg@10"]
+    assert low <= found["spark"]["metrics"]["pandit"]["ndcg@10"][0] <= high
