@@ -94,9 +94,9 @@ class JwtSigner:
 
     def __init__(self, secret: str, previous_secret: str = "") -> None:
         self._key_id, self._key = _derive(secret)
-        self._keys = {self._key_id: self._key}
+        self._keys = [(self._key_id, self._key)]
         if previous_secret:
-            self._keys.update([_derive(previous_secret)])
+            self._keys.append(_derive(previous_secret))
 
     def sign(self, claims: Claims, now: datetime) -> str:
         """Return the token."""
@@ -119,15 +119,7 @@ class JwtSigner:
     def read(self, token: str, now: datetime) -> Claims:
         """Return what a valid token says. Raises ``NotSignedIn`` for any other."""
         try:
-            payload = jwt.decode(
-                token,
-                self._keys[jwt.get_unverified_header(token)["kid"]],
-                algorithms=[_ALGORITHM],
-                issuer=_ISSUER,
-                audience=_AUDIENCE,
-                # The instants are compared below, with the clock that we are given.
-                options={"require": _REQUIRED, "verify_exp": False, "verify_iat": False},
-            )
+            payload = self._payload(token)
             expires_at = datetime.fromtimestamp(int(payload["exp"]), UTC)
             issued_seconds = int(payload["iat"])
         except (jwt.PyJWTError, KeyError, TypeError, ValueError, OverflowError):
@@ -136,6 +128,28 @@ class JwtSigner:
         if payload["typ"] != _ACCESS or now >= expires_at or is_early:
             raise NotSignedIn
         return Claims(str(payload["sub"]), str(payload["sid"]), expires_at)
+
+    def _payload(self, token: str) -> dict[str, Any]:
+        # One key after the other: nearly every token is of the current one, and asking a token for
+        # its key takes a third as long as checking it.
+        for key_id, key in self._keys:
+            try:
+                token_parts: dict[str, Any] = jwt.decode_complete(
+                    token,
+                    key,
+                    algorithms=[_ALGORITHM],
+                    issuer=_ISSUER,
+                    audience=_AUDIENCE,
+                    # The instants are compared elsewhere, with the clock that we are given.
+                    options={"require": _REQUIRED, "verify_exp": False, "verify_iat": False},
+                )
+            except jwt.InvalidSignatureError:
+                continue
+            if token_parts["header"].get("kid") != key_id:
+                raise jwt.InvalidKeyError
+            payload: dict[str, Any] = token_parts["payload"]
+            return payload
+        raise jwt.InvalidSignatureError
 
 
 def _derive(secret: str) -> tuple[str, bytes]:

@@ -229,7 +229,10 @@ class Hub:
         """
         if self._handshakes.locked():
             self.metrics.socket_limits.labels("handshakes").inc()
-        await asyncio.wait_for(self._handshakes.acquire(), self.limits.handshake_wait_seconds)
+            async with asyncio.timeout(self.limits.handshake_wait_seconds):
+                await self._handshakes.acquire()
+        else:
+            await self._handshakes.acquire()
         try:
             yield
         finally:
