@@ -4,8 +4,8 @@ Runs the real service on the embedded server, with the bus of one process and a 
 room, and counts the CPU of this process alone: the writer, the driver, the frames, the background
 rounds of heads and marks. Sockets are not in it.
 
-``burst N`` submits N messages of N rooms at once and waits for all, again and again; the batches are
-then of N. ``pairs N`` has two people in each of N rooms who send as soon as they are acknowledged.
+``burst N`` submits N messages of N rooms at once and waits for all, again and again; the batches
+are then of N. ``pairs N`` has two people in each of N rooms who send as soon as they are answered.
 
     python -m bench.write_path
 

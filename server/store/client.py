@@ -33,6 +33,7 @@ from pymongo.errors import (
     AutoReconnect,
     BulkWriteError,
     ConnectionFailure,
+    DocumentTooLarge,
     DuplicateKeyError,
     ExecutionTimeout,
     NotPrimaryError,
@@ -216,14 +217,16 @@ class Collection:
         async with self._guarded():
             await self._collection.insert_one(document)
 
-    async def insert_many(self, documents: Sequence[Document]) -> dict[int, tuple[str, ...]]:
-        """Insert all in one unordered batch.
+    async def insert_many(
+        self, documents: Sequence[Document], *, ordered: bool = False
+    ) -> dict[int, tuple[str, ...]]:
+        """Insert all in one batch, which the first refusal ends if it is ordered.
 
         Maps the place of each refused one to the index's fields.
         """
         try:
             async with self._guarded():
-                await self._collection.insert_many(documents, ordered=False)
+                await self._collection.insert_many(documents, ordered=ordered)
         except BulkWriteError as error:
             return _refused(error)
         return {}
@@ -231,22 +234,25 @@ class Collection:
     async def insert_batch(
         self, documents: Sequence[Document], *, ordered: bool
     ) -> dict[int, tuple[str, ...]]:
-        """Insert at most 500 documents, of 64 KiB at most each, by one command.
+        """Insert documents that have an ``_id``, by one command where it holds them.
 
-        Half the driver's own cost of a batch, which is why there is a bound: nothing is split. Each
-        document has its ``_id``. Ordered, the first refusal ends the command; else all are tried.
-        Returns, by its place, the index's fields of each that was refused. A command whose
+        Costs less than the driver's own way, which remains for more documents or bytes (about
+        16 MiB) than a command takes. Ordered, the first refusal ends the command; else all are
+        tried. Returns, by its place, the index's fields of each that was refused. A command whose
         connection broke is sent once more; what the first had written is then refused.
         """
         if len(documents) > _MAX_BATCH:
-            raise ValueError(len(documents))
+            return await self.insert_many(documents, ordered=ordered)
         command = {
             "insert": self.name,
             "ordered": ordered,
             "writeConcern": self._collection.write_concern.document,
             "documents": documents,
         }
-        answer = await self._send_again_once(command)
+        try:
+            answer = await self._send_again_once(command)
+        except DocumentTooLarge:
+            return await self.insert_many(documents, ordered=ordered)
         if "writeConcernError" in answer:
             raise StoreUnavailable(answer["writeConcernError"])
         refused = {}

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from server.clock import SystemClock
 from server.domain.chat import Message
 from server.domain.errors import ClientIdConflict, StoreUnavailable
-from server.domain.ports import MessageRepository
+from server.domain.ports import MessageKey, MessageRepository
 from server.services.message_writer import Draft, MessageWriter, Written, key_of
 from server.store.client import ObjectIds, Store
 from server.store.messages import MongoMessageRepository
@@ -130,7 +130,7 @@ async def test_whoever_races_numbers_have_no_hole_and_a_cid_is_one_message(
     rows = [row for of_room in stored.values() for row in of_room]
     by_key = {key_of(row): row for row in rows}
     assert len(by_key) == len(rows), "a cid is there twice"
-    new = defaultdict(int)
+    new: defaultdict[MessageKey, int] = defaultdict(int)
     for draft, answer in answers:
         row = by_key.get((draft.room_id, draft.sender_id, draft.cid))
         if isinstance(answer, Written):

@@ -93,6 +93,33 @@ async def test_a_batch_says_which_were_refused(store: Store) -> None:
     assert caught.value.fields == ("_id",)
 
 
+async def test_one_command_says_which_were_refused_and_stops_if_it_is_ordered(
+    store: Store,
+) -> None:
+    claims = store.collection("bookings")
+    batch = [{"_id": str(n), "pandit_id": "p", "claims": [n // 2]} for n in range(4)]
+    assert await claims.insert_batch(batch, ordered=True) == {1: ("pandit_id", "claims")}
+    assert await claims.count({}, limit=10) == 1
+    refused = await claims.insert_batch(batch, ordered=False)
+    assert refused.keys() == {0, 1, 3}
+    assert refused[3] == ("pandit_id", "claims")
+    assert await claims.count({}, limit=10) == 2
+
+
+@pytest.mark.parametrize(("amount", "size"), [(500, 64 * 1024), (600, 10)])
+async def test_what_one_command_cannot_hold_is_inserted_all_the_same(
+    store: Store, amount: int, size: int
+) -> None:
+    rows = store.collection("bookings")
+    batch: list[dict[str, object]] = [
+        {"_id": str(n), "pandit_id": "p", "claims": [n], "note": "न" * (size // 3)}
+        for n in range(amount)
+    ]
+    batch[-2]["claims"] = [0]
+    assert await rows.insert_batch(batch, ordered=True) == {amount - 2: ("pandit_id", "claims")}
+    assert await rows.count({}, limit=1000) == amount - 2
+
+
 async def test_a_database_that_is_away_is_unavailable() -> None:
     settings = DatabaseSettings(uri="mongodb://127.0.0.1:9/?directConnection=true")
     async with open_store(settings, settings.uri) as store:
@@ -100,6 +127,8 @@ async def test_a_database_that_is_away_is_unavailable() -> None:
             await store.ping()
         with pytest.raises(StoreUnavailable):
             await store.collection("users").find_one({})
+        with pytest.raises(StoreUnavailable):
+            await store.collection("users").insert_batch([{"_id": "1"}], ordered=False)
 
 
 async def test_the_embedded_server_keeps_its_data_and_ends_its_orphan(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from server.app import RunningServer
+from server.app import RunningServer, open_server
+from server.domain.account import Actor, Role
 from server.domain.events import Event, EventKind
 from server.settings import Settings
 from tests.support import FakeClock, People, Person
@@ -69,6 +70,10 @@ async def upload(
     return await person.api.post(
         "/api/chat/attachments/", data={"room_id": room_id}, files={"file": (name, content)}
     )
+
+
+def actor_of(person: Person) -> Actor:
+    return Actor(user_id=person.user_id, role=Role.PANDIT, session_id="s", full_name="Ram")
 
 
 def kept_files(settings: Settings) -> list[Path]:
@@ -223,6 +228,55 @@ async def test_answering_reads_what_stood_before_and_gives_it_its_tick(talk: Tal
     rows = await messages(talk.customer, talk)
     assert [m["is_read"] for m in rows] == [True, True, True, False]
     assert (await unread(talk.customer))["rooms"] == {talk.room_id: 1}
+
+
+async def test_what_was_flushed_is_what_the_documents_say(
+    server: RunningServer, talk: Talk
+) -> None:
+    await send(talk.customer, talk, "one")
+    await send(talk.pandit, talk, "two")
+    await server.services.chats.flush()
+    room = await server.store.collection("chat_rooms").find_one({"_id": talk.room_id})
+    assert room is not None
+    assert room["head"]["sequence"] == 3
+    assert room["active_at"] == room["head"]["timestamp"]
+    marks = {user_id: mark["sequence"] for user_id, mark in room["reads"].items()}
+    assert marks == {talk.customer.user_id: 2, talk.pandit.user_id: 3}
+    rows = await server.store.collection("messages").find(
+        {"room_id": talk.room_id}, sort=(("sequence", 1),), limit=10
+    )
+    assert [row["read_at"] is not None for row in rows] == [True, True, False]
+
+
+async def test_a_head_that_was_not_written_is_found_by_whoever_opens_the_room(
+    settings: Settings, clock: FakeClock, server: RunningServer, talk: Talk
+) -> None:
+    """As after a kill: the messages are there and the room's document does not know of them."""
+    await send(talk.customer, talk, "one")
+    await server.services.chats.flush()
+    rooms = server.store.collection("chat_rooms")
+    before = await rooms.find_one({"_id": talk.room_id})
+    assert before is not None
+    await send(talk.customer, talk, "two")
+    await send(talk.customer, talk, "three")
+    await server.services.chats.flush()
+    assert await rooms.replace_one({"_id": talk.room_id}, before)
+    http = dataclasses.replace(settings.http, port=0)
+    async with open_server(dataclasses.replace(settings, http=http), clock=clock) as fresh:
+        query = f"?after=4&epoch={int(before['created_at'].timestamp() * 1000):x}"
+        async with chat_socket(
+            fresh.port, talk.customer.access, talk.room_id, query=query
+        ) as client:
+            await client.next("history")
+            (seen,) = (
+                await fresh.services.chats.list_rooms(actor_of(talk.pandit), limit=5, after=None)
+            ).rows
+            assert seen.unread_by(talk.pandit.user_id) == 4
+        await fresh.services.chats.flush()
+    found = await rooms.find_one({"_id": talk.room_id})
+    assert found is not None
+    assert found["head"]["sequence"] == 4
+    assert found["head"]["preview"] == "three"
 
 
 async def test_to_all_others_nothing_of_a_room_exists_and_they_change_nothing(

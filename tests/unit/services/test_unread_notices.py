@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+from server.domain.chat import ChatRoom, ReadMark
+from server.domain.events import Event
+from server.services.room_state import RoomState
+from server.services.unread_notices import RoomPresence, UnreadNotices
+from tests.unit.services.test_room_state import NOW, Database, message, room
+
+RECHECK_SECONDS = 0.05
+
+
+class Rooms:
+    """One room as the database has it, and how often it was read."""
+
+    def __init__(self) -> None:
+        self.room = room()
+        self.reads = 0
+        self.happened = asyncio.Event()
+
+    async def find(self, room_id: str) -> ChatRoom | None:
+        self.reads += 1
+        self.happened.set()
+        return self.room if room_id == self.room.id else None
+
+    def mark(self, user_id: str, sequence: int) -> None:
+        mark = ReadMark(sequence=sequence, read_at=NOW)
+        self.room = replace(self.room, reads={**self.room.reads, user_id: mark})
+
+
+class World:
+    def __init__(self) -> None:
+        self.rooms, self.presence = Rooms(), RoomPresence()
+        self.events: list[Event] = []
+        self.state = RoomState(
+            Database(),  # type: ignore[arg-type]  # as much of it as is used
+            Database(),  # type: ignore[arg-type]
+            is_busy=lambda: False,
+        )
+        self.notices = UnreadNotices(
+            self.rooms,  # type: ignore[arg-type]  # only find is used
+            self.state,
+            self.presence,
+            self,
+            recheck_seconds=RECHECK_SECONDS,
+        )
+
+    async def on_event(self, event: Event) -> None:
+        self.events.append(event)
+        self.rooms.happened.set()
+
+    async def until(self, is_so: Callable[[], bool]) -> None:
+        while not is_so():
+            self.rooms.happened.clear()
+            await self.rooms.happened.wait()
+
+    @property
+    def told(self) -> list[tuple[str, tuple[str, ...]]]:
+        return [(event.id, event.recipients) for event in self.events]
+
+    def say(self, sequence: int, sender_id: str = "sita") -> None:
+        said = [message(sequence, sender_id)]
+        self.state.stored(said)
+        self.notices.add(said)
+
+
+@asynccontextmanager
+async def world() -> AsyncIterator[World]:
+    made = World()
+    async with asyncio.timeout(10), made.notices.running():
+        yield made
+
+
+async def test_who_has_the_room_open_costs_no_read() -> None:
+    async with world() as there:
+        there.state.learn(there.rooms.room)
+        there.presence.enter("room", "ram")
+        for number in range(1, 20):
+            there.say(number)
+    assert (there.rooms.reads, there.events) == (0, [])
+
+
+async def test_a_run_is_told_once_and_read_for_rarely() -> None:
+    async with world() as there:
+        there.say(1)
+        await there.until(lambda: len(there.events) == 1)
+        for number in range(2, 20):
+            there.say(number)
+    assert there.told == [("unread.room.0", ("ram",))]
+    assert there.rooms.reads <= 3
+
+
+async def test_a_mark_that_moved_here_begins_a_new_run_at_once() -> None:
+    async with world() as there:
+        there.say(1)
+        await there.until(lambda: len(there.events) == 1)
+        reads = there.rooms.reads
+        there.state.read("room", "ram", ReadMark(sequence=1, read_at=NOW))
+        there.say(2)
+        await there.until(lambda: len(there.events) == 2)
+        assert there.rooms.reads == reads
+    assert there.told[1] == ("unread.room.1", ("ram",))
+
+
+async def test_a_mark_that_moved_elsewhere_is_found_a_moment_later() -> None:
+    async with world() as there:
+        there.say(1)
+        await there.until(lambda: len(there.events) == 1)
+        there.say(2)
+        there.rooms.mark("ram", 1)
+        await there.until(lambda: len(there.events) == 2)
+    assert there.told[1] == ("unread.room.1", ("ram",))
+
+
+async def test_what_was_read_meanwhile_is_not_told() -> None:
+    async with world() as there:
+        there.rooms.mark("ram", 5)
+        there.say(4)
+        await there.until(lambda: there.rooms.reads == 1)
+    assert there.events == []
+
+
+async def test_the_end_tells_what_waits() -> None:
+    async with world() as there:
+        there.say(1)
+    assert len(there.events) == 1
