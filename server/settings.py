@@ -25,6 +25,7 @@ ENVIRONMENTS: Final = ("development", "demo", "test", "production")
 _NOT_SETTINGS: Final = frozenset({"PANDITYATRA_ENV", "PANDITYATRA_CONFIG"})
 _MIN_SECRET: Final = 32
 _LIMIT: Final = re.compile(r"[1-9]\d{0,8}/(?:second|minute|hour|day)")
+_REDIS: Final = re.compile(r"rediss?(?:\+cluster)?://.+")
 _LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
 _FORMATS: Final = ("auto", "console", "json")
 _QUARTER_MINUTES: Final = 15
@@ -467,6 +468,9 @@ def _value_faults(settings: Settings) -> list[str]:
             faults.append(f"{key}: {value} is not {bounds}")
     if settings.booking.slot_step_minutes % _QUARTER_MINUTES:
         faults.append("booking.slot_step_minutes: bookings begin on quarters of an hour")
+    if settings.bus.redis_url and not _REDIS.fullmatch(settings.bus.redis_url):
+        # Not shown: it may hold a password.
+        faults.append("bus.redis_url: is not like redis://host:6379/0 or redis+cluster://host:6379")
     faults.extend(
         f"limits.{name}: {limit!r} is not like 10/minute"
         for name, limit in dataclasses.asdict(settings.limits).items()

@@ -11,9 +11,8 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from redis.asyncio import Redis, RedisCluster
-from redis.exceptions import RedisError
 
-from server.bus.nodes import open_client
+from server.bus.nodes import AWAY, open_client
 
 _log: Final = logging.getLogger(__name__)
 _PREFIX: Final = "pandityatra:lease:"
@@ -73,7 +72,7 @@ class RedisLeases:
                 is_ours = await self._client.eval(
                     _HOLD, 1, _PREFIX + name, self._token, max(1, int(seconds * 1000))
                 )
-        except (RedisError, OSError, TimeoutError) as error:
+        except AWAY as error:
             self._away_until = time.monotonic() + _AWAY_SECONDS
             if not self._is_away:
                 self._is_away = True
@@ -91,6 +90,6 @@ class RedisLeases:
             async with asyncio.timeout(_ANSWER_SECONDS):
                 for name in self._held:
                     await self._client.eval(_RELEASE, 1, _PREFIX + name, self._token)
-        except (RedisError, OSError, TimeoutError) as error:
+        except AWAY as error:
             # They expire by themselves.
             _log.debug("leases_not_released", extra={"error": repr(error)})

@@ -16,7 +16,10 @@ from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.connection import ConnectionPool, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import RedisClusterException, RedisError
 
+AWAY: Final = (RedisError, RedisClusterException, OSError, TimeoutError)
+"""What a command raises when Redis is away, slow or out of order."""
 _CLUSTER: Final = "+cluster"
 _SLOTS: Final = 16_384
 

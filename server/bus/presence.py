@@ -16,9 +16,8 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from redis.asyncio import Redis, RedisCluster
-from redis.exceptions import RedisError
 
-from server.bus.nodes import open_client
+from server.bus.nodes import AWAY, open_client
 
 _log: Final = logging.getLogger(__name__)
 _LIVE: Final = "pandityatra:{presence}:processes"
@@ -150,7 +149,7 @@ class RedisPresence:
                 for name in others:
                     pipeline.smismember(_USERS + name, user_ids)
                 answers = await pipeline.execute()
-        except (RedisError, OSError, TimeoutError) as error:
+        except AWAY as error:
             self._went_away(error)
             return unknown
         return {
@@ -173,7 +172,7 @@ class RedisPresence:
             try:
                 async with asyncio.timeout(_ANSWER_SECONDS * 4):
                     await self._write()
-            except (RedisError, OSError, TimeoutError) as error:
+            except AWAY as error:
                 self._is_written = False
                 self._went_away(error)
                 await asyncio.sleep(_AWAY_SECONDS)
@@ -220,7 +219,7 @@ class RedisPresence:
                 pipeline.zrem(_LIVE, self._name)
                 pipeline.delete(self._key)
                 await pipeline.execute()
-        except (RedisError, OSError, TimeoutError) as error:
+        except AWAY as error:
             # It expires by itself.
             _log.debug("presence_not_removed", extra={"error": repr(error)})
 

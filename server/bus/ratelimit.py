@@ -11,16 +11,17 @@ import dataclasses
 import logging
 import math
 import time
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from limits import RateLimitItem, parse
-from limits.aio.storage import MemoryStorage, RedisStorage
+from limits.aio.storage import MemoryStorage, RedisClusterStorage, RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from limits.errors import StorageError
-from redis.asyncio.connection import ConnectionPool
+from redis.asyncio.connection import ConnectionPool, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from server.bus.nodes import AWAY, Address
 from server.domain.errors import RateLimited
 from server.settings import LimitSettings
 
@@ -47,9 +48,18 @@ class DoorLimiter:
         self._pool: ConnectionPool | None = None
         self._shared: SlidingWindowCounterRateLimiter | None = None
         self._away_until = 0.0
+        self._cluster: RedisClusterStorage | None = None
         if redis_url:
-            self._pool = _pool(redis_url)
-            self._shared = SlidingWindowCounterRateLimiter(_storage(redis_url, self._pool))
+            address = Address.of(redis_url)
+            storage: RedisStorage | RedisClusterStorage
+            if address.is_cluster:
+                storage = self._cluster = _cluster_storage(address)
+            else:
+                self._pool = address.pool(
+                    answer_seconds=_ANSWER_SECONDS, connect_seconds=_ANSWER_SECONDS
+                )
+                storage = _storage(address.url, self._pool)
+            self._shared = SlidingWindowCounterRateLimiter(storage)
 
     async def hit(self, door: str, who: str) -> None:
         """Count one use. Raises ``RateLimited`` when ``who`` has used the door too often.
@@ -62,7 +72,7 @@ class DoorLimiter:
                 async with asyncio.timeout(_ANSWER_SECONDS):
                     await _count(self._shared, item, door, who)
                 return
-            except (StorageError, TimeoutError, OSError):
+            except (StorageError, *AWAY):
                 self._away_until = time.monotonic() + _ASK_AGAIN_SECONDS
                 _log.warning("rate_limit_store_away")
         await _count(self._own, item, door, who)
@@ -71,6 +81,8 @@ class DoorLimiter:
         """Close the connections to Redis."""
         if self._pool is not None:
             await self._pool.disconnect()
+        if self._cluster is not None:
+            await cast(Any, self._cluster.bridge).get_connection().aclose()
 
 
 async def _count(
@@ -82,16 +94,6 @@ async def _count(
     raise RateLimited(max(1, math.ceil(stats.reset_time - time.time())))
 
 
-def _pool(redis_url: str) -> ConnectionPool:
-    return ConnectionPool.from_url(
-        redis_url,
-        socket_timeout=_ANSWER_SECONDS,
-        socket_connect_timeout=_ANSWER_SECONDS,
-        # Whoever waits for this answer stands before a door; the next use asks again.
-        retry=Retry(NoBackoff(), 0),
-    )
-
-
 def _storage(redis_url: str, pool: ConnectionPool) -> RedisStorage:
     return RedisStorage(
         f"async+{redis_url}",
@@ -99,4 +101,22 @@ def _storage(redis_url: str, pool: ConnectionPool) -> RedisStorage:
         implementation="redispy",
         key_prefix=_KEY_PREFIX,
         connection_pool=cast(str, pool),
+    )
+
+
+def _cluster_storage(address: Address) -> RedisClusterStorage:
+    # The library takes apart neither the credentials nor TLS of a cluster's address.
+    options: dict[str, Any] = dict(parse_url(address.url))
+    options.pop("db", None)
+    if options.pop("connection_class", None) is not None:
+        options["ssl"] = True
+    return RedisClusterStorage(
+        f"async+redis+cluster://{address.host}:{address.port}",
+        wrap_exceptions=True,
+        implementation="redispy",
+        key_prefix=_KEY_PREFIX,
+        socket_timeout=_ANSWER_SECONDS,
+        socket_connect_timeout=_ANSWER_SECONDS,
+        retry=cast(str, Retry(NoBackoff(), 0)),
+        **{name: value for name, value in options.items() if name not in ("host", "port")},
     )

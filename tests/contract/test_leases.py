@@ -83,8 +83,9 @@ async def test_a_lease_that_is_not_prolonged_is_free_again(redis: RedisProcess) 
         assert not await one.hold("relay", 0.3)
 
 
-async def test_without_redis_everybody_holds_everything_at_once() -> None:
-    async with RedisLeases.open(f"redis://127.0.0.1:{free_port()}/0") as leases:
+@pytest.mark.parametrize("scheme", ["redis", "redis+cluster"])
+async def test_without_redis_everybody_holds_everything_at_once(scheme: str) -> None:
+    async with RedisLeases.open(f"{scheme}://127.0.0.1:{free_port()}/0") as leases:
         began = time.monotonic()
         for _ in range(10):
             assert await leases.hold("relay", 30.0)

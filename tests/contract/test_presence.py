@@ -206,8 +206,9 @@ async def test_a_silent_redis_holds_nobody_up_for_long(redis: RedisProcess) -> N
         redis.thaw()
 
 
-async def test_a_board_may_open_before_redis() -> None:
-    async with RedisPresence.open(f"redis://127.0.0.1:{free_port()}/0") as board:
+@pytest.mark.parametrize("scheme", ["redis", "redis+cluster"])
+async def test_a_board_may_open_before_redis(scheme: str) -> None:
+    async with RedisPresence.open(f"{scheme}://127.0.0.1:{free_port()}/0") as board:
         board.arrive("sita")
         assert await board.whereabouts(["sita", "ram"]) == {"sita": True, "ram": None}
 

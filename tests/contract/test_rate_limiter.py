@@ -13,7 +13,13 @@ import pytest
 from server.bus.ratelimit import DoorLimiter
 from server.domain.errors import RateLimited
 from server.settings import LimitSettings
-from tests.redis_process import PROGRAM, RedisProcess, free_port
+from tests.redis_process import (
+    PROGRAM,
+    RedisClusterProcesses,
+    RedisProcess,
+    cluster_fault,
+    free_port,
+)
 
 needs_redis = pytest.mark.skipif(PROGRAM is None, reason="redis-server is not installed")
 LIMITS = LimitSettings(sign_in="3/hour", register="1/hour")
@@ -113,3 +119,27 @@ async def test_silent_redis_holds_nobody_up_for_long(redis: RedisProcess):
         # One wait of half a second; after it Redis is not asked for a while.
         assert time.monotonic() - began < 2.0
         redis.thaw()
+
+
+async def test_processes_count_together_in_a_cluster(tmp_path: Path):
+    if fault := cluster_fault():
+        pytest.skip(fault)
+    cluster = RedisClusterProcesses(tmp_path, 2)
+    try:
+        await cluster.start()
+        async with limiting(cluster.url) as one, limiting(cluster.url) as two:
+            for who in ("a", "b", "c", "d"):
+                await one.hit("register", who)
+                with pytest.raises(RateLimited):
+                    await two.hit("register", who)
+    finally:
+        await cluster.kill()
+
+
+async def test_without_its_cluster_each_process_counts_for_itself():
+    async with limiting(f"redis+cluster://127.0.0.1:{free_port()}/0") as limiter:
+        began = time.monotonic()
+        await limiter.hit("register", "somebody")
+        with pytest.raises(RateLimited):
+            await limiter.hit("register", "somebody")
+        assert time.monotonic() - began < 2.0

@@ -138,3 +138,15 @@ def test_the_page_of_settings_is_up_to_date() -> None:
         [sys.executable, ROOT / "tools" / "document_settings.py", "--check"], check=False
     )
     assert done.returncode == 0
+
+
+@pytest.mark.parametrize("url", ["redis", "http://host", "cluster+redis://host", "redis://"])
+def test_an_address_that_is_no_redis_is_named_but_not_shown(tmp_path: Path, url: str) -> None:
+    found = faults(tmp_path, {"PANDITYATRA_BUS__REDIS_URL": url})
+    assert [fault.partition(":")[0] for fault in found] == ["bus.redis_url"]
+
+
+@pytest.mark.parametrize("scheme", ["redis", "rediss", "redis+cluster", "rediss+cluster"])
+def test_redis_may_be_one_server_or_a_cluster(tmp_path: Path, scheme: str) -> None:
+    url = f"{scheme}://user:word@host:7000/0"
+    assert load(tmp_path, {"PANDITYATRA_BUS__REDIS_URL": url}).bus.redis_url == url
