@@ -34,7 +34,9 @@ class CloseCode(enum.IntEnum):
     """Why the server closes. 4000 to 4399: connect again; 4400 to 4499: not until sth. changes."""
 
     GOING_AWAY = 1001
+    PROTOCOL_ERROR = 1002
     BINARY = 1003
+    BAD_UTF8 = 1007
     TOO_BIG = 1009
     SERVER_ERROR = 1011
     TRY_LATER = 1013
