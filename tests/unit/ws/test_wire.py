@@ -262,3 +262,40 @@ async def test_many_sockets_share_one_turn(connect: Connect) -> None:
         pair.client.close()
     await until(lambda: pairs[0].poller.open_count == 0)
     assert all(pair.made.ends == [None] for pair in pairs)
+
+
+async def test_after_a_broken_frame_nothing_is_heard_and_the_reason_still_arrives(
+    connect: Connect,
+) -> None:
+    pair = connect()
+    loop = asyncio.get_running_loop()
+    # Far more than the buffers of both sides hold: all of it must be read for the write to end.
+    garbage = bytes((0x81, 0x02)) + b"\xff" * 8_000_000
+    async with asyncio.timeout(WAIT_SECONDS):
+        await loop.sock_sendall(pair.client, garbage)
+    told = await pair.rest()
+    assert told[:1] == b"\x88"
+    assert told[2:4] == struct.pack("!H", 1002)
+    assert len(told) == 2 + told[1]
+    assert pair.made.received == []
+    assert pair.made.ends == []
+    pair.client.close()
+    await asyncio.wait_for(pair.made.ended.wait(), WAIT_SECONDS)
+    assert pair.made.ends == [None]
+
+
+async def test_a_frame_under_way_when_the_server_closes_is_read_to_its_end(
+    connect: Connect,
+) -> None:
+    pair = connect()
+    mask = bytes(4)
+    pair.client.sendall(bytes((0x81, 0x85)) + mask + b"he")
+    await until(lambda: pair.made._partial is not None)
+    pair.made.close(4000, "draining")
+    told = await pair.read(2)
+    await pair.read(told[1])
+    pair.client.sendall(b"llo")
+    pair.say(struct.pack("!H", 4000), Opcode.CLOSE)
+    assert await pair.rest() == b""
+    assert pair.made.received == []
+    assert pair.made.ends == [None]
