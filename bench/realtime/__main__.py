@@ -63,7 +63,7 @@ FULL: Final = Sizes(
     idle=15_000,
     idle_hold=120,
     crowd=1000,
-    window=24,
+    window=192,
     seconds=8,
     pairs=150,
     storm=10_000,
@@ -78,7 +78,7 @@ FULL_PEERS: Final = replace(
     idle=800,
     idle_hold=26,
     crowd=250,
-    window=12,
+    window=16,
     seconds=4,
     storm=600,
     slow=25,
@@ -89,7 +89,7 @@ QUICK: Final = Sizes(
     idle=200,
     idle_hold=3,
     crowd=120,
-    window=16,
+    window=32,
     seconds=0.7,
     pairs=20,
     storm=80,
@@ -305,7 +305,7 @@ def main() -> None:
         runs = uvloop.run(measure(options, Path(folder)))
     labels = {each.name: each.label for each in CONTENDERS}
     conditions = _conditions(options, began)
-    print(conditions, "", report.table(runs, labels), sep="\n")
+    print(conditions, "", report.table(runs, labels, is_judged=not options.quick), sep="\n")
     target = options.out / "results.json"
     target.write_text(
         json.dumps({"conditions": conditions, "labels": labels, "runs": runs}, indent=1),

@@ -29,7 +29,7 @@ from bench.realtime.wire import (
 
 ABNORMAL: Final = 1006
 _CHUNK: Final = 16 * 1024
-_FIRST_SECONDS, _LEAST_SECONDS, _MOST_SECONDS = 0.02, 0.005, 0.4
+_FIRST_SECONDS, _LEAST_SECONDS, _MOST_SECONDS = 0.02, 0.005, 0.2
 _STEP: Final = 1.5
 _AT_ONCE: Final = 4096
 _NO_STATUS: Final = 1005
@@ -47,8 +47,9 @@ class Connection:
     """
 
     __slots__ = (
-        "_first", "_is_open", "_opening", "_outgoing", "_poller", "_rest", "_sock", "closed",
-        "code", "cursor", "fault", "is_listener", "is_plain", "is_sampled", "pings", "ready",
+        "_first", "_is_open", "_opening", "_outgoing", "_rest", "_sock", "closed",
+        "code", "cursor", "fault", "is_listener", "is_plain", "is_sampled", "pings", "poller",
+        "ready",
         "was_busy",
     )  # fmt: skip
 
@@ -70,7 +71,7 @@ class Connection:
         self._outgoing = b""
         self._rest = b""
         self._is_open = False
-        self._poller: Poller | None = None
+        self.poller: Poller | None = None
         self._sock: socket.socket | None = None
 
     # -- for subclasses --------------------------------------------------------------------------
@@ -97,19 +98,19 @@ class Connection:
 
     def pause(self) -> None:
         """Read no more."""
-        if self._poller is not None and self._sock is not None:
-            self._poller.watch(self._sock, 0)
+        if self.poller is not None and self._sock is not None:
+            self.poller.watch(self._sock, 0)
 
     def resume(self) -> None:
         """Read again."""
-        if self._poller is not None and self._sock is not None:
-            self._poller.watch(self._sock, select.EPOLLIN)
+        if self.poller is not None and self._sock is not None:
+            self.poller.watch(self._sock, select.EPOLLIN)
 
     def drop(self) -> None:
         """Vanish without a word, as a phone does that loses its network."""
-        if self._sock is None or self._poller is None:
+        if self._sock is None or self.poller is None:
             return
-        self._poller.remove(self._sock)
+        self.poller.remove(self._sock)
         self._sock.close()
         self._sock = None
         self.is_plain = False
@@ -123,7 +124,7 @@ class Connection:
 
     def opened(self, poller: Poller, sock: socket.socket) -> None:
         """Ask for the upgrade."""
-        self._poller, self._sock = poller, sock
+        self.poller, self._sock = poller, sock
         self._write(self._opening)
 
     def read(self, data: bytes) -> None:
@@ -155,7 +156,7 @@ class Connection:
     # -- within ----------------------------------------------------------------------------------
 
     def _read_frames(self, data: bytes, start: int) -> None:
-        poller = self._poller
+        poller = self.poller
         assert poller is not None
         found, self._rest = poller.reader.walk(data, start, is_shared=self.is_listener)
         for each in found:
@@ -181,7 +182,7 @@ class Connection:
             self.drop()
 
     def _write(self, data: bytes) -> None:
-        if self._sock is None or self._poller is None:
+        if self._sock is None or self.poller is None:
             return
         if self._outgoing:
             self._outgoing += data
@@ -194,7 +195,7 @@ class Connection:
             return  # The poller is told of it too.
         if sent < len(data):
             self._outgoing = data[sent:]
-            self._poller.watch(self._sock, select.EPOLLIN | select.EPOLLOUT)
+            self.poller.watch(self._sock, select.EPOLLIN | select.EPOLLOUT)
 
 
 class Poller:
@@ -278,7 +279,7 @@ class Poller:
         heard, reads = self.heard, self.reads
         self._turn()
         reads = self.reads - reads
-        found = (self.heard - heard) / reads if reads else 0.0
+        found = (self.heard - heard) / reads if reads else joined
         if found < joined:
             seconds = min(seconds * _STEP, _MOST_SECONDS)
         elif found > joined * _STEP:

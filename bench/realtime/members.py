@@ -165,12 +165,14 @@ async def open_all(
     makers: Sequence[Callable[[], Connection]],
     target: Target,
     *,
+    pollers: Sequence[Poller] = (),
     receive_bytes: int = 0,
     refusals: Counter[str] | None = None,
 ) -> list[Connection]:
     """Open many sockets, some hundreds at a time, and wait until each is up to date.
 
     Who is told that the server is busy comes again a second later, as clients are asked to.
+    ``pollers`` says who reads from each; without it the target's does.
 
     Raises
     ------
@@ -183,7 +185,8 @@ async def open_all(
         async with line, asyncio.timeout(_READY_SECONDS):
             while True:
                 connection = makers[place]()
-                await target.poller.open(
+                poller = pollers[place] if pollers else target.poller
+                await poller.open(
                     connection, target.process.port, place, receive_bytes=receive_bytes
                 )
                 code = await connection.ready

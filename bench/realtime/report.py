@@ -90,9 +90,10 @@ ROWS: Final = (
             goal=Bound("≤", 7)),
         Row("fan_cpu_us", "the same against Channels, uvicorn", ",.2f",
             goal=Times(100, ("channels-uvicorn",), "less")),
-        Row("fan_server_busy_percent", "server busy, %", ",.0f"),
+        Row("fan_server_busy_percent", "server busy, %", ",.0f", goal=Bound("≥", 85)),
         Row("fan_per_second", "deliveries a second", ",.0f", is_ratio=True),
         Row("fan_client_cpu_us", "the client's own CPU a delivery, µs", ",.2f"),
+        Row("fan_alone_cpu_us", "CPU a delivery, message by message, µs", ",.2f", is_ratio=True),
         Row("fan_p50_ms", "p50 at half of that, ms"),
         Row("fan_p99_ms", "p99 at half of that, ms", is_ratio=True, goal=Bound("<", 25)),
         Row("fan_client_half_cpu_us", "the client's own CPU at half, µs", ",.2f"),
@@ -148,16 +149,17 @@ ROWS: Final = (
 )  # fmt: skip
 _LABEL_WIDTH: Final = 39
 _CELL_WIDTH: Final = 29
-_GOAL_WIDTH: Final = 36
+_GOAL_WIDTH: Final = 41
 
 
-def table(runs: Runs, labels: Mapping[str, str]) -> str:
+def table(runs: Runs, labels: Mapping[str, str], *, is_judged: bool = True) -> str:
     """The whole table as text.
 
-    ``labels`` are the columns' heads, the product first. Without the product there are no targets.
+    ``labels`` are the columns' heads, the product first. Without the product, or when nothing
+    ``is_judged``, there are no targets.
     """
     names = [name for name in labels if name in runs]
-    has_goals = names[0] == next(iter(labels))
+    has_goals = is_judged and names[0] == next(iter(labels))
     heads = [f"{labels[name]:>{_CELL_WIDTH}}" for name in names]
     if has_goals:
         heads.insert(1, f"{'target':>{_GOAL_WIDTH}}")

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from bench.realtime.client import Connection
+from bench.realtime.client import Connection, Poller
 from bench.realtime.dialects import Event, Kind
 from bench.realtime.members import (
     TEXT,
@@ -35,8 +35,9 @@ from bench.realtime.wire import Span
 _MIB: Final = 1024 * 1024
 _BIG: Final = 8000
 """Bytes of a message to slow readers, half of it in each language: the longest there is."""
-_JOINED: Final = 0.25
-"""Share of the window that waits on a socket until the client reads, at saturation."""
+_JOINED: Final = 12
+"""Messages that wait on a socket until the client reads, where latency is not measured."""
+_SPEAKERS: Final = 8
 _SAMPLED: Final = 10
 """Of so many listeners one measures latency."""
 _READS: Final = ("find", "aggregate", "getMore", "count", "distinct")
@@ -99,12 +100,14 @@ class Crowd:
     """A room full of listeners, and one who speaks.
 
     In closed loop ``window`` messages are on their way at once: whenever all have heard some more,
-    as many are sent. In open loop they are sent by the clock.
+    as many are sent. In open loop they are sent by the clock. The target's poller reads from those
+    who measure latency, ``bulk`` from the others.
     """
 
-    def __init__(self, target: Target, size: int) -> None:
-        self.poller = target.poller
-        self.poller.heard = 0
+    def __init__(self, poller: Poller, size: int) -> None:
+        self.prompt = poller
+        self.prompt.heard = 0
+        self.bulk = Poller(poller.reader.dialect)
         self.size = size
         self.sent = 0
         self.window = 0
@@ -115,13 +118,26 @@ class Crowd:
         self.speak: Callable[[int], None] = lambda count: None
 
     @property
+    def heard(self) -> int:
+        """Deliveries so far."""
+        return self.prompt.heard + self.bulk.heard
+
+    @property
     def has_heard_all(self) -> bool:
         """Whether every message has come to everybody."""
-        return self.poller.heard >= self.sent * self.size
+        return self.heard >= self.sent * self.size
+
+    def go_round(self, window: int) -> None:
+        """Begin or change the closed loop; 0 ends it."""
+        self.window = window
+        for poller in (self.prompt, self.bulk):
+            poller.after_turn = self.fill if window else None
+        if window:
+            self.fill()
 
     def fill(self) -> None:
         """Send what the window has room for."""
-        room = self.window - (self.sent - self.poller.heard // self.size)
+        room = self.window - (self.sent - self.heard // self.size)
         if room > 0:
             self.speak(room)
 
@@ -149,7 +165,8 @@ class Listener(Member):
 
     def heard(self, event: Event) -> None:
         """Count what came the long way."""
-        self.crowd.poller.heard += 1
+        assert self.poller is not None
+        self.poller.heard += 1
         if self.is_sampled:
             self.heard_span(Span(event.seq, event.seq))
 
@@ -159,24 +176,21 @@ class Listener(Member):
 
 
 class Speaker(Member):
-    """The one who speaks; hears acks alone."""
+    """One who speaks. What it hears is checked on the listeners' sockets."""
 
-    __slots__ = ("stored",)
+    __slots__ = ()
 
-    def __init__(self, opening: tuple[bytes, bytes], faults: Faults) -> None:
-        super().__init__(opening, faults)
-        self.stored = 0
-
-    def acked(self, event: Event) -> None:
-        """Move along with one's own numbers."""
-        self.cursor = max(self.cursor, event.seq)
-        self.stored += 1
+    def take(self, event: Event) -> None:
+        """Mind only what goes wrong."""
+        if event.kind is Kind.ERROR:
+            self.faults[f"error {event.text}"] += 1
 
 
 async def _gather_crowd(
     target: Target, pair: tuple[Seat, Seat], size: int, faults: Faults
-) -> tuple[Crowd, Speaker, list[Connection]]:
-    crowd = Crowd(target, size)
+) -> tuple[Crowd, list[Connection], list[Connection]]:
+    """A crowd, its speakers and its listeners."""
+    crowd = Crowd(target.poller, size)
     share = min(_SAMPLED, max(1, size // 20))
     listeners = await open_all(
         [
@@ -186,57 +200,88 @@ async def _gather_crowd(
             for place in range(size)
         ],
         target,
+        pollers=[crowd.bulk if place % share else crowd.prompt for place in range(size)],
     )
-    (speaker,) = await open_all([lambda: Speaker(target.opening(pair[0], 0), faults)], target)
-    assert isinstance(speaker, Speaker)
-    return crowd, speaker, listeners
+    speakers = await open_all(
+        [
+            lambda place=place: Speaker(target.opening(pair[place % 2], 0), faults)  # type: ignore[misc]  # bound at once
+            for place in range(_SPEAKERS)
+        ],
+        target,
+    )
+    return crowd, speakers, listeners
 
 
 async def fan_out(target: Target, sizes: Sizes) -> Figures:
-    """One room, many sockets: at saturation, then by the clock at half of that."""
+    """One room, many sockets: at saturation, by the clock at half of that, message by message."""
     faults = Faults()
-    poller, dialect = target.poller, target.contender.dialect
-    crowd, speaker, listeners = await _gather_crowd(target, target.town.crowd, sizes.crowd, faults)
+    dialect = target.contender.dialect
+    crowd, speakers, listeners = await _gather_crowd(target, target.town.crowd, sizes.crowd, faults)
     await until_quiet(target.process.pids)
 
     def speak(count: int) -> None:
-        places = range(crowd.sent, crowd.sent + count)
-        speaker.send(*(dialect.message(f"{target.tag}f{place}", TEXT) for place in places))
+        payloads = [
+            dialect.message(f"{target.tag}f{place}", TEXT)
+            for place in range(crowd.sent, crowd.sent + count)
+        ]
+        turn = crowd.sent
         crowd.sent += count
+        for place, speaker in enumerate(speakers):
+            said = payloads[(place - turn) % len(speakers) :: len(speakers)]
+            if said:
+                speaker.send(*said)
 
-    crowd.speak, crowd.window = speak, sizes.window
-    poller.after_turn = crowd.fill
-    poller.read_in_bulk(sizes.window * _JOINED)
-    crowd.fill()
-    await asyncio.sleep(min(1.0, sizes.seconds / 3))
-    began, cpu, heard = time.perf_counter(), target.cpu(), poller.heard
-    own = time.process_time()
-    await asyncio.sleep(sizes.seconds)
-    seconds = time.perf_counter() - began
-    cpu, heard, own = target.cpu() - cpu, poller.heard - heard, time.process_time() - own
-    poller.after_turn = None
+    async def cost(seconds: float) -> tuple[float, float, float]:
+        """Processor time of the server and of the client, and deliveries, a second."""
+        await asyncio.sleep(min(1.5, seconds / 3))
+        began, cpu, own = time.perf_counter(), target.cpu(), time.process_time()
+        heard = crowd.heard
+        await asyncio.sleep(seconds)
+        took = time.perf_counter() - began
+        return (
+            (target.cpu() - cpu) / took,
+            (time.process_time() - own) / took,
+            max(1, crowd.heard - heard) / took,
+        )
+
+    crowd.speak = speak
+    crowd.prompt.read_in_bulk(_JOINED)
+    crowd.bulk.read_in_bulk(_JOINED)
+    crowd.go_round(sizes.window)
+    cpu, own, rate = await cost(sizes.seconds)
+    crowd.go_round(0)
     await until(lambda: crowd.has_heard_all, faults)
-    poller.read_at_once()
+    crowd.prompt.read_at_once()
 
-    rate = heard / seconds / crowd.size / 2
+    # Half of that: who measures latency reads at once.
     crowd.base, crowd.is_timed = listeners[0].cursor + 1, True
 
     def speak_when_due(due: float) -> None:
         crowd.due.append(due)
         speak(1)
 
-    before, half = time.process_time(), poller.heard
-    await by_the_clock(rate, sizes.seconds, speak_when_due)
+    before, half = time.process_time(), crowd.heard
+    await by_the_clock(rate / crowd.size / 2, sizes.seconds, speak_when_due)
     await until(lambda: crowd.has_heard_all, faults)
-    calm, half = time.process_time() - before, poller.heard - half
-    close_all([speaker, *listeners])
+    calm, half = time.process_time() - before, crowd.heard - half
+    crowd.is_timed = False
+
+    # Message by message: nothing can be joined.
+    crowd.bulk.read_at_once()
+    crowd.go_round(1)
+    alone, _, alone_rate = await cost(sizes.seconds / 2)
+    crowd.go_round(0)
+    await until(lambda: crowd.has_heard_all, faults)
+    close_all([*speakers, *listeners])
+    crowd.bulk.close()
     await until_quiet(target.process.pids)
     return {
         "fan_sockets": crowd.size,
-        "fan_cpu_us": cpu / max(1, heard) * 1e6,
-        "fan_per_second": heard / seconds,
-        "fan_server_busy_percent": cpu / seconds * 100,
-        "fan_client_cpu_us": own / max(1, heard) * 1e6,
+        "fan_cpu_us": cpu / rate * 1e6,
+        "fan_per_second": rate,
+        "fan_server_busy_percent": cpu * 100,
+        "fan_client_cpu_us": own / rate * 1e6,
+        "fan_alone_cpu_us": alone / alone_rate * 1e6,
         "fan_client_half_cpu_us": calm / max(1, half) * 1e6,
         **percentiles("fan", crowd.latencies),
         "fan_faults": faults.told(),
@@ -448,7 +493,7 @@ async def slow_reader(target: Target, sizes: Sizes) -> Figures:
     """Some of a room stop to read: memory, and what the others notice of it."""
     faults = Faults()
     readers = 20
-    crowd, speaker, listeners = await _gather_crowd(target, target.town.slow, readers, faults)
+    crowd, speakers, listeners = await _gather_crowd(target, target.town.slow, readers, faults)
     dialect = target.contender.dialect
     messages = max(20, sizes.slow_mib * _MIB // (sizes.slow * _BIG))
     seconds = messages / sizes.slow_rate
@@ -456,6 +501,7 @@ async def slow_reader(target: Target, sizes: Sizes) -> Figures:
     def speak(due: float) -> None:
         crowd.due.append(due)
         half = "x" * (_BIG // 2)
+        speaker = speakers[crowd.sent % len(speakers)]
         speaker.send(dialect.message(f"{target.tag}s{crowd.sent}", half, half))
         crowd.sent += 1
 
@@ -497,7 +543,8 @@ async def slow_reader(target: Target, sizes: Sizes) -> Figures:
     await asyncio.sleep(1.0)
     told = sum(each.code == 4001 for each in lazy)
     cut = sum(each.is_gone for each in lazy)
-    close_all([speaker, *listeners, *lazy])
+    close_all([*speakers, *listeners, *lazy])
+    crowd.bulk.close()
     await until_quiet(target.process.pids)
     during = percentiles("slow", crowd.latencies)
     calm_p99 = percentiles("slow", calm)["slow_p99_ms"]

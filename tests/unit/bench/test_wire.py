@@ -203,19 +203,15 @@ class Peer:
 
 async def listen(*chunks: bytes) -> Peer:
     """A listener of a crowd of one that has been told this; the connection is a real one."""
-
-    class Around:
-        poller = Poller(PlainDialect())
-
-    loop = asyncio.get_running_loop()
+    loop, poller = asyncio.get_running_loop(), Poller(PlainDialect())
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.setblocking(False)
-        faults, crowd = Faults(), Crowd(Around, 1)  # type: ignore[arg-type]  # it needs the poller
+        faults, crowd = Faults(), Crowd(poller, 1)
         listener = Listener((b"GET", b""), faults, crowd, is_sampled=False)
-        await Around.poller.open(listener, server.getsockname()[1], 0)
+        await poller.open(listener, server.getsockname()[1], 0)
         end, _ = await loop.sock_accept(server)
     end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    peer = Peer(Around.poller, faults, listener, end)
+    peer = Peer(poller, faults, listener, end)
     await peer.says(ANSWER + HISTORY, *chunks)
     return peer
 
