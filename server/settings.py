@@ -105,8 +105,8 @@ class DatabaseSettings:
     """Database."""
     timeout_seconds: float = 5.0
     """Longest time of one command, retries included."""
-    max_pool_size: int = 16
-    """Connections of one process at most."""
+    max_pool_size: int = 8
+    """Operations of one process on the database at once; two more for batches of messages."""
     embedded_path: str = "var/mongo"
     """Folder of the embedded server's files."""
     embedded_cache: str = "256M"

@@ -58,6 +58,7 @@ _INDEX_CONFLICTS: Final = frozenset({85, 86})
 """IndexOptionsConflict and IndexKeySpecsConflict."""
 _BATCH_ROWS: Final = 5000
 _MAX_BATCH: Final = 500
+_BATCH_CONNECTIONS: Final = 2
 _AWAY: Final = (
     ConnectionFailure,
     ExecutionTimeout,
@@ -138,10 +139,12 @@ class Collection:
         collection: AsyncCollection[Document],
         timeout_seconds: float,
         turns: asyncio.Semaphore,
+        batch_turns: asyncio.Semaphore,
     ) -> None:
         self._collection = collection
         self._timeout_seconds = timeout_seconds
         self._turns = turns
+        self._batch_turns = batch_turns
 
     @property
     def name(self) -> str:
@@ -149,9 +152,11 @@ class Collection:
         return self._collection.name
 
     @asynccontextmanager
-    async def _guarded(self, seconds: float | None = None) -> AsyncIterator[None]:
+    async def _guarded(
+        self, seconds: float | None = None, turns: asyncio.Semaphore | None = None
+    ) -> AsyncIterator[None]:
         try:
-            async with self._turn():
+            async with self._turn(turns or self._turns):
                 with pymongo.timeout(seconds or self._timeout_seconds):
                     yield
         except DuplicateKeyError as error:
@@ -166,17 +171,17 @@ class Collection:
             raise
 
     @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
+    async def _turn(self, turns: asyncio.Semaphore) -> AsyncIterator[None]:
         """Wait in line for a connection; the driver's own pool lets some wait for ever."""
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                await self._turns.acquire()
+                await turns.acquire()
         except TimeoutError:
             raise StoreUnavailable from None
         try:
             yield
         finally:
-            self._turns.release()
+            turns.release()
 
     async def find_one(
         self, query: Document, *, sort: Sort | None = None, fields: Sequence[str] | None = None
@@ -239,7 +244,8 @@ class Collection:
         Costs less than the driver's own way, which remains for more documents or bytes (about
         16 MiB) than a command takes. Ordered, the first refusal ends the command; else all are
         tried. Returns, by its place, the index's fields of each that was refused. A command whose
-        connection broke is sent once more; what the first had written is then refused.
+        connection broke is sent once more; what the first had written is then refused. Batches have
+        connections of their own: however many single operations wait, they do not wait behind them.
         """
         if len(documents) > _MAX_BATCH:
             return await self.insert_many(documents, ordered=ordered)
@@ -264,7 +270,7 @@ class Collection:
 
     async def _send_again_once(self, command: Document) -> Document:
         for is_last in (False, True):
-            async with self._guarded():
+            async with self._guarded(turns=self._batch_turns):
                 try:
                     return await self._collection.database.command(command)
                 except AutoReconnect as error:
@@ -370,6 +376,7 @@ class Store:
         self._client = client
         self._settings = settings
         self._turns = asyncio.Semaphore(settings.max_pool_size)
+        self._batch_turns = asyncio.Semaphore(_BATCH_CONNECTIONS)
         self._database: AsyncDatabase[Document] = client.get_database(
             settings.name,
             codec_options=CODEC_OPTIONS,
@@ -380,7 +387,10 @@ class Store:
     def collection(self, name: str) -> Collection:
         """The collection of that name."""
         return Collection(
-            self._database.get_collection(name), self._settings.timeout_seconds, self._turns
+            self._database.get_collection(name),
+            self._settings.timeout_seconds,
+            self._turns,
+            self._batch_turns,
         )
 
     async def ping(self) -> None:
@@ -435,7 +445,7 @@ async def open_store(
         uri,
         tz_aware=True,
         appname="pandityatra",
-        maxPoolSize=settings.max_pool_size,
+        maxPoolSize=settings.max_pool_size + _BATCH_CONNECTIONS,
         serverSelectionTimeoutMS=2000,
         connectTimeoutMS=2000,
         heartbeatFrequencyMS=2000,
