@@ -310,6 +310,17 @@ async def test_sigterm_ends_everything_in_time(parent: Parent, town: Town) -> No
             await client.get(f"http://127.0.0.1:{parent.port}/healthz")
 
 
+async def test_nothing_outlives_a_parent_that_is_killed(parent: Parent) -> None:
+    ready = parent.count_ready()
+    parent.process = await parent.run("serve", "--processes", "2")
+    await until(lambda: parent.count_ready() == ready + 2, 90)
+    children = parent.descendants()
+    assert len(children) == 3, "two servers and the database"
+    parent.process.kill()
+    await parent.process.wait()
+    await until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children), 30)
+
+
 async def test_several_processes_need_redis(tmp_path: Path) -> None:
     made = Parent(tmp_path, free_port(), RedisProcess(tmp_path))
     environment = {**made.environment, "PANDITYATRA_BUS__REDIS_URL": ""}
