@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from pathlib import Path
 from statistics import median
 
@@ -53,7 +54,7 @@ def main(source: Path, target: Path) -> None:
         axis.margins(x=0.2)
         axis.set_title(title, loc="left", fontsize=11)
         axis.spines[["top", "right"]].set_visible(False)
-    figure.suptitle(results["conditions"], fontsize=10, x=0.01, ha="left")
+    figure.suptitle(textwrap.fill(results["conditions"], 170), fontsize=10, x=0.01, ha="left")
     figure.savefig(target, dpi=110)
 
 
