@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, csr_matrix
 
 from recsys.matrix import implicit_values
 from recsys.models.base import Csr, FloatArray, IntArray
@@ -92,7 +92,6 @@ def fit(matrix: Csr, params: AlsParams, seed: int) -> Factors:
 
 def _fit_implicit(matrix: Csr, params: AlsParams, seed: int) -> Factors:
     from implicit.cpu.als import AlternatingLeastSquares
-    from scipy.sparse import csr_matrix
     from threadpoolctl import threadpool_limits
 
     if params.reg_mode != "plain":

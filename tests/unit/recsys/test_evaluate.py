@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recsys import synth
+from recsys.config import Config
+from recsys.evaluate import Evaluation, main
+from recsys.report import text_table
+from recsys.town import TownConfig, simulate
+
+TOWN = "synth:users=250,items=80,pandits=30,seed=3"
+
+
+@pytest.fixture(scope="module")
+def evaluation() -> Evaluation:
+    town = simulate(TownConfig(users=250, items=80, pandits=30, seed=3))
+    return Evaluation(synth.dataset(town), Config(), search=False)
+
+
+def test_context_and_company_beat_the_usual_of_the_puja(evaluation: Evaluation) -> None:
+    found = evaluation.run("samagri", ("popularity", "puja_popularity", "ease"))
+    assert found.baseline == "puja_popularity"
+    ease = found.models["ease"]
+    assert ease.outcome.versus(found.models["puja_popularity"].outcome).low > 0
+    assert ease.calibration is not None
+    assert ease.calibration.error() <= 0.05
+    assert next(text_table(found)).startswith("samagri: ")
+
+
+def test_segments_are_parts_of_the_questions(evaluation: Evaluation) -> None:
+    found = evaluation.run("samagri", ("popularity",))
+    total = found.questions.data.n_rows
+    users = {name: size for name, (size, _) in found.segments.items() if name.startswith("users")}
+    regions = [size for name, (size, _) in found.segments.items() if name.startswith("region")]
+    assert 0 < sum(users.values()) <= total
+    assert 0 < sum(regions) <= total
+    weighted = [
+        (size, each["popularity"].mean)
+        for name, (size, each) in found.segments.items()
+        if name.startswith("users")
+    ]
+    low, high = min(mean for _, mean in weighted), max(mean for _, mean in weighted)
+    assert low <= found.models["popularity"].outcome.mean() <= high
+
+
+def test_training_never_sees_the_test_window(evaluation: Evaluation) -> None:
+    found = evaluation.run("user_item", ("popularity",))
+    again = Evaluation(evaluation._data.before(evaluation.windows.test), Config(), search=False)
+    cells = found.train.matrix
+    earlier, _, _ = again._questions("user_item", evaluation.windows.test, evaluation.windows.end)
+    assert np.array_equal(earlier.matrix.data, cells.data)
+
+
+def test_the_report_is_one_file_that_loads_nothing(tmp_path: Path) -> None:
+    status = main(
+        ["--source", TOWN, "--report", str(tmp_path), "--no-search", "--quiet",
+         "--tasks", "samagri,puja", "--models", "popularity,ease", "--set", "ease.lam=80"]
+    )  # fmt: skip
+    assert status == 0
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert page.count("data:image/png;base64,") == 10
+    assert "http" not in page
+    record = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert [task["task"] for task in record["tasks"]] == ["samagri", "puja"]
+    ease = record["tasks"][0]["models"]["ease"]
+    assert ease["params"] == {"lam": 80}
+    assert ease["ndcg"][1] < ease["ndcg"][0] < ease["ndcg"][2]
+
+
+def test_two_evaluations_agree_but_for_time(evaluation: Evaluation) -> None:
+    first = evaluation.run("samagri", ("ease",)).models["ease"].outcome
+    second = evaluation.run("samagri", ("ease",)).models["ease"].outcome
+    assert first.lists.tobytes() == second.lists.tobytes()
+    assert first.interval() == second.interval()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [["--models", "oracle"], ["--set", "ease"], ["--set", "ease.wand=1"], ["--version", "x"]],
+)
+def test_wrong_arguments_end_with_two(tmp_path: Path, wrong: list[str]) -> None:
+    assert main(["--source", TOWN, "--report", str(tmp_path), "--quiet", *wrong]) == 2
+
+
+def test_missing_data_ends_with_three(tmp_path: Path) -> None:
+    assert main(["--source", str(tmp_path), "--report", str(tmp_path), "--quiet"]) == 3
