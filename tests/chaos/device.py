@@ -12,6 +12,7 @@ import json
 import random
 import time
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -30,7 +31,7 @@ DRAINED = 4000
 STAY_AWAY = range(4400, 4500)
 _TEXTS = ("Namaste", "नमस्ते पण्डित जी", "Shall we buy the flowers the evening before?", "ठीक छ।")
 # What a device does next, with its weight.
-_DEEDS = {
+DEEDS: Mapping[str, float] = {
     "say": 80.0,
     "burst": 3.0,
     "repeat": 2.0,
@@ -62,6 +63,8 @@ class Device:
         Longest wait before another try.
     longest_sleep_seconds
         How long it may be away by itself.
+    deeds
+        What it does, with weights.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class Device:
         rate: float,
         max_backoff_seconds: float = 30.0,
         longest_sleep_seconds: float = 8.0,
+        deeds: Mapping[str, float] = DEEDS,
     ) -> None:
         self.name = name
         self.member = member
@@ -92,6 +96,7 @@ class Device:
         self._rate = rate
         self._max_backoff = max_backoff_seconds
         self._longest_sleep = longest_sleep_seconds
+        self._deeds = deeds
         self._floor = 1
         self._epoch = ""
         self._have: dict[int, Entry] = {}
@@ -316,7 +321,7 @@ class Device:
     # -- talking --------------------------------------------------------------------------------
 
     async def _talk(self, connection: ClientConnection, visit: Visit) -> None:
-        deeds, weights = list(_DEEDS), list(_DEEDS.values())
+        deeds, weights = list(self._deeds), list(self._deeds.values())
         with suppress(ConnectionClosed):
             while True:
                 if self.is_quiet:

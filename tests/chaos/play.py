@@ -139,7 +139,8 @@ class Play:
         self.redis = redis
         self.outcome = outcome
         self.tell = tell
-        self._locks = [asyncio.Lock() for _ in (*servers, redis)]
+        self._one_at_a_time = asyncio.Lock()
+        self._redis_in_turn = asyncio.Lock()
         self._began = time.monotonic()
         ports = [server.port for server in servers]
         draw = random.Random(f"{outcome.seed} rates")
@@ -197,14 +198,18 @@ class Play:
             for device in self.everybody:
                 device.drop()
         elif target == "redis":
-            async with self._locks[-1]:
+            async with self._redis_in_turn:
                 await self._break_redis(kind, fault.lasts)
         elif target == "both":
-            await asyncio.gather(
-                *(self._break_server(kind, place, fault.lasts) for place in range(PROCESSES))
-            )
+            async with self._one_at_a_time:
+                await asyncio.gather(
+                    *(self._break_server(kind, place, fault.lasts) for place in range(PROCESSES))
+                )
         else:
-            await self._break_server(kind, int(target), fault.lasts)
+            # A process that is on its way up is as good as gone: with both of them gone all the
+            # time nothing would be said.
+            async with self._one_at_a_time:
+                await self._break_server(kind, int(target), fault.lasts)
 
     async def _break_redis(self, kind: str, seconds: float) -> None:
         if kind == "freeze":
@@ -218,18 +223,17 @@ class Play:
 
     async def _break_server(self, kind: str, place: int, seconds: float) -> None:
         server = self.servers[place]
-        async with self._locks[place]:
-            if kind == "freeze":
-                server.freeze()
-                await asyncio.sleep(seconds)
-                server.thaw()
-                return
-            if kind == "kill":
-                await server.kill()
-            elif (status := await server.stop()) != 0:
-                self._blame("processes", f"{server.name} ended with {status} after SIGTERM")
-            await asyncio.sleep(seconds / 4)
-            await server.start()
+        if kind == "freeze":
+            server.freeze()
+            await asyncio.sleep(seconds)
+            server.thaw()
+            return
+        if kind == "kill":
+            await server.kill()
+        elif (status := await server.stop()) != 0:
+            self._blame("processes", f"{server.name} ended with {status} after SIGTERM")
+        await asyncio.sleep(seconds / 4)
+        await server.start()
 
     async def _talk_without_redis(self) -> None:
         """Say something while Redis is away, and nothing when it is back: no later message shows
@@ -240,7 +244,7 @@ class Play:
         await asyncio.sleep(LAST_WORDS_SECONDS)
         for device in self.everybody:
             device.is_quiet = True
-        await _until(lambda: all(each.is_settled for each in self.everybody), SETTLE_SECONDS)
+        await until(lambda: all(each.is_settled for each in self.everybody), SETTLE_SECONDS)
         await self.redis.start()
 
     # -- the end --------------------------------------------------------------------------------
@@ -296,7 +300,7 @@ class Play:
                 for device in (*self.devices[place], late)
             )
 
-        await _until(is_done, RESUME_SECONDS)
+        await until(is_done, RESUME_SECONDS)
         return latecomers
 
     # -- judging --------------------------------------------------------------------------------
@@ -305,10 +309,7 @@ class Play:
         self.outcome.faults.setdefault(whom, []).append(fault)
 
     async def _judge(self, room: Room, devices: list[Device], late: list[str]) -> None:
-        stored = [
-            Entry(row["sequence"], row["_id"], row["sender_id"], row["cid"], row["content"])
-            for row in await stored_messages(self.store, room.room_id)
-        ]
+        stored = await stored_entries(self.store, room.room_id)
         records = [device.finish() for device in devices]
         found = [
             *late,
@@ -335,8 +336,16 @@ class Play:
         outcome.logged = [line for server in self.servers for line in server.errors()]
 
 
-async def _until(is_done: Callable[[], bool], seconds: float) -> None:
-    """Return when it is done, or when the time is over."""
+async def stored_entries(store: Store, room_id: str) -> list[Entry]:
+    """All messages of a room as the database has them, by number."""
+    return [
+        Entry(row["sequence"], row["_id"], row["sender_id"], row["cid"], row["content"])
+        for row in await stored_messages(store, room_id)
+    ]
+
+
+async def until(is_done: Callable[[], bool], seconds: float) -> None:
+    """Return when it is done, or when the time is over; the judge then says what is missing."""
     end = time.monotonic() + seconds
     while not is_done():
         if time.monotonic() > end:
