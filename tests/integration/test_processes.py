@@ -62,6 +62,8 @@ class Parent:
             "PANDITYATRA_BUS__REDIS_URL": self.redis.url,
             "PANDITYATRA_FILES__PATH": str(self.path / "files"),
             "PANDITYATRA_REALTIME__RECONNECT_WINDOW_SECONDS": "1",
+            "PANDITYATRA_REALTIME__MESSAGES_PER_SECOND": "100000",
+            "PANDITYATRA_REALTIME__MESSAGE_BURST": "100000",
             "ADMIN_PASSWORD": PASSWORD,
         }
 
@@ -234,6 +236,9 @@ class Device:
             if frame["type"] == "ack":
                 if self._waiting.pop(frame["cid"], None) is not None:
                     self.acked.append(frame["cid"])
+            elif frame["type"] == "error":
+                # What was refused is said again on the next connection.
+                raise ConnectionError(frame["code"])
             elif frame["type"] == "message":
                 self._see(frame)
             elif frame["type"] == "history":
@@ -256,16 +261,20 @@ async def test_a_rolling_restart_loses_nothing_and_nobody_is_out_for_long(
         Device(parent, town, who) for who in ("Sita Sharma", "Ram Acharya") for _ in range(3)
     ]
     living = asyncio.gather(*(device.live(stop) for device in devices))
-    await until(lambda: all(device.acked for device in devices))
-    before, ready = parent.servers(), parent.count_ready()
-    parent.process.send_signal(signal.SIGHUP)
-    await until(lambda: parent.count_ready() == ready + 2, 120)
-    await until(lambda: not parent.servers() & before)
-    assert len(parent.servers()) == 2
-    counts = [len(device.acked) for device in devices]
-    await until(lambda: all(len(d.acked) > n for d, n in zip(devices, counts, strict=True)))
-    stop.set()
-    await asyncio.wait_for(living, 30)
+    try:
+        await until(lambda: all(device.acked for device in devices))
+        before, ready = parent.servers(), parent.count_ready()
+        parent.process.send_signal(signal.SIGHUP)
+        await until(lambda: parent.count_ready() == ready + 2, 120)
+        await until(lambda: not parent.servers() & before)
+        assert len(parent.servers()) == 2
+        counts = [len(device.acked) for device in devices]
+        await until(lambda: all(len(d.acked) > n for d, n in zip(devices, counts, strict=True)))
+        stop.set()
+        await asyncio.wait_for(living, 30)
+    finally:
+        living.cancel()
+        await asyncio.gather(living, return_exceptions=True)
 
     rows = await town.history()
     cids = Counter(str(row["cid"]) for row in rows)
