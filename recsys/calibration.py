@@ -86,23 +86,22 @@ def fit(scores: NDArray[Any], labels: NDArray[Any]) -> Calibration:
 
 
 def isotonic(scores: Floats, labels: Floats) -> Calibration:
-    """The closest ascending step function, joined by lines from the end of a step to the next.
+    """The closest ascending steps, joined by lines between their centres.
 
-    A step of only zeros or only ones would claim certainty, so probabilities stay half a row away
-    from 0 and 1.
+    Steps themselves would make equals of scores that were not (Oron and Flournoy 2017, centred
+    isotonic regression). A step of only zeros or only ones would claim certainty, so probabilities
+    stay half a row away from 0 and 1.
     """
     x, counts = np.unique(scores, return_counts=True)
     ordered = labels[np.argsort(scores, kind="stable")]
     sums = np.add.reduceat(ordered, np.cumsum(counts) - counts)
     means, ends = _pool(sums / counts, counts.astype(np.float64))
     begins = np.concatenate(([0], ends[:-1] + 1))
+    centres = np.add.reduceat(x * counts, begins) / np.add.reduceat(counts, begins)
+    # A sum of many may be a hair outside its own parts.
+    centres = np.clip(centres, x[begins], x[ends])
     margin = 0.5 / (len(scores) + 1)
-    y = np.clip(means, margin, 1 - margin)
-    knots_x = np.column_stack((x[begins], x[ends])).ravel()
-    knots_y = np.repeat(y, 2)
-    keep = np.ones(len(knots_x), dtype=bool)
-    keep[1::2] = begins != ends  # a step of a single score is one knot
-    return Calibration(knots_x[keep], knots_y[keep])
+    return Calibration(centres, np.clip(means, margin, 1 - margin))
 
 
 def _pool(means: Floats, weights: Floats) -> tuple[Floats, NDArray[np.intp]]:

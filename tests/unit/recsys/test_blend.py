@@ -1,0 +1,364 @@
+"""The blend over a small town and a model fitted on it."""
+
+import json
+import random as standard_random
+from dataclasses import replace
+from decimal import Decimal
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recsys import blend_fit, synth
+from recsys.blend import MODEL, BlendParams, Bought, Demand, Request, SamagriBlend
+from recsys.data import Tier
+from recsys.engine import AlsParams
+from recsys.matrix import baskets, users_by
+from recsys.models.als import Als
+from recsys.models.base import Model
+from recsys.models.ease import Ease
+from recsys.models.puja_popularity import PujaPopularity
+from recsys.reasons import Code, text
+from recsys.shelf import Brand, Shelf, ShelfItem
+from recsys.signals import Knowledge
+from recsys.town import UNITS, TownConfig, simulate
+
+_CONFIG = TownConfig(seed=5, users=800, pandits=40, items=120, pujas=20)
+
+
+@cache
+def _fitted():
+    town = simulate(_CONFIG)
+    data = synth.dataset(town)
+    order = np.argsort(data.bookings.ts, kind="stable")
+    train, calibrate, label = np.split(order, [int(len(order) * 0.6), int(len(order) * 0.7)])
+    now = int(data.bookings.ts[calibrate[0]])
+    known = data.before(now)
+    cells = baskets(known, now_ms=now).data
+    models: dict[str, Model[Any]] = {
+        "samagri": Ease().fit(cells),
+        "usual": PujaPopularity().fit(cells),
+        "user_item": Als(AlsParams(factors=8, iterations=3, engine="numpy")).fit(
+            users_by(known, "item", now_ms=now)
+        ),
+    }
+    ids = {
+        name: getattr(data, name) for name in ("items", "pujas", "pandits", "regions", "categories")
+    }
+    knowledge = blend_fit.fit(
+        data,
+        known=known,
+        train=train,
+        calibrate=calibrate,
+        label=label,
+        models=models,
+        ids=ids,
+        now_ms=now,
+    )
+    return town, data, knowledge, models
+
+
+def _items(town, data):
+    world = town.world
+    return [
+        ShelfItem(
+            item_id=name,
+            price=int(world.item_price[index]),
+            base_quantity=Decimal(int(world.item_pack[index])),
+            base_unit=UNITS[world.item_unit[index]],
+            pack=Decimal(int(world.item_pack[index])),
+            category=str(world.item_category[index]),
+            season=tuple((world.item_season[index] + 1).tolist()),
+            substitutes=tuple(data.items.ids[:3]),
+        )
+        for index, name in enumerate(data.items.ids)
+    ]
+
+
+@cache
+def _blend(with_model=True):
+    town, data, knowledge, _ = _fitted()
+    shelf = Shelf.of(_items(town, data), data.items)
+    params = BlendParams(threshold=0.3)
+    if not with_model:
+        return SamagriBlend(shelf, params=params)
+    return SamagriBlend(shelf, knowledge, version="v1", params=params)
+
+
+def _demands(puja):
+    town, data, _, _ = _fitted()
+    world = town.world
+    return tuple(
+        Demand(
+            item_id=data.items.ids[item],
+            tier=Tier(int(world.rules[puja, item])),
+            quantity=Decimal(int(2 * world.item_pack[item])),
+            unit=UNITS[world.item_unit[item]],
+            rule_id=f"r{puja}-{item}",
+        )
+        for item in np.flatnonzero(world.rules[puja] >= 0).tolist()
+    )
+
+
+@st.composite
+def _requests(draw):
+    _, data, knowledge, _ = _fitted()
+    items = st.sampled_from(data.items.ids)
+    puja = draw(st.integers(0, _CONFIG.pujas - 1))
+    user = draw(st.one_of(st.none(), st.integers(0, _CONFIG.users - 1)))
+    return Request(
+        puja=data.pujas.ids[puja],
+        demands=_demands(puja),
+        region=draw(st.sampled_from(["", "nowhere", *data.regions.ids])),
+        pandit=draw(st.sampled_from(["", "nobody", *data.pandits.ids])),
+        month=draw(st.integers(0, 12)),
+        context_month=draw(st.integers(-1, 11)),
+        added=tuple(draw(st.lists(items, max_size=4))),
+        never_show=frozenset(draw(st.lists(items, max_size=30))),
+        regretted=frozenset(draw(st.lists(items, max_size=5))),
+        preferred=tuple(draw(st.lists(items, max_size=3))),
+        bought={name: Bought(2, 1_700_000_000_000) for name in draw(st.lists(items, max_size=3))},
+        taste=None if user is None else knowledge.user_item.user_[user],
+        history=0 if user is None else 7,
+        budget=draw(st.one_of(st.none(), st.integers(0, 2_000_000))),
+        fill=draw(st.booleans()),
+    )
+
+
+_EITHER = st.booleans().map(_blend)
+
+
+@settings(max_examples=150, deadline=None)
+@given(_EITHER, _requests())
+def test_hard_constraints_hold(blend, request_):
+    answer = blend.recommend(request_)
+    rows = {row.item_id: row for row in answer.rows}
+    stood_in = {row.substitute_of for row in answer.rows}
+    assert len(rows) == len(answer.rows)
+    for demand in request_.demands:
+        if demand.tier == Tier.REQUIRED:
+            assert rows[demand.item_id].tier == Tier.REQUIRED
+            assert rows[demand.item_id].quantity == demand.quantity
+        if demand.tier == Tier.ESSENTIAL:
+            assert demand.item_id in rows or demand.item_id in stood_in
+    for row in answer.rows:
+        assert 0 <= row.confidence <= 1
+        assert row.quantity > 0
+        if row.tier == Tier.OPTIONAL:
+            assert row.item_id not in request_.never_show
+            assert row.item_id not in request_.added
+            assert row.in_season
+            assert row.confidence >= 0.3 or row.low_confidence
+        else:
+            assert row.user_hidden == (row.item_id in request_.never_show)
+        assert len({reason.code for reason in row.reasons}) == len(row.reasons)
+    keys = [
+        (r.tier, -r.confidence, blend.shelf.unit_price[blend.shelf.index(r.item_id)], r.item_id)
+        for r in answer.rows
+    ]
+    assert keys == sorted(keys)
+    finds = [row for row in answer.rows if row.source == MODEL]
+    assert len(finds) <= blend.params.finds
+
+
+@settings(max_examples=100, deadline=None)
+@given(_EITHER, _requests())
+def test_budget_is_passed_by_demanded_items_only_and_that_is_said(blend, request_):
+    answer = blend.recommend(request_)
+    if request_.budget is None:
+        assert answer.shortfall == 0
+        return
+    demanded = sum(row.price for row in answer.rows if row.tier != Tier.OPTIONAL)
+    assert answer.total <= max(request_.budget, demanded)
+    assert answer.shortfall == max(demanded - request_.budget, 0)
+    assert any(row.over_budget for row in answer.rows) == (answer.shortfall > 0)
+
+
+@settings(max_examples=50, deadline=None)
+@given(_EITHER, _requests(), st.integers())
+def test_equal_input_in_any_order_gives_equal_bytes(blend, request_, seed):
+    def shuffled(values):
+        return tuple(standard_random.Random(seed).sample(values, len(values)))
+
+    other = replace(
+        request_,
+        demands=shuffled(request_.demands),
+        added=shuffled(request_.added),
+        preferred=shuffled(request_.preferred),
+    )
+    first, second = (
+        json.dumps([row.as_dict() for row in blend.recommend(each).rows])
+        for each in (request_, other)
+    )
+    assert first == second
+
+
+_SIGNAL_OF = {
+    Code.USUAL_FOR_PUJA: "puja",
+    Code.OFTEN_TOGETHER: "assoc",
+    Code.YOU_BOUGHT_BEFORE: "user",
+    Code.YOUR_TASTE: "user",
+    Code.REGION: "region",
+    Code.PANDIT_PREFERS: "pandit",
+    Code.IN_SEASON: "season",
+    Code.WITHIN_BUDGET: "budget",
+    Code.RULE_OPTIONAL: "rule",
+}
+
+
+@settings(max_examples=40, deadline=None)
+@given(_requests())
+def test_every_reason_is_what_its_signal_did_and_can_be_said(request_):
+    blend = _blend()
+    parts = blend.contributions(request_)
+    for row in blend.recommend(request_).rows:
+        for reason in row.reasons:
+            assert text(reason, "ne", lambda *_: "नाम", puja_id=request_.puja)
+            if reason.weight:
+                part = parts[_SIGNAL_OF[reason.code]]
+                lift = part[blend.shelf.index(row.item_id)] - part.mean()
+                assert reason.weight == pytest.approx(lift, abs=1e-3)
+                assert lift > 0.1
+
+
+@settings(max_examples=40, deadline=None)
+@given(_requests())
+def test_signals_make_the_confidence(request_):
+    request_ = replace(request_, regretted=frozenset())
+    confidence = _blend().confidences(request_).astype(float)
+    z = np.sum(list(_blend().contributions(request_).values()), axis=0)
+    sure = (confidence > 0.02) & (confidence < 0.98)
+    ruled = _blend().contributions(request_)["rule"] > 0
+    for group in (sure & ruled, sure & ~ruled):
+        if group.any():
+            rest = np.log(confidence[group] / (1 - confidence[group])) - z[group]
+            assert np.ptp(rest) < 0.02
+
+
+def test_every_find_has_a_reason():
+    _, data, knowledge, _ = _fitted()
+    blend = SamagriBlend(_blend().shelf, knowledge, params=BlendParams(threshold=0.12))
+    finds = [
+        row
+        for puja in range(_CONFIG.pujas)
+        for row in blend.recommend(
+            Request(puja=data.pujas.ids[puja], demands=_demands(puja), region=data.regions.ids[0])
+        ).rows
+        if row.source == MODEL
+    ]
+    assert len(finds) > 20
+    assert all(row.reasons for row in finds)
+
+
+def test_rates_in_reasons_are_those_of_the_bookings():
+    _, data, knowledge, _ = _fitted()
+    seen = 0
+    for puja in range(_CONFIG.pujas):
+        request_ = Request(puja=data.pujas.ids[puja], demands=_demands(puja))
+        for row in _blend().recommend(request_).rows:
+            for reason in row.reasons:
+                if reason.code == Code.USUAL_FOR_PUJA and "rate" in reason.data:
+                    item = data.items.index(row.item_id)
+                    n = knowledge.tables.puja_totals[puja]
+                    share = knowledge.tables.puja_counts[puja, item] / n
+                    assert reason.data["n"] == n >= 10
+                    assert reason.data["rate"] == pytest.approx(share, abs=6e-4)
+                    seen += 1
+    assert seen > 5
+
+
+def test_knowledge_survives_being_saved():
+    _, data, knowledge, models = _fitted()
+    restored = Knowledge.restored(knowledge.saved(), models, knowledge.ids)
+    request_ = Request(puja=data.pujas.ids[2], demands=_demands(2), region=data.regions.ids[0])
+    again = SamagriBlend(_blend().shelf, restored).confidences(request_)
+    assert (again == _blend().confidences(request_)).all()
+    with pytest.raises(ValueError, match="lacks"):
+        Knowledge.restored(knowledge.saved()._replace(arrays={}), models, knowledge.ids)
+
+
+def test_item_that_the_model_has_never_seen_can_be_demanded_but_is_no_find():
+    town, data, knowledge, _ = _fitted()
+    fresh = ShelfItem(item_id="brand-new", price=5_000, base_unit="packet", is_new=True)
+    shelf = Shelf.of([*_items(town, data)[5:], fresh], data.items)
+    blend = SamagriBlend(shelf, knowledge)
+    demand = Demand(
+        item_id="brand-new", tier=Tier.REQUIRED, quantity=Decimal(2), unit="packet", rule_id="x"
+    )
+    gone = Demand(item_id="gone", tier=Tier.REQUIRED, quantity=Decimal(1), unit="packet")
+    answer = blend.recommend(Request(puja=data.pujas.ids[0], demands=(demand, gone)))
+    assert answer.rows[0].item_id == "brand-new"
+    assert answer.rows[0].price == 10_000
+    assert answer.unknown == ("gone",)
+
+
+def test_some_requests_give_a_new_item_its_chance_and_a_reload_shows_the_same():
+    town, data, knowledge, _ = _fitted()
+    fresh = ShelfItem(item_id="brand-new", price=5_000, base_unit="packet", is_new=True)
+    blend = SamagriBlend(Shelf.of([*_items(town, data), fresh], data.items), knowledge)
+    explored = 0
+    for day in range(200):
+        request_ = Request(puja=data.pujas.ids[0], demands=_demands(0), seed=f"u1:{day}")
+        answer = blend.recommend(request_)
+        assert answer == blend.recommend(request_)
+        explored += any(row.explored for row in answer.rows)
+    assert 8 <= explored <= 35
+
+
+def test_out_of_season_essential_gives_way_to_its_substitute():
+    rose = ShelfItem(item_id="rose", price=100, season=(1, 3), substitutes=("marigold",))
+    marigold = ShelfItem(item_id="marigold", price=80)
+    blend = SamagriBlend(Shelf.of([rose, marigold]))
+    essential = Demand(item_id="rose", tier=Tier.ESSENTIAL, quantity=Decimal(4), unit="piece")
+    row = blend.recommend(Request(puja="p", demands=(essential,), month=8)).rows[0]
+    assert (row.item_id, row.substitute_of, row.price) == ("marigold", "rose", 320)
+    assert row.reasons[0].code == Code.SUBSTITUTE_FOR
+    required = replace(essential, tier=Tier.REQUIRED)
+    row = blend.recommend(Request(puja="p", demands=(required,), month=8)).rows[0]
+    assert (row.item_id, row.in_season) == ("rose", False)
+
+
+def test_rules_alone_serve_without_a_model():
+    items = [ShelfItem(item_id=name, price=100) for name in "abc"]
+    demands = tuple(
+        Demand(item_id=name, tier=tier, quantity=Decimal(1), unit="piece")
+        for name, tier in zip("abc", Tier, strict=True)
+    )
+    answer = SamagriBlend(Shelf.of(items)).recommend(Request(puja="p", demands=demands))
+    assert [(row.item_id, row.confidence) for row in answer.rows] == [
+        ("a", 1.0),
+        ("b", 0.9),
+        ("c", 0.8),
+    ]
+    assert answer.model_version == "rules"
+
+
+def test_cheapest_brand_of_what_is_demanded_and_best_worth_of_the_rest():
+    brands = (Brand("plain", 100), Brand("fine", 300, worth=1.2))
+    items = [ShelfItem(item_id=name, price=200, brands=brands) for name in ("ghee", "honey")]
+    demands = (
+        Demand(item_id="ghee", tier=Tier.REQUIRED, quantity=Decimal(1), unit="piece"),
+        Demand(item_id="honey", tier=Tier.OPTIONAL, quantity=Decimal(1), unit="piece"),
+    )
+    blend = SamagriBlend(Shelf.of(items))
+    chosen = {
+        budget: [
+            r.brand_id
+            for r in blend.recommend(Request(puja="p", demands=demands, budget=budget)).rows
+        ]
+        for budget in (150, 250, 400)
+    }
+    assert chosen == {150: ["plain"], 250: ["plain", "plain"], 400: ["plain", "fine"]}
+
+
+def test_no_more_finds_of_one_category_than_variety_allows():
+    _, data, knowledge, _ = _fitted()
+    blend = SamagriBlend(
+        _blend().shelf, knowledge, params=BlendParams(threshold=0.05, per_category=1)
+    )
+    rows = blend.recommend(Request(puja=data.pujas.ids[0], demands=_demands(0))).rows
+    finds = [blend.shelf.category[blend.shelf.index(r.item_id)] for r in rows if r.source == MODEL]
+    assert len(finds) == len(set(finds)) >= 3

@@ -1,0 +1,208 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recsys.metrics import kendall_tau
+from recsys.pandits import (
+    DEFAULT_WEIGHTS,
+    Candidates,
+    PanditParams,
+    PanditRanker,
+    Wish,
+    exposure,
+    fitted_prior,
+    haversine_km,
+    lower_rating,
+    shrunk_rating,
+)
+
+_HERE = Wish(latitude=27.7, longitude=85.3)
+
+
+def _candidates(count, seed=0, **columns):
+    random = np.random.default_rng(seed)
+    reviews = random.integers(0, 60, count).astype(float)
+    base = {
+        "pandit_id": [f"p{number:03}" for number in range(count)],
+        "is_eligible": np.ones(count, bool),
+        "is_free": random.random(count) < 0.8,
+        "must_move": np.ones(count, bool),
+        "latitude": 27.7 + random.normal(0, 0.1, count),
+        "longitude": 85.3 + random.normal(0, 0.1, count),
+        "max_km": np.full(count, np.inf),
+        "rating_sum": np.round(reviews * random.uniform(2.5, 5, count)),
+        "rating_count": reviews,
+        "done_this": random.integers(0, 50, count).astype(float),
+        "done_other": random.integers(10, 200, count).astype(float),
+        "years": random.integers(0, 40, count).astype(float),
+        "cancelled": random.integers(0, 5, count).astype(float),
+        "no_show": random.integers(0, 2, count).astype(float),
+        "language": random.choice([0, 0.5, 1, np.nan], count),
+        "past_times": np.zeros(count),
+        "past_stars": np.full(count, np.nan),
+        "affinity": np.where(random.random(count) < 0.5, random.random(count), np.nan),
+        "price": random.integers(1, 9, count) * 100_000.0,
+        "shown": np.zeros(count),
+        "booked": np.zeros(count),
+    }
+    return Candidates(**(base | columns))
+
+
+@settings(deadline=None)
+@given(st.integers(0, 60), st.integers(0, 1000), st.booleans(), st.none() | st.integers(0, 10**6))
+def test_contributions_sum_to_the_score_and_all_is_within_0_and_1(count, seed, located, budget):
+    wish = replace(_HERE if located else Wish(), budget=budget, seed="u:d:s")
+    ranked = PanditRanker().rank(_candidates(count, seed), wish)
+    assert len(ranked) == count
+    for each in ranked:
+        assert sum(f.contribution for f in each.factors.values()) == pytest.approx(
+            each.score, abs=1e-6
+        )
+        assert sum(f.weight for f in each.factors.values()) == pytest.approx(1)
+        assert 0 <= each.score <= 1
+        assert all(0 <= f.value <= 1 for f in each.factors.values())
+        assert ("location" in each.factors) == located
+        assert ("price" in each.factors) == (budget is not None)
+    by_merit = [each.score for each in ranked if not each.explored]
+    assert by_merit == sorted(by_merit, reverse=True)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(1, 40), st.randoms())
+def test_order_does_not_depend_on_the_order_of_candidates(count, random):
+    candidates = _candidates(count, done_other=np.zeros(count))
+    rows = list(range(count))
+    random.shuffle(rows)
+    wish = replace(_HERE, seed="someone:2026-01-01:samagri")
+    first = PanditRanker().rank(candidates, wish)
+    second = PanditRanker().rank(candidates.take(np.array(rows)), wish)
+    assert [each.pandit_id for each in first] == [each.pandit_id for each in second]
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "wish"),
+    [
+        ("is_eligible", False, _HERE),
+        ("max_km", 0.5, _HERE),
+        ("past_stars", 2.0, _HERE),
+        ("language", 0.0, replace(_HERE, needs_language=True)),
+        ("pandit_id", "blocked", replace(_HERE, blocked=frozenset({"blocked"}))),
+    ],
+)
+def test_hard_filters(column, value, wish):
+    candidates = _candidates(4, language=np.ones(4), latitude=np.full(4, 28.0))
+    changed = list(getattr(candidates, column))
+    changed[1] = value
+    of_type = changed if column == "pandit_id" else np.array(changed)
+    ranked = PanditRanker().rank(replace(candidates, **{column: of_type}), wish)
+    assert len(ranked) == 3
+    assert "p001" not in {each.pandit_id for each in ranked}
+
+
+def test_who_is_neither_free_nor_can_move_falls_away():
+    candidates = _candidates(
+        3, is_free=np.array([True, False, False]), must_move=np.array([False, True, False])
+    )
+    ranked = {each.pandit_id: each for each in PanditRanker().rank(candidates, _HERE)}
+    assert set(ranked) == {"p000", "p001"}
+    assert ranked["p000"].factors["availability"].value == 1.0
+    assert ranked["p001"].factors["availability"].value == 0.6
+
+
+def test_no_protected_trait_is_a_factor():
+    names = " ".join([*DEFAULT_WEIGHTS, *Candidates.__dataclass_fields__]).lower()
+    for trait in ("gender", "sex", "caste", "religion", "ethnic", "birth", "disab", "marital"):
+        assert trait not in names
+    assert "age" not in names.replace("language", "").split("_")
+
+
+def test_haversine_of_kathmandu_to_pokhara():
+    km = haversine_km(27.7172, 85.3240, np.array([28.2096]), np.array([83.9856]))
+    assert km[0] == pytest.approx(142.6, abs=0.5)
+
+
+def test_shrunken_rating_orders_new_pandits_better_than_the_raw_mean():
+    random = np.random.default_rng(2)
+    gains = []
+    for _ in range(20):
+        quality = random.beta(8, 2, 200)
+        count = random.integers(1, 10, 200).astype(float)
+        seen = [
+            np.clip(np.rint(1 + 4 * (q + random.normal(0, 0.2, int(n)))), 1, 5).sum()
+            for q, n in zip(quality, count, strict=True)
+        ]
+        total = np.array(seen)
+        mean, weight = fitted_prior(total, count)
+        shrunk = shrunk_rating(total, count, mean, weight)
+        gains.append(kendall_tau(quality, shrunk) - kendall_tau(quality, total / count))
+    assert np.mean(gains) - 2 * np.std(gains) / np.sqrt(20) > 0
+
+
+def test_cautious_rating_prefers_the_proven():
+    total, count = np.array([5.0, 240.0]), np.array([1.0, 50.0])
+    new, proven = lower_rating(total, count, 4.2, 10.0)
+    assert 1 < new < proven < 4.8
+
+
+def _with_new(count=40, fresh=12):
+    rows = np.arange(count) >= count - fresh
+    return _candidates(
+        count,
+        done_this=np.where(rows, 0.0, 40.0),
+        done_other=np.where(rows, 2.0, 150.0),
+        rating_sum=np.where(rows, 0.0, 190.0),
+        rating_count=np.where(rows, 0.0, 40.0),
+        latitude=np.where(rows, 27.9, 27.72),
+    )
+
+
+def test_one_in_ten_of_the_top_five_places_goes_to_new_pandits():
+    candidates, new = _with_new(), 0
+    for day in range(600):
+        wish = replace(_HERE, seed=f"user:{day}:1")
+        ranked = PanditRanker().rank(candidates, wish, 5)
+        explored = [each for each in ranked if each.explored]
+        assert len(explored) <= 1
+        assert all(each.rank in (4, 5) and 0 < each.propensity <= 0.25 for each in explored)
+        new += len(explored)
+    assert 0.085 <= new / 3000 <= 0.115
+
+
+def test_a_reload_shows_the_same_list_and_zero_switches_it_off():
+    candidates, wish = _with_new(), replace(_HERE, seed="user:7:1")
+    assert PanditRanker().rank(candidates, wish) == PanditRanker().rank(candidates, wish)
+    off = PanditRanker(PanditParams(new_share=0.0))
+    assert not any(
+        each.explored
+        for day in range(50)
+        for each in off.rank(candidates, replace(_HERE, seed=str(day)))
+    )
+
+
+def test_propensities_are_those_of_what_is_shown():
+    candidates = _with_new(fresh=3)
+    shown: dict[tuple[str, int], tuple[int, float]] = {}
+    for day in range(4000):
+        for each in PanditRanker().rank(candidates, replace(_HERE, seed=str(day)), 5):
+            if each.explored:
+                key = (each.pandit_id, each.rank)
+                times, _ = shown.get(key, (0, 0))
+                shown[key] = (times + 1, each.propensity)
+    assert len(shown) == 6
+    for times, propensity in shown.values():
+        assert times / 4000 == pytest.approx(propensity, abs=4 * np.sqrt(propensity / 4000))
+
+
+def test_exposure_report():
+    report = exposure(
+        np.array([6.0, 2.0, 2.0]),
+        np.array([1.0, 1.0, 2.0]),
+        np.array([False, True, False]),
+        {"east": np.array([True, True, False])},
+    )
+    assert report.new_share == pytest.approx(0.2)
+    assert report.by_group["east"] == pytest.approx(1.6)
+    assert 0 < report.gini < 1
