@@ -61,6 +61,13 @@ class TownConfig:
     bookings_per_user: float = 4.7
     cliques: bool = True
 
+    def __post_init__(self) -> None:
+        """Refuse a town in which there would be too little of something to choose from."""
+        least = {"users": 10, "pandits": 5, "items": 80, "pujas": 8, "months": 3}
+        for name, number in least.items():
+            if getattr(self, name) < number:
+                raise ValueError(f"a town has at least {number} {name}")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class World:
