@@ -368,6 +368,10 @@ def checked(
 ) -> NDArray[Any]:
     """The named array, if it has this type and shape (None: any length) and is finite.
 
+    Of a mapped array only type and shape are looked at: reading it through would bring all of it
+    into memory, and ``recsys.artifact`` has done so already, through a small buffer. It comes back
+    as a plain array over the same memory, because each slice of a ``memmap`` costs microseconds.
+
     Raises
     ------
     BadModelData
@@ -384,6 +388,8 @@ def checked(
     )
     if not fits:
         raise BadModelData(f"{name} has the shape {array.shape}, not {shape}")
+    if isinstance(array, np.memmap):
+        return array.view(np.ndarray)
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise BadModelData(f"{name} has values that are not finite")
     return array
