@@ -35,6 +35,8 @@ _CHUNK: Final = 1000
 class MemoryPresence:
     """See ``ports.PresenceBoard``; for one process, where nothing is elsewhere."""
 
+    delay_seconds = 0.0
+
     def __init__(self) -> None:
         self._users: set[str] = set()
 
@@ -61,6 +63,8 @@ class RedisPresence:
     Changes are written at once, those of the following half second together. When Redis has
     forgotten this process, or a write has failed, everything is written anew.
     """
+
+    delay_seconds = _MERGE_SECONDS * 2
 
     def __init__(
         self,
@@ -93,6 +97,7 @@ class RedisPresence:
         """Keep this process on the board until the context ends; then it is taken off."""
         async with open_client(url, _ANSWER_SECONDS) as client:
             board = cls(client, life_seconds, refresh_seconds)
+            board.refresh()
             keeping = asyncio.create_task(board._keep(), name="presence")
             try:
                 yield board

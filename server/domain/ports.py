@@ -575,6 +575,11 @@ class PresenceBoard(Protocol):
     A process that ends without a word fades from it within a minute.
     """
 
+    @property
+    def delay_seconds(self) -> float:
+        """How long it may take until other processes see what has changed in this one."""
+        ...
+
     def arrive(self, user_id: str) -> None:
         """The user has a connection in this process now; harmless when he had one; never waits."""
         ...

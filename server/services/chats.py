@@ -342,16 +342,14 @@ class ChatService:
         sequence, read_at = card.marks.get(actor.user_id, (0, now))
         return ReadMark(sequence=sequence, read_at=read_at)
 
-    async def typing(self, actor: Actor, room: ChatRoom, *, is_on: bool) -> None:
+    def typing(self, actor: Actor, room: ChatRoom, *, is_on: bool) -> None:
         """Tell the room that the actor types, or has stopped; nothing is stored."""
         self._require_writable(actor, room)
         self._bus.publish(
             room_topic(room.id), self._frames.typing(room.id, actor.user_id, is_on=is_on)
         )
 
-    async def tell_presence(
-        self, room_id: str, user_id: str, state: str, last_seen: str | None
-    ) -> None:
+    def tell_presence(self, room_id: str, user_id: str, state: str, last_seen: str | None) -> None:
         """Tell a room that a member has come or gone; nothing is stored."""
         frame = self._frames.presence(room_id, user_id, state, last_seen)
         self._bus.publish(room_topic(room_id), frame)

@@ -158,7 +158,7 @@ def typing(hub: Hub, session: Session, stream: Stream, command: TypingCommand) -
     def tell(is_on: bool) -> None:
         room = session.room
         if room is not None and room.is_active:
-            hub.spawn(hub.chats.typing(session.actor, room, is_on=is_on))
+            hub.chats.typing(session.actor, room, is_on=is_on)
 
     busy = session.busy
     if busy.typing_merger is None:

@@ -466,8 +466,17 @@ class Hub:
         session.send(PresenceEvent(room=room_id, user=user_id, state=state, last_seen=None))
 
     async def _ask_presence(self, session: Session, room_id: str, others: set[str]) -> None:
-        for user_id, is_online in (await self._board.whereabouts(others)).items():
+        first = await self._board.whereabouts(others)
+        for user_id, is_online in first.items():
             self._send_presence(session, room_id, user_id, is_online=is_online)
+        # Who came to another process a moment ago has told the room already, and may not be on the
+        # board yet.
+        absent = [user_id for user_id, is_online in first.items() if not is_online]
+        if absent and self._board.delay_seconds:
+            await asyncio.sleep(self._board.delay_seconds)
+            for user_id, is_online in (await self._board.whereabouts(absent)).items():
+                if is_online != first[user_id] and session.is_open:
+                    self._send_presence(session, room_id, user_id, is_online=is_online)
 
     def _exit(self, session: Session) -> None:
         user_id = session.user_id
@@ -503,7 +512,7 @@ class Hub:
     def _tell_presence(self, user_id: str, state: str) -> None:
         last_seen = stamp(self.clock.now()) if state == "offline" else None
         for stream in self._rooms_of.get(user_id, ()):
-            self.spawn(self.chats.tell_presence(stream.key, user_id, state, last_seen))
+            self.chats.tell_presence(stream.key, user_id, state, last_seen)
 
     # -- one wheel for all ----------------------------------------------------------------------
 
@@ -614,6 +623,9 @@ class Hub:
             self._close_where(
                 lambda session: session.user_id == control.user_id, CloseCode.NOT_SIGNED_IN
             )
+        elif control.type == "user_changed":
+            for session in self._by_user.get(control.user_id, ()):
+                self.spawn(self._rename(session))
         elif control.type == "member_removed":
             self._close_where(
                 lambda session: (
@@ -623,6 +635,12 @@ class Hub:
                 ),
                 CloseCode.REMOVED,
             )
+
+    async def _rename(self, session: Session) -> None:
+        """Speak under the person's present name from now on."""
+        actor = await self.accounts.as_now(session.actor)
+        if actor is not None:
+            session.actor = actor
 
     def _remember_ended(self, ended_id: str) -> None:
         # For a connection whose token was found good in the moment before.

@@ -50,6 +50,10 @@ class Source(Protocol):
     Every method that reads may raise ``StoreUnavailable``.
     """
 
+    def heard(self, key: str, sequence: int) -> None:
+        """A number was published; whoever gives numbers need not try it."""
+        ...
+
     async def after(self, key: str, sequence: int, limit: int) -> list[Numbered]:
         """Entries with a higher number, ascending."""
         ...
@@ -70,6 +74,10 @@ class RoomSource:
 
     def __init__(self, chats: ChatService) -> None:
         self._chats = chats
+
+    def heard(self, key: str, sequence: int) -> None:
+        """Remember it: the next message of this process comes behind it."""
+        self._chats.heard(key, sequence)
 
     async def after(self, key: str, sequence: int, limit: int) -> list[Numbered]:
         """Messages with a higher number, ascending."""
@@ -94,6 +102,9 @@ class NotificationSource:
 
     def __init__(self, notifications: NotificationService) -> None:
         self._notifications = notifications
+
+    def heard(self, key: str, sequence: int) -> None:
+        """The database gives these numbers."""
 
     async def after(self, key: str, sequence: int, limit: int) -> list[Numbered]:
         """Notifications with a higher number, ascending."""
@@ -213,7 +224,9 @@ class Stream:
         """Take one publication; called by the bus."""
         heading = _heading.decode(payload)
         if heading.type in _NUMBERED:
-            self.head = max(self.head, heading.seq)
+            if heading.seq > self.head:
+                self.head = heading.seq
+                self.source.heard(self.key, heading.seq)
             self._take(heading, payload)
         else:
             self._pass_on(heading, payload)
@@ -459,15 +472,17 @@ async def read_first_page(stream: Stream, since: int | None) -> FirstPage:
     source, key = stream.source, stream.key
     if since is not None and stream.head <= since + MAX_REPLAY:
         rows = await source.after(key, since, REPLAY_PAGE)
-        head = max(stream.head, rows[-1].sequence if rows else 0)
+        if rows:
+            stream.head = max(stream.head, rows[-1].sequence)
         is_complete = len(rows) < REPLAY_PAGE
         if rows or since <= stream.head:
-            return FirstPage(rows, since, max(head, since), gap=False, is_complete=is_complete)
+            return FirstPage(rows, since, stream.head, gap=False, is_complete=is_complete)
     rows = await source.before(key, None, FIRST_PAGE)
     newest = rows[-1].sequence if rows else 0
+    stream.head = max(stream.head, newest)
     if since is not None and since == newest:
-        return FirstPage([], since, since, gap=False, is_complete=True)
-    return FirstPage(rows, 0, max(newest, stream.head), gap=since is not None, is_complete=True)
+        return FirstPage([], since, stream.head, gap=False, is_complete=True)
+    return FirstPage(rows, 0, stream.head, gap=since is not None, is_complete=True)
 
 
 async def replay(session: Session, stream: Stream, first: FirstPage) -> None:

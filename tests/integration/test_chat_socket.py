@@ -680,6 +680,12 @@ async def test_while_the_database_is_away_sockets_stay_and_say_so(
                 assert error["retry_after"] >= 1
                 await customer.send(type="sync", since=0)
                 assert (await customer.next("error"))["code"] == "storage_unavailable"
+                # Whose sign-in is believed is let in, and told why he cannot stay.
+                async with talk.socket(talk.pandit, greet=False) as believed:
+                    frames, code = await believed.rest()
+                assert [frame["code"] for frame in frames] == ["storage_unavailable"]
+                assert code == 1013
+                clock.advance(minutes=1)
                 with pytest.raises(InvalidStatus) as refused:
                     async with talk.socket(talk.pandit):
                         pass

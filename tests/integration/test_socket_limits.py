@@ -1,0 +1,167 @@
+"""Limits of sockets that have a metric of their own, compression, and what a return costs."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import uuid
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.extensions.permessage_deflate import PerMessageDeflate
+
+from bench.commands import Recorder
+from server.app import RunningServer
+from server.settings import Settings
+from tests.support import People
+from tests.talk import Talk, make_talk, notification_socket
+
+_OF_SOCKETS = {"messages", "notifications", "chat_rooms", "users", "sessions"}
+
+
+@pytest.fixture
+def recorder() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture
+def listeners(recorder: Recorder) -> list[Recorder]:
+    return [recorder]
+
+
+@pytest.fixture
+def settings(settings: Settings, request: pytest.FixtureRequest) -> Settings:
+    limits = getattr(request, "param", {})
+    return dataclasses.replace(settings, realtime=dataclasses.replace(settings.realtime, **limits))
+
+
+@pytest.fixture
+async def talk(server: RunningServer, people: People) -> Talk:
+    return await make_talk(people, server.port)
+
+
+def limited(**values: Any) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("settings", [values], indirect=True, ids=["small"])
+
+
+def reached(server: RunningServer, limit: str) -> float:
+    value: float = server.services.metrics.socket_limits.labels(limit)._value.get()
+    return value
+
+
+@limited(connections_per_address=3)
+async def test_connections_of_one_address_are_counted_while_they_last(
+    talk: Talk, server: RunningServer
+) -> None:
+    async with AsyncExitStack() as stack:
+        first = AsyncExitStack()
+        await first.enter_async_context(talk.socket(talk.customer))
+        for _ in range(2):
+            await stack.enter_async_context(talk.socket(talk.pandit))
+        with pytest.raises(InvalidStatus) as refused:
+            async with talk.socket(talk.customer):
+                pass
+        assert refused.value.response.status_code == 429
+        assert reached(server, "connections_per_address") == 1
+        await first.aclose()
+        async with asyncio.timeout(10):
+            while server.services.hub._by_address.total() > 2:  # noqa: ASYNC110  # no event tells it
+                await asyncio.sleep(0.01)
+        async with talk.socket(talk.customer) as again:
+            await again.quiet()
+
+
+@limited(connections_per_user=2, messages_per_second=1.0, message_burst=5, max_unacked=1)
+async def test_every_limit_that_is_reached_is_counted(talk: Talk, server: RunningServer) -> None:
+    async with AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(talk.socket(talk.customer)) for _ in range(3)]
+        assert await clients[0].closed() == 4409
+        for number in range(3):
+            await clients[2].say(f"quickly {number}")
+        acks = [await clients[2].next("ack") for _ in range(3)]
+        assert [ack["seq"] for ack in acks] == [2, 3, 4]
+        for number in range(9):
+            await clients[1].send(type="ping", t=number)
+        await clients[1].next("error")
+    assert reached(server, "connections_per_user") == 1
+    assert reached(server, "unacked") >= 1
+    assert reached(server, "frame_rate") >= 1
+
+
+@limited(compression=True)
+async def test_compressed_and_plain_clients_get_the_same(talk: Talk) -> None:
+    deflate = {"compression": "deflate", "max_size": 2**20}
+    async with (
+        talk.socket(talk.customer, **deflate) as packed,
+        talk.socket(talk.pandit, **deflate) as packed_too,
+        talk.socket(talk.pandit, compression=None) as plain,
+    ):
+        extensions = packed.connection.protocol.extensions
+        assert [type(extension) for extension in extensions] == [PerMessageDeflate]
+        assert plain.connection.protocol.extensions == []
+        text = "Shall we buy marigolds? " * 100
+        ack = await packed.said(text)
+        heard = [await client.next("message") for client in (packed_too, plain)]
+        assert [message["content"] for message in heard] == [text, text]
+        assert {message["seq"] for message in heard} == {ack["seq"]}
+        async with talk.socket(talk.customer, query="?after=1", **deflate) as returned:
+            page = await returned.next("history")
+        assert [message["content"] for message in page["messages"]] == [text]
+
+
+async def test_nothing_is_compressed_unless_the_settings_say_so(talk: Talk) -> None:
+    async with talk.socket(talk.customer, compression="deflate") as client:
+        assert client.connection.protocol.extensions == []
+
+
+async def test_whoever_comes_back_costs_one_read(talk: Talk, recorder: Recorder) -> None:
+    async def chat() -> int:
+        async with talk.socket(talk.customer, query="?after=1") as client:
+            return int((await client.next("history"))["to"])
+
+    async def notifications() -> int:
+        token = talk.customer.access
+        async with notification_socket(talk.port, token, query="?after=1") as client:
+            return int((await client.next("history"))["to"])
+
+    for come_back, collection in ((chat, "messages"), (notifications, "notifications")):
+        await come_back()
+        recorder.take()
+        assert await come_back() == 1
+        asked = [(each["name"], each["command"].get(each["name"])) for each in recorder.take()]
+        # What the server does by itself meanwhile is not of the sockets.
+        assert [each for each in asked if each[1] in _OF_SOCKETS] == [("find", collection)]
+
+
+async def test_a_room_that_everybody_left_still_knows_what_happened_meanwhile(
+    talk: Talk, server: RunningServer
+) -> None:
+    async with talk.socket(talk.customer) as client:
+        await client.said("before")
+    async with talk.socket(talk.pandit) as client:
+        await client.said("while he was away", cid=str(uuid.uuid4()))
+    answer = await talk.customer.api.post(
+        f"/api/bookings/{talk.booking_id}/cancel/", json={"reason": "We are travelling"}
+    )
+    answer.raise_for_status()
+    async with talk.socket(talk.customer, query="?after=2") as client:
+        page = await client.next("history")
+        assert [m["seq"] for m in page["messages"]] == [3, 4]
+        assert client.hello["room"]["is_active"] is False
+        await client.say("too late")
+        assert (await client.next("error"))["code"] == "room_closed"
+
+
+async def test_an_open_socket_speaks_under_the_present_name(talk: Talk) -> None:
+    async with talk.socket(talk.customer) as customer, talk.socket(talk.pandit) as pandit:
+        await customer.said("before")
+        assert (await pandit.next("message"))["sender"]["name"] == "Sita Sharma"
+        answer = await talk.customer.api.patch("/api/auth/me/", json={"full_name": "Sita Rai"})
+        answer.raise_for_status()
+        async with asyncio.timeout(10):
+            name = ""
+            while name != "Sita Rai":
+                await customer.said("and after")
+                name = (await pandit.next("message"))["sender"]["name"]
