@@ -34,6 +34,7 @@ from recsys import registry
 from recsys.artifact import Artifact, ArtifactError, ArtifactWriter, Ids, SmokeCase, check_smoke
 from recsys.models.als import Als
 from recsys.models.base import BadModelData, Model, Saved, top_k
+from recsys.signals import Knowledge
 
 SLOTS: Final[Mapping[str, str]] = {
     "samagri": "items",
@@ -51,6 +52,8 @@ FIELDS: Final[Mapping[str, str]] = {
 }
 """The id map that each field of a context is numbered by; others are numbers as they are."""
 SMOKE_K: Final = 5
+BLEND: Final = "blend"
+"""The part that holds what the blend was taught."""
 _PART: Final = "part"
 # What the axes and the integers of a model's arrays belong to; "=" stands for the slot's own ids.
 _AXES: Final[Mapping[tuple[str, str], Mapping[str, str]]] = {
@@ -187,7 +190,26 @@ def check_answers(artifact: Artifact) -> None:
     ArtifactError
         When the models do not open or answer otherwise than they did; see `check_smoke`.
     """
-    check_smoke(artifact.manifest, open_bundle(artifact).answer, build=build_name())
+    bundle = open_bundle(artifact)
+    knowledge_of(bundle)
+    check_smoke(artifact.manifest, bundle.answer, build=build_name())
+
+
+def knowledge_of(bundle: Bundle) -> Knowledge | None:
+    """What the blend of samagri was taught; None in a bundle without it.
+
+    Raises
+    ------
+    ArtifactError
+        When it does not fit the models that it lies beside.
+    """
+    saved = bundle.parts.get(BLEND)
+    if saved is None:
+        return None
+    try:
+        return Knowledge.restored(saved, bundle.models, bundle.ids)
+    except ValueError as error:
+        raise ArtifactError("shape", f"{BLEND}: {error}") from error
 
 
 # --- writing --------------------------------------------------------------------------------------

@@ -100,6 +100,19 @@ def _lines(card: Card) -> Iterator[str]:
         ("slot", "model", "NDCG@10", "HR@10", "Recall@20", "coverage@10", "novelty"),
         _figures(card),
     )
+    blend = card.metrics.get("blend")
+    if blend is not None:
+        yield ""
+        yield "## Calibration of the blend"
+        yield ""
+        yield f"Expected calibration error {blend['ece']:.4f} over {blend['bookings']} bookings;"
+        yield f"of {blend['shown']} suggestions at or above the threshold the share"
+        yield f"{_shown(blend['keep_rate'])} was kept."
+        yield ""
+        yield from _table(
+            ("confidence", "kept", "items"),
+            ((f"{p:.3f}", f"{o:.3f}", n) for p, o, n in zip(*blend["reliability"], strict=True)),
+        )
     if card.slices:
         yield ""
         yield "## Segments"
@@ -137,6 +150,8 @@ def _lines(card: Card) -> Iterator[str]:
 
 def _figures(card: Card) -> Iterator[tuple[str, ...]]:
     for slot, figures in card.metrics.items():
+        if slot not in card.models:
+            continue
         named = {str(card.models[slot]["model"]): figures, **card.baselines.get(slot, {})}
         for name, each in named.items():
             low, high = each["ndcg@10"][1:]

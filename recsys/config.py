@@ -60,6 +60,9 @@ class Data(msgspec.Struct, frozen=True, kw_only=True):
 class Split(msgspec.Struct, frozen=True, kw_only=True):
     """``[split]``: the temporal split, by bookings in the order of time."""
 
+    blend_at: Annotated[
+        Share, "share of the bookings before those that calibrate the blend; these end at test_at"
+    ] = 0.6
     validation_at: Annotated[Share, "share of the bookings before the validation part"] = 0.8
     test_at: Annotated[Share, "share of the bookings before the test part"] = 0.9
 
@@ -337,6 +340,8 @@ def _file(path: Path, faults: list[str]) -> dict[str, tuple[str, Any]]:
 def _faults_of_combinations(config: Config) -> Iterator[str]:
     if not config.split.validation_at < config.split.test_at < 1:
         yield "split: validation_at has to be below test_at, and that below 1"
+    if not 0 < config.split.blend_at < config.split.test_at:
+        yield "split: blend_at has to be above 0 and below test_at"
     for key in all_keys():
         if _is_list(key) and not getattr(getattr(config, key.section), key.name):
             yield f"{key.section}.{key.name}: names nothing to try"

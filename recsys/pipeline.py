@@ -62,7 +62,7 @@ class TooLittleData(ValueError):
 class Solver(Protocol):
     """What fits ALS: this machine, or Spark."""
 
-    def __call__(self, data: Interactions, params: AlsParams, seed: int) -> Als:
+    def __call__(self, data: Interactions, params: AlsParams, seed: int, /) -> Als:
         """A fitted model."""
 
 
@@ -73,8 +73,12 @@ def solve_here(data: Interactions, params: AlsParams, seed: int) -> Als:
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """Instants in milliseconds: validation begins, test begins, the data ends (exclusive)."""
+    """Instants in milliseconds at which a window begins, and the end of the data (exclusive).
 
+    The blend's window reaches to the test, over the validation: it needs many bookings.
+    """
+
+    blend: int
     validation: int
     test: int
     end: int
@@ -93,11 +97,12 @@ def windows(data: Dataset, config: Config) -> Windows:
         train_end=config.split.validation_at,
         validation_end=config.split.test_at,
     )
+    blend, _ = instants(data.bookings.ts, train_end=config.split.blend_at)
     end = data.newest_ms() + 1
     begin = int(data.bookings.ts.min())
-    if not begin < first < second < end:
+    if not (begin < first < second < end and begin < blend < second):
         raise TooLittleData("the bookings do not spread over time enough to be split")
-    return Windows(first, second, end)
+    return Windows(blend, first, second, end)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

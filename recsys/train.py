@@ -34,8 +34,10 @@ from tqdm import tqdm
 from recsys import config as configs
 from recsys import pipeline, sources, synth, tracking
 from recsys.artifact import ArtifactError, ArtifactWriter, Ids, Manifest, load
+from recsys.blend_train import Trust, train_blend
 from recsys.bootstrap import Interval
 from recsys.bundle import (
+    BLEND,
     Bundle,
     build_name,
     check_answers,
@@ -188,7 +190,7 @@ class _Run:
         self.recorder = recorder
         slots = [slot for task in config.run.only for slot in SLOTS_OF_TASK[task]]
         self.slots = tuple(dict.fromkeys(slots))
-        self.progress = Progress(6 + len(self.slots), quiet=options.quiet)
+        self.progress = Progress(7 + len(self.slots), quiet=options.quiet)
         self._trials = 0
 
     def all(self) -> tuple[Exit, dict[str, Any]]:
@@ -205,21 +207,25 @@ class _Run:
             solver = self._solver(stack)
             trained, test, support = self._train(data, cut, solver)
             models = {**support, **{each.slot: each.model for each in trained.values()}}
-            ids = _ids(data)
-            bundle = Bundle("", ids, models)
+            trust, parts = None, {}
+            if {"samagri", "user_item"} <= trained.keys():
+                self.progress.step("blend: calibrate, fit, test")
+                knowledge, trust = train_blend(data, cut, trained, models, self.config, solver)
+                parts[BLEND] = knowledge.saved()
+            bundle = Bundle("", _ids(data), models, parts)
             root = Path(self.config.store.path)
             if self.options.dry_run:
                 root = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             store = ModelStore(root)
             current, current_until = _current(ModelStore(Path(self.config.store.path)))
             measured, compared = self._measure(
-                data, cut, present, trained, test, models, current, current_until, solver
+                data, cut, present, trained, test, models, current, current_until, solver, trust
             )
             self.progress.step("write and verify")
             stack.enter_context(_swept(store))
             with store.staging() as writer:
                 return self._store(
-                    store, writer, bundle, data, cut, trained, measured, compared, current
+                    store, writer, bundle, data, cut, trained, measured, compared, current, trust
                 )
 
     def _solver(self, stack: contextlib.ExitStack) -> Solver:
@@ -279,6 +285,7 @@ class _Run:
         current: Bundle | None,
         current_until: int,
         solver: Solver,
+        trust: Trust | None,
     ) -> tuple[Measured, pipeline.Comparison | None]:
         self.progress.step("compare with what serves")
         baskets = trained.get("samagri")
@@ -299,6 +306,9 @@ class _Run:
             against_current=compared.gain if compared else None,
             coverage=baskets.outcome.coverage if baskets else None,
             slices=_slices(data, cut, baskets, test) if baskets and test else {},
+            ece=trust.ece if trust else None,
+            keep_rate=trust.keep_rate.mean if trust and trust.shown else None,
+            shown=trust.shown if trust else 0,
             norm_ratio=pipeline.norm_ratio(models, current),
             jaccard=compared.jaccard if compared else None,
             p99_ms=pipeline.slowest_ms(trained.values()),
@@ -316,6 +326,7 @@ class _Run:
         measured: Measured,
         compared: pipeline.Comparison | None,
         current: Bundle | None,
+        trust: Trust | None,
     ) -> tuple[Exit, dict[str, Any]]:
         moment = datetime.now(UTC)
         draft = Manifest(
@@ -331,7 +342,8 @@ class _Run:
             config=configs.as_dict(self.config),
             seeds={"run": self.config.run.seed},
             libraries=libraries(),
-            metrics={slot: _figures(each.outcome) for slot, each in trained.items()},
+            metrics={slot: _figures(each.outcome) for slot, each in trained.items()}
+            | ({BLEND: trust.as_dict()} if trust is not None else {}),
             baselines={
                 slot: {name: _figures(outcome) for name, outcome in each.baselines.items()}
                 for slot, each in trained.items()
@@ -561,6 +573,7 @@ def _summary(manifest: Manifest) -> str:
         f"{slot} {manifest.models[slot]['model']} NDCG@10 {figures['ndcg@10'][0]:.4f}"
         f" [{figures['ndcg@10'][1]:.4f}, {figures['ndcg@10'][2]:.4f}]"
         for slot, figures in manifest.metrics.items()
+        if slot != BLEND
     )
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from recsys import synth, train
 from recsys.artifact import read_manifest
-from recsys.bundle import check_answers, open_bundle
+from recsys.bundle import check_answers, knowledge_of, open_bundle
 from recsys.store import ModelStore
 from recsys.town import TownConfig, simulate
 from server import demo
@@ -30,6 +30,9 @@ ROOT = Path(__file__).resolve().parents[2]
 FRESH_DATABASE = True
 
 TOWN = "synth:users=500,items=80,pandits=30,months=18,seed=3"
+# Large enough for the weights of the blend to be fitted; the small one has to do with the prior.
+LARGER_TOWN = "synth:users=900,items=80,pandits=30,months=18,bookings_per_user=6,seed=3"
+PRIOR = ("--gates.max-ece", "1", "--gates.min-keep-rate", "0")
 QUICK = (
     *("--quiet", "--json", "--engine", "numpy", "--tracking.backend", "none"),
     *("--search.candidates", "ease,rp3beta", "--search.max-queries", "300"),
@@ -54,7 +57,7 @@ def test_a_model_is_trained_tested_stored_and_published(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = ModelStore(tmp_path / "models")
-    status, told = run(capsys, "--source", TOWN, "--out", str(store.root), "--publish")
+    status, told = run(capsys, "--source", LARGER_TOWN, "--out", str(store.root), "--publish")
     assert status == 0
     assert told["published"]
     assert store.current() == told["version"]
@@ -63,8 +66,11 @@ def test_a_model_is_trained_tested_stored_and_published(
     check_answers(artifact)
     bundle = open_bundle(artifact)
     assert set(bundle.models) == {"samagri", "usual", "popular", "user_item", "pandit", "puja"}
+    assert knowledge_of(bundle) is not None
     manifest = artifact.manifest
     assert not manifest.gates_failed
+    assert manifest.metrics["blend"]["ece"] <= 0.05
+    assert manifest.metrics["blend"]["keep_rate"][0] >= 0.55
     assert manifest.engine == "numpy"
     assert manifest.config["ease"]["lam"] == [25.0, 50.0]
     assert manifest.training_window["bookings"] > 300
@@ -75,6 +81,7 @@ def test_a_model_is_trained_tested_stored_and_published(
     card = (store.folder(told["version"]) / "card.md").read_text(encoding="utf-8")
     assert "all gates held" in card
     assert "## Segments" in card
+    assert "## Calibration of the blend" in card
     assert json.loads((store.folder(told["version"]) / "card.json").read_bytes())["purpose"]
 
 
@@ -84,7 +91,7 @@ def test_two_trainings_with_one_seed_are_equal_to_the_bit(
     found = []
     for name in ("first", "second"):
         store = ModelStore(tmp_path / name)
-        engine = ("--engine", "implicit")
+        engine = ("--engine", "implicit", *PRIOR)
         status, told = run(capsys, "--source", TOWN, "--out", str(store.root), *engine)
         assert status == 0
         found.append(hashes(store, told["version"]))
@@ -99,7 +106,7 @@ def test_a_failed_gate_rejects_and_force_overrules(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = ModelStore(tmp_path / "models")
-    where = ("--source", TOWN, "--out", str(store.root), "--only", "samagri", "--publish")
+    where = ("--source", TOWN, "--out", str(store.root), "--only", "samagri", "--publish", *PRIOR)
     strict = ("--gates.min-coverage", "1.0")
     status, told = run(capsys, *where, *strict)
     assert status == 4

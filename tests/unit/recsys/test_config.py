@@ -49,7 +49,7 @@ def test_a_flag_wins_over_a_variable_and_that_over_the_file(tmp_path: Path) -> N
 def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
     path = tmp_path / "own.toml"
     path.write_text(
-        "alone = 1\n[gates]\nmax_ece = 7\nno_such = 1\n[split]\ntest_at = 0.5\n"
+        "alone = 1\n[gates]\nmax_ece = 7\nno_such = 1\n[split]\ntest_at = 0.7\n"
         "[als]\nfactors = []\n"
     )
     environ = {"RECSYS_EASE__LAMB": "1", "RECSYS_RUN__ENGINE": "tensor"}

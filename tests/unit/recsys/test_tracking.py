@@ -63,6 +63,7 @@ def test_automatic_is_json_without_mlflow(tmp_path: Path, monkeypatch: Any) -> N
 
 
 @pytest.mark.skipif(importlib.util.find_spec("mlflow") is None, reason="MLflow is not installed")
+@pytest.mark.filterwarnings("ignore")  # the library and its database layer deprecate each other
 def test_a_run_in_mlflow_s_database(tmp_path: Path) -> None:
     file = tmp_path / "card.md"
     file.write_text("# card")

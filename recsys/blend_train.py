@@ -1,0 +1,199 @@
+"""The blend's place in a training: calibrated and weighed on held-back bookings, then tested.
+
+The models that are asked for calibration were fitted before the blend's window. Two fifths of its
+bookings, by hash, calibrate, the others fit the weights; what comes out is put before the
+models of the test for the figures, and before those fitted on everything for serving. A map from
+score to probability may be moved like this because kind, parameters and scale of the scores are the
+same; the error on the test window says how well it went.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys import blend_fit, metrics
+from recsys.bootstrap import Interval, interval
+from recsys.calibration import sigmoid
+from recsys.config import Config
+from recsys.data import Dataset
+from recsys.matrix import baskets, users_by
+from recsys.metrics import Reliability
+from recsys.models.base import Model
+from recsys.models.puja_popularity import PujaPopularity
+from recsys.pipeline import Solver, Trained, Windows, fitted
+from recsys.signals import SIGNALS, Knowledge
+from recsys.splits import unit
+
+THRESHOLD: Final = 0.6
+_MOST_TESTED: Final = 2000
+_SHARES: Final = (0.0, 0.5)
+_CALIBRATES: Final = 0.4
+_ID_KINDS: Final = ("items", "pujas", "pandits", "regions", "categories")
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """How far confidences can be believed, on the test window.
+
+    Attributes
+    ----------
+    ece
+        Expected calibration error over everything that could have been suggested.
+    shown, keep_rate
+        Suggestions at or above the threshold, and the share of them that was kept, with its
+        interval over bookings.
+    """
+
+    bookings: int
+    ece: float
+    shown: int
+    keep_rate: Interval
+    reliability: Reliability
+
+    def as_dict(self) -> dict[str, Any]:
+        """For manifest and card."""
+        return {
+            "bookings": self.bookings,
+            "ece": self.ece,
+            "shown": self.shown,
+            "keep_rate": list(self.keep_rate),
+            "reliability": [each.tolist() for each in self.reliability],
+        }
+
+
+def train_blend(
+    data: Dataset,
+    cut: Windows,
+    trained: Mapping[str, Trained],
+    final: Mapping[str, Model[Any]],
+    config: Config,
+    solver: Solver,
+) -> tuple[Knowledge, Trust]:
+    """Fit the blend and test it.
+
+    Parameters
+    ----------
+    trained
+        The slots ``samagri`` and ``user_item``, with the models that were judged.
+    final
+        The models fitted on everything, by slot; ``usual`` among them.
+
+    Returns
+    -------
+    Knowledge, Trust
+        What serves, and the figures of the same blend before the models of the test.
+    """
+    ids = {kind: getattr(data, kind) for kind in _ID_KINDS}
+    made = data.bookings.ts
+    rows = np.arange(len(made))
+    window = rows[(made >= cut.blend) & (made < cut.test)]
+    first = np.array(
+        [unit(f"blend:{data.booking_ids.ids[row]}") < _CALIBRATES for row in window], np.bool_
+    )
+    early = _models_before(data, cut.blend, trained, config, solver)
+    learned = blend_fit.fit(
+        data,
+        known=data.before(cut.blend),
+        train=rows[made < cut.blend],
+        calibrate=window[first],
+        label=window[~first],
+        models=early,
+        ids=ids,
+        now_ms=cut.blend,
+    )
+    judged = {
+        "samagri": trained["samagri"].judged,
+        "user_item": trained["user_item"].judged,
+        "usual": PujaPopularity().fit(baskets(data.before(cut.test), now_ms=cut.test).data),
+    }
+    tested = _before(learned, judged, data, rows[made < cut.test])
+    asked = _questions(data, cut, tested, rows[made >= cut.test], config.run.seed)
+    serving = _before(learned, final, data, rows)
+    return serving, _trust(tested, asked)
+
+
+def _models_before(
+    data: Dataset,
+    until: int,
+    trained: Mapping[str, Trained],
+    config: Config,
+    solver: Solver,
+) -> dict[str, Model[Any]]:
+    known = data.before(until)
+    cells = baskets(known, now_ms=until).data
+    sources = {"samagri": cells, "user_item": users_by(known, "item", now_ms=until)}
+    models = {
+        slot: fitted(trained[slot].choice.kind, trained[slot].choice.params, source, config, solver)
+        for slot, source in sources.items()
+    }
+    return {**models, "usual": PujaPopularity().fit(cells)}
+
+
+def _before(
+    learned: Knowledge, models: Mapping[str, Any], data: Dataset, rows: NDArray[np.int64]
+) -> Knowledge:
+    """The same calibrations and weights before other models, with the counts of these bookings."""
+    return replace(
+        learned,
+        usual=models["usual"],
+        samagri=models["samagri"],
+        user_item=models["user_item"],
+        tables=blend_fit.count_tables(data, rows, models["usual"]),
+    )
+
+
+def _questions(
+    data: Dataset, cut: Windows, knowledge: Knowledge, rows: NDArray[np.int64], seed: int
+) -> list[blend_fit.HeldBack]:
+    if len(rows) > _MOST_TESTED:
+        rows = np.sort(np.random.default_rng(seed).choice(rows, _MOST_TESTED, replace=False))
+    cells = blend_fit.kept_cells(data, rows)
+    live = rows[np.diff(cells.indptr)[rows] > 0]
+    questions = blend_fit.Questions(data, data.before(cut.test), knowledge.user_item, cut.test)
+    # Half of them as when the list is empty, half as when the customer has begun it.
+    return [
+        questions.ask(int(row), _SHARES[number % len(_SHARES)]) for number, row in enumerate(live)
+    ]
+
+
+def _trust(knowledge: Knowledge, asked: list[blend_fit.HeldBack]) -> Trust:
+    predicted, labels, booking = [], [], []
+    for number, each in enumerate(asked):
+        found = confidences(knowledge, each)[each.asked]
+        predicted.append(found)
+        labels.append(each.kept[each.asked])
+        booking.append(np.full(len(found), number, np.int32))
+    if not predicted:
+        nothing = metrics.reliability(np.empty(0), np.empty(0))
+        return Trust(0, float("nan"), 0, interval(np.empty(0)), nothing)
+    p: NDArray[np.float64] = np.concatenate(predicted)
+    y, group = np.concatenate(labels), np.concatenate(booking)
+    bins = metrics.reliability(p, y)
+    shown = p >= THRESHOLD
+    return Trust(
+        bookings=len(asked),
+        ece=bins.error(),
+        shown=int(shown.sum()),
+        keep_rate=interval(y[shown].astype(np.float64), group[shown]),
+        reliability=bins,
+    )
+
+
+def confidences(knowledge: Knowledge, asked: blend_fit.HeldBack) -> NDArray[np.float64]:
+    """The confidence of every item in a held-back booking, season and budget unknown."""
+    weights = knowledge.weights[asked.situation.stage]
+    names = list(SIGNALS)
+    features = blend_fit.design(knowledge, asked, names)
+    theta = np.array(
+        [
+            weights.bias,
+            *(weights.signal[name] for name in names),
+            *(weights.null.get(name, 0.0) for name in names),
+        ]
+    )
+    return sigmoid(features @ theta)
