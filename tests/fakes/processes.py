@@ -76,11 +76,15 @@ class _Impatient(selectors.DefaultSelector):
 
 
 class FickleMessages(MemoryMessageRepository):
-    """May store and lose the answer, as a connection that breaks in the middle does."""
+    """May store and lose the answer, as a connection that breaks in the middle does.
+
+    Reading takes ``read_seconds``.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.loses_answers = False
+        self.read_seconds = 0.0
 
     async def insert(self, messages: Sequence[Message]) -> dict[int, Message | None]:
         refused = await super().insert(messages)
@@ -89,18 +93,17 @@ class FickleMessages(MemoryMessageRepository):
         return refused
 
     async def list_after(self, room_id: str, sequence: int, limit: int) -> list[Message]:
-        await self._look()
-        return await super().list_after(room_id, sequence, limit)
+        return await self._answer(await super().list_after(room_id, sequence, limit))
 
     async def list_before(self, room_id: str, sequence: int | None, limit: int) -> list[Message]:
-        await self._look()
-        return await super().list_before(room_id, sequence, limit)
+        return await self._answer(await super().list_before(room_id, sequence, limit))
 
-    async def _look(self) -> None:
-        # A turn of the loop, as every answer of a database takes.
-        await asyncio.sleep(0)
+    async def _answer(self, rows: list[Message]) -> list[Message]:
+        # What was read is old when it arrives; a turn of the loop is the least that it takes.
+        await asyncio.sleep(self.read_seconds)
         if self.is_away:
             raise StoreUnavailable
+        return rows
 
 
 class FickleBus(MemoryBus):

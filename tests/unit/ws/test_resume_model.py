@@ -99,6 +99,16 @@ class Conversation(RuleBasedStateMachine):
             self.world.pass_time(0.05)
             self._check_gap(device, before)
 
+    @rule(place=DEVICES, other=DEVICES, process=PROCESSES)
+    def come_while_others_talk(self, place: int, other: int, process: int) -> None:
+        """What is said while the first page is being read is in no page, and not live yet."""
+        self.drop(place)
+        self.world.messages.read_seconds = 0.1
+        self.world.call(self.world.devices[place].come, self.world.processes[process])
+        self.world.pass_time(0.05)
+        self.say(other, 2, 0.5)
+        self.world.messages.read_seconds = 0.0
+
     @rule(place=DEVICES)
     def drop(self, place: int) -> None:
         self.world.call(self.world.devices[place].leave)
@@ -128,20 +138,21 @@ class Conversation(RuleBasedStateMachine):
             self.world.call(device.say, cid, said[cid])
             self.world.pass_time(pause)
 
-    @rule(place=DEVICES, data=st.data())
-    def say_something_else_under_the_same_cid(self, place: int, data: st.DataObject) -> None:
-        device = self._here(place)
-        if device is None or not self.world.messages.gate.is_set() or self.world.is_away:
+    @rule(place=DEVICES)
+    def say_something_else_under_the_same_cid(self, place: int) -> None:
+        messages = self.world.messages
+        is_sound = messages.gate.is_set() and not self.world.is_away and not messages.loses_answers
+        if not is_sound or self._here(place) is None:
             return
-        self.world.pass_time(SETTLE_SECONDS)
-        mine = [entry.cid for entry in self.world.stored() if entry.sender_id == self._user(device)]
-        if not mine or self._here(place) is None or self.world.messages.loses_answers:
+        self.say(place, 1, SETTLE_SECONDS)
+        device, cid = self._here(place), f"cid-{self.count}"
+        if device is None:
             return
-        cid = data.draw(st.sampled_from(mine), "cid")
-        before = device.errors["cid_conflict", cid]
+        before = len(self.world.stored())
         self.world.call(device.say, cid, "something else")
         self.world.pass_time(0.5)
-        assert device.errors["cid_conflict", cid] == before + 1, device.errors
+        assert device.errors["cid_conflict", cid] == 1, device.errors
+        assert len(self.world.stored()) == before
 
     @rule(place=DEVICES, back=st.integers(0, 5))
     def read(self, place: int, back: int) -> None:
@@ -183,6 +194,10 @@ class Conversation(RuleBasedStateMachine):
     def restore(self) -> None:
         for process in self.world.processes:
             self.world.call(process.bus.restore)
+
+    @rule(seconds=st.sampled_from((0.0, 0.02, 0.1)))
+    def read_slowly(self, seconds: float) -> None:
+        self.world.messages.read_seconds = seconds
 
     @rule()
     def write_slowly(self) -> None:
@@ -251,6 +266,7 @@ class Conversation(RuleBasedStateMachine):
         world = self.world
         world.set_away(is_away=False)
         world.messages.loses_answers = False
+        world.messages.read_seconds = 0.0
         world.messages.gate.set()
         world.pass_time(SETTLE_SECONDS)
         # What was not answered is said again; nobody else can know whether it is stored.
