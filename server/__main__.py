@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import getpass
 import os
+import resource
 import signal
 import sys
 import webbrowser
@@ -29,6 +31,7 @@ from server.store.embedded import EmbeddedServerError, database_uri
 _log: Final = structlog.get_logger("server")
 _STOPPED: Final = 130
 _BAD_SETTINGS: Final = 2
+_YOUNG_OBJECTS: Final = 10_000
 _MAX_PROCESSES: Final = 256
 
 
@@ -47,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("The settings are wrong:", *error.faults, sep="\n  ", file=sys.stderr)
         return _BAD_SETTINGS
     logs.configure(settings.log)
+    _raise_file_limit()
     command: Callable[[Settings, argparse.Namespace], Awaitable[int]] = options.run
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -75,8 +79,25 @@ async def _serve(settings: Settings, options: argparse.Namespace) -> int:
         return await _serve_many(settings, count)
     async with open_server(settings, sockets=inherited.sockets if inherited else ()) as server:
         _log.info("listening", host=settings.http.host, port=server.port)
+        _spare_the_collector()
         await _until_signal(server, settings, inherited)
     return 0
+
+
+def _raise_file_limit() -> None:
+    """As many descriptors as the system allows: each socket is one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _spare_the_collector() -> None:
+    """Look less often for cycles, and never at what lives as long as the process.
+
+    Thousands of idle sockets make a full collection a stall of tens of milliseconds.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_YOUNG_OBJECTS, 20, 20)
 
 
 async def _serve_many(settings: Settings, count: int) -> int:

@@ -12,6 +12,7 @@ import asyncio
 import dataclasses
 import logging
 import random
+import resource
 import secrets
 import socket
 from collections import Counter, OrderedDict, deque
@@ -47,6 +48,8 @@ _MIN_TICK_SECONDS: Final = 0.005
 _MAX_ENDED: Final = 10_000
 _ENDED_SECONDS: Final = 30.0
 _CLOSE_SECONDS: Final = 2.0
+_SPARE_FILES: Final = 200
+"""Descriptors that are left for the database, Redis, requests and files."""
 _CATCH_UP_SECONDS: Final = 5.0
 _CATCH_UP_READS: Final = 4
 _random: Final = random.SystemRandom()
@@ -89,10 +92,14 @@ class HubLimits:
 
     @classmethod
     def of(cls, settings: RealtimeSettings) -> HubLimits:
-        """The limits that the settings say."""
+        """The limits that the settings say, and not more sockets than there are descriptors."""
         known = {field.name for field in dataclasses.fields(cls)}
         given = {field.name for field in dataclasses.fields(settings)}
-        return cls(**{name: getattr(settings, name) for name in known & given})
+        values = {name: getattr(settings, name) for name in known & given}
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if files != resource.RLIM_INFINITY:
+            values["max_connections"] = min(settings.max_connections, files - _SPARE_FILES)
+        return cls(**values)
 
 
 class _Control(msgspec.Struct, frozen=True):
