@@ -321,6 +321,8 @@ class Chat extends PageElement {
     const known = this.store?.presence ?? {};
     const peer = this.peer || Object.keys(known).find((user) => user !== this.store?.me) || "";
     const state = known[peer]?.state ?? "offline";
+    // The servers cannot hear of each other for a moment: nothing is better than a guess.
+    if (state === "unknown") return "";
     const seen = known[peer]?.last_seen;
     const text = {
       online: t("Online"),
