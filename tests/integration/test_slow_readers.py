@@ -296,8 +296,9 @@ async def test_those_who_never_read_cost_little_and_delay_nobody(
         assert set(codes) <= {SLOW_READER, None}, said
         assert codes.count(SLOW_READER) > SLOW / 2, said
         assert memory.kernel < MAX_KERNEL_BYTES, said
-        # A busy machine must not fail this: the bench shows the ratio, and this a stall.
-        assert during < max(3 * before, before + 0.25), said
+        # The bench holds this to twice as long. Here readers, speaker and all who come back share
+        # a loop with each other and the machine with other tests, so only a stall fails.
+        assert during < max(3 * before, 1.0), said
 
 
 async def talk(speaker: Speaker, count: int) -> int:
