@@ -5,6 +5,8 @@ made of random numbers of the right sizes and types, so nothing has to be traine
 does not depend on whether its advice is good. Prints a line a case, with ``--json`` an object too.
 """
 
+# ruff: noqa: I001 - the package comes before numpy, whose threads it sets
+
 from __future__ import annotations
 
 import argparse
@@ -17,10 +19,11 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
+import recsys  # noqa: F401 - see above
 import numpy as np
 
 from recsys.blend import Demand, Request, SamagriBlend
-from recsys.calibration import Calibration
+from recsys.calibration import Calibration, sigmoid
 from recsys.data import IdMap, Tier
 from recsys.engine import AlsParams, Factors
 from recsys.models.als import Als
@@ -76,8 +79,8 @@ def random_knowledge(items: int, users: int, seed: int = 7) -> Knowledge:
     als_params = AlsParams(factors=FACTORS, engine="numpy")
     als = Als.from_factors(
         Factors(
-            user=random.standard_normal((users, FACTORS), np.float32) / 8,
-            item=random.standard_normal((items, FACTORS), np.float32) / 8,
+            user=random.standard_normal((users, FACTORS), np.float32) / np.float32(8),
+            item=random.standard_normal((items, FACTORS), np.float32) / np.float32(8),
             engine="numpy",
             reg_mode=als_params.reg_mode,
         ),
@@ -105,16 +108,18 @@ def random_knowledge(items: int, users: int, seed: int = 7) -> Knowledge:
         planned_share=np.full(items, 0.05, np.float32),
     )
     knots = np.linspace(-0.2, 0.3, 200)
-    curve = Calibration(knots, np.linspace(0.002, 0.95, 200) ** 2)
+    # One item in twenty is likelier than 1 %: bookings keep a few dozen of ten thousand items.
+    of_basket = Calibration(knots, sigmoid((knots - 0.2) / 0.03))
+    of_taste = Calibration(3 * knots, sigmoid((3 * knots - 0.6) / 0.1))
     return Knowledge(
         ids=ids,
         usual=usual,
         tables=tables,
-        weights={stage: BlendWeights(bias=0.5) for stage in STAGES},
+        weights={stage: BlendWeights(bias=4.0) for stage in STAGES},
         samagri=ease,
-        assoc_calibrations=dict.fromkeys(STAGES, curve),
+        assoc_calibrations=dict.fromkeys(STAGES, of_basket),
         user_item=als,
-        user_calibrations=dict.fromkeys(STAGES, curve),
+        user_calibrations=dict.fromkeys(STAGES, of_taste),
     )
 
 
@@ -219,9 +224,9 @@ def next_puja_case(requests: int) -> dict[str, Callable[[int], Any]]:
     random = np.random.default_rng(3)
     ids, regions = IdMap(names("puja", PUJAS)), IdMap(names("region", REGIONS))
     habits = Habits(
-        festival=random.random((1 + REGIONS, PUJAS), np.float32) / 5,
-        month=random.random((1 + REGIONS, PUJAS, 12), np.float32) / 50,
-        hazard=random.random((PUJAS, 37), np.float32) / 10,
+        festival=random.random((1 + REGIONS, PUJAS), np.float32) / np.float32(5),
+        month=random.random((1 + REGIONS, PUJAS, 12), np.float32) / np.float32(50),
+        hazard=random.random((PUJAS, 37), np.float32) / np.float32(10),
     )
     curve = Calibration(np.linspace(0, 1, 50), np.linspace(0, 0.5, 50))
     model = NextPuja(ids, ids.ids, regions, habits, {}, curve)

@@ -432,7 +432,7 @@ class _Case:
             brand_id=brand.brand_id if brand else "",
             in_season=self._is_stocked(item),
             user_hidden=hidden,
-            reasons=(*notes, *self._reasons(item, _MAX_REASONS - 1)),
+            reasons=(*notes, *self._reasons(item, 1)),
         )
 
     def _rule_data(self, demand: Demand) -> dict[str, str]:
@@ -655,15 +655,18 @@ class _Case:
         The weight of a reason is what its signal adds to the logit, less what it adds to the
         average item: a share of 0.4 is much where most items have 0.05.
         """
-        lifts = ((float(part[item] - self._mean(name)), name) for name, part in self.parts.items())
-        moved = sorted(
-            (each for each in lifts if each[0] > _MIN_CONTRIBUTION),
-            key=lambda each: (-each[0], SIGNALS.index(each[1])),
-        )
+        moved = [
+            (lift, name)
+            for name, part in self.parts.items()
+            if (lift := part.item(item) - self._mean(name)) > _MIN_CONTRIBUTION
+        ]
+        moved.sort(key=lambda each: (-each[0], SIGNALS.index(each[1])))
         reasons: list[Reason] = []
         for weight, name in moved:
+            if len(reasons) == limit:
+                break
             found = _REASONS[name](self, item)
-            if found is not None and len(reasons) < limit:
+            if found is not None:
                 code, data = found
                 reasons.append(Reason(code, round(weight, _DIGITS), data))
         return tuple(reasons)
@@ -671,7 +674,7 @@ class _Case:
     def _of_puja(self, item: int) -> tuple[Code, dict[str, Any]] | None:
         assert self.knowledge is not None and self.situation is not None  # noqa: S101, PT018
         data: dict[str, Any] = {"puja": self.request.puja}
-        puja, column = self.situation.context.get("puja", -1), int(self.shelf.column[item])
+        puja, column = self.situation.context.get("puja", -1), self.shelf.column.item(item)
         if puja >= 0 and column >= 0:
             n = int(self.knowledge.tables.puja_totals[puja])
             if n >= MIN_BOOKINGS_FOR_RATE:

@@ -337,6 +337,9 @@ class PanditRanker:
         practice = of.done_this + 0.3 * of.done_other + 0.3 * of.years
         finished = of.done_this + of.done_other
         reliability = (finished + 18) / (finished + of.cancelled + of.no_show + 20)
+        # Of a family that has had none of them nothing is known; of one that has had some, it is
+        # known of the others too. Null there would rank a stranger above an acquaintance.
+        strange = 0.0 if (of.past_times > 0).any() else math.nan
         budget = math.nan if wish.budget is None else max(float(wish.budget), 1.0)
         values = {
             "location": np.exp(-km / (params.rural_km if wish.is_rural else params.city_km)),
@@ -348,7 +351,7 @@ class PanditRanker:
             "past": np.where(
                 of.past_times > 0,
                 (1 - 0.5**of.past_times) * np.where(of.past_stars < 3, 0.0, 1.0),
-                np.nan,
+                strange,
             ),
             "affinity": of.affinity,
             "price": np.clip(3 - 2 * of.price / budget, 0, 1),
@@ -365,6 +368,10 @@ class PanditRanker:
             "price": of.price,
         }
         return values, raw
+
+    def factors(self, candidates: Candidates, wish: Wish) -> dict[str, Floats]:
+        """The factors of all candidates, filtered or not; NaN where null."""
+        return self._factors(candidates, wish, self._distances(candidates, wish))[0]
 
     # --- exploration ------------------------------------------------------------------------------
 
@@ -408,6 +415,51 @@ def _best_odds(booked: Floats, shown: Floats) -> Floats:
         random.beta(alpha, beta, (_DRAWS, len(alpha))).argmax(axis=1), minlength=len(alpha)
     )
     return np.asarray((wins + 0.5) / (wins + 0.5).sum())
+
+
+def fitted_weights(
+    choices: Sequence[tuple[Mapping[str, Floats], int]], *, strength: float = 20.0
+) -> dict[str, float]:
+    """Weights under which what families chose is likeliest, in sum 1.
+
+    A conditional logit (McFadden 1974) over the factors, null ones at the mean of the list; weights
+    cannot be below 0, and are drawn to the default ones by a penalty worth ``strength`` choices.
+
+    Parameters
+    ----------
+    choices
+        For each booking the factors of those who could be asked, and the number of the one asked.
+    """
+    names = [name for name, weight in DEFAULT_WEIGHTS.items() if weight > 0]
+    prior = np.array([DEFAULT_WEIGHTS[name] for name in names]) * 10
+    lists = [_filled(factors, names) for factors, _ in choices]
+    chosen = [at for _, at in choices]
+    theta = prior.copy()
+    for _ in range(60):
+        gradient, curvature = strength * (theta - prior), strength * np.eye(len(names))
+        for values, at in zip(lists, chosen, strict=True):
+            z = values @ theta
+            p = np.exp(z - z.max())
+            p /= p.sum()
+            mean = p @ values
+            gradient += mean - values[at]
+            centred = values - mean
+            curvature += (centred * p[:, None]).T @ centred
+        step = np.linalg.solve(curvature, gradient)
+        before, theta = theta, np.maximum(theta - step, 0.0)
+        if np.abs(theta - before).max() < 1e-5:
+            break
+    total = float(theta.sum()) or 1.0
+    fitted = {name: float(weight) / total for name, weight in zip(names, theta, strict=True)}
+    return {**DEFAULT_WEIGHTS, **fitted}
+
+
+def _filled(factors: Mapping[str, Floats], names: Sequence[str]) -> Floats:
+    """Candidates by factors, null ones at the mean of the known ones."""
+    table = np.array([factors[name] for name in names]).T
+    known = ~np.isnan(table)
+    mean = np.where(known, table, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    return np.where(known, table, mean)
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,7 +140,9 @@ class Shelf:
     def line_price(self, item: int, quantity: Decimal, unit: str, price: int | None = None) -> int:
         """What so much costs, rounded half up once. Raises ``UnitMismatch`` on a wrong unit."""
         of = self.items[item]
-        in_base = convert(quantity, unit, of.base_unit, of.weights)
+        in_base = quantity
+        if unit != of.base_unit:
+            in_base = convert(quantity, unit, of.base_unit, of.weights)
         exact = in_base * (of.price if price is None else price) / of.base_quantity
         return int(exact.quantize(Decimal(1), rounding=ROUND_HALF_UP))
 

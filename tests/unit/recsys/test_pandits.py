@@ -14,6 +14,7 @@ from recsys.pandits import (
     Wish,
     exposure,
     fitted_prior,
+    fitted_weights,
     haversine_km,
     lower_rating,
     shrunk_rating,
@@ -206,3 +207,28 @@ def test_exposure_report():
     assert report.new_share == pytest.approx(0.2)
     assert report.by_group["east"] == pytest.approx(1.6)
     assert 0 < report.gini < 1
+
+
+def test_weights_are_learned_from_whom_families_chose():
+    random = np.random.default_rng(6)
+    choices = []
+    for seed in range(300):
+        factors = PanditRanker().factors(_candidates(12, seed), _HERE)
+        utility = 12 * factors["location"] + 2 * factors["experience"] + random.gumbel(size=12)
+        choices.append((factors, int(np.argmax(utility))))
+    weights = fitted_weights(choices)
+    assert sum(weights.values()) == pytest.approx(1)
+    assert max(weights, key=weights.__getitem__) == "location"
+    assert min(weights.values()) >= 0
+    few = fitted_weights(choices[:1])
+    assert few["rating"] == pytest.approx(DEFAULT_WEIGHTS["rating"], abs=0.02)
+
+
+def test_acquaintance_is_not_ranked_below_strangers():
+    same = {name: np.full(2, 1.0) for name in ("done_this", "done_other", "years", "language")}
+    same |= {name: np.zeros(2) for name in ("cancelled", "no_show", "rating_sum", "rating_count")}
+    same |= {"affinity": np.full(2, np.nan), "is_free": np.ones(2, bool)}
+    here = {"latitude": np.full(2, 27.7), "longitude": np.full(2, 85.3)}
+    known = {"past_times": np.array([0.0, 1.0]), "past_stars": np.array([np.nan, 5.0])}
+    ranked = PanditRanker().rank(_candidates(2, **same, **here, **known), _HERE)
+    assert [each.pandit_id for each in ranked] == ["p001", "p000"]
