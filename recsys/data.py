@@ -378,6 +378,10 @@ class _Rows:
                 key: [column[index] for index in kept] for key, column in self._columns.items()
             }
 
+    def has(self, key: str) -> bool:
+        """Whether there is such a column."""
+        return key in self._columns
+
     def column(self, key: str) -> list[Any]:
         """The values of a column, None in every row if there is no such column."""
         return self._columns.get(key) or [None] * len(self)
@@ -385,29 +389,42 @@ class _Rows:
     def set(self, key: str, values: list[Any]) -> None:
         self._columns[key] = values
 
+    def encoded(self, key: str, ids: IdMap) -> IntArray:
+        """The indexes of a column of ids, -1 everywhere if there is no such column."""
+        if not self.has(key):
+            return np.full(len(self), NONE, np.int32)
+        return ids.encode(self.ids(key))
+
     def ids(self, key: str) -> list[str | None]:
-        return [None if value is None or value == "" else str(value) for value in self.column(key)]
+        return [
+            value if type(value) is str and value else None if value in (None, "") else str(value)
+            for value in self.column(key)
+        ]
 
     def numbers(self, key: str, default: float) -> NDArray[np.float64]:
+        if not self.has(key):
+            return np.full(len(self), default, np.float64)
         values = self.column(key)
         return np.array([default if v is None else float(v) for v in values], np.float64)
 
     def names(self, key: str, kinds: type[IntEnum], default: IntEnum) -> NDArray[np.int8]:
+        if not self.has(key):
+            return np.full(len(self), int(default), np.int8)
+        # As texts, so that what cannot be a name (a list) is unknown like any other.
+        values = [v if v is None or type(v) is str else str(v) for v in self.column(key)]
         known = {kind.name: int(kind) for kind in kinds}
-        values = [
-            int(default) if v is None else known.get(str(v).upper(), NONE) for v in self.column(key)
-        ]
-        return np.array(values, np.int8)
+        meaning = {
+            value: int(default) if value is None else known.get(value.upper(), NONE)
+            for value in set(values)
+        }
+        return np.array([meaning[value] for value in values], np.int8)
 
 
 def _values(column: Any) -> list[Any]:
     """A column as a list of plain values; what pandas calls missing becomes None."""
     values = column.tolist() if hasattr(column, "tolist") else list(column)
-    return [None if _is_missing(value) else value for value in values]
-
-
-def _is_missing(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and math.isnan(value)) or value != value
+    # What is missing (NaN, NaT) is the only thing that is not equal to itself.
+    return [None if value != value else value for value in values]
 
 
 def to_ms(value: Any) -> int | None:
@@ -434,6 +451,8 @@ def to_ms(value: Any) -> int | None:
 def _reject_bad_rows(rows: Mapping[str, _Rows], now_ms: int) -> None:
     for table in rows.values():
         for key in REQUIRED_COLUMNS[table.name]:
+            if not table.has(key):
+                continue
             table.keep([value not in (None, "") for value in table.column(key)], f"no {key}")
         for key in ("ts", "held_ts"):
             _read_instants(table, key, latest=now_ms + CLOCK_SLACK_MS if key == "ts" else None)
@@ -452,10 +471,11 @@ def _reject_bad_rows(rows: Mapping[str, _Rows], now_ms: int) -> None:
 
 
 def _read_instants(table: _Rows, key: str, *, latest: int | None) -> None:
-    if not len(table) or all(value is None for value in table.column(key)):
+    if not table.has(key):
         return
     needed = key in REQUIRED_COLUMNS[table.name]
-    table.set(key, [to_ms(value) for value in table.column(key)])
+    values = table.column(key)
+    table.set(key, [value if type(value) is int else to_ms(value) for value in values])
     if needed:
         table.keep([value is not None for value in table.column(key)], f"{key} is no instant")
     values = table.column(key)
@@ -491,6 +511,8 @@ _RANGES: Final[Mapping[str, tuple[float, float]]] = {
 
 def _check_ranges(table: _Rows) -> None:
     for key, (low, high) in _RANGES.items():
+        if not table.has(key):
+            continue
         good = [value is None or _within(value, low, high) for value in table.column(key)]
         table.keep(good, f"{key} out of range")
 
@@ -503,6 +525,8 @@ def _within(value: Any, low: float, high: float) -> bool:
 
 
 def _keep_first(table: _Rows, keys: tuple[str, ...]) -> None:
+    if not len(table):
+        return
     seen: set[tuple[Any, ...]] = set()
     good = []
     for row in zip(*(table.column(key) for key in keys), strict=True):
@@ -513,7 +537,8 @@ def _keep_first(table: _Rows, keys: tuple[str, ...]) -> None:
 
 def _id_maps(rows: Mapping[str, _Rows]) -> dict[str, IdMap]:
     def gather(key: str, *tables: str) -> IdMap:
-        return IdMap(name for table in tables for name in rows[table].ids(key) if name is not None)
+        found = {name for table in tables if rows[table].has(key) for name in rows[table].ids(key)}
+        return IdMap(name for name in found if name is not None)
 
     return {
         "users": gather("user_id", "bookings", "events"),
@@ -529,16 +554,16 @@ def _id_maps(rows: Mapping[str, _Rows]) -> dict[str, IdMap]:
 
 
 def _bookings(rows: _Rows, maps: Mapping[str, IdMap]) -> Bookings:
-    order = np.argsort(maps["booking_ids"].encode(rows.ids("booking_id")), kind="stable")
+    order = np.argsort(rows.encoded("booking_id", maps["booking_ids"]), kind="stable")
     made = np.array(rows.column("ts"), np.int64)
     held = [a if b is None else b for a, b in zip(made, rows.column("held_ts"), strict=True)]
     return Bookings(
         ts=made[order],
         held_ts=np.array(held, np.int64)[order],
-        user=maps["users"].encode(rows.ids("user_id"))[order],
-        puja=maps["pujas"].encode(rows.ids("puja_id"))[order],
-        pandit=maps["pandits"].encode(rows.ids("pandit_id"))[order],
-        region=maps["regions"].encode(rows.ids("region"))[order],
+        user=rows.encoded("user_id", maps["users"])[order],
+        puja=rows.encoded("puja_id", maps["pujas"])[order],
+        pandit=rows.encoded("pandit_id", maps["pandits"])[order],
+        region=rows.encoded("region", maps["regions"])[order],
         status=rows.names("status", Status, Status.COMPLETED)[order],
         attendees=rows.numbers("attendees", 0).astype(np.int32)[order],
         days=rows.numbers("days", 1).astype(np.int32)[order],
@@ -546,14 +571,14 @@ def _bookings(rows: _Rows, maps: Mapping[str, IdMap]) -> Bookings:
 
 
 def _lines(rows: _Rows, maps: Mapping[str, IdMap]) -> Lines:
-    booking = maps["booking_ids"].encode(rows.ids("booking_id"))
-    item = maps["items"].encode(rows.ids("item_id"))
+    booking = rows.encoded("booking_id", maps["booking_ids"])
+    item = rows.encoded("item_id", maps["items"])
     kept = [value is None or _truth(value) for value in rows.column("kept")]
     lines = Lines(
         booking=booking,
         item=item,
         quantity=rows.numbers("quantity", math.nan),
-        unit=maps["units"].encode(rows.ids("unit")),
+        unit=rows.encoded("unit", maps["units"]),
         price=rows.numbers("price", NONE).astype(np.int64),
         source=rows.names("source", Source, Source.MANUAL),
         tier=rows.names("tier", Tier, Tier.OPTIONAL),
@@ -567,37 +592,37 @@ def _truth(value: Any) -> bool:
 
 
 def _events(rows: _Rows, maps: Mapping[str, IdMap]) -> Events:
-    user = maps["users"].encode(rows.ids("user_id"))
+    user = rows.encoded("user_id", maps["users"])
     made = np.array(rows.column("ts"), np.int64)
     events = Events(
         ts=made,
         kind=rows.names("kind", Kind, Kind.RATING),
         user=user,
-        puja=maps["pujas"].encode(rows.ids("puja_id")),
-        booking=maps["booking_ids"].encode(rows.ids("booking_id")),
-        item=maps["items"].encode(rows.ids("item_id")),
-        pandit=maps["pandits"].encode(rows.ids("pandit_id")),
+        puja=rows.encoded("puja_id", maps["pujas"]),
+        booking=rows.encoded("booking_id", maps["booking_ids"]),
+        item=rows.encoded("item_id", maps["items"]),
+        pandit=rows.encoded("pandit_id", maps["pandits"]),
         quantity=rows.numbers("quantity", math.nan),
-        unit=maps["units"].encode(rows.ids("unit")),
+        unit=rows.encoded("unit", maps["units"]),
         price=rows.numbers("price", NONE).astype(np.int64),
         rating=rows.numbers("rating", 0).astype(np.int8),
         source=rows.names("source", Source, Source.MANUAL),
-        region=maps["regions"].encode(rows.ids("region")),
-        language=maps["languages"].encode(rows.ids("language")),
+        region=rows.encoded("region", maps["regions"]),
+        language=rows.encoded("language", maps["languages"]),
     )
     return _sorted(events, events.item, events.kind, user, made)
 
 
 def _rules(rows: _Rows, maps: Mapping[str, IdMap]) -> Rules:
     rules = Rules(
-        puja=maps["pujas"].encode(rows.ids("puja_id")),
-        item=maps["items"].encode(rows.ids("item_id")),
+        puja=rows.encoded("puja_id", maps["pujas"]),
+        item=rows.encoded("item_id", maps["items"]),
         tier=rows.names("tier", Tier, Tier.OPTIONAL),
         quantity=rows.numbers("quantity", math.nan),
         per_person=rows.numbers("per_person", 0.0),
         per_day=rows.numbers("per_day", 0.0),
-        unit=maps["units"].encode(rows.ids("unit")),
-        region=maps["regions"].encode(rows.ids("region")),
+        unit=rows.encoded("unit", maps["units"]),
+        region=rows.encoded("region", maps["regions"]),
     )
     return _sorted(rules, rules.item, rules.tier, rules.puja)
 
