@@ -21,6 +21,7 @@ import math
 import os
 import re
 import stat
+import time
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -467,11 +468,21 @@ def _check_entry(entry: FileEntry, manifest: Manifest, limits: Limits) -> None:
             )
 
 
-def load(folder: Path, *, limits: Limits | None = None) -> Artifact:
+def load(folder: Path, *, limits: Limits | None = None, pause_seconds: float = 0.0) -> Artifact:
     """Read and check the artifact in ``folder``.
 
     Every byte is hashed. An artifact of 100 MB takes a fraction of a second; arrays are mapped and
     take no memory until they are used.
+
+    Parameters
+    ----------
+    folder : Path
+        Where it lies.
+    limits : Limits, optional
+        What may be read at all.
+    pause_seconds : float
+        To rest after each MiB. Beside an event loop a millisecond keeps a loader in a thread from
+        competing with it for the processor.
 
     Raises
     ------
@@ -493,14 +504,14 @@ def load(folder: Path, *, limits: Limits | None = None) -> Artifact:
                 _refuse("size", f"{entry.path}: {size} bytes, the manifest says {entry.bytes}")
             if entry.path.endswith(".npy"):
                 top = manifest.id_maps[entry.values].count if entry.values else None
-                arrays[entry.path.removesuffix(".npy")] = _array(stream, entry, top)
+                arrays[entry.path.removesuffix(".npy")] = _array(stream, entry, top, pause_seconds)
             elif entry.path in paths_of_ids:
                 kind = paths_of_ids[entry.path]
-                ids[kind] = _ids(stream, entry, manifest.id_maps[kind].count, bounds)
+                ids[kind] = _ids(stream, entry, manifest.id_maps[kind].count, bounds, pause_seconds)
             elif entry.path.endswith(".json"):
                 documents[entry.path.removesuffix(".json")] = _document(stream, entry, bounds)
             else:
-                _check_hash(entry, _hash(stream))
+                _check_hash(entry, _hash(stream, pause_seconds))
     return Artifact(manifest=manifest, arrays=arrays, ids=ids, documents=documents)
 
 
@@ -527,7 +538,7 @@ def _check_hash(entry: FileEntry, digest: str) -> None:
         _refuse("hash", f"{entry.path}: the content is not what was written (SHA-256)")
 
 
-def _pieces(stream: io.FileIO) -> Iterator[memoryview]:
+def _pieces(stream: io.FileIO, pause: float) -> Iterator[memoryview]:
     """The rest of a file in pieces, each valid until the next is asked for."""
     buffer = memoryview(bytearray(_PIECE_BYTES))
     while True:
@@ -541,16 +552,18 @@ def _pieces(stream: io.FileIO) -> Iterator[memoryview]:
         if not filled:
             return
         yield buffer[:filled]
+        if pause:
+            time.sleep(pause)
 
 
-def _hash(stream: io.FileIO) -> str:
+def _hash(stream: io.FileIO, pause: float) -> str:
     digest = hashlib.sha256()
-    for piece in _pieces(stream):
+    for piece in _pieces(stream, pause):
         digest.update(piece)
     return digest.hexdigest()
 
 
-def _array(stream: io.FileIO, entry: FileEntry, top: int | None) -> NDArray[Any]:
+def _array(stream: io.FileIO, entry: FileEntry, top: int | None, pause: float) -> NDArray[Any]:
     """One array, mapped from the very file that was checked.
 
     Data are checked while they are hashed, through a small buffer: touching the map would bring
@@ -571,7 +584,7 @@ def _array(stream: io.FileIO, entry: FileEntry, top: int | None) -> NDArray[Any]
         _refuse("size", f"{entry.path}: its size does not fit shape {shape} of {dtype}")
     stream.seek(0)
     digest = hashlib.sha256(stream.read(offset))
-    for piece in _pieces(stream):
+    for piece in _pieces(stream, pause):
         digest.update(piece)
         numbers = np.frombuffer(piece, dtype)
         if dtype.kind == "f" and not np.isfinite(numbers).all():
@@ -586,13 +599,15 @@ def _array(stream: io.FileIO, entry: FileEntry, top: int | None) -> NDArray[Any]
     return np.memmap(stream, dtype, mode="r", offset=offset, shape=tuple(shape))
 
 
-def _ids(stream: io.FileIO, entry: FileEntry, count: int, limits: Limits) -> Ids:
+def _ids(stream: io.FileIO, entry: FileEntry, count: int, limits: Limits, pause: float) -> Ids:
     data = _whole(stream, entry, limits)
     _check_hash(entry, hashlib.sha256(data).hexdigest())
     found: list[str] = []
     try:
         for line in _unpacked_lines(data, limits.ids_bytes):
             found += msgspec.json.decode(line, type=list[str])
+            if pause:
+                time.sleep(pause)
     except (zlib.error, msgspec.DecodeError) as error:
         _refuse("ids", f"{entry.path}: cannot be read: {error}")
     if len(found) != count:

@@ -139,6 +139,9 @@ class Als(msgspec.Struct, frozen=True, kw_only=True):
 class Gates(msgspec.Struct, frozen=True, kw_only=True):
     """``[gates]``: what a model has to hold to be published."""
 
+    must_beat_baseline: Annotated[
+        bool, "true: better than popularity beyond the interval; false: not worse beyond it"
+    ] = False
     paired_loss: Annotated[Share, "NDCG that may be lost against the current model"] = 0.005
     min_coverage: Annotated[Share, "share of the active items seen in any list"] = 0.3
     min_exposure: Annotated[Share, "share of top-5 places that new pandits get in replay"] = 0.1
@@ -146,6 +149,7 @@ class Gates(msgspec.Struct, frozen=True, kw_only=True):
     slice_loss: Annotated[Share, "relative loss that a slice may have"] = 0.05
     max_ece: Annotated[Share, "expected calibration error"] = 0.05
     min_keep_rate: Annotated[Share, "share kept of what is shown"] = 0.55
+    min_shown: Annotated[Positive, "suggestions from which the share kept counts"] = 30
     norm_factor: Annotated[Above0, "times that factor norms may differ from the current"] = 10.0
     min_jaccard: Annotated[Share, "overlap of top 10 with the current, median user"] = 0.3
     max_megabytes: Annotated[Above0, "size of the artifact"] = 1024.0

@@ -49,8 +49,10 @@ class Measured:
     users: int
     rejected_share: float
     newest_age_hours: float
-    ndcg: Interval | None = None
-    baselines: Mapping[str, float] = field(default_factory=dict)
+    over_baseline: Interval | None = None
+    """The paired difference of NDCG@10, new minus the best baseline."""
+    baseline: str = ""
+    """Which baseline that is."""
     against_current: Interval | None = None
     """The paired difference of NDCG@10, new minus current."""
     coverage: float | None = None
@@ -112,18 +114,17 @@ def _data(measured: Measured, config: Config) -> Iterator[Gate]:
 
 
 def _quality(measured: Measured, config: Config) -> Iterator[Gate]:
-    if measured.ndcg is None or not measured.baselines:
+    gain = measured.over_baseline
+    if gain is None:
         yield Gate("quality.baseline", True, None, None, "baskets were not trained")
+    elif config.gates.must_beat_baseline:
+        what = f"lower bound of the gain in NDCG@10 over {measured.baseline}"
+        reason = f"{what}: {gain.low:.4f}, above 0"
+        yield Gate("quality.baseline", gain.low > 0, gain.low, 0.0, reason)
     else:
-        name, best = max(measured.baselines.items(), key=lambda pair: pair[1])
-        low = measured.ndcg.low
-        yield Gate(
-            "quality.baseline",
-            low > best,
-            low,
-            best,
-            f"lower bound of NDCG@10: {low:.4f}, has to be above {best:.4f} of {name}",
-        )
+        what = f"upper bound of the gain in NDCG@10 over {measured.baseline}"
+        reason = f"{what}: {gain.high:.4f} (lower {gain.low:.4f}), above 0"
+        yield Gate("quality.baseline", gain.high > 0, gain.high, 0.0, reason)
     if measured.against_current is None:
         yield Gate("quality.current", True, None, None, "there is no current model to compare with")
     else:
@@ -161,7 +162,10 @@ def _trust(measured: Measured, config: Config) -> Iterator[Gate]:
     bounds = config.gates
     yield _at_most("calibration", measured.ece, bounds.max_ece, "expected calibration error")
     what = f"share kept of {measured.shown} suggestions shown"
-    yield _at_least("keep_rate", measured.keep_rate, bounds.min_keep_rate, what)
+    if measured.shown < bounds.min_shown:
+        yield Gate("keep_rate", True, None, None, f"{what}: too few to judge")
+    else:
+        yield _at_least("keep_rate", measured.keep_rate, bounds.min_keep_rate, what)
     yield _at_most("order", measured.tier_violations, 0, "rows above a stronger type")
     yield _at_most("required", measured.missing_required, 0, "required items missing")
     yield _at_most("never_show", measured.never_show_violations, 0, "never-show items shown")

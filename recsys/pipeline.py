@@ -298,8 +298,11 @@ class Trained:
 
     def gain(self) -> Interval:
         """The paired gain in NDCG over the best baseline."""
-        best = max(self.baselines.values(), key=lambda outcome: outcome.mean())
-        return self.outcome.versus(best)
+        return self.outcome.versus(self.best_baseline())
+
+    def best_baseline(self) -> Outcome:
+        """The baseline with the highest NDCG."""
+        return max(self.baselines.values(), key=lambda outcome: outcome.mean())
 
 
 def train_baskets(

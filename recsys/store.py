@@ -131,9 +131,9 @@ class ModelStore:
             raise ArtifactError("pointer", f"the pointer says {version!r}")
         return version
 
-    def load(self, version: str) -> Artifact:
+    def load(self, version: str, *, pause_seconds: float = 0.0) -> Artifact:
         """Read and check one version; see `recsys.artifact.load`."""
-        return load(self.folder(version), limits=self.limits)
+        return load(self.folder(version), limits=self.limits, pause_seconds=pause_seconds)
 
     def load_current(self) -> Artifact | None:
         """Read and check what the pointer names; None when nothing was published."""

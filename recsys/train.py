@@ -299,10 +299,8 @@ class _Run:
             users=len(np.unique(data.bookings.user)),
             rejected_share=data.rejects.share,
             newest_age_hours=(present - data.newest_ms()) / _HOUR_MS,
-            ndcg=baskets.outcome.interval() if baskets else None,
-            baselines={name: each.mean() for name, each in baskets.baselines.items()}
-            if baskets
-            else {},
+            over_baseline=baskets.gain() if baskets else None,
+            baseline=baskets.best_baseline().name if baskets else "",
             against_current=compared.gain if compared else None,
             coverage=baskets.outcome.coverage if baskets else None,
             slices=_slices(data, cut, baskets, test) if baskets and test else {},

@@ -15,8 +15,8 @@ GOOD = Measured(
     users=800,
     rejected_share=0.001,
     newest_age_hours=3.0,
-    ndcg=Interval(0.40, 0.38, 0.42),
-    baselines={"popularity": 0.20, "puja_popularity": 0.30},
+    over_baseline=Interval(0.1, 0.08, 0.12),
+    baseline="puja_popularity",
     against_current=Interval(0.001, -0.004, 0.006),
     coverage=0.6,
     exposure=0.12,
@@ -52,7 +52,7 @@ def test_a_good_model_passes_and_each_gate_gives_its_number() -> None:
         ({"users": 49}, "data.users"),
         ({"rejected_share": 0.011}, "data.rejected"),
         ({"newest_age_hours": 48.1}, "data.age"),
-        ({"ndcg": Interval(0.4, 0.30, 0.5)}, "quality.baseline"),
+        ({"over_baseline": Interval(-0.1, -0.2, -0.01)}, "quality.baseline"),
         ({"against_current": Interval(0.1, -0.0051, 0.2)}, "quality.current"),
         ({"coverage": 0.29}, "coverage"),
         ({"exposure": 0.09}, "exposure"),
@@ -78,14 +78,14 @@ def test_each_bound_closes_its_own_gate(change: dict[str, Any], name: str) -> No
 
 
 def test_every_measured_field_is_looked_at_by_a_gate() -> None:
-    only_told = {"baselines", "shown"}
+    only_told = {"baseline", "shown"}
     worst: dict[str, Any] = {
         field.name: float("nan") if field.name != "slices" else {"x": Slice(999, 0.0, 1.0)}
         for field in fields(Measured)
-        if field.name not in only_told | {"ndcg", "against_current"}
+        if field.name not in only_told | {"over_baseline", "against_current"}
     }
     nothing = Interval(float("nan"), float("nan"), float("nan"))
-    bad = replace(GOOD, ndcg=nothing, against_current=nothing, **worst)
+    bad = replace(GOOD, over_baseline=nothing, against_current=nothing, **worst)
     assert names_of_failed(bad) == {gate.name for gate in judge(GOOD, Config())}
 
 
@@ -103,6 +103,22 @@ def test_what_was_not_measured_says_so() -> None:
     assert not failed(list(gates.values()))
     assert gates["quality.current"].reason == "there is no current model to compare with"
     assert "not measured" in gates["coverage"].reason
+
+
+def test_better_beyond_the_interval_may_be_asked_for() -> None:
+    level = replace(GOOD, over_baseline=Interval(0.01, -0.01, 0.03))
+    assert not names_of_failed(level)
+    strict = msgspec.structs.replace(Config().gates, must_beat_baseline=True)
+    config = msgspec.structs.replace(Config(), gates=strict)
+    assert [gate.name for gate in failed(judge(level, config))] == ["quality.baseline"]
+    assert not failed(judge(GOOD, config))
+
+
+def test_a_handful_of_suggestions_is_not_judged() -> None:
+    measured = replace(GOOD, keep_rate=0.0, shown=29)
+    gate = next(gate for gate in judge(measured, Config()) if gate.name == "keep_rate")
+    assert gate.passed
+    assert gate.reason.endswith("too few to judge")
 
 
 def test_drift_may_be_allowed() -> None:
