@@ -302,7 +302,7 @@ class _Case:
         self.substitutes = self._substitutes() if self.stock is not None else {}
         self.situation = self._situation() if self.knowledge is not None else None
         self.parts: dict[str, FloatArray] = {}
-        self._means: dict[str, float] = {}
+        self._means: list[tuple[str, FloatArray, float]] = []
         self.confidence = self._confidence()
         for item in self._indexes(request.regretted):
             self.confidence[item] = max(0.0, self.confidence[item] - REGRET)
@@ -644,10 +644,11 @@ class _Case:
 
     # --- reasons ----------------------------------------------------------------------------------
 
-    def _mean(self, signal: str) -> float:
-        if signal not in self._means:
-            self._means[signal] = float(self.parts[signal].mean())
-        return self._means[signal]
+    def _with_means(self) -> list[tuple[str, FloatArray, float]]:
+        """Each signal's part, and what it is on the average item."""
+        if not self._means:
+            self._means = [(name, part, float(part.mean())) for name, part in self.parts.items()]
+        return self._means
 
     def _reasons(self, item: int, limit: int) -> tuple[Reason, ...]:
         """What lifted this item most above the others, as far as it can be put into true words.
@@ -657,8 +658,8 @@ class _Case:
         """
         moved = [
             (lift, name)
-            for name, part in self.parts.items()
-            if (lift := part.item(item) - self._mean(name)) > _MIN_CONTRIBUTION
+            for name, part, mean in self._with_means()
+            if (lift := part.item(item) - mean) > _MIN_CONTRIBUTION
         ]
         moved.sort(key=lambda each: (-each[0], SIGNALS.index(each[1])))
         reasons: list[Reason] = []
