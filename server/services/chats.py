@@ -447,14 +447,8 @@ class ChatService:
     # -- after a batch is stored ----------------------------------------------------------------
 
     def _announce(self, stored: Sequence[Message]) -> None:
-        answered = self._state.stored(stored)
-        newest: dict[str, Message] = {}
-        for message in stored:
-            newest[message.room_id] = message
-            self._bus.publish(room_topic(message.room_id), self._frames.message(message))
-        for (room_id, user_id), message in answered.items():
-            mark = ReadMark(sequence=message.sequence, read_at=message.timestamp)
-            self._tell_read(room_id, user_id, mark)
+        newest = {message.room_id: message for message in stored}
+        self._tell(stored)
         for room_id, message in newest.items():
             card = self._state.card(room_id)
             if card is not None:
@@ -465,8 +459,15 @@ class ChatService:
 
     def _announce_again(self, messages: Sequence[Message]) -> None:
         # Who has heard of them passes them over by their number.
+        self._tell(messages)
+
+    def _tell(self, messages: Sequence[Message]) -> None:
+        answered = self._state.stored(messages)
         for message in messages:
             self._bus.publish(room_topic(message.room_id), self._frames.message(message))
+        for (room_id, user_id), message in answered.items():
+            mark = ReadMark(sequence=message.sequence, read_at=message.timestamp)
+            self._tell_read(room_id, user_id, mark)
 
     def _tell_read(self, room_id: str, user_id: str, mark: ReadMark) -> None:
         frame = self._frames.read(room_id, user_id, mark)

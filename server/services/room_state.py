@@ -222,7 +222,8 @@ class RoomState:
         for message in messages:
             room_id, sequence = message.room_id, message.sequence
             change = changes.get(room_id) or self._change(room_id)
-            change.newest = message
+            if change.newest is None or sequence > change.newest.sequence:
+                change.newest = message
             card = cards.get(room_id)
             if card is None or message.sender_id == SYSTEM_SENDER:
                 if card is not None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from server.domain.chat import SYSTEM_SENDER, Message
+from server.domain.errors import StoreUnavailable
 from server.domain.events import Event, EventKind
 from server.domain.ports import Receiver, RoomRepository
 from server.services.room_state import RoomCard, RoomState
@@ -147,6 +148,8 @@ class UnreadNotices:
     async def _safely(message: Message, work: Awaitable[None]) -> None:
         try:
             await work
+        except StoreUnavailable:
+            _log.warning("unread_notice_without_database", extra={"room_id": message.room_id})
         except Exception:
             # The message itself is stored and the next one of the run tries again.
             _log.exception("unread_notice_failed", extra={"room_id": message.room_id})
