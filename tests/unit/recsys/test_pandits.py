@@ -232,3 +232,59 @@ def test_acquaintance_is_not_ranked_below_strangers():
     known = {"past_times": np.array([0.0, 1.0]), "past_stars": np.array([np.nan, 5.0])}
     ranked = PanditRanker().rank(_candidates(2, **same, **here, **known), _HERE)
     assert [each.pandit_id for each in ranked] == ["p001", "p000"]
+
+
+def _served(new_share, seed=1, lists=3000):
+    """Families book one of five by true quality; what was seen of the pandits grows with it.
+
+    Returns the mean true quality of what was shown, and the share of the best new pandits that
+    came to be known (three bookings or more).
+    """
+    random = np.random.default_rng(seed)
+    count = 120
+    quality = random.beta(8, 2, count)
+    is_new = np.arange(count) >= 80
+    quality[is_new] = random.permutation(np.linspace(0.55, 0.98, 40))
+    best_new = is_new & (quality >= np.quantile(quality[is_new], 0.9))
+    done = np.where(is_new, 0.0, 40.0)
+    stars = np.where(is_new, 0.0, 40 * (1 + 4 * np.clip(quality, 0, 1)))
+    reviews, shown, booked = done.copy(), np.zeros(count), np.zeros(count)
+    ranker = PanditRanker(PanditParams(new_share=new_share))
+    base = _candidates(count, seed, is_free=np.ones(count, bool), done_other=np.zeros(count))
+    base = replace(base, language=np.ones(count), years=np.zeros(count))
+    served = []
+    for turn in range(lists):
+        now = replace(
+            base,
+            done_this=done,
+            rating_sum=stars,
+            rating_count=reviews,
+            shown=shown,
+            booked=booked,
+        )
+        wish = Wish(
+            latitude=27.7 + random.normal(0, 0.1),
+            longitude=85.3 + random.normal(0, 0.1),
+            seed=str(turn),
+        )
+        rows = [int(each.pandit_id[1:]) for each in ranker.rank(now, wish, 5)]
+        served.append(quality[rows].mean())
+        appeal = np.exp(6 * quality[rows])
+        chosen = rows[random.choice(5, p=appeal / appeal.sum())]
+        done[chosen] += 1
+        reviews[chosen] += 1
+        stars[chosen] += np.clip(np.rint(1 + 4 * (quality[chosen] + random.normal(0, 0.2))), 1, 5)
+        for place in (3, 4):
+            shown[rows[place]] += 1
+            booked[rows[place]] += rows[place] == chosen
+    return float(np.mean(served)), float((done[best_new] >= 3).mean())
+
+
+def test_exploration_discovers_the_best_new_pandits_at_hardly_any_cost():
+    with_chance, without = (
+        [_served(share, seed, 800) for seed in (1, 2, 3)] for share in (0.1, 0.0)
+    )
+    found = [np.mean([each[1] for each in runs]) for runs in (with_chance, without)]
+    served = [np.mean([each[0] for each in runs]) for runs in (with_chance, without)]
+    assert found[0] > found[1]
+    assert served[0] >= 0.98 * served[1]

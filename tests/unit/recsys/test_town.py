@@ -73,6 +73,29 @@ def test_without_planted_sets_baskets_alone_tell_no_more_than_the_puja():
     assert paired(context, puja).low > 0
 
 
+def test_no_model_beats_the_truth_that_made_the_town():
+    town, cells = _cut(1, cliques=False)
+    rows = baskets(synth.dataset(town), now_ms=int(town.bookings["ts"].max())).booking
+    users, pujas, pandits = (town.bookings[name][rows] for name in ("user", "puja", "pandit"))
+    truth = town.world.base_logit(users, pujas, pandits)
+    truth[town.world.pandit_items[pandits]] = 1.4
+    first = int(0.95 * cells.n_rows)
+    test = cells.select(np.arange(first, cells.n_rows))
+    queries = leave_one_out(test)
+    row_of = np.flatnonzero(np.diff(test.matrix.indptr) >= 2)[queries.group] + first
+    lists = np.array(
+        [
+            top_k(truth[row].astype(np.float32), 10, queries.data.row(at).given).items
+            for at, row in enumerate(row_of)
+        ]
+    )
+    oracle = np.bincount(
+        queries.group, weights=list_figures(lists, queries.relevant, 10).ndcg
+    ) / np.bincount(queries.group)
+    for found in _judged(cells, "puja", "items only", "with context"):
+        assert paired(oracle, found).low > 0
+
+
 def test_nothing_beats_the_puja_once_only_its_shares_survive():
     """Permuting each item within each puja leaves no other structure: a gain would be a leak."""
     _, cells = _cut(1)
