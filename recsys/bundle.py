@@ -32,8 +32,10 @@ import scipy
 
 from recsys import registry
 from recsys.artifact import Artifact, ArtifactError, ArtifactWriter, Ids, SmokeCase, check_smoke
+from recsys.calibration import Calibration
 from recsys.models.als import Als
 from recsys.models.base import BadModelData, Model, Saved, top_k
+from recsys.next_puja import Habits
 from recsys.signals import Knowledge
 
 SLOTS: Final[Mapping[str, str]] = {
@@ -54,6 +56,10 @@ FIELDS: Final[Mapping[str, str]] = {
 SMOKE_K: Final = 5
 BLEND: Final = "blend"
 """The part that holds what the blend was taught."""
+HABITS: Final = "habits"
+"""The part that holds the habits of families, for the next puja."""
+CALIBRATIONS: Final = "calibrations"
+"""The part that holds the calibrations of single slots."""
 _PART: Final = "part"
 # What the axes and the integers of a model's arrays belong to; "=" stands for the slot's own ids.
 _AXES: Final[Mapping[tuple[str, str], Mapping[str, str]]] = {
@@ -192,6 +198,9 @@ def check_answers(artifact: Artifact) -> None:
     """
     bundle = open_bundle(artifact)
     knowledge_of(bundle)
+    habits_of(bundle)
+    for slot in bundle.models:
+        calibration_of(bundle, slot)
     check_smoke(artifact.manifest, bundle.answer, build=build_name())
 
 
@@ -210,6 +219,40 @@ def knowledge_of(bundle: Bundle) -> Knowledge | None:
         return Knowledge.restored(saved, bundle.models, bundle.ids)
     except ValueError as error:
         raise ArtifactError("shape", f"{BLEND}: {error}") from error
+
+
+def habits_of(bundle: Bundle) -> Habits | None:
+    """The habits of families; None in a bundle without them.
+
+    Raises
+    ------
+    ArtifactError
+        When they are of other pujas or regions.
+    """
+    saved = bundle.parts.get(HABITS)
+    if saved is None:
+        return None
+    try:
+        return Habits.restored(saved, len(bundle.ids["pujas"]), len(bundle.ids["regions"]))
+    except ValueError as error:
+        raise ArtifactError("shape", f"{HABITS}: {error}") from error
+
+
+def calibration_of(bundle: Bundle, slot: str) -> Calibration | None:
+    """From raw score to probability, for the slots of customers; None where there is none.
+
+    Raises
+    ------
+    ArtifactError
+        When it is no monotone map into 0..1.
+    """
+    saved = bundle.parts.get(CALIBRATIONS)
+    if saved is None or slot not in saved.params.get("slots", ()):
+        return None
+    try:
+        return Calibration.restored(saved.arrays, slot)
+    except (KeyError, ValueError) as error:
+        raise ArtifactError("shape", f"the calibration of {slot}: {error}") from error
 
 
 # --- writing --------------------------------------------------------------------------------------

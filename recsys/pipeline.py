@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 from recsys import registry
 from recsys.bootstrap import Interval, paired
 from recsys.bundle import Bundle
-from recsys.comparison import Outcome, examine, rank
+from recsys.calibration import Calibration
+from recsys.calibration import fit as fit_calibration
+from recsys.comparison import Outcome, examine, rank, scored_pairs
 from recsys.config import Config
 from recsys.data import Dataset
 from recsys.engine import AlsParams
@@ -295,6 +297,8 @@ class Trained:
     """Those of the test window."""
     judged: Model[Any]
     """The model that the outcome is of: fitted on what was known before the test."""
+    calibration: Calibration | None = None
+    """From raw score to the probability of something new in a window as long as validation's."""
 
     def gain(self) -> Interval:
         """The paired gain in NDCG over the best baseline."""
@@ -394,7 +398,11 @@ def train_users(
     popular = examine(Popularity().fit(known, seed=seed), test, known, k=k)
     whole = users_by(data.before(cut.end), target, now_ms=cut.end)
     model = fitted(choice.kind, choice.params, whole, config, solver)
-    return Trained(slot, choice, model, outcome, {"popularity": popular}, test, judged)
+    before = fitted(choice.kind, choice.params, early, config, solver)
+    pairs = scored_pairs(before, questions, seed=seed)
+    calibration = fit_calibration(pairs.score, pairs.label) if pairs.label.any() else None
+    baselines = {"popularity": popular}
+    return Trained(slot, choice, model, outcome, baselines, test, judged, calibration)
 
 
 def _of_slot(slot: str, told: TrialTold | None) -> Callable[[str, int, Trial], None] | None:

@@ -38,6 +38,8 @@ from recsys.blend_train import Trust, train_blend
 from recsys.bootstrap import Interval
 from recsys.bundle import (
     BLEND,
+    CALIBRATIONS,
+    HABITS,
     Bundle,
     build_name,
     check_answers,
@@ -52,7 +54,9 @@ from recsys.config import BadConfig, Config
 from recsys.data import DAY_MS, BadData, Dataset, to_ms
 from recsys.gates import Gate, Measured, Slice, failed, judge
 from recsys.models.als import Als
-from recsys.models.base import Model
+from recsys.models.base import Model, Saved
+from recsys.next_puja import Festival
+from recsys.next_puja_fit import count_habits
 from recsys.pipeline import SLOTS_OF_TASK, Solver, TooLittleData, Trained, Windows, solve_here
 from recsys.store import ModelStore
 from recsys.town import TownConfig, simulate
@@ -195,6 +199,7 @@ class _Run:
 
     def all(self) -> tuple[Exit, dict[str, Any]]:
         """Every step; returns how it ended and what is told of it."""
+        festivals = self._festivals()
         self.progress.step(f"load {_without_secret(self.options.source)}")
         data, present = read_source(self.options.source, self.options.at)
         self.progress.step(
@@ -212,6 +217,11 @@ class _Run:
                 self.progress.step("blend: calibrate, fit, test")
                 knowledge, trust = train_blend(data, cut, trained, models, self.config, solver)
                 parts[BLEND] = knowledge.saved()
+            if "puja" in trained:
+                every = np.arange(len(data.bookings))
+                habits = count_habits(data, every, festivals, annual=())
+                parts[HABITS] = habits.saved()
+            parts[CALIBRATIONS] = _calibrations(trained)
             bundle = Bundle("", _ids(data), models, parts)
             root = Path(self.config.store.path)
             if self.options.dry_run:
@@ -227,6 +237,15 @@ class _Run:
                 return self._store(
                     store, writer, bundle, data, cut, trained, measured, compared, current, trust
                 )
+
+    def _festivals(self) -> list[Festival]:
+        path = self.options.festivals
+        if path is None:
+            return []
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=list[Festival])
+        except (OSError, msgspec.DecodeError) as error:
+            raise BadConfig([f"--festivals {path}: {error}"]) from error
 
     def _solver(self, stack: contextlib.ExitStack) -> Solver:
         engine = self.config.run.engine
@@ -520,6 +539,15 @@ def _slices(
     return found
 
 
+def _calibrations(trained: Mapping[str, Trained]) -> Saved:
+    """The calibrations of the slots that have one, as a part of the bundle."""
+    found = {slot: each.calibration for slot, each in trained.items() if each.calibration}
+    arrays = {
+        name: array for slot, each in found.items() for name, array in each.arrays(slot).items()
+    }
+    return Saved(arrays, {"slots": sorted(found)})
+
+
 def _figures(outcome: Outcome) -> dict[str, Any]:
     ndcg: Interval = outcome.interval()
     taken = outcome.microseconds
@@ -603,6 +631,9 @@ def _parser() -> argparse.ArgumentParser:
         help="mongodb://…, a folder of tables, or synth:users=1500,items=160,seed=7",
     )
     parser.add_argument("--config", type=Path, help=f"default: {CONFIG_FILE}, where it is")
+    parser.add_argument(
+        "--festivals", type=Path, help="JSON list of dated festivals, past ones too"
+    )
     parser.add_argument("--at", type=_instant, help="what counts as the present (ISO 8601)")
     parser.add_argument("--publish", action="store_true", help="let the servers take it up")
     parser.add_argument("--force", action="store_true", help="although gates fail")

@@ -13,11 +13,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from recsys import synth, train
 from recsys.artifact import read_manifest
-from recsys.bundle import check_answers, knowledge_of, open_bundle
+from recsys.bundle import calibration_of, check_answers, habits_of, knowledge_of, open_bundle
 from recsys.store import ModelStore
 from recsys.town import TownConfig, simulate
 from server import demo
@@ -67,6 +68,11 @@ def test_a_model_is_trained_tested_stored_and_published(
     bundle = open_bundle(artifact)
     assert set(bundle.models) == {"samagri", "usual", "popular", "user_item", "pandit", "puja"}
     assert knowledge_of(bundle) is not None
+    assert habits_of(bundle) is not None
+    for slot in ("pandit", "puja", "user_item"):
+        calibration = calibration_of(bundle, slot)
+        assert calibration is not None
+        assert 0 <= calibration.y_knots[0] < calibration.y_knots[-1] <= 1
     manifest = artifact.manifest
     assert not manifest.gates_failed
     assert manifest.metrics["blend"]["ece"] <= 0.05
@@ -143,6 +149,31 @@ def test_a_dry_run_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert run(capsys, *where, "--dry-run", "--publish")[0] == 2
 
 
+def test_festivals_are_counted_where_their_days_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, _ = train.read_source(TOWN)
+    puja = int(np.bincount(data.bookings.puja).argmax())
+    held = data.bookings.held_ts[data.bookings.puja == puja]
+    days = {datetime.fromtimestamp(ms / 1000, UTC).date().isoformat() for ms in held[::20].tolist()}
+    told = [{"puja_id": data.pujas.ids[puja], "day": day} for day in sorted(days)]
+    (tmp_path / "festivals.json").write_text(json.dumps(told))
+    rates = {}
+    for name, more in (
+        ("with", ("--festivals", str(tmp_path / "festivals.json"))),
+        ("without", ()),
+    ):
+        store = ModelStore(tmp_path / name)
+        status, result = run(
+            capsys, "--source", TOWN, "--out", str(store.root), "--only", "puja", "--force", *more
+        )
+        assert status == 0
+        habits = habits_of(open_bundle(store.load(result["version"])))
+        assert habits is not None
+        rates[name] = float(habits.festival[0, puja])
+    assert rates["with"] > rates["without"] == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
@@ -152,6 +183,7 @@ def test_a_dry_run_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[
         (("--source", "synth:houses=3"), "a town has"),
         (("--source", "synth:users=many"), "users"),
         (("--search.candidates", "guesswork"), "search.candidates"),
+        (("--festivals", "absent.json"), "--festivals absent.json"),
     ],
 )
 def test_wrong_settings_end_with_2(
