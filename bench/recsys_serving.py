@@ -227,6 +227,7 @@ def next_puja_case(requests: int) -> dict[str, Callable[[int], Any]]:
         festival=random.random((1 + REGIONS, PUJAS), np.float32) / np.float32(5),
         month=random.random((1 + REGIONS, PUJAS, 12), np.float32) / np.float32(50),
         hazard=random.random((PUJAS, 37), np.float32) / np.float32(10),
+        ripe=random.random((PUJAS, 46), np.float32),
     )
     curve = Calibration(np.linspace(0, 1, 50), np.linspace(0, 0.5, 50))
     model = NextPuja(ids, ids.ids, regions, habits, {}, curve)

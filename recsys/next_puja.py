@@ -146,11 +146,15 @@ class Habits:
     hazard
         Pujas by months 0..36: that a family that held it so many months ago holds it in that month
         again; the last column stands for longer. Shrunk to the mean of all pujas.
+    ripe
+        Pujas by days 0..45: how likely a booking for a festival is made so many days ahead,
+        beside the likeliest day, which is 1. Empty rows of 0: ``lead`` of the rule is taken.
     """
 
     festival: FloatArray
     month: FloatArray
     hazard: FloatArray
+    ripe: FloatArray
 
     def saved(self) -> Saved:
         """Arrays and no parameters."""
@@ -163,6 +167,7 @@ class Habits:
             "festival": (1 + n_regions, n_pujas),
             "month": (1 + n_regions, n_pujas, 12),
             "hazard": (n_pujas, MAX_MONTHS + 1),
+            "ripe": (n_pujas, HORIZON_DAYS + 1),
         }
         for name, shape in shapes.items():
             found = saved.arrays.get(name)
@@ -265,7 +270,9 @@ class NextPuja:
         own = {puja for puja, _ in family.occasions}
         for puja, festival in ahead.items():
             days = (festival.day - family.today).days
-            ripe = lead(days, self._rule(puja).lead_days)
+            ripe = float(self.habits.ripe[puja, days])
+            if not self.habits.ripe[puja].any():
+                ripe = lead(days, self._rule(puja).lead_days)
             # A day that the family told of itself is as good as a festival that all keep.
             base = 0.9 if festival.puja_id in own else float(self.habits.festival[row, puja])
             part[puja] = base * ripe

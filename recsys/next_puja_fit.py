@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from recsys.data import DAY_MS, Dataset, Status
 from recsys.next_puja import (
+    HORIZON_DAYS,
     MAX_MONTHS,
     PRIOR_STRENGTH,
     Festival,
@@ -25,6 +26,8 @@ from recsys.next_puja import (
 WINDOW_DAYS = 7
 _MONTH_MS = 30.4375 * DAY_MS
 _DEFAULT_LEAD = 10.0
+# Fewer bookings for festivals tell nothing of when they are made.
+MIN_BOOKINGS = 100
 
 
 def count_habits(
@@ -48,6 +51,7 @@ def count_habits(
         festival=_festival_rates(data, live, near, festivals, n_users),
         month=_month_rates(data, live[near < 0], n_users),
         hazard=_hazard(data, live, annual),
+        ripe=_ripeness(data, live[near >= 0]),
     )
 
 
@@ -154,6 +158,25 @@ def _month_rates(
         chances[1:, None, None] + PRIOR_STRENGTH
     )
     return np.minimum(rates, 1).astype(np.float32)
+
+
+def _ripeness(data: Dataset, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """When bookings for festivals are made, by days ahead; smoothed over a week, shrunk to all."""
+    curves = np.zeros((len(data.pujas), HORIZON_DAYS + 1), np.float32)
+    if len(rows) < MIN_BOOKINGS:
+        return curves
+    ahead = np.ceil((data.bookings.held_ts[rows] - data.bookings.ts[rows]) / DAY_MS).astype(int)
+    within = (ahead >= 1) & (ahead <= HORIZON_DAYS)
+    counts = np.zeros(curves.shape)
+    np.add.at(counts, (data.bookings.puja[rows[within]], ahead[within]), 1)
+    pooled = counts.sum(axis=0) / max(int(within.sum()), 1)
+    counts += 5 * PRIOR_STRENGTH * pooled
+    window = np.array([1.0, 2.0, 3.0, 4.0, 3.0, 2.0, 1.0])
+    for puja, row in enumerate(counts):
+        smooth = np.convolve(row, window, mode="same") / np.convolve(row * 0 + 1, window, "same")
+        curves[puja] = smooth / smooth.max()
+    curves[:, 0] = 0
+    return curves
 
 
 def _hazard(data: Dataset, live: NDArray[np.int64], annual: Collection[str]) -> NDArray[np.float32]:

@@ -43,6 +43,7 @@ def _next_puja():
             festival=np.full((3, 4), 0.3, np.float32),
             month=np.full((3, 4, 12), 0.01, np.float32),
             hazard=hazard,
+            ripe=np.zeros((4, HORIZON_DAYS + 1), np.float32),
         ),
         rules={
             "birth": PujaRule("birth", is_repeatable=False),
@@ -164,6 +165,9 @@ def test_counted_hazards_find_the_planted_rhythms():
     assert of_kind["monthly"][1] > 4 * of_kind["any"][1]
     assert of_kind["half-yearly"][6] > 3 * of_kind["half-yearly"][4]
     assert of_kind["festival"][12] > 4 * of_kind["festival"][6]
+    likeliest = habits.ripe.mean(axis=0).argmax()
+    assert 3 <= likeliest <= 10  # planted: 6 days
+    assert (habits.ripe[:, 0] == 0).all()
     restored = Habits.restored(habits.saved(), len(data.pujas), len(data.regions))
     assert (restored.hazard == habits.hazard).all()
     with pytest.raises(ValueError, match="habits lack"):
