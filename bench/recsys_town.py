@@ -347,13 +347,15 @@ def next_pujas(parts: Parts) -> dict[str, Any]:
     known = data.before(parts.now_ms)
     users = users_by(known, "puja", now_ms=parts.now_ms)
     ease = Ease(EaseParams(lam=100)).fit(users)
+    curve, usual = _puja_calibration(parts, ease, users)
     model = NextPuja(
         pujas=data.pujas,
         puja_ids=data.pujas.ids,
         regions=data.regions,
         habits=next_puja_fit.count_habits(data, past_rows, festivals, annual=annual),
         rules=next_puja_fit.rules_of(data, past_rows, annual=annual, once=once),
-        similar=_puja_calibration(parts, ease, users),
+        similar=curve,
+        usual=usual,
     )
     popular = np.bincount(data.bookings.puja[past_rows], minlength=len(data.pujas))
     of: dict[str, list[float]] = {}
@@ -378,14 +380,18 @@ def next_pujas(parts: Parts) -> dict[str, Any]:
     return {"the puja booked, HR@3": _compared(of, "blend")}
 
 
-def _puja_calibration(parts: Parts, ease: Ease, users: Any) -> calibration.Calibration:
+def _puja_calibration(
+    parts: Parts, ease: Ease, users: Any
+) -> tuple[calibration.Calibration, Floats]:
+    """The model's scores against what families booked next; and the mean of each puja."""
     scores, labels = [], []
     for booking in parts.calibrate.tolist():
         query = users.row(int(parts.data.bookings.user[booking]))
         if len(query.given):
             scores.append(ease.score(query.given, weights=query.weights))
             labels.append(np.arange(ease.n_items) == parts.data.bookings.puja[booking])
-    return calibration.fit(np.concatenate(scores), np.concatenate(labels))
+    curve = calibration.fit(np.concatenate(scores), np.concatenate(labels))
+    return curve, np.mean([curve(each) for each in scores], axis=0)
 
 
 def _family(data: Dataset, booking: int, user: int) -> tuple[Family, NDArray[Any]]:

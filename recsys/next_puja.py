@@ -205,6 +205,9 @@ class NextPuja:
         By puja id; a puja without one is an ordinary one.
     similar
         The calibration of the scores of the model of families by pujas; None: not used.
+    usual
+        The mean calibrated score of each puja over families: a family whose own is above it keeps
+        that festival more often than its cohort. None: all are as their cohort.
     """
 
     pujas: Index
@@ -213,6 +216,7 @@ class NextPuja:
     habits: Habits
     rules: Mapping[str, PujaRule] = field(default_factory=dict)
     similar: Calibration | None = None
+    usual: Floats | None = None
 
     def suggest(
         self,
@@ -236,7 +240,7 @@ class NextPuja:
             return []
         ahead = self._ahead(family, festivals)
         parts = {
-            Code.FESTIVAL: self._by_festival(family, ahead),
+            Code.FESTIVAL: self._by_festival(family, ahead, self._lift(scores)),
             Code.REPEAT: self._by_rhythm(family, ahead),
             Code.SEASONAL: self._by_season(family),
             Code.SIMILAR: self._by_likeness(scores),
@@ -264,7 +268,13 @@ class NextPuja:
                 found.setdefault(puja, each)
         return found
 
-    def _by_festival(self, family: Family, ahead: Mapping[int, Festival]) -> Floats:
+    def _lift(self, scores: FloatArray | None) -> Floats:
+        """How much oftener than others this family holds each puja, within a quarter and 4."""
+        if scores is None or self.similar is None or self.usual is None:
+            return np.ones(len(self.puja_ids))
+        return np.clip(self.similar(scores) / np.maximum(self.usual, 1e-4), 0.25, 4)
+
+    def _by_festival(self, family: Family, ahead: Mapping[int, Festival], lift: Floats) -> Floats:
         part = np.zeros(len(self.puja_ids))
         row = 1 + self.regions.index(family.region)
         own = {puja for puja, _ in family.occasions}
@@ -274,8 +284,8 @@ class NextPuja:
             if not self.habits.ripe[puja].any():
                 ripe = lead(days, self._rule(puja).lead_days)
             # A day that the family told of itself is as good as a festival that all keep.
-            base = 0.9 if festival.puja_id in own else float(self.habits.festival[row, puja])
-            part[puja] = base * ripe
+            odds = float(self.habits.festival[row, puja] * lift[puja])
+            part[puja] = ripe * (0.9 if festival.puja_id in own else min(odds, 0.9))
         return part
 
     def _by_rhythm(self, family: Family, ahead: Mapping[int, Festival]) -> Floats:

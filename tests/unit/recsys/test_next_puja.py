@@ -172,3 +172,13 @@ def test_counted_hazards_find_the_planted_rhythms():
     assert (restored.hazard == habits.hazard).all()
     with pytest.raises(ValueError, match="habits lack"):
         Habits.restored(habits.saved(), len(data.pujas) + 1, len(data.regions))
+
+
+def test_family_that_resembles_those_who_keep_a_festival_is_surer():
+    model = replace(_next_puja(), usual=np.full(4, 0.1))
+    family = Family(today=_TODAY)
+    like, unlike = (
+        {each.puja_id: each for each in model.suggest(family, [_DASHAIN], scores=scores)}["dashain"]
+        for scores in (np.array([0, 0.4, 0, 0], np.float32), np.array([0, 0.02, 0, 0], np.float32))
+    )
+    assert like.reasons[0].weight > 1.5 * unlike.reasons[0].weight
