@@ -531,17 +531,19 @@ class _Case:
 
     def _varied(self, items: NDArray[np.intp]) -> list[int]:
         """All items of the rules; of the others so many, and so many of one category."""
-        chosen, finds, by_category = [], 0, dict[int, int]()
-        for item in items.tolist():
-            if item not in self.demands:
-                category = int(self.shelf.category[item])
-                count = by_category.get(category, 0)
-                if finds >= self.params.finds or count >= self.params.per_category:
-                    continue
-                finds += 1
-                by_category[category] = count + 1
-            chosen.append(item)
-        return chosen
+        ruled = np.zeros(len(self.shelf), np.bool_)
+        ruled[list(self.demands)] = True
+        keep = ruled[items]
+        others = np.flatnonzero(~keep)
+        category = self.shelf.category[items[others]]
+        # The how-manieth of its category each is: places in a stable sort, less where it begins.
+        by_category = np.argsort(category, kind="stable")
+        begins = np.flatnonzero(np.diff(category[by_category], prepend=-1))
+        lengths = np.diff(begins, append=len(others))
+        number = np.empty(len(others), np.int64)
+        number[by_category] = np.arange(len(others)) - np.repeat(begins, lengths)
+        keep[others[number < self.params.per_category][: self.params.finds]] = True
+        return [int(item) for item in items[keep]]
 
     def _with_new(self, rows: list[Row], may: NDArray[np.bool_]) -> list[Row]:
         """In some requests the last find makes room for a new item, so that it gets its chance."""
