@@ -9,6 +9,7 @@ something.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
@@ -27,11 +28,15 @@ from server.ws.protocol import FIRST_PAGE, MAX_PAGE_BYTES, MAX_REPLAY, REPLAY_PA
 from server.ws.session import Session
 from server.ws.wire import Flushable
 
+_log: Final = logging.getLogger(__name__)
 _NUMBERED: Final = frozenset({"message", "notification"})
 _EPHEMERAL: Final = frozenset({"typing", "presence"})
 _REPAIR_SECONDS: Final = 0.2
 _RETRY_SECONDS: Final = 1.0
 _MAX_PENDING: Final = 200
+_SERVED_PER_TURN: Final = 128
+"""Sockets that are written to before the event loop has another turn: some two milliseconds."""
+_NO_ROUNDS: Final[list[_Round]] = []
 _NO_MARKS: Final[dict[str, ReadMark]] = {}
 _heading: Final = msgspec.json.Decoder(Heading)
 
@@ -153,6 +158,59 @@ class _Entry(Struct, frozen=True, gc=False):
     frame: bytes
 
 
+class _Round:
+    """Publications on their way to the sessions that were live when they came."""
+
+    __slots__ = ("_blob", "_compressed", "_entries", "_place", "_sessions")
+
+    def __init__(self, entries: list[_Entry], sessions: list[Session]) -> None:
+        self._entries = entries
+        self._sessions = sessions
+        self._place = 0
+        frames = [entry.frame for entry in entries]
+        self._blob = frames[0] if len(frames) == 1 else b"".join(frames)
+        self._compressed: bytes | None = None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all have been served."""
+        return self._place >= len(self._sessions)
+
+    def serve(self, count: int) -> int:
+        """Serve up to so many; returns how many more might have been."""
+        start, end = self._place, self._place + count
+        self._place = min(end, len(self._sessions))
+        first = self._entries[0].sequence
+        for session in self._sessions[start:end]:
+            if not session.is_live:
+                continue
+            try:
+                if session.has_own_cids or session.cursor >= first:
+                    self._send_lacking(session)
+                elif session.deflates:
+                    if self._compressed is None:
+                        self._compressed = b"".join(map(_smallest, self._entries))
+                    session.push(self._compressed)
+                else:
+                    session.push(self._blob)
+            except Exception:
+                # The others get theirs; this one would have a gap: it comes back and resumes.
+                _log.exception("delivery_failed")
+                session.abort()
+        return end - self._place
+
+    def _send_lacking(self, session: Session) -> None:
+        wanted = [
+            entry
+            for entry in self._entries
+            if entry.sequence > session.cursor
+            and not (entry.sender_id == session.user_id and session.has_sent(entry.cid))
+        ]
+        if wanted:
+            parts = map(_smallest, wanted) if session.deflates else (e.frame for e in wanted)
+            session.push(b"".join(parts))
+
+
 class Stream:
     """What is published on one topic, for the sessions of this process.
 
@@ -167,11 +225,13 @@ class Stream:
 
     __slots__ = (
         "_delivered",
+        "_is_due",
         "_is_subscribed",
         "_marks",
         "_pending",
         "_queue",
         "_repair",
+        "_rounds",
         "_shared",
         "_subscribing",
         "head",
@@ -201,6 +261,8 @@ class Stream:
         self._shared = shared
         self._delivered: int | None = None
         self._queue: list[_Entry] | None = None
+        self._rounds: list[_Round] = _NO_ROUNDS
+        self._is_due = False
         self._pending: dict[int, tuple[Heading, bytes]] | None = None
         self._repair: asyncio.Task[None] | None = None
 
@@ -243,6 +305,11 @@ class Stream:
                 self._mark(room.members, user_id, mark.sequence)
             self.room = replace(room, head=None, reads=_NO_MARKS, customer_name="", pandit_name="")
 
+    def learn_unread(self, unread: int) -> None:
+        """Take the stored count of what is unread, unless one was told of meanwhile."""
+        if self.unread is None:
+            self.unread = unread
+
     @property
     def reads(self) -> dict[str, int]:
         """The marks of the room's members, as far as heard of."""
@@ -260,7 +327,7 @@ class Stream:
         """Let the session hear what is published from now on, if it has all that came before."""
         if session.cursor < max(self.head, self._delivered or 0):
             return False
-        self.flush()
+        self._begin_round()
         if self._delivered is None:
             self._delivered = session.cursor
         session.is_live = True
@@ -274,6 +341,7 @@ class Stream:
         if not any(other.is_live for other in self.sessions):
             self._delivered = None
             self._pending = self._queue = None
+            self._rounds = _NO_ROUNDS
 
     @property
     def is_unused(self) -> bool:
@@ -320,44 +388,39 @@ class Stream:
         self._delivered = heading.seq
         entry = _Entry(heading.seq, heading.cid, heading.sender_id, payload, encode(payload))
         if self._queue is None:
-            self._queue = [entry]
+            self._queue = []
+        self._queue.append(entry)
+        self._be_due()
+
+    def _be_due(self) -> None:
+        if not self._is_due:
+            self._is_due = True
             self._shared.soon(self)
-        else:
-            self._queue.append(entry)
 
     def flush(self) -> None:
-        """Send what was published in this turn: one write for each socket, the same bytes."""
-        queue, self._queue = self._queue, None
-        if queue is None:
-            return
-        frames = [entry.frame for entry in queue]
-        blob = frames[0] if len(frames) == 1 else b"".join(frames)
-        compressed: bytes | None = None
-        sessions = tuple(self.sessions)
-        self._shared.frames_out += len(frames) * len(sessions)
-        for session in sessions:
-            if not session.is_live:
-                continue
-            if session.has_own_cids or session.cursor >= queue[0].sequence:
-                self._send_lacking(session, queue)
-            elif session.deflates:
-                if compressed is None:
-                    compressed = b"".join(map(_smallest, queue))
-                session.push(compressed)
-            else:
-                session.push(blob)
+        """Send what was published in this turn: one write for each socket, the same bytes.
 
-    @staticmethod
-    def _send_lacking(session: Session, queue: list[_Entry]) -> None:
-        wanted = [
-            entry
-            for entry in queue
-            if entry.sequence > session.cursor
-            and not (entry.sender_id == session.user_id and session.has_sent(entry.cid))
-        ]
-        if wanted:
-            parts = map(_smallest, wanted) if session.deflates else (e.frame for e in wanted)
-            session.push(b"".join(parts))
+        A large room is served in several turns, so that the rest of the loop has its own: messages
+        of meanwhile wait and leave together in the next round.
+        """
+        self._is_due = False
+        if not self._rounds:
+            self._begin_round()
+        left = _SERVED_PER_TURN
+        while self._rounds and left > 0:
+            left = self._rounds[0].serve(left)
+            if self._rounds and self._rounds[0].is_done:
+                self._rounds = self._rounds[1:] or _NO_ROUNDS
+        if self._rounds or self._queue:
+            self._be_due()
+
+    def _begin_round(self) -> None:
+        """Settle who gets what was published so far: those who are live now."""
+        queue, self._queue = self._queue, None
+        if queue:
+            sessions = [session for session in self.sessions if session.is_live]
+            self._shared.frames_out += len(queue) * len(sessions)
+            self._rounds = [*self._rounds, _Round(queue, sessions)]
 
     async def fill(self) -> None:
         """Read from the database what the live sessions have not been served."""
@@ -388,7 +451,8 @@ class Stream:
             if self._delivered == before:
                 # Numbers that nobody has: go on with what was published.
                 for seq in sorted(pending):
-                    self._deliver(*pending[seq])
+                    if seq > self._delivered:
+                        self._deliver(*pending[seq])
                 self._delivered = self.head
             self._pending = None
 
@@ -470,18 +534,24 @@ async def read_first_page(stream: Stream, since: int | None) -> FirstPage:
     Whoever is further behind than ``MAX_REPLAY``, or ahead of the stream, gets the newest page.
     """
     source, key = stream.source, stream.key
+    missed: list[Numbered] = []
     if since is not None and stream.head <= since + MAX_REPLAY:
         rows = await source.after(key, since, REPLAY_PAGE)
         if rows:
             stream.head = max(stream.head, rows[-1].sequence)
-        is_complete = len(rows) < REPLAY_PAGE
-        if rows or since <= stream.head:
-            return FirstPage(rows, since, stream.head, gap=False, is_complete=is_complete)
+        if len(rows) == REPLAY_PAGE:
+            missed = rows
+        elif rows or since <= stream.head:
+            return FirstPage(rows, since, stream.head, gap=False, is_complete=True)
     rows = await source.before(key, None, FIRST_PAGE)
     newest = rows[-1].sequence if rows else 0
     stream.head = max(stream.head, newest)
-    if since is not None and since == newest:
-        return FirstPage([], since, stream.head, gap=False, is_complete=True)
+    if since is not None:
+        if missed and newest <= since + MAX_REPLAY:
+            return FirstPage(missed, since, stream.head, gap=False, is_complete=False)
+        if since == newest or (rows and rows[0].sequence <= since + 1 <= newest):
+            rows = [row for row in rows if row.sequence > since]
+            return FirstPage(rows, since, stream.head, gap=False, is_complete=True)
     return FirstPage(rows, 0, stream.head, gap=since is not None, is_complete=True)
 
 
@@ -497,12 +567,14 @@ async def replay(session: Session, stream: Stream, first: FirstPage) -> None:
     while session.is_open:
         if is_complete and stream.may_go_live(session):
             return
+        head = stream.head
         rows = await stream.source.after(stream.key, session.cursor, REPLAY_PAGE)
         is_complete = len(rows) < REPLAY_PAGE
         if rows:
             await _send_pages(session, stream, rows, gap=False)
-        elif is_complete:
-            session.cursor = max(session.cursor, stream.head)
+        else:
+            # Numbers that nobody has. What was published during the read may not be in it.
+            session.cursor = max(session.cursor, head)
 
 
 async def _send_pages(

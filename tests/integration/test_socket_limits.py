@@ -16,7 +16,7 @@ from bench.commands import Recorder
 from server.app import RunningServer
 from server.settings import Settings
 from tests.support import People
-from tests.talk import Talk, make_talk, notification_socket
+from tests.talk import Client, Talk, make_talk, notification_socket
 
 _OF_SOCKETS = {"messages", "notifications", "chat_rooms", "users", "sessions"}
 
@@ -165,3 +165,35 @@ async def test_an_open_socket_speaks_under_the_present_name(talk: Talk) -> None:
             while name != "Sita Rai":
                 await customer.said("and after")
                 name = (await pandit.next("message"))["sender"]["name"]
+
+
+@limited(connections_per_user=1000, message_burst=200, max_unacked=200, connect_burst=1000)
+async def test_a_room_that_takes_several_turns_is_served_in_order_while_others_join(
+    talk: Talk,
+) -> None:
+    async with AsyncExitStack() as stack:
+        crowd = [await stack.enter_async_context(talk.socket(talk.pandit)) for _ in range(200)]
+        speaker = await stack.enter_async_context(talk.socket(talk.customer))
+
+        async def speak() -> None:
+            for number in range(60):
+                await speaker.say(f"message {number}")
+                await asyncio.sleep(0)
+
+        async def join() -> list[int]:
+            async with talk.socket(talk.pandit, query="?after=1") as late:
+                return await numbers(late)
+
+        async def numbers(client: Client) -> list[int]:
+            seen: list[int] = []
+            while not seen or seen[-1] < 61:
+                frame = await client.next("message", "history")
+                found = frame["messages"] if frame["type"] == "history" else [frame]
+                seen += [m["seq"] for m in found if m["seq"] > 1]
+            return seen
+
+        speaking = asyncio.create_task(speak())
+        joined = await asyncio.gather(*(join() for _ in range(20)))
+        await speaking
+        everybody = await asyncio.gather(*(numbers(client) for client in crowd))
+    assert all(seen == list(range(2, 62)) for seen in (*everybody, *joined))
