@@ -18,7 +18,15 @@ from typing import Any, Final
 from msgspec import Struct
 
 from server.domain.chat import Attachment, ChatRoom, MessageType
-from server.domain.errors import DomainError, FieldFault, Invalid, NotFound, NotSignedIn
+from server.domain.errors import (
+    DomainError,
+    FieldFault,
+    Forbidden,
+    Invalid,
+    NotFound,
+    NotSignedIn,
+    Overloaded,
+)
 from server.schemas.frames import (
     AckEvent,
     AuthCommand,
@@ -76,6 +84,9 @@ def send_message(
 
 async def _send_with_file(hub: Hub, session: Session, outgoing: Outgoing) -> None:
     attachment = await hub.chats.find_sendable(session.actor, _room(session), outgoing)
+    if not session.is_open:
+        # Perhaps it was closed because he may not write any more.
+        return
     _submit(hub, session, outgoing, attachment)
     if (pause := _slowly(hub, session)) is not None:
         await pause
@@ -154,6 +165,8 @@ async def _answer_page(
 
 def typing(hub: Hub, session: Session, stream: Stream, command: TypingCommand) -> None:
     """Tell the others, at most once in an interval."""
+    if session.user_id not in _room(session).members:
+        raise Forbidden
 
     def tell(is_on: bool) -> None:
         room = session.room
@@ -203,7 +216,9 @@ async def renew(hub: Hub, session: Session, stream: Stream, command: AuthCommand
     except NotSignedIn:
         session.close_with(CloseCode.NOT_SIGNED_IN)
         return
-    if actor.user_id != session.user_id:
+    except TimeoutError:
+        raise Overloaded from None
+    if actor.user_id != session.user_id or hub.has_ended(actor):
         session.close_with(CloseCode.NOT_SIGNED_IN)
         return
     session.actor = actor
@@ -279,14 +294,16 @@ _DOORS: Final = {
 def receive(hub: Hub, session: Session, received: Received) -> None:
     """Act on one frame of a client. While what it starts is not done, no further one is read."""
     opcode = received.opcode
-    if opcode == Opcode.PONG:
-        return
     stream = session.stream
     if stream is None:
         return
     now = asyncio.get_running_loop().time()
     session.paid_until, wait = hub.pace.take(session.paid_until, now)
-    if opcode == Opcode.TEXT:
+    if opcode == Opcode.PONG:
+        # Not refused aloud, but whoever floods with them is closed like others.
+        if wait:
+            _count_refused(hub, session, now)
+    elif opcode == Opcode.TEXT:
         door = _DOORS[session.kind]
         command = door.reader.read(received.payload)
         if wait:
@@ -329,10 +346,14 @@ def _complain(hub: Hub, session: Session, now: float, bad: BadFrame) -> None:
 
 def _slow_down(hub: Hub, session: Session, now: float, wait: float, cid: str | None) -> None:
     """Refuse a frame that came too fast; who floods on is closed."""
-    hub.metrics.socket_limits.labels("frame_rate").inc()
     retry_after = max(1, math.ceil(wait))
     session.send(
         fault_event(FrameFault.RATE_LIMITED, hub.translator, cid=cid, retry_after=retry_after)
     )
+    _count_refused(hub, session, now)
+
+
+def _count_refused(hub: Hub, session: Session, now: float) -> None:
+    hub.metrics.socket_limits.labels("frame_rate").inc()
     if session.count_refused(now, hub.pace.burst) >= hub.limits.max_bursts:
         session.close_with(CloseCode.SENDING_TOO_FAST)

@@ -39,7 +39,7 @@ from server.ws.protocol import (
     CloseCode,
 )
 from server.ws.session import Session
-from server.ws.streams import read_first_page, replay
+from server.ws.streams import FirstPage, Stream, read_first_page, replay
 from server.ws.wire import take_over
 
 if typing.TYPE_CHECKING:
@@ -162,6 +162,10 @@ class SocketHandler(RequestHandler):
 
     async def get(self, *path: str) -> None:
         """Upgrade, join the stream, say hello, bring the client up to date."""
+        if self.hub.is_draining or self.hub.is_full:
+            # Since it was admitted; from here on nothing is awaited until the session is known.
+            self._refuse(errors.Overloaded())
+            return
         headers = self.request.headers
         offered = headers.get("Sec-WebSocket-Protocol", "").replace(" ", "").split(",")
         extensions = negotiate_deflate(
@@ -202,7 +206,10 @@ class SocketHandler(RequestHandler):
             session.hold(opened)
             try:
                 async with self.hub.handshake():
-                    await self._begin(session, path, cursor, epoch)
+                    joined = await self._begin(session, path, cursor, epoch)
+                if joined is not None:
+                    # Outside: a client that reads slowly must not take the place of others.
+                    await replay(session, *joined)
             finally:
                 opened.set_result(None)
         except errors.NotFound:
@@ -217,7 +224,8 @@ class SocketHandler(RequestHandler):
 
     async def _begin(
         self, session: Session, path: tuple[str, ...], cursor: int | None, epoch: str
-    ) -> None:
+    ) -> tuple[Stream, FirstPage] | None:
+        """Join and say hello; what is to be replayed then, None when the client has gone."""
         raise NotImplementedError
 
     def _cursor(self) -> int | None:
@@ -254,7 +262,7 @@ class ChatSocket(SocketHandler):
 
     async def _begin(
         self, session: Session, path: tuple[str, ...], cursor: int | None, epoch: str
-    ) -> None:
+    ) -> tuple[Stream, FirstPage] | None:
         """Subscribe, then read: what is published in between is not missed."""
         stream = await self.hub.join_room(path[0])
         try:
@@ -267,12 +275,12 @@ class ChatSocket(SocketHandler):
             raise
         if not session.is_open:
             self.hub.drop(stream)
-            return
+            return None
         self.hub.add(stream, session)
         view = view_room(stream.room or room, first.head, stream.reads)
         session.send(self._hello(session, room=view))
         self.hub.enter(session)
-        await replay(session, stream, first)
+        return stream, first
 
 
 class NotificationSocket(SocketHandler):
@@ -282,22 +290,22 @@ class NotificationSocket(SocketHandler):
 
     async def _begin(
         self, session: Session, path: tuple[str, ...], cursor: int | None, epoch: str
-    ) -> None:
+    ) -> tuple[Stream, FirstPage] | None:
         stream = await self.hub.join_notifications(session.user_id)
         try:
             if stream.unread is None:
-                stream.unread = await self.hub.notifications.unread_count(session.user_id)
+                stream.learn_unread(await self.hub.notifications.unread_count(session.user_id))
             first = await read_first_page(stream, cursor)
         except BaseException:
             self.hub.drop(stream)
             raise
         if not session.is_open:
             self.hub.drop(stream)
-            return
+            return None
         self.hub.add(stream, session)
         session.send(self._hello(session, head=first.head, unread=stream.unread))
         self.hub.enter(session)
-        await replay(session, stream, first)
+        return stream, first
 
 
 ROUTES: Final = (

@@ -43,7 +43,7 @@ from server.ws.wire import Bounds, Poller, TurnedAway
 
 _log: Final = logging.getLogger(__name__)
 _FEWEST_SLOTS: Final = 25
-_MAX_TICK_SECONDS: Final = 1.0
+_MAX_TICK_SECONDS: Final = 0.25
 _MIN_TICK_SECONDS: Final = 0.005
 _MAX_ENDED: Final = 10_000
 _ENDED_SECONDS: Final = 30.0
@@ -52,6 +52,7 @@ _SPARE_FILES: Final = 200
 """Descriptors that are left for the database, Redis, requests and files."""
 _CATCH_UP_SECONDS: Final = 5.0
 _CATCH_UP_READS: Final = 4
+_TOLD_AT_ONCE: Final = 100
 _random: Final = random.SystemRandom()
 
 OnFrame = Callable[["Hub", Session, Received], None]
@@ -257,12 +258,8 @@ class Hub:
         self, kind: str, actor: Actor, expires_at: datetime, address: str, *, deflates: bool
     ) -> Session:
         """Register a connection. Raises ``NotSignedIn`` if its sign-in ended a moment ago."""
-        if self._ended:
-            now = asyncio.get_running_loop().time()
-            long_ago = now - _ENDED_SECONDS
-            ids = (actor.session_id, actor.user_id)
-            if any(self._ended.get(each, long_ago) > long_ago for each in ids):
-                raise NotSignedIn
+        if self.has_ended(actor):
+            raise NotSignedIn
         self._numbers += 1
         session = Session(
             self._numbers,
@@ -284,6 +281,14 @@ class Hub:
             self.metrics.socket_limits.labels("connections_per_user").inc()
             mine[0].close_with(CloseCode.REPLACED)
         return session
+
+    def has_ended(self, actor: Actor) -> bool:
+        """Whether the sign-in ended a moment ago, perhaps while its token was looked at."""
+        if not self._ended:
+            return False
+        long_ago = asyncio.get_running_loop().time() - _ENDED_SECONDS
+        ids = (actor.session_id, actor.user_id)
+        return any(self._ended.get(each, long_ago) > long_ago for each in ids)
 
     def turn_away(self, sock: socket.socket, response: bytes, code: CloseCode) -> None:
         """Upgrade and close at once, for a browser cannot see why an upgrade was refused."""
@@ -538,12 +543,17 @@ class Hub:
         slots = self._slots
         grace = max(1, round(limits.pong_grace_seconds / self._tick_seconds))
         pinged, late = slots[self.tick % len(slots)], slots[(self.tick - grace) % len(slots)]
+        # Silent for a whole round and a grace, and asked in between: not there. Asked for twice a
+        # round, so that nobody stays much longer than that.
+        silent_since = self.tick - len(slots) - grace
         self._look_at(pinged, wall)
         for session in tuple(pinged):
-            session.send_frame(PING, is_droppable=True)
-        # Pinged a grace ago, and heard of last when it was pinged the time before: not there.
+            if session.heard_at <= silent_since:
+                session.close_with(CloseCode.HEARTBEAT_MISSED)
+            else:
+                session.send_frame(PING, is_droppable=True)
         for session in tuple(late):
-            if session.heard_at <= self.tick - len(slots) - grace:
+            if session.heard_at <= silent_since:
                 session.close_with(CloseCode.HEARTBEAT_MISSED)
         self._look_at(late, wall)
         for blocked, since in self.poller.blocked_since():
@@ -598,7 +608,13 @@ class Hub:
 
         async def work() -> None:
             for each in waiting:
-                await act(each)
+                try:
+                    await act(each)
+                except StoreUnavailable:
+                    raise
+                except Exception:
+                    # One that fails must not keep the others from it.
+                    _log.exception("catch_up_failed")
 
         done = await asyncio.gather(
             *(work() for _ in range(_CATCH_UP_READS)), return_exceptions=True
@@ -620,45 +636,35 @@ class Hub:
     def _on_control(self, payload: bytes) -> None:
         control = msgspec.json.decode(payload, type=_Control)
         if control.type == "session_ended":
-            self._remember_ended(control.session_id)
-            self._close_where(
-                lambda session: session.actor.session_id == control.session_id,
-                CloseCode.NOT_SIGNED_IN,
-            )
+            ended = control.session_id
+            self._remember_ended(ended)
+            for slot in self._slots:
+                for session in [each for each in slot if each.actor.session_id == ended]:
+                    session.close_with(CloseCode.NOT_SIGNED_IN)
         elif control.type == "user_ended":
             self._remember_ended(control.user_id)
-            self._close_where(
-                lambda session: session.user_id == control.user_id, CloseCode.NOT_SIGNED_IN
-            )
+            for session in self._by_user.get(control.user_id, ()):
+                session.close_with(CloseCode.NOT_SIGNED_IN)
         elif control.type == "user_changed":
             for session in self._by_user.get(control.user_id, ()):
                 self.spawn(self._rename(session))
         elif control.type == "member_removed":
-            self._close_where(
-                lambda session: (
-                    session.user_id == control.user_id
-                    and session.room is not None
-                    and session.room.id == control.room_id
-                ),
-                CloseCode.REMOVED,
-            )
+            for session in self._by_user.get(control.user_id, ()):
+                if session.room is not None and session.room.id == control.room_id:
+                    session.close_with(CloseCode.REMOVED)
 
     async def _rename(self, session: Session) -> None:
         """Speak under the person's present name from now on."""
         actor = await self.accounts.as_now(session.actor)
         if actor is not None:
-            session.actor = actor
+            # The sign-in may have been renewed meanwhile.
+            session.actor = dataclasses.replace(actor, session_id=session.actor.session_id)
 
     def _remember_ended(self, ended_id: str) -> None:
         # For a connection whose token was found good in the moment before.
         self._ended[ended_id] = asyncio.get_running_loop().time()
         if len(self._ended) > _MAX_ENDED:
             self._ended.popitem(last=False)
-
-    def _close_where(self, is_meant: Callable[[Session], bool], code: CloseCode) -> None:
-        for session in self.sessions():
-            if is_meant(session):
-                session.close_with(code)
 
     # -- going away -----------------------------------------------------------------------------
 
@@ -671,9 +677,13 @@ class Hub:
         self.is_draining = True
         window = self.limits.reconnect_window_seconds
         leaving: list[tuple[float, Session]] = []
-        for session in self.sessions():
+        for place, session in enumerate(self.sessions()):
+            if place % _TOLD_AT_ONCE == _TOLD_AT_ONCE - 1:
+                # So many that the others are still served in between.
+                await asyncio.sleep(0)
             seconds = _random.uniform(0.0, window)
-            session.send(ReconnectEvent(after_ms=round(seconds * 1000)))
+            if session.is_ready:
+                session.send(ReconnectEvent(after_ms=round(seconds * 1000)))
             leaving.append((seconds, session))
         leaving.sort(key=lambda each: each[0])
         began = asyncio.get_running_loop().time()

@@ -13,7 +13,7 @@ import msgspec
 from server.domain.account import Actor
 from server.domain.chat import ChatRoom
 from server.schemas.frames import encode_frame
-from server.ws.framing import Fault, Received, encode
+from server.ws.framing import Fault, Opcode, Received, encode
 from server.ws.protocol import CloseCode
 from server.ws.wire import Bounds, Socket
 
@@ -218,6 +218,8 @@ class Session(Socket):
     def on_received(self, received: Received) -> None:
         """Act on it, or keep it until the one before is done."""
         if self._running is not None:
+            if received.opcode == Opcode.PONG:
+                return
             if self._backlog is None:
                 self._backlog = deque()
             self._backlog.append(received)

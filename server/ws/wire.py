@@ -13,6 +13,7 @@ by reference (the bytes of a broadcast are shared by all who wait for them), cou
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import select
 import socket
@@ -27,8 +28,11 @@ from tornado.iostream import IOStream
 
 from server.ws.framing import Fault, Opcode, Partial, Received, close_frame, encode, read_frames
 
+_log: Final = logging.getLogger(__name__)
 HAS_EPOLL: Final = hasattr(select, "epoll")
-_READ_BYTES: Final = 64 * 1024
+_READ_BYTES: Final = 16 * 1024
+"""So few that a read full of the smallest frames does not hold up the loop, nor the memory of
+who has to wait with them."""
 _MAX_EVENTS: Final = 256
 _MAX_PARTS: Final = 512
 """Buffers of one writev; the system takes 1024."""
@@ -119,7 +123,11 @@ class Poller:
         """Send all that waits, now."""
         due, self._due = self._due, []
         for each in due:
-            each.flush()
+            try:
+                each.flush()
+            except Exception:
+                # One must not keep what the others wait for.
+                _log.exception("flush_failed")
 
     def blocked_since(self) -> Iterator[tuple[Socket, float]]:
         """Sockets whose client has not taken all, with the time since when there is something."""
@@ -171,13 +179,18 @@ class Poller:
         made = self._sockets.get(fd)
         if made is None:
             return
-        if writes:
-            made.flush()
-        if reads:
-            made.on_readable()
-        elif is_lost:
-            # Nothing can be read any more, or reading is paused and the client has gone.
-            made.on_lost()
+        try:
+            if writes:
+                made.flush()
+            if reads:
+                made.on_readable()
+            elif is_lost:
+                # Nothing can be read any more, or reading is paused and the client has gone.
+                made.on_lost()
+        except Exception:
+            # What it said may have been acted on by half: it comes back and resumes.
+            _log.exception("socket_failed")
+            made.abort()
 
 
 OnReady = Callable[..., None]

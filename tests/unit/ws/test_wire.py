@@ -299,3 +299,35 @@ async def test_a_frame_under_way_when_the_server_closes_is_read_to_its_end(
     assert await pair.rest() == b""
     assert pair.made.received == []
     assert pair.made.ends == [None]
+
+
+class Broken:
+    """Something that fails at the end of the turn."""
+
+    def flush(self) -> None:
+        raise RuntimeError("broken")
+
+
+async def test_one_that_fails_keeps_nothing_from_the_others(connect: Connect) -> None:
+    pair = connect()
+    pair.poller.soon(Broken())
+    pair.made.send_frame(encode(b"still here"))
+    assert await pair.read(12) == encode(b"still here")
+
+
+async def test_a_socket_that_fails_at_what_was_said_is_dropped(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair, other = connect(), connect()
+
+    def fail(self: Recorder, received: Received) -> None:
+        if received.payload == b"break":
+            raise RuntimeError("broken")
+        self.received.append(received)
+
+    monkeypatch.setattr(Recorder, "on_received", fail)
+    pair.say(b"break")
+    other.say(b"hello")
+    await pair.made.ended.wait()
+    await until(lambda: bool(other.made.received))
+    assert pair.poller.open_count == 1
