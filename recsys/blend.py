@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from recsys.data import Tier
 from recsys.knapsack import Option, solve
-from recsys.models.base import FloatArray, Query
+from recsys.models.base import FloatArray
 from recsys.models.ease import Ease
 from recsys.quantities import UnitMismatch, convert, packed
 from recsys.reasons import MIN_BOOKINGS_FOR_RATE, Code, Reason
@@ -705,9 +705,8 @@ class _Case:
         assert self.knowledge is not None and self.situation is not None  # noqa: S101, PT018
         model, given = self.knowledge.samagri, self.situation.given
         if isinstance(model, Ease):
-            ones = np.ones(len(given), np.float32)
-            query = Query(given, ones, self.situation.context)
-            return model.contributions(query, column)[0].astype(np.float64)
+            # What ``Ease.contributions`` says of the items, without asking for the context.
+            return np.asarray(model.weights_[given, column], np.float64)
         # For other models: how much oftener it is kept with the given item than at all.
         tables = self.knowledge.tables
         total = max(int(tables.puja_totals.sum()), 1)
