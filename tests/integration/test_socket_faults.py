@@ -1,0 +1,79 @@
+"""What people do that no client of ours does, and moments at which it is awkward."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from server.app import RunningServer
+from server.domain.errors import Forbidden
+from tests.support import People
+from tests.talk import Client, Talk, make_talk
+
+WAIT_SECONDS = 10.0
+
+
+@pytest.fixture
+async def talk(server: RunningServer, people: People) -> Talk:
+    return await make_talk(people, server.port)
+
+
+async def test_an_admin_who_types_and_goes_leaves_nothing_behind(
+    talk: Talk, people: People, server: RunningServer
+) -> None:
+    admin = await people.admin()
+    hub = server.services.hub
+    async with talk.socket(admin) as reader:
+        await reader.send(type="typing", on=True)
+        await reader.send(type="typing", on=False)
+        errors = [frame for frame in await reader.quiet() if frame["type"] == "error"]
+        assert [error["code"] for error in errors] == [Forbidden.code, Forbidden.code]
+    stream = hub._streams[f"room.{talk.room_id}"]
+    async with asyncio.timeout(WAIT_SECONDS):
+        while stream.sessions:  # noqa: ASYNC110  # the end of a socket sets no event
+            await asyncio.sleep(0.01)
+    assert stream.unused_since is not None
+    assert [each for _, each in hub._unused] == [stream]
+
+
+async def flood_with_pongs(client: Client) -> None:
+    for _ in range(10_000):
+        await client.connection.pong()
+        await asyncio.sleep(0)
+
+
+async def test_a_flood_of_pongs_is_closed(talk: Talk) -> None:
+    async with talk.socket(talk.customer) as flooding, talk.socket(talk.pandit) as other:
+        with pytest.raises(ConnectionClosed):
+            await flood_with_pongs(flooding)
+        assert await flooding.closed() == 4005
+        await other.said("served as ever")
+
+
+async def test_who_was_admitted_before_the_server_goes_is_refused_and_not_forgotten(
+    talk: Talk, server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = server.services.hub
+    authenticate = hub.authenticate
+    asked, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def slowly(token: str) -> object:
+        asked.set()
+        await goes_on.wait()
+        return await authenticate(token)
+
+    async def come() -> None:
+        async with talk.socket(talk.customer):
+            pass
+
+    monkeypatch.setattr(hub, "authenticate", slowly)
+    coming = asyncio.create_task(come())
+    await asyncio.wait_for(asked.wait(), WAIT_SECONDS)
+    await hub.drain()
+    goes_on.set()
+    with pytest.raises(InvalidStatus) as refused:
+        await asyncio.wait_for(coming, WAIT_SECONDS)
+    assert refused.value.response.status_code == 503
+    assert not list(hub.sessions())

@@ -1,0 +1,134 @@
+"""Coming back at an awkward moment, on real sockets and a clock that a test turns."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+
+from server.domain.chat import Message, MessageType
+from tests.chaos.checker import Page
+from tests.fakes.processes import RAM, ROOM, SITA, Device, World
+
+READ_SECONDS = 0.1
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    made = World()
+    yield made
+    made.close()
+
+
+def store(world: World, count: int, content: str = "Namaste") -> None:
+    """Messages of Ram's that nobody here has heard of."""
+    for sequence in range(1, count + 1):
+        world.messages.rows[ROOM, sequence] = Message(
+            id=f"m{sequence}",
+            room_id=ROOM,
+            sequence=sequence,
+            sender_id=RAM,
+            sender_role="pandit",
+            sender_name="Ram",
+            cid=f"old{sequence}",
+            message_type=MessageType.TEXT,
+            content=content,
+            content_ne="",
+            attachment=None,
+            reply_to=None,
+            timestamp=datetime(2026, 11, 1, tzinfo=UTC),
+        )
+
+
+def pages(device: Device) -> list[Page]:
+    return [each for each in device.visit.seen if isinstance(each, Page)]
+
+
+@pytest.mark.parametrize("said_at", [0.5, 1.5, 2.5])
+def test_what_is_said_during_the_last_read_of_a_replay_arrives(
+    world: World, said_at: float
+) -> None:
+    store(world, 200)
+    speaker, device = world.devices[2], world.devices[0]
+    world.call(speaker.come, world.processes[0])
+    world.pass_time(1)
+    world.messages.read_seconds = READ_SECONDS
+    device.forget(0)
+    world.call(device.come, world.processes[0])
+    world.pass_time(READ_SECONDS * said_at)
+    world.call(speaker.say, "new", "said meanwhile")
+    world.pass_time(1)
+    assert sorted(device.have) == list(range(1, 202))
+
+
+def test_who_is_too_far_behind_gets_the_newest_though_the_head_was_not_known(world: World) -> None:
+    store(world, 700)
+    device = world.devices[0]
+    device.forget(0)
+    world.call(device.come, world.processes[0])
+    world.pass_time(1)
+    assert [(page.seqs, page.gap) for page in pages(device)] == [(tuple(range(651, 701)), True)]
+
+
+def test_who_lacks_several_pages_gets_them_all(world: World) -> None:
+    store(world, 450)
+    device = world.devices[0]
+    device.forget(0)
+    world.call(device.come, world.processes[0])
+    world.pass_time(1)
+    assert [seq for page in pages(device) for seq in page.seqs] == list(range(1, 451))
+    assert not any(page.gap for page in pages(device))
+
+
+def test_what_another_process_stores_between_two_reads_is_no_gap(world: World) -> None:
+    store(world, 10)
+    device = world.devices[0]
+    device.forget(10)
+    world.messages.read_seconds = READ_SECONDS
+    world.call(device.come, world.processes[0])
+    world.pass_time(READ_SECONDS / 2)
+    store(world, 12)
+    world.pass_time(1)
+    assert [(page.seqs, page.gap) for page in pages(device)] == [((11, 12), False)]
+
+
+def test_who_reads_slowly_holds_no_place_of_a_handshake(world: World) -> None:
+    store(world, 450, content="Namaste " * 500)
+    process = world.processes[0]
+    process.hub._handshakes = asyncio.Semaphore(1)
+
+    async def come_and_not_read() -> None:
+        client = process.connect(world.actors[SITA], 0, "")
+        await asyncio.sleep(1)
+        blocked = [each for each, _ in process.hub.poller.blocked_since()]
+        assert blocked, "the replay is not yet taken"
+        other = world.devices[2]
+        other.come(process)
+        await asyncio.sleep(1)
+        assert other.is_ready
+        client.close()
+
+    world.run(come_and_not_read())
+
+
+@pytest.mark.parametrize("begins_at", [0.0, 9.0, 17.0, 24.0])
+def test_silence_ends_after_a_ping_and_its_grace_and_not_much_later(
+    world: World, begins_at: float
+) -> None:
+    hub = world.processes[0].hub
+
+    async def be_silent() -> float:
+        await asyncio.sleep(begins_at)
+        client = world.processes[0].connect(world.actors[SITA], None, "")
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        await asyncio.sleep(1)
+        assert hub.poller.open_count == 1
+        while list(hub.sessions()) and loop.time() < began + 100:  # noqa: ASYNC110  # no event
+            await asyncio.sleep(0.1)
+        client.close()
+        return loop.time() - began
+
+    assert 39.5 <= world.run(be_silent()) <= 56.0
