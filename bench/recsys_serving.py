@@ -171,9 +171,10 @@ def samagri_cases(items: int, users: int, requests: int) -> dict[str, Callable[[
         for _ in range(requests)
     ]
     answer = blend.recommend(asked[0])
-    print(
-        f"samagri: {len(answer.rows)} rows, {sum(r.source == 'model' for r in answer.rows)} finds"
-    )
+    assert len(answer.rows) == 24
+    # Two demanded items and eight finds.
+    ten = [replace(each, demands=each.demands[:2]) for each in asked]
+    assert len(blend.recommend(ten[0]).rows) == 10
     with_budget = [
         replace(each, budget=int(random.integers(1_200_000, 2_400_000))) for each in asked
     ]
@@ -182,8 +183,9 @@ def samagri_cases(items: int, users: int, requests: int) -> dict[str, Callable[[
         for _ in range(requests)
     ]
     return {
-        "samagri blend": lambda at: blend.recommend(asked[at]),
-        "samagri blend, budget": lambda at: blend.recommend(with_budget[at]),
+        "samagri, top 10": lambda at: blend.recommend(ten[at]),
+        "samagri, 24 rows": lambda at: blend.recommend(asked[at]),
+        "samagri, 24 rows, budget": lambda at: blend.recommend(with_budget[at]),
         "fold-in, 30 items": lambda at: als.vector(Query(*history[at], {})),
     }
 
