@@ -11,7 +11,7 @@ import asyncio
 import logging
 import re
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -213,6 +213,25 @@ class ChatService:
                 raise NotFound
             _audit.info("admin_read_chat", extra={"admin_id": actor.user_id, "room_id": room_id})
         return self._learn(room)
+
+    async def news_of(self, room: ChatRoom, reads: Mapping[str, int]) -> list[bytes]:
+        """The frames that say how a room has changed since somebody knew it and its marks so.
+
+        For whoever may not have heard what was told. Raises ``StoreUnavailable``.
+        """
+        found = await self._rooms.find(room.id)
+        if found is None:
+            return []
+        now = self._learn(found)
+        frames = [
+            self._frames.read(now.id, user_id, mark)
+            for user_id, mark in now.reads.items()
+            if mark.sequence > reads.get(user_id, 0)
+        ]
+        if now.is_active != room.is_active:
+            booking = await self._bookings.find(now.booking_id)
+            frames.append(self._frames.room(now, booking.status if booking else ""))
+        return frames
 
     async def find_room_of(self, actor: Actor, booking_id: str) -> ChatRoom | None:
         """The room of a booking for its members; None to all others, and before there is one."""

@@ -180,6 +180,11 @@ class NotificationService:
         """Return the finished ``notification`` frame for realtime clients."""
         return _encoder.encode(notification_fields(notification))
 
+    @staticmethod
+    def badge_frame(unread: int) -> bytes:
+        """Return the finished ``badge`` frame: how many are unread."""
+        return _encoder.encode({"type": "badge", "unread": unread})
+
     # -- pushing --------------------------------------------------------------------------------
 
     async def _push(self, user_id: str, frame: dict[str, Any]) -> None:
@@ -191,7 +196,7 @@ class NotificationService:
         try:
             unread = await self.unread_count(user_id)
             if self._badges.get(user_id) is turn:
-                await self._push(user_id, {"type": "badge", "unread": unread})
+                self._bus.publish(user_topic(user_id), self.badge_frame(unread))
         finally:
             if self._badges.get(user_id) is turn:
                 del self._badges[user_id]

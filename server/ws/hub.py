@@ -595,6 +595,7 @@ class Hub:
                 self._end_lingering(self.tick)
                 await self._in_turns(self._fill, tuple(self._streams.values()))
                 if is_back:
+                    await self._in_turns(self._count_again, tuple(self._streams.values()))
                     await self._in_turns(self._check_sign_in, tuple(self.sessions()))
             except StoreUnavailable:
                 self._was_away.set()
@@ -626,6 +627,15 @@ class Hub:
     async def _fill(self, stream: Stream) -> None:
         if stream.delivered is not None:
             await stream.fill()
+            if stream.room is not None:
+                for frame in await self.chats.news_of(stream.room, stream.reads):
+                    stream.receive(frame)
+
+    async def _count_again(self, stream: Stream) -> None:
+        if stream.sessions and stream.unread is not None:
+            unread = await self.notifications.unread_count(stream.key)
+            if unread != stream.unread:
+                stream.receive(self.notifications.badge_frame(unread))
 
     async def _check_sign_in(self, session: Session) -> None:
         if session.is_open and not await self.accounts.is_signed_in(session.actor):

@@ -150,3 +150,24 @@ async def test_whoever_signed_out_while_redis_was_away_is_closed_afterwards(
         await redis.start()
         async with asyncio.timeout(20):
             assert await there.closed() == 4401
+
+
+async def test_a_room_that_was_closed_while_redis_was_away_cannot_be_written_elsewhere(
+    talk: Talk, elsewhere: Talk, redis: RedisProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.ws.hub._CATCH_UP_SECONDS", 0.3)
+    async with talk.socket(talk.customer) as customer, elsewhere.socket(talk.pandit) as pandit:
+        seq = (await pandit.said("Namaste"))["seq"]
+        await customer.next("message")
+        await redis.kill()
+        await customer.send(type="read", seq=seq)
+        url = f"/api/bookings/{talk.booking_id}/cancel/"
+        answer = await talk.customer.api.post(url, json={"reason": "We move house."})
+        answer.raise_for_status()
+        told: dict[str, Frame] = {}
+        while len(told) < 2:
+            frame = await pandit.next("read", "room")
+            told[frame["type"]] = frame
+        assert not told["room"]["is_active"]
+        await pandit.say("too late")
+        assert (await pandit.next("error"))["code"] == "room_closed"
