@@ -55,6 +55,8 @@ class Link:
         Called when :attr:`is_ready` or :attr:`failures` has changed.
     on_gap
         Called when publications have been lost.
+    on_late
+        Called when a topic is received at last that somebody no longer waits for.
     """
 
     def __init__(
@@ -67,12 +69,15 @@ class Link:
         deliver: Callable[[str, bytes], None],
         on_change: Callable[[], None],
         on_gap: Callable[[], None],
+        on_late: Callable[[], None],
     ) -> None:
         self._pool = pool
         self._node = node
         self._deliver = deliver
         self._on_change = on_change
         self._on_gap = on_gap
+        self._on_late = on_late
+        self._late: set[str] = set()
         shard = "S" if is_sharded else ""
         self._is_sharded = is_sharded
         self._publish = b"$8\r\nSPUBLISH\r\n" if is_sharded else b"$7\r\nPUBLISH\r\n"
@@ -129,8 +134,14 @@ class Link:
         """Want a topic no longer."""
         if self.topics.pop(topic, None) is not None:
             self._missing.discard(topic)
+            self._late.discard(topic)
             self._check_ready()
             self._tell(topic)
+
+    def go_on_without(self, topic: str) -> None:
+        """Whoever wanted the topic goes on; what is published before it is received is missed."""
+        if topic in self.topics:
+            self._late.add(topic)
 
     def start(self) -> None:
         """Begin to listen and to publish."""
@@ -242,6 +253,9 @@ class Link:
                 confirmed.set()
             self._missing.discard(topic)
             self._check_ready()
+            if topic in self._late:
+                self._late.discard(topic)
+                self._on_late()
 
     def _check_ready(self) -> None:
         # Ready means: nothing of what was wanted when the connection began is missing.

@@ -115,7 +115,8 @@ class RedisBus:
         """Begin to receive a topic; the same callback counts once.
 
         Returns when Redis has confirmed, so that whoever reads the database afterwards misses
-        nothing; when it is away or slow, after a second at most.
+        nothing; when it is away or slow, after a second at most. Confirmed later than that, the
+        callbacks of :meth:`on_restored` are called then.
         """
         await self._local.subscribe(topic, deliver)
         link = self._link_of(topic)
@@ -123,6 +124,8 @@ class RedisBus:
         try:
             if link.is_online and not confirmed.is_set():
                 await at_most(_CONFIRM_SECONDS, confirmed.wait())
+                if not confirmed.is_set():
+                    link.go_on_without(topic)
         except BaseException:
             self.unsubscribe(topic, deliver)
             raise
@@ -196,6 +199,7 @@ class RedisBus:
                 deliver=self._deliver,
                 on_change=self._changed,
                 on_gap=self._lost_some,
+                on_late=self._tell_restored,
             )
             for host, port in nodes
         ]

@@ -359,6 +359,21 @@ async def test_after_an_absence_each_process_is_told_when_it_hears_everything_ag
     assert told.count == 2
 
 
+@needs_redis
+async def test_who_did_not_wait_for_a_topic_is_told_when_it_is_received(
+    redis: RedisProcess,
+) -> None:
+    async with RedisBus.open(redis.url) as bus:
+        assert bus.is_online
+        told = asyncio.Event()
+        bus.on_restored(told.set)
+        redis.freeze()
+        await bus.subscribe("room.1", Inbox().deliver)
+        assert not told.is_set()
+        redis.thaw()
+        await asyncio.wait_for(told.wait(), 10)
+
+
 async def test_redis_that_comes_later_is_an_absence_too(tmp_path: Path) -> None:
     if PROGRAM is None:
         pytest.skip("redis-server is not installed")
