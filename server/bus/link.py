@@ -143,6 +143,11 @@ class Link:
         if topic in self.topics:
             self._late.add(topic)
 
+    @property
+    def owes_gap(self) -> bool:
+        """Whether the other processes have yet to be told that something was lost."""
+        return self._owes_gap
+
     def start(self) -> None:
         """Begin to listen and to publish."""
         self._tasks = [

@@ -247,6 +247,10 @@ class RedisBus:
         await asyncio.gather(*(link.stop() for link in self._links))
         old, self._topology = self._links, topology
         self._links = self._make_links()
+        # What is published until the new ones listen is not heard.
+        self._was_away = True
+        if any(link.owes_gap for link in old):
+            self._link_of(GAPS).publish_gap()
         for link in old:
             self._dropped_before += link.dropped
             for topic, confirmed in link.topics.items():

@@ -115,7 +115,10 @@ class SocketHandler(RequestHandler):
         allowed: tuple[str, ...] = self.application.settings["settings"].http.public_origins
         if allowed:
             return origin in allowed
-        parts = urlsplit(origin)
+        try:
+            parts = urlsplit(origin)
+        except ValueError:
+            return False
         return parts.scheme in ("http", "https") and parts.netloc == self.request.host
 
     def _token(self) -> str | None:
@@ -194,7 +197,13 @@ class SocketHandler(RequestHandler):
         except errors.NotSignedIn:
             self.hub.turn_away(sock, response, CloseCode.NOT_SIGNED_IN)
             return
-        self.hub.poller.adopt(sock, session, response, first)
+        try:
+            self.hub.poller.adopt(sock, session, response, first)
+        except OSError:
+            _log.exception("socket_not_adopted", extra={"kind": self.kind})
+            sock.close()
+            self.hub.ended(session, None)
+            return
         await self._open(session, path, cursor, epoch)
 
     async def _open(

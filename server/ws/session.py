@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable
 from datetime import datetime
@@ -20,6 +21,7 @@ from server.ws.wire import Bounds, Socket
 if TYPE_CHECKING:
     from server.ws.streams import Stream
 
+_log: Final = logging.getLogger(__name__)
 T = TypeVar("T")
 _MAX_OWN_CIDS: Final = 128
 _MINUTE: Final = 60.0
@@ -238,10 +240,15 @@ class Session(Socket):
 
     def _go_on(self, work: asyncio.Future[Any]) -> None:
         self._running = None
-        while self._backlog and self.is_open:
-            self._keeper.received(self, self._backlog.popleft())
-            if self._is_held():
-                return
+        try:
+            while self._backlog and self.is_open:
+                self._keeper.received(self, self._backlog.popleft())
+                if self._is_held():
+                    return
+        except Exception:
+            # Else it would not be read any more: it comes back and resumes.
+            _log.exception("socket_failed")
+            self.abort()
         self._backlog = None
         self.resume()
 

@@ -99,17 +99,18 @@ class Poller:
         """Take over a connected socket.
 
         ``head`` goes out before, and together with, the first thing that is sent; ``first`` has
-        been read already.
+        been read already. Raises ``OSError``; the socket is the caller's then.
         """
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self._send_buffer_bytes:
             # Else the kernel lets megabytes wait for a client that does not read.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._send_buffer_bytes)
-        fd = sock.detach()
+        fd = sock.fileno()
+        self._watcher.watch(fd, reads=True, writes=False)
+        sock.detach()
         made.attach(self, fd, head)
         self._sockets[fd] = made
-        self._watcher.watch(fd, reads=True, writes=False)
         if first:
             self._loop.call_soon(made.take, first)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
 from server.app import RunningServer
 from server.domain.errors import Forbidden
@@ -77,3 +77,31 @@ async def test_who_was_admitted_before_the_server_goes_is_refused_and_not_forgot
         await asyncio.wait_for(coming, WAIT_SECONDS)
     assert refused.value.response.status_code == 503
     assert not list(hub.sessions())
+
+
+async def test_an_origin_that_is_no_address_is_refused(talk: Talk) -> None:
+    with pytest.raises(InvalidStatus) as refused:
+        async with talk.socket(talk.customer, origin="http://["):
+            pass
+    assert refused.value.response.status_code == 403
+
+
+async def test_a_socket_that_cannot_be_watched_is_not_counted(
+    talk: Talk, server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = server.services.hub
+    asked = asyncio.Event()
+
+    def full(fd: int, *, reads: bool, writes: bool) -> None:
+        asked.set()
+        raise OSError(28, "no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(hub.poller._watcher, "watch", full)
+        with pytest.raises(InvalidHandshake):
+            async with talk.socket(talk.customer):
+                pass
+    assert asked.is_set()
+    assert not list(hub.sessions())
+    async with talk.socket(talk.customer) as client:
+        await client.quiet()

@@ -331,3 +331,16 @@ async def test_a_socket_that_fails_at_what_was_said_is_dropped(
     await pair.made.ended.wait()
     await until(lambda: bool(other.made.received))
     assert pair.poller.open_count == 1
+
+
+async def test_a_socket_that_cannot_be_watched_stays_the_callers(
+    poller: Poller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(fd: int, *, reads: bool, writes: bool) -> None:
+        raise OSError(28, "no space left")
+
+    monkeypatch.setattr(poller._watcher, "watch", full)
+    ours, theirs = (socket.socket() for _ in range(2))
+    with ours, theirs, pytest.raises(OSError, match="no space"):
+        poller.adopt(ours, Recorder(), b"", b"")
+    assert poller.open_count == 0
