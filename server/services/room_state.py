@@ -35,14 +35,14 @@ from server.domain.errors import StoreUnavailable
 from server.domain.ports import MessageRepository, ReadSpan, RoomChange, RoomRepository
 
 _log: Final = logging.getLogger(__name__)
-_ROUND_SECONDS: Final = 1.0
+_ROUND_SECONDS: Final = 1.5
 _MAX_FINISH_SECONDS: Final = 10.0
 _MAX_CARDS: Final = 50_000
 _MAX_CHANGES: Final = 50_000
 _MAX_SPANS: Final = 10_000
-_ROOMS_PER_COMMAND: Final = 32
+_ROOMS_PER_COMMAND: Final = 10
 """A longer command would make the messages behind it wait."""
-_TICKS_PER_COMMAND: Final = 32
+_TICKS_PER_COMMAND: Final = 10
 _MAX_TICKS: Final = 256
 _REST: Final = 3.0
 """Between commands a round rests so many times as long as the last one took: the database belongs
