@@ -105,3 +105,15 @@ async def test_a_socket_that_cannot_be_watched_is_not_counted(
     assert not list(hub.sessions())
     async with talk.socket(talk.customer) as client:
         await client.quiet()
+
+
+async def test_a_token_whose_sign_in_ends_while_it_is_looked_at_renews_nothing(
+    talk: Talk, server: RunningServer
+) -> None:
+    hub = server.services.hub
+    async with talk.socket(talk.customer) as client:
+        actor, _ = await server.services.accounts.actor_with_expiry(talk.customer.access)
+        # As if the news had come between the look at the database and its answer.
+        hub._remember_ended(actor.session_id)
+        await client.send(type="auth", token=talk.customer.access)
+        assert await client.closed() == 4401
