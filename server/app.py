@@ -42,8 +42,10 @@ from server.services.accounts import AccountPolicy, AccountService
 from server.services.bookings import BookingPolicy, BookingService
 from server.services.catalogue import CatalogueService
 from server.services.chats import ChatPolicy, ChatService
+from server.services.learning import LearningService, RecommendationIds
 from server.services.notifications import NotificationService
 from server.services.pandits import PanditService
+from server.services.preferences import PreferenceService
 from server.services.relay import EventRelay
 from server.services.samagri import RuleRecommender, SamagriAdder
 from server.settings import Settings
@@ -54,14 +56,18 @@ from server.store.bookings import MongoBookingRepository
 from server.store.catalogue import MongoCatalogueRepository
 from server.store.catalogue_files import load_catalogue
 from server.store.client import CommandObserver, ObjectIds, Store, open_store
+from server.store.counters import MongoCounterRepository
 from server.store.embedded import database_uri
+from server.store.feedback import MongoFeedbackRepository
 from server.store.idempotency import MongoIdempotencyStore
 from server.store.indexes import create_indexes
+from server.store.interactions import MongoInteractionRepository
 from server.store.messages import MongoMessageRepository
 from server.store.migrations import migrate
 from server.store.notifications import MongoNotificationRepository
 from server.store.outbox import MongoOutboxRepository
 from server.store.pandits import MongoPanditRepository
+from server.store.preferences import MongoPreferenceRepository
 from server.store.reviews import MongoReviewRepository
 from server.store.rooms import MongoRoomRepository
 from server.store.users import MongoCodeRepository, MongoSessionRepository, MongoUserRepository
@@ -135,6 +141,7 @@ async def open_server(
         stack.push_async_callback(services.accounts.close)
         await stack.enter_async_context(services.accounts.running())
         await stack.enter_async_context(services.chats.running())
+        await stack.enter_async_context(services.learning.running())
         await stack.enter_async_context(services.hub.running())
         scheduler = Scheduler(
             [
@@ -208,13 +215,27 @@ def build_services(
             max_upload_bytes=settings.http.max_upload_bytes,
         ),
     )
+    interactions = MongoInteractionRepository(store)
+    preferences = PreferenceService(
+        MongoPreferenceRepository(store), catalogue, interactions, clock
+    )
+    learning = LearningService(
+        ids=RecommendationIds(settings.auth.secret, settings.auth.previous_secret),
+        feedback=MongoFeedbackRepository(store),
+        interactions=interactions,
+        bookings=bookings,
+        preferences=preferences,
+        counters=MongoCounterRepository(store),
+        clock=clock,
+    )
     relay = EventRelay(
         {
             "bookings": MongoOutboxRepository(store, booking_documents.COLLECTION),
             "pandits": MongoOutboxRepository(store, pandit_documents.COLLECTION),
         },
-        # The room first: whoever hears that a booking was accepted may open its chat.
-        [chats, notifications],
+        # The room first: whoever hears that a booking was accepted may open its chat. Learning
+        # last: nobody waits for it.
+        [chats, notifications, learning],
         clock,
     )
     accounts = AccountService(
@@ -285,6 +306,8 @@ def build_services(
         ),
         chats=chats,
         notifications=notifications,
+        preferences=preferences,
+        learning=learning,
         relay=relay,
         hub=Hub(
             bus=bus,

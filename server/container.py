@@ -12,8 +12,10 @@ from server.services.accounts import AccountService
 from server.services.bookings import BookingService
 from server.services.catalogue import CatalogueService
 from server.services.chats import ChatService
+from server.services.learning import LearningService
 from server.services.notifications import NotificationService
 from server.services.pandits import PanditService
+from server.services.preferences import PreferenceService
 from server.services.relay import EventRelay
 from server.ws.hub import Hub
 
@@ -31,6 +33,8 @@ class Services:
     bookings: BookingService
     chats: ChatService
     notifications: NotificationService
+    preferences: PreferenceService
+    learning: LearningService
     relay: EventRelay
     hub: Hub
     health: Health

@@ -174,6 +174,9 @@ FIELD_MESSAGES: Final[dict[str, str]] = {
     "empty": N_("This must not be empty."),
     "file-type": N_("Only pictures (JPEG, PNG, WebP) and PDF files are accepted."),
     "attachment": N_("Upload the file to this chat first."),
+    "unknown-recommendation": N_("This recommendation was not made for you, or long ago."),
+    "not-recommended": N_("The recommendation does not name this."),
+    "too-many": N_("There are too many of these already."),
 }
 
 

@@ -99,6 +99,11 @@ async def make_crowd(server: RunningServer, people: People) -> Crowd:
             "created_at": now - timedelta(days=number),
         },
     )
+    await _copy(
+        store.collection("samagri_preferences"),
+        {"user_id": customer.user_id, "preference": "FAVOURITE", "updated_at": now},
+        lambda number: {"item_id": f"item-{number:03}"},
+    )
     profile = await _one(store.collection("pandits"), {"_id": pandit.pandit_id})
     service = profile["services"][0]
     await _copy(

@@ -16,8 +16,16 @@ from server.domain.booking import Booking, BookingStatus
 from server.domain.catalogue import Catalogue, Puja, PujaCategory, SamagriCategory, SamagriItem
 from server.domain.chat import Attachment, ChatRoom, Message, ReadMark, RoomHead
 from server.domain.events import Event
+from server.domain.learning import (
+    Counter,
+    CounterKey,
+    Feedback,
+    Interaction,
+    SamagriPreference,
+)
 from server.domain.notification import Notification
 from server.domain.pandit import Pandit, VerificationStatus
+from server.domain.recommendation import Preferences
 from server.domain.review import Review
 
 T = TypeVar("T")
@@ -481,6 +489,66 @@ class ReviewRepository(Protocol):
         self, pandit_id: str, *, limit: int, after: SortKey | None
     ) -> Page[Review]:
         """Return approved reviews, newest first."""
+        ...
+
+
+class PreferenceRepository(Protocol):
+    """What customers have said that they want, or never want to see."""
+
+    async def find(self, user_id: str) -> Preferences:
+        """Return what a customer has said; nothing of one who has said nothing."""
+        ...
+
+    async def put(self, preference: SamagriPreference) -> None:
+        """Store it in the place of what the customer said of the item before."""
+        ...
+
+    async def remove(self, user_id: str, item_id: str) -> bool:
+        """Forget it; False when there was nothing."""
+        ...
+
+    async def list_page(
+        self, user_id: str, *, limit: int, after: SortKey | None
+    ) -> Page[SamagriPreference]:
+        """Return a customer's, by item id."""
+        ...
+
+
+class FeedbackRepository(Protocol):
+    """What became of recommendations, unique by (recommendation, target, kind)."""
+
+    async def record(self, rows: Sequence[Feedback]) -> list[Feedback]:
+        """Store those that are not there yet and return them; of racing callers one gets each."""
+        ...
+
+    async def list_of_user(
+        self, user_id: str, first: datetime, last: datetime, limit: int
+    ) -> list[Feedback]:
+        """Return a user's rows of that time, both ends included, newest first."""
+        ...
+
+
+class InteractionRepository(Protocol):
+    """The event log that training reads."""
+
+    async def add(self, rows: Sequence[Interaction]) -> None:
+        """Store those whose id is not there yet. Repeating it is harmless."""
+        ...
+
+
+class CounterRepository(Protocol):
+    """Counters of recommendations."""
+
+    async def add(self, increments: Mapping[CounterKey, Mapping[str, int]]) -> None:
+        """Raise the named fields of these counters; not to be repeated."""
+        ...
+
+    async def list_totals(self, limit: int) -> list[Counter]:
+        """Return the counters of all targets together, the newest model first."""
+        ...
+
+    async def list_targets(self, version: str, surface: str, limit: int) -> list[Counter]:
+        """Return the counters of one model and surface, the most recommended first."""
         ...
 
 

@@ -297,15 +297,17 @@ class Collection:
         updates: Sequence[tuple[Document, Document | list[Document]]],
         *,
         many: bool = False,
+        upsert: bool = False,
     ) -> int:
         """Send many updates as one unordered command; returns how many documents changed.
 
-        Each is of the first match, or with ``many`` of all matches.
+        Each is of the first match, or with ``many`` of all matches; with ``upsert`` one that has
+        no match makes its document.
         """
         kind = UpdateMany if many else UpdateOne
         async with self._guarded():
             result = await self._collection.bulk_write(
-                [kind(query, update) for query, update in updates], ordered=False
+                [kind(query, update, upsert=upsert) for query, update in updates], ordered=False
             )
             return result.modified_count
 

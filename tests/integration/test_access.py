@@ -152,6 +152,12 @@ TABLE: dict[tuple[str, str], Row] = {
         404, upload=True, owed={"customer": 201, "pandit": 201, "admin": 403}
     ),
     ("get", "/files/chat/{file}"): only(*MEMBERS, "admin", others=404),
+    ("post", "/api/recommendations/feedback/"): Row(
+        200, {"kind": "never_show", "item_id": "{item}"}
+    ),
+    ("get", "/api/users/me/samagri-preferences/"): Row(200),
+    ("put", "/api/users/me/samagri-preferences/{item}/"): Row(200, {"preference": "FAVOURITE"}),
+    ("delete", "/api/users/me/samagri-preferences/{item}/"): Row(204),
     ("post", "/api/auth/logout/"): Row(204),
 }
 PLACES = {

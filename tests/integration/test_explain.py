@@ -72,6 +72,12 @@ async def test_slots_bookings_unread_counts_and_history_use_an_index(
         ),
         "notifications": (crowd.customer, "/api/notifications/", {}, {"notifications"}),
         "rooms": (crowd.pandit, "/api/chat/rooms/", {}, {"chat_rooms"}),
+        "what one prefers": (
+            crowd.customer,
+            "/api/users/me/samagri-preferences/",
+            {},
+            {"samagri_preferences"},
+        ),
     }
     client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(database_settings.uri)
     async with client:

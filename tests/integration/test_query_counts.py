@@ -33,6 +33,7 @@ LISTS: dict[str, list[tuple[str, dict[str, str]]]] = {
     "/api/chat/rooms/": [("customer", {}), ("pandit", {})],
     "/api/messages/": [("customer", {"room_id": "{room_id}"})],
     "/api/notifications/": [("customer", {}), ("customer", {"unread": "true"})],
+    "/api/users/me/samagri-preferences/": [("customer", {})],
     "/api/admin/pandits/": [("admin", {"verification_status": "APPROVED"})],
 }
 """Every list, by whom it is asked and with what."""
