@@ -68,6 +68,8 @@ class BlendParams:
         How many of these may be of one category.
     essential_floor
         The least confidence of an essential item.
+    optional_floor
+        The least confidence of an optional item of the rules, before what the customer regretted.
     find_worth
         What a find is worth where the budget is short, beside 1 for an item of the rules.
     new_share
@@ -78,6 +80,7 @@ class BlendParams:
     finds: int = 8
     per_category: int = 3
     essential_floor: float = 0.9
+    optional_floor: float = 0.0
     find_worth: float = 0.8
     new_share: float = 0.1
 
@@ -304,6 +307,8 @@ class _Case:
         self.parts: dict[str, FloatArray] = {}
         self._means: list[tuple[str, FloatArray, float]] = []
         self.confidence = self._confidence()
+        ruled = [item for item, each in self.demands.items() if each.tier == Tier.OPTIONAL]
+        self.confidence[ruled] = np.maximum(self.confidence[ruled], self.params.optional_floor)
         for item in self._indexes(request.regretted):
             self.confidence[item] = max(0.0, self.confidence[item] - REGRET)
         self.confidence = np.round(self.confidence, _DIGITS)

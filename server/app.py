@@ -26,7 +26,15 @@ from server.bus.ratelimit import DoorLimiter
 from server.bus.redis import RedisBus
 from server.clock import SystemClock
 from server.container import Services
-from server.domain.ports import Bus, Clock, CodeSender, Leases, PresenceBoard
+from server.domain.ports import (
+    Bus,
+    Clock,
+    CodeSender,
+    FestivalCalendar,
+    Leases,
+    Models,
+    PresenceBoard,
+)
 from server.handlers.forwarded import ForwardingServer
 from server.handlers.page_base import UI_MODULES, UnknownPath
 from server.handlers.static import Assets
@@ -36,6 +44,8 @@ from server.jobs.scheduler import Duty, Scheduler
 from server.mailer.console import ConsoleCodeSender
 from server.metrics import Metrics
 from server.paths import data_path, web_path
+from server.recommender.adviser import AdviceParams
+from server.recommender.keeper import KeeperParams, ModelKeeper
 from server.routes import ROUTES
 from server.schemas.frames import JsonChatFrames
 from server.services.accounts import AccountPolicy, AccountService
@@ -46,8 +56,15 @@ from server.services.learning import LearningService, RecommendationIds
 from server.services.notifications import NotificationService
 from server.services.pandits import PanditService
 from server.services.preferences import PreferenceService
+from server.services.recommendations import (
+    AdvisedSamagri,
+    CustomerReader,
+    RankedSearch,
+    RecommendationPolicy,
+    RecommendationService,
+)
 from server.services.relay import EventRelay
-from server.services.samagri import RuleRecommender, SamagriAdder
+from server.services.samagri import SamagriAdder
 from server.settings import Settings
 from server.store import bookings as booking_documents
 from server.store import pandits as pandit_documents
@@ -59,6 +76,7 @@ from server.store.client import CommandObserver, ObjectIds, Store, open_store
 from server.store.counters import MongoCounterRepository
 from server.store.embedded import database_uri
 from server.store.feedback import MongoFeedbackRepository
+from server.store.festival_files import FestivalTable, load_festivals
 from server.store.idempotency import MongoIdempotencyStore
 from server.store.indexes import create_indexes
 from server.store.interactions import MongoInteractionRepository
@@ -132,10 +150,23 @@ async def open_server(
         )
         await prepare_database(store)
         bus, board, leases = await _open_bus(settings, stack)
+        festivals = load_festivals(data_path("config") / "festivals.toml")
+        models = await stack.enter_async_context(
+            open_models(settings, store, bus, metrics, festivals)
+        )
         hasher = Argon2Hasher(settings.auth.hash_threads, settings.auth.hash_queue)
         stack.callback(hasher.close)
         services = build_services(
-            settings, store, bus, board, hasher, metrics, clock or SystemClock(), sender
+            settings,
+            store,
+            bus,
+            board,
+            models,
+            festivals,
+            hasher,
+            metrics,
+            clock or SystemClock(),
+            sender,
         )
         stack.push_async_callback(services.limiter.close)
         stack.push_async_callback(services.accounts.close)
@@ -178,11 +209,40 @@ async def prepare_database(store: Store) -> None:
     await MongoCatalogueRepository(store).sync(catalogue)
 
 
+@asynccontextmanager
+async def open_models(
+    settings: Settings, store: Store, bus: Bus, metrics: Metrics, festivals: FestivalTable
+) -> AsyncIterator[ModelKeeper]:
+    """Take up the current model and follow the pointer to it while the context lasts."""
+    recommender = settings.recommender
+    keeper = ModelKeeper(
+        KeeperParams(
+            path=Path(recommender.path),
+            poll_seconds=recommender.poll_seconds,
+            retry_seconds=recommender.retry_seconds,
+            is_enabled=recommender.enabled,
+            advice=AdviceParams(
+                threshold=settings.booking.samagri_threshold,
+                new_items_share=recommender.new_items_share,
+                new_pandits_share=recommender.new_pandits_share,
+                annual=festivals.pujas,
+            ),
+        ),
+        MongoCatalogueRepository(store),
+        bus,
+        metrics,
+    )
+    async with keeper.running():
+        yield keeper
+
+
 def build_services(
     settings: Settings,
     store: Store,
     bus: Bus,
     board: PresenceBoard,
+    models: Models,
+    festivals: FestivalCalendar,
     hasher: Argon2Hasher,
     metrics: Metrics,
     clock: Clock,
@@ -269,12 +329,28 @@ def build_services(
         max_offers=settings.booking.max_offers,
         offer_radius_km=settings.booking.offer_radius_km,
     )
+    reviews = MongoReviewRepository(store)
+    customers = CustomerReader(users, bookings, reviews, preferences)
+    advice = RecommendationPolicy(max_candidates=settings.recommender.max_candidates)
+    ranked = RankedSearch(pandits, models, customers, clock, advice)
     adder = SamagriAdder(
-        [RuleRecommender()],
+        [AdvisedSamagri(models, customers, clock, metrics.recommended)],
         catalogue,
         translations,
         threshold=settings.booking.samagri_threshold,
         add_optional=settings.booking.add_optional_samagri,
+    )
+    profiles = PanditService(
+        pandits=pandits,
+        bookings=bookings,
+        catalogue=catalogue,
+        reviews=reviews,
+        users=users,
+        relay=relay,
+        clock=clock,
+        ids=ids,
+        policy=policy,
+        find=ranked.page,
     )
     return Services(
         translations=translations,
@@ -282,17 +358,7 @@ def build_services(
         idempotency=MongoIdempotencyStore(store, clock),
         accounts=accounts,
         catalogue=CatalogueService(catalogue),
-        pandits=PanditService(
-            pandits=pandits,
-            bookings=bookings,
-            catalogue=catalogue,
-            reviews=MongoReviewRepository(store),
-            users=users,
-            relay=relay,
-            clock=clock,
-            ids=ids,
-            policy=policy,
-        ),
+        pandits=profiles,
         bookings=BookingService(
             bookings=bookings,
             pandits=pandits,
@@ -306,6 +372,17 @@ def build_services(
         ),
         chats=chats,
         notifications=notifications,
+        recommendations=RecommendationService(
+            models=models,
+            customers=customers,
+            catalogue=catalogue,
+            pandits=pandits,
+            profiles=profiles,
+            festivals=festivals,
+            clock=clock,
+            policy=advice,
+            observe=metrics.recommended,
+        ),
         preferences=preferences,
         learning=learning,
         relay=relay,
@@ -321,7 +398,7 @@ def build_services(
             metrics=metrics,
             limits=HubLimits.of(settings.realtime),
         ),
-        health=Health(store),
+        health=Health(store, lambda: models.state),
         metrics=metrics,
         clock=clock,
     )

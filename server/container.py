@@ -16,6 +16,7 @@ from server.services.learning import LearningService
 from server.services.notifications import NotificationService
 from server.services.pandits import PanditService
 from server.services.preferences import PreferenceService
+from server.services.recommendations import RecommendationService
 from server.services.relay import EventRelay
 from server.ws.hub import Hub
 
@@ -33,6 +34,7 @@ class Services:
     bookings: BookingService
     chats: ChatService
     notifications: NotificationService
+    recommendations: RecommendationService
     preferences: PreferenceService
     learning: LearningService
     relay: EventRelay

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from typing import Final, Protocol
+from collections.abc import Callable
+from typing import Any, Final, Protocol
 
 from server.domain.errors import StoreUnavailable
+from server.domain.recommendation import ModelState
 
 _CACHE_SECONDS: Final = 2.0
 
@@ -19,10 +21,15 @@ class Pingable(Protocol):
 
 
 class Health:
-    """Answers ``/readyz``: the database answers, the start is over, and no drain has begun."""
+    """Answers ``/readyz``: the database answers, the start is over, and no drain has begun.
 
-    def __init__(self, store: Pingable) -> None:
+    The pointer to the current model was looked at, too; a model that is refused leaves the rules or
+    the model before it serving, so it is told and takes nothing off the readiness.
+    """
+
+    def __init__(self, store: Pingable, model: Callable[[], ModelState]) -> None:
         self._store = store
+        self._model = model
         self._is_started = False
         self._is_draining = False
         self._checked_at = float("-inf")
@@ -41,6 +48,17 @@ class Health:
         """Whether the process is on its way out."""
         return self._is_draining
 
+    def model(self) -> dict[str, Any]:
+        """Which model serves, and what was refused last; codes only, since anybody may read it."""
+        state = self._model()
+        fault = state.last_error
+        return {
+            "version": state.version,
+            "loaded_at": state.loaded_at,
+            "last_error": fault
+            and {"version": fault.version or None, "code": fault.code, "at": fault.at},
+        }
+
     async def checks(self) -> dict[str, bool]:
         """One line for each thing that must be right; ready when all are."""
         now = time.monotonic()
@@ -53,6 +71,7 @@ class Health:
             self._checked_at = time.monotonic()
         return {
             "database": self._is_store_up,
+            "model": self._model().is_checked,
             "started": self._is_started,
             "accepting": not self._is_draining,
         }

@@ -70,6 +70,31 @@ class Metrics:
             buckets=_SECONDS,
             registry=self.registry,
         )
+        self.model = Gauge(
+            "recommender_model",
+            "The model that serves is 1; without one the version is rules.",
+            ("version",),
+            registry=self.registry,
+        )
+        self.model.labels("rules").set(1)
+        self.model_loads = Histogram(
+            "recommender_model_load_seconds",
+            "Time to load and check a model.",
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.model_refusals = Counter(
+            "recommender_model_refusals",
+            "Models that were refused, by what was wrong.",
+            ("fault",),
+            registry=self.registry,
+        )
+        self.recommendations = Counter(
+            "recommender_answers",
+            "Recommendations made, by who made them.",
+            ("task", "by"),
+            registry=self.registry,
+        )
         self._running = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -79,6 +104,20 @@ class Metrics:
         self.commands.labels(name).observe(seconds)
         if not succeeded:
             self.command_failures.labels(name).inc()
+
+    def model_serves(self, version: str, seconds: float) -> None:
+        """Another model serves; fits ``recommender.keeper.ModelObserver``."""
+        self.model.clear()
+        self.model.labels(version).set(1)
+        self.model_loads.observe(seconds)
+
+    def model_refused(self, code: str) -> None:
+        """A model was refused; fits ``recommender.keeper.ModelObserver``."""
+        self.model_refusals.labels(code).inc()
+
+    def recommended(self, task: str, by: str) -> None:
+        """A recommendation was made by a ``model``, by ``rules``, or ``failed``."""
+        self.recommendations.labels(task, by).inc()
 
     def request_began(self) -> None:
         """Count a request in."""

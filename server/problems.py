@@ -95,6 +95,16 @@ TABLE: Final[dict[type[errors.DomainError], Kind]] = {
         N_("Message id used twice"),
         N_("Another message was already sent under this client id."),
     ),
+    errors.GatesFailed: Kind(
+        409,
+        N_("This model did not pass its tests"),
+        N_("Its training found it too weak to serve. Failed tests: {gates}."),
+    ),
+    errors.ModelRefused: Kind(
+        422,
+        N_("This model cannot serve"),
+        N_("It is damaged or does not fit this server ({fault}). The present one stays."),
+    ),
     errors.RequestInProgress: Kind(
         409,
         N_("Still working on it"),

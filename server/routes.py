@@ -15,6 +15,7 @@ from server.handlers import (
     operation,
     pages,
     pandits,
+    recommendations,
 )
 from server.handlers.routing import Route
 from server.ws import connection
@@ -29,6 +30,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *chat.ROUTES,
     *notifications.ROUTES,
     *feedback.ROUTES,
+    *recommendations.ROUTES,
     *admin.ROUTES,
     *operation.ROUTES,
     *pages.ROUTES,

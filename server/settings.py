@@ -48,6 +48,11 @@ _RANGES: Final[dict[str, tuple[float, float]]] = {
     "booking.max_offers": (1, 20),
     "booking.offer_radius_km": (1, 2000),
     "booking.samagri_threshold": (0, 1),
+    "recommender.poll_seconds": (0.05, math.inf),
+    "recommender.retry_seconds": (0.05, math.inf),
+    "recommender.max_candidates": (2, 500),
+    "recommender.new_pandits_share": (0, 1),
+    "recommender.new_items_share": (0, 1),
     "realtime.ping_seconds": (0.1, math.inf),
     "realtime.max_frame_bytes": (1024, math.inf),
     "realtime.outbox_hard_bytes": (1024, math.inf),
@@ -268,6 +273,26 @@ class FileSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecommenderSettings:
+    """Trained models and how they are used; without one the rules of the catalogue serve."""
+
+    enabled: bool = True
+    """Whether a trained model is taken up at all."""
+    path: str = "var/models"
+    """Folder of the published models."""
+    poll_seconds: float = 10.0
+    """How often the pointer to the current model is looked at."""
+    retry_seconds: float = 10.0
+    """When a model that was refused is tried again at first; each time later, to 15 minutes."""
+    max_candidates: int = 60
+    """How many pandits are put in order at once."""
+    new_pandits_share: float = 0.1
+    """Share of the top five places that pandits with few bookings get, 0 to 1."""
+    new_items_share: float = 0.1
+    """Share of recommendations of samagri in which a new item gets its chance, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogSettings:
     """How much is logged, and how: ``auto`` is readable on a terminal and JSON elsewhere."""
 
@@ -290,6 +315,7 @@ class Settings:
     realtime: RealtimeSettings = RealtimeSettings()
     limits: LimitSettings = LimitSettings()
     files: FileSettings = FileSettings()
+    recommender: RecommenderSettings = RecommenderSettings()
     log: LogSettings = LogSettings()
 
     @property

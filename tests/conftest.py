@@ -30,6 +30,7 @@ from server.settings import (
     HttpSettings,
     LimitSettings,
     RealtimeSettings,
+    RecommenderSettings,
     Settings,
 )
 from server.store.catalogue_files import load_catalogue
@@ -99,6 +100,7 @@ def settings(database_settings: DatabaseSettings, tmp_path: Path) -> Settings:
         database=database_settings,
         auth=AuthSettings(secret="a-secret-for-tests-only-" + "x" * 32),
         files=FileSettings(path=str(tmp_path / "files")),
+        recommender=RecommenderSettings(path=str(tmp_path / "models")),
         realtime=RealtimeSettings(reconnect_window_seconds=0.3),
         limits=LimitSettings(**{field.name: plenty for field in dataclasses.fields(LimitSettings)}),
     )

@@ -111,7 +111,7 @@ async def gather_materials(store: Store, translator: Translations) -> Materials:
         add_optional=policy.add_optional_samagri,
     )
     pujas = await catalogue.list_pujas()
-    suggested = {puja.id: await adder.lines_for(puja, "") for puja in pujas}
+    suggested = {puja.id: await adder.lines_for(puja) for puja in pujas}
     needed = {need.item_id for puja in pujas for need in puja.requirements}
     items = await catalogue.find_items(needed)
     return Materials(pujas=pujas, items=items, suggested=suggested, adder=adder, policy=policy)

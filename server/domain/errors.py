@@ -6,6 +6,7 @@
     ├── Malformed                 the request cannot be read at all
     ├── Invalid                   readable, but some fields break a rule
     │   └── NotBookable           that time cannot be booked, and why
+    ├── ModelRefused              a trained model that cannot serve
     ├── NotSignedIn               nobody, or a credential that no longer holds
     │   └── InvalidCredentials    wrong name, password or code
     ├── Forbidden                 signed in, but not entitled to this action
@@ -18,6 +19,7 @@
     │   ├── AlreadyExists
     │   ├── RoomClosed
     │   ├── ClientIdConflict
+    │   ├── GatesFailed
     │   └── RequestInProgress
     ├── TooLarge
     ├── UnsupportedMedia
@@ -83,6 +85,20 @@ class NotBookable(Invalid):
     def __init__(self, reason: str) -> None:
         super().__init__(FieldFault("booking_time", reason))
         self.reason = reason
+
+
+class ModelRefused(DomainError):
+    """A trained model is damaged, or does not fit this server; ``fault`` is a stable code."""
+
+    code = "model-refused"
+
+    def __init__(self, fault: str) -> None:
+        super().__init__(fault)
+        self.fault = fault
+
+    def params(self) -> dict[str, str | int]:
+        """Give the code of the fault."""
+        return {"fault": self.fault}
 
 
 class NotSignedIn(DomainError):
@@ -177,6 +193,20 @@ class ClientIdConflict(Conflict):
     """The same client id was sent before with another body."""
 
     code = "cid-conflict"
+
+
+class GatesFailed(Conflict):
+    """A trained model was found too weak to serve; ``gates`` names the tests it failed."""
+
+    code = "gates-failed"
+
+    def __init__(self, gates: str) -> None:
+        super().__init__(gates)
+        self.gates = gates
+
+    def params(self) -> dict[str, str | int]:
+        """Give the names of the gates."""
+        return {"gates": self.gates}
 
 
 class RequestInProgress(Conflict):

@@ -25,7 +25,14 @@ from server.domain.learning import (
 )
 from server.domain.notification import Notification
 from server.domain.pandit import Pandit, VerificationStatus
-from server.domain.recommendation import Preferences
+from server.domain.recommendation import (
+    Adviser,
+    FestivalDay,
+    ModelListing,
+    ModelState,
+    PastBooking,
+    Preferences,
+)
 from server.domain.review import Review
 
 T = TypeVar("T")
@@ -307,6 +314,10 @@ class BookingRepository(Protocol):
         """Return pending bookings whose time to answer has run out."""
         ...
 
+    async def past_of(self, user_id: str, limit: int) -> tuple[PastBooking, ...]:
+        """Return what a customer booked, the latest start first, by one indexed query."""
+        ...
+
 
 class OutboxRepository(Protocol):
     """The events that documents of one kind carry and that have not been delivered."""
@@ -491,6 +502,10 @@ class ReviewRepository(Protocol):
         """Return approved reviews, newest first."""
         ...
 
+    async def stars_given(self, user_id: str, limit: int) -> dict[str, float]:
+        """Return the mean of the stars that a customer gave, by pandit, by one indexed query."""
+        ...
+
 
 class PreferenceRepository(Protocol):
     """What customers have said that they want, or never want to see."""
@@ -511,6 +526,46 @@ class PreferenceRepository(Protocol):
         self, user_id: str, *, limit: int, after: SortKey | None
     ) -> Page[SamagriPreference]:
         """Return a customer's, by item id."""
+        ...
+
+
+class FestivalCalendar(Protocol):
+    """The days of festivals on which families hold pujas."""
+
+    def between(self, first: date, last: date) -> Sequence[FestivalDay]:
+        """Return those from the one day to the other, both included, in order."""
+        ...
+
+
+class Models(Protocol):
+    """The trained models: the one that serves, and the store that they lie in."""
+
+    @property
+    def current(self) -> Adviser:
+        """What answers now. Take it once for an answer and keep it to its end."""
+        ...
+
+    @property
+    def state(self) -> ModelState:
+        """What serves in this process, and what was refused last."""
+        ...
+
+    async def versions(self, limit: int) -> ModelListing:
+        """Return what lies in the store, newest first."""
+        ...
+
+    async def activate(self, version: str, *, by: str, reason: str, force: bool) -> None:
+        """Point all processes to a version; when this returns, it serves in this one.
+
+        Raises
+        ------
+        NotFound
+            If there is no such version.
+        ModelRefused
+            If it does not pass its checks, or does not fit this server.
+        GatesFailed
+            If its training found it too weak, and nobody forces it.
+        """
         ...
 
 

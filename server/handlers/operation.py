@@ -32,12 +32,15 @@ class AliveHandler(PlainHandler):
     """The loop answers; nothing else is asked."""
 
     async def get(self) -> None:
-        """Answer 200."""
-        self.answer(HTTPStatus.OK, {"status": "alive"})
+        """Answer 200, and say which model serves."""
+        self.answer(HTTPStatus.OK, {"status": "alive", "model": self.services.health.model()})
 
 
 class ReadyHandler(PlainHandler):
-    """Ready for work: 503 while starting, draining or without a database."""
+    """Ready for work: 503 while starting, draining or without a database.
+
+    A model that is refused does not count: what served before it serves on.
+    """
 
     async def get(self) -> None:
         """Answer with one line for each thing that must be right."""
@@ -47,7 +50,11 @@ class ReadyHandler(PlainHandler):
             self.set_header("Retry-After", "5")
         self.answer(
             HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE,
-            {"status": "ready" if is_ready else "not ready", "checks": checks},
+            {
+                "status": "ready" if is_ready else "not ready",
+                "checks": checks,
+                "model": self.services.health.model(),
+            },
         )
 
 

@@ -47,6 +47,7 @@ from server.domain.ports import (
     SortKey,
     UserRepository,
 )
+from server.domain.recommendation import Occasion
 from server.domain.search import coarse_point
 from server.services.optimistic import change
 from server.services.relay import EventRelay
@@ -425,7 +426,18 @@ class BookingService:
 
     async def _suggested(self, booking: Booking) -> tuple[rules.SamagriLine, ...]:
         puja = await self._catalogue.find_puja(booking.puja_id)
-        return await self._adder.lines_for(puja, booking.user_id) if puja else ()
+        if puja is None:
+            return ()
+        return await self._adder.lines_for(
+            puja,
+            Occasion(
+                user_id=booking.user_id,
+                city=booking.location.city,
+                pandit_id=booking.pandit_id,
+                held_on=booking.booking_date,
+                added=tuple(line.item_id for line in booking.samagri if line.user_added),
+            ),
+        )
 
     async def _pass_on(self, booking_id: str, decline: Callable[[Booking], Booking]) -> Booking:
         """Decline, and in the same write offer to the next pandit, or fail when none is left."""

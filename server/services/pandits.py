@@ -43,6 +43,9 @@ from server.services.bookings import BookingPolicy
 from server.services.optimistic import change
 from server.services.relay import EventRelay
 
+FindPandits = Callable[[Actor | None, PanditSearch], Awaitable[Page[PanditHit]]]
+"""Finds a page of pandits in the order that suits the actor."""
+
 MAX_SERVICES: Final = 60
 _SOON_DAYS: Final = 14
 _SEARCH_ROUNDS: Final = 5
@@ -87,8 +90,10 @@ class PanditService:
         clock: Clock,
         ids: IdSource,
         policy: BookingPolicy,
+        find: FindPandits | None = None,
     ) -> None:
         self._pandits = pandits
+        self._find = find
         self._bookings = bookings
         self._catalogue = catalogue
         self._reviews = reviews
@@ -129,7 +134,7 @@ class PanditService:
             raise Invalid(FieldFault("lat", "required"))
         cards: list[PanditCard] = []
         for _ in range(_SEARCH_ROUNDS):
-            page = await self._pandits.search(search)
+            page = await self._page(actor, search)
             found = await self._cards(page.rows, search, day, at)
             if day is None:
                 return Page(found, page.next_key)
@@ -138,6 +143,19 @@ class PanditService:
             if page.next_key is None or search.limit == 0:
                 break
         return Page(tuple(cards), search.after)
+
+    async def cards(
+        self, hits: tuple[PanditHit, ...], puja_id: str, day: date | None
+    ) -> tuple[PanditCard, ...]:
+        """Add prices of that puja and the next free time: on that day, or within two weeks."""
+        if day is not None and not self._may_be_booked(day):
+            return ()
+        return await self._cards(hits, PanditSearch(puja_ids=(puja_id,)), day, None)
+
+    async def _page(self, actor: Actor | None, search: PanditSearch) -> Page[PanditHit]:
+        if self._find is None:
+            return await self._pandits.search(search)
+        return await self._find(actor, search)
 
     async def _of_category(self, wanted: PanditSearch, category_id: str | None) -> PanditSearch:
         if category_id is None:

@@ -16,6 +16,7 @@ from server.domain.catalogue import Puja, SamagriItem, SamagriType, check_quanti
 from server.domain.errors import FieldFault, Invalid
 from server.domain.money import Unit, convert_quantity, line_price
 from server.domain.ports import CatalogueRepository, Translator
+from server.domain.recommendation import Occasion
 from server.domain.texts import N_
 
 REQUIREMENT: Final = "requirement"
@@ -33,6 +34,7 @@ _PLAIN_REASONS: Final = {
     SamagriType.OPTIONAL: N_("Often used for {puja}."),
 }
 _OWN_REASON: Final = N_("Added by you.")
+_ANY_OCCASION: Final = Occasion()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +57,8 @@ class Suggestion:
 class SamagriRecommender(Protocol):
     """Suggests items for a puja: the rules, and beside them a trained model."""
 
-    async def suggest(self, puja: Puja, user_id: str) -> Sequence[Suggestion]:
-        """Return suggestions for this puja of this customer, in any order."""
+    async def suggest(self, puja: Puja, occasion: Occasion) -> Sequence[Suggestion]:
+        """Return suggestions for this puja on this occasion, in any order."""
         ...
 
 
@@ -69,7 +71,7 @@ class RuleRecommender:
         SamagriType.OPTIONAL: 0.8,
     }
 
-    async def suggest(self, puja: Puja, user_id: str) -> Sequence[Suggestion]:
+    async def suggest(self, puja: Puja, occasion: Occasion) -> Sequence[Suggestion]:
         """Return one suggestion for each requirement of the puja."""
         return [
             Suggestion(
@@ -124,12 +126,14 @@ class SamagriAdder:
         self._threshold = threshold
         self._add_optional = add_optional
 
-    async def lines_for(self, puja: Puja, user_id: str) -> tuple[SamagriLine, ...]:
+    async def lines_for(
+        self, puja: Puja, occasion: Occasion = _ANY_OCCASION
+    ) -> tuple[SamagriLine, ...]:
         """The lines that a booking of this puja begins with."""
         suggestions = [
             suggestion
             for recommender in self._recommenders
-            for suggestion in await recommender.suggest(puja, user_id)
+            for suggestion in await recommender.suggest(puja, occasion)
         ]
         wanted = [
             each

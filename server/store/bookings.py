@@ -9,12 +9,13 @@ booking frees its time, and no claim can be left behind.
 from __future__ import annotations
 
 from collections.abc import Collection as Ids
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from server.domain.booking import CONTACT_SHARED, Booking, BookingStatus
 from server.domain.errors import AlreadyExists, SlotTaken
 from server.domain.ports import BookingFilter, Page
+from server.domain.recommendation import PastBooking
 from server.store.client import ASCENDING, DESCENDING, Document, DuplicateKey, Index, Store
 from server.store.codec import from_document, to_document
 from server.store.outbox import ANY_TIME, outbox_index
@@ -171,6 +172,30 @@ class MongoBookingRepository:
         )
         return tuple(from_document(Booking, document) for document in documents)
 
+    async def past_of(self, user_id: str, limit: int) -> tuple[PastBooking, ...]:
+        documents = await self._bookings.aggregate(
+            [
+                {"$match": {"user_id": user_id}},
+                {"$sort": {"starts_at": DESCENDING, "_id": DESCENDING}},
+                {"$limit": limit},
+                # Of some hundred fields of a long list two are wanted: the rest is not sent.
+                {
+                    "$project": {
+                        "puja_id": 1,
+                        "pandit_id": 1,
+                        "status": 1,
+                        "created_at": 1,
+                        "booking_date": 1,
+                        "ends_at": 1,
+                        "item_ids": "$samagri.item_id",
+                        "sources": "$samagri.source",
+                        "samagri_declined": 1,
+                    }
+                },
+            ]
+        )
+        return tuple(_past(document) for document in documents)
+
 
 def booking_document(booking: Booking) -> Document:
     """The document of a booking; whoever writes in bulk uses it too."""
@@ -183,6 +208,21 @@ def booking_document(booking: Booking) -> Document:
         if document[name] is None:
             del document[name]
     return document
+
+
+def _past(document: Document) -> PastBooking:
+    return PastBooking(
+        booking_id=document["_id"],
+        puja_id=document["puja_id"],
+        pandit_id=document["pandit_id"],
+        status=BookingStatus(document["status"]),
+        booked_at=document["created_at"],
+        held_on=date.fromisoformat(document["booking_date"]),
+        ended_at=document["ends_at"],
+        item_ids=tuple(document.get("item_ids") or ()),
+        sources=tuple(document.get("sources") or ()),
+        declined=tuple(document.get("samagri_declined") or ()),
+    )
 
 
 def _taken(error: DuplicateKey) -> Exception:

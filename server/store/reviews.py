@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from statistics import fmean
 from typing import Final
 
 from server.domain.ports import Page, SortKey
@@ -21,6 +22,7 @@ INDEXES: Final = (
             ("_id", DESCENDING),
         )
     ),
+    Index((("user_id", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING))),
 )
 
 
@@ -44,3 +46,17 @@ class MongoReviewRepository:
         )
         rows, next_key = cut(documents, "created_at", limit)
         return Page(tuple(from_document(Review, row) for row in rows), next_key)
+
+    async def stars_given(self, user_id: str, limit: int) -> dict[str, float]:
+        documents = await self._reviews.aggregate(
+            [
+                {"$match": {"user_id": user_id}},
+                {"$sort": {"created_at": DESCENDING, "_id": DESCENDING}},
+                {"$limit": limit},
+                {"$project": {"pandit_id": 1, "rating": 1}},
+            ]
+        )
+        given: dict[str, list[int]] = {}
+        for document in documents:
+            given.setdefault(document["pandit_id"], []).append(document["rating"])
+        return {pandit_id: fmean(ratings) for pandit_id, ratings in given.items()}

@@ -95,6 +95,11 @@ TABLE: dict[tuple[str, str], Row] = {
         query="service_id={service}&date=2026-11-25"
     ),
     ("get", "/api/reviews/"): public(query="pandit_id={pandit}"),
+    ("get", "/api/recommendations/samagri/"): public(query="puja_id=satyanarayan-puja"),
+    ("get", "/api/recommendations/pandits/"): public(query="puja_id=satyanarayan-puja"),
+    ("get", "/api/recommendations/bookings/"): Row(200),
+    ("get", "/api/admin/models/"): only("admin"),
+    ("post", "/api/admin/models/{model}/activate/"): only("admin", gets=404, body={}),
     ("get", "/api/admin/pandits/"): only("admin"),
     ("post", "/api/admin/pandits/{pandit}/verify/"): only("admin", body=REJECTED_BODY),
     ("get", "/api/bookings/"): Row(200),
@@ -174,7 +179,11 @@ def declared() -> list[tuple[str, str, Operation]]:
     for path, method, operation in operations(ROUTES):
         if path in PLACES:
             path = path.replace("{id}", f"{{{PLACES[path]}}}")
-        path = path.replace("{booking_id}", "{booking}").replace("{item_id}", "{item}")
+        path = (
+            path.replace("{version}", "{model}")
+            .replace("{booking_id}", "{booking}")
+            .replace("{item_id}", "{item}")
+        )
         found.append((method, path, operation))
     return found
 
@@ -241,6 +250,7 @@ async def world(people: People) -> World:
             "service": pandit.service_id,
             "puja": "satyanarayan-puja",
             "item": "haldi",
+            "model": "20260101T000000Z-0123abcd",
             "room": rooms[0]["id"],
             "file": file.raise_for_status().json()["id"],
         },

@@ -18,10 +18,13 @@ from tests.support import People
 
 async def test_a_running_server_is_alive_and_ready(people: People) -> None:
     client = await people.nobody()
-    assert (await client.get("/healthz")).json() == {"status": "alive"}
+    without_model = {"version": "rules", "loaded_at": None, "last_error": None}
+    alive = (await client.get("/healthz")).json()
+    assert alive == {"status": "alive", "model": without_model}
     ready = await client.get("/readyz")
     assert ready.status_code == 200
-    assert ready.json()["checks"] == {"database": True, "started": True, "accepting": True}
+    checks = {"database": True, "model": True, "started": True, "accepting": True}
+    assert ready.json() == {"status": "ready", "checks": checks, "model": without_model}
 
 
 async def test_a_draining_server_is_not_ready(people: People, server: RunningServer) -> None:

@@ -60,7 +60,7 @@ async def materials() -> Materials:
     return Materials(
         pujas=CATALOGUE.pujas,
         items=ITEMS,
-        suggested={puja.id: await adder.lines_for(puja, "") for puja in CATALOGUE.pujas},
+        suggested={puja.id: await adder.lines_for(puja) for puja in CATALOGUE.pujas},
         adder=adder,
         policy=policy,
     )

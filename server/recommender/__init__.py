@@ -1,0 +1,1 @@
+"""Trained models in the server: the only room that knows the package ``recsys``."""

@@ -1,0 +1,595 @@
+"""Answers of one trained model, or of the rules alone, in the words of the domain.
+
+An :class:`Advice` is made once for a model and a catalogue, in a worker thread, and shared by all
+requests until the next one takes its place. It holds arrays and tables only and changes nothing, so
+any thread may ask it. What belongs to one customer is computed from his history at each request
+(fold-in): whoever registered a minute ago is served as well as one whom the model was trained with.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from decimal import Decimal
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys import reasons
+from recsys.artifact import Ids
+from recsys.blend import BlendParams, Bought, Demand, Request, Row, SamagriBlend
+from recsys.bundle import Bundle, calibration_of, habits_of, knowledge_of
+from recsys.data import Kind, Tier
+from recsys.matrix import Strength, decay
+from recsys.models.als import Als
+from recsys.models.base import Query
+from recsys.next_puja import (
+    FESTIVAL,
+    HORIZON_DAYS,
+    MAX_MONTHS,
+    SEASON,
+    Family,
+    Festival,
+    Habits,
+    NextPuja,
+    Past,
+    PujaRule,
+)
+from recsys.pandits import Candidates, PanditParams, PanditRanker, Wish
+from recsys.pandits import RankedPandit as Placed
+from recsys.shelf import Shelf, ShelfItem
+from recsys.signals import Knowledge
+from server.domain.booking import OCCUPYING, BookingStatus
+from server.domain.catalogue import Puja, SamagriItem, SamagriType
+from server.domain.money import Unit
+from server.domain.recommendation import (
+    MODEL,
+    RULES_VERSION,
+    AdvisedItem,
+    Because,
+    Customer,
+    Factor,
+    PanditQuestion,
+    PastBooking,
+    PujaAdvice,
+    PujaQuestion,
+    PujaReason,
+    RankedPandit,
+    SamagriAdvice,
+    SamagriQuestion,
+)
+from server.domain.search import coarse_point
+
+_TIERS: Final = {
+    SamagriType.REQUIRED: Tier.REQUIRED,
+    SamagriType.ESSENTIAL: Tier.ESSENTIAL,
+    SamagriType.OPTIONAL: Tier.OPTIONAL,
+}
+_TYPES: Final = {tier: kind for kind, tier in _TIERS.items()}
+_SOURCES: Final = {
+    SamagriType.REQUIRED: "requirement",
+    SamagriType.ESSENTIAL: "rule",
+    SamagriType.OPTIONAL: "rule",
+}
+_BY_RULE: Final = frozenset({"requirement", "rule"})
+_KINDS: Final = {FESTIVAL: PujaReason.FESTIVAL, SEASON: PujaReason.SEASON}
+# What the platform knows of every pandit; how often he cancels or did not come is not counted yet.
+_PANDIT_WEIGHTS: Final = {
+    "location": 0.25,
+    "rating": 0.25,
+    "experience": 0.15,
+    "availability": 0.10,
+    "past": 0.15,
+    "affinity": 0.10,
+}
+# What the catalogue says of its own rules. What they put on a list teaches the model little: it is
+# the customers' choice only where they take it off again, so the model alone would think too ill.
+_RULE_FLOOR: Final = 0.8
+_LEAST_CAP: Final = 20.0
+# Before there is a model: how likely a family holds a festival's puja, a puja in one of its months,
+# and an annual rite again a year later.
+_PLAIN_FESTIVAL: Final = 0.35
+_PLAIN_MONTH: Final = 0.04
+_PLAIN_YEARLY: Final = 0.35
+_PLAIN_AGAIN: Final = 0.03
+_STRENGTH: Final = Strength()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatalogueOfTheDay:
+    """What can be recommended: all active items, and all pujas, by id."""
+
+    items: Mapping[str, SamagriItem]
+    pujas: Mapping[str, Puja]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdviceParams:
+    """What the settings say of the answers.
+
+    ``annual`` are the pujas that follow a lunar day, as the table of festivals has them.
+    """
+
+    threshold: float = 0.6
+    new_items_share: float = 0.1
+    new_pandits_share: float = 0.1
+    annual: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """Names for reasons, by kind, id and language."""
+
+    items: Mapping[str, SamagriItem]
+    pujas: Mapping[str, Puja]
+
+    def __call__(self, kind: str, name: str, language: reasons.Language) -> str:
+        known: SamagriItem | Puja | None = None
+        if kind == "item":
+            known = self.items.get(name)
+        elif kind == "puja":
+            known = self.pujas.get(name)
+        if known is None:
+            return name
+        return known.name_ne if language == "ne" else known.name
+
+
+class Advice:
+    """See ``recommendation.Adviser``.
+
+    Parameters
+    ----------
+    bundle
+        A checked model; None: the rules alone.
+
+    Raises
+    ------
+    ArtifactError
+        When the parts of the bundle do not belong together.
+    """
+
+    def __init__(
+        self, catalogue: CatalogueOfTheDay, params: AdviceParams, bundle: Bundle | None = None
+    ) -> None:
+        self.catalogue = catalogue
+        self._params = params
+        self._names = _Names(catalogue.items, catalogue.pujas)
+        self._bundle = bundle
+        knowledge = None if bundle is None else knowledge_of(bundle)
+        self._knowledge = knowledge
+        items = bundle.ids["items"] if bundle is not None else None
+        self._blend = SamagriBlend(
+            Shelf.of((_shelf_item(each, items) for each in catalogue.items.values()), items),
+            knowledge,
+            version=bundle.version if bundle else RULES_VERSION,
+            params=BlendParams(
+                threshold=params.threshold,
+                new_share=params.new_items_share,
+                essential_floor=1.0,
+                optional_floor=_RULE_FLOOR,
+            ),
+        )
+        self._experience = _Experience.of(knowledge)
+        self._ranker = PanditRanker(
+            PanditParams(
+                weights=_PANDIT_WEIGHTS,
+                experience_cap=self._experience.cap,
+                new_share=params.new_pandits_share,
+            )
+        )
+        self._affinities = None if bundle is None else calibration_of(bundle, "pandit")
+        self._next = _next_puja(catalogue, params, bundle)
+
+    @property
+    def version(self) -> str:
+        """The version of the model; ``RULES_VERSION`` without one."""
+        return self._blend.version
+
+    @property
+    def has_model(self) -> bool:
+        """Whether a trained model answers."""
+        return self._bundle is not None
+
+    def over(self, catalogue: CatalogueOfTheDay) -> Advice:
+        """The same model over another catalogue."""
+        return Advice(catalogue, self._params, self._bundle)
+
+    # -- samagri ----------------------------------------------------------------------------------
+
+    def samagri(self, question: SamagriQuestion) -> SamagriAdvice:
+        """Say what the puja needs and what is likely wanted beside it."""
+        puja, customer, occasion = question.puja, question.customer, question.occasion
+        taste, history = self._taste(customer, question.today)
+        day = occasion.held_on or question.today
+        answer = self._blend.recommend(
+            Request(
+                puja=puja.id,
+                puja_category=puja.category_id,
+                demands=tuple(
+                    Demand(
+                        item_id=need.item_id,
+                        tier=_TIERS[need.type],
+                        quantity=need.quantity,
+                        unit=need.unit.value,
+                        source=_SOURCES[need.type],
+                    )
+                    for need in puja.requirements
+                ),
+                region=occasion.city or customer.city,
+                pandit=occasion.pandit_id,
+                context_month=day.month - 1,
+                added=occasion.added,
+                never_show=customer.preferences.never_show,
+                regretted=_regretted(customer.history, puja.id),
+                bought=_bought(customer.history),
+                taste=taste,
+                history=history,
+                budget=question.budget,
+                seed=f"{customer.user_id}:{question.today}" if question.explores else "",
+            )
+        )
+        return SamagriAdvice(
+            items=tuple(self._item(row, puja) for row in answer.rows),
+            total=answer.total,
+            shortfall=answer.shortfall,
+            model_version=answer.model_version,
+        )
+
+    def _item(self, row: Row, puja: Puja) -> AdvisedItem:
+        return AdvisedItem(
+            item=self.catalogue.items[row.item_id],
+            quantity=row.quantity,
+            unit=Unit(row.unit),
+            type=_TYPES[row.tier],
+            source=row.source,
+            confidence=row.confidence,
+            price=row.price,
+            because=tuple(self._because(each, puja.id) for each in row.reasons),
+            over_budget=row.over_budget,
+            is_hidden=row.user_hidden,
+            is_explored=row.explored,
+        )
+
+    def _because(self, reason: reasons.Reason, puja_id: str) -> Because:
+        english, nepali = (
+            reasons.text(reason, language, self._names, puja_id=puja_id)
+            for language in ("en", "ne")
+        )
+        return Because(reason.code.value, reason.weight, dict(reason.data), english, nepali)
+
+    def _taste(self, customer: Customer, today: date) -> tuple[NDArray[np.float32] | None, int]:
+        """The customer's vector among items, and from how many purchases it comes.
+
+        What a rule had put on the list says nothing of him; what was recommended says less.
+        """
+        model = self._model("user_item")
+        if model is None or self._bundle is None:
+            return None, 0
+        strengths: dict[str, float] = {}
+        count = 0
+        bought = _STRENGTH.weights.get(Kind.SAMAGRI_PURCHASED.name, 0.0)
+        for past, weight in _weighed(customer, "item", today):
+            if past.status is not BookingStatus.COMPLETED:
+                continue
+            for item_id, source in zip(past.item_ids, past.sources, strict=False):
+                if source in _BY_RULE:
+                    continue
+                shown = _STRENGTH.from_recommendation if source == MODEL else 1.0
+                strengths[item_id] = strengths.get(item_id, 0.0) + bought * weight * shown
+                count += 1
+        given, weights = _cells(strengths, self._bundle.ids["items"])
+        if not len(given):
+            return None, 0
+        return model.vector(Query(given, weights, {})), count
+
+    def _model(self, slot: str) -> Als | None:
+        found = self._bundle.models.get(slot) if self._bundle is not None else None
+        return found if isinstance(found, Als) else None
+
+    # -- pandits ----------------------------------------------------------------------------------
+
+    def pandits(self, question: PanditQuestion) -> tuple[RankedPandit, ...]:
+        """Put the candidates in order, best first; those who have no time fall away."""
+        near = question.near
+        ranked = self._ranker.rank(
+            self._candidates(question),
+            Wish(
+                latitude=near.latitude if near else math.nan,
+                longitude=near.longitude if near else math.nan,
+                seed=question.seed,
+            ),
+            question.limit,
+        )
+        return tuple(_ranked(each) for each in ranked)
+
+    def _candidates(self, question: PanditQuestion) -> Candidates:
+        given = question.candidates
+        pandits = [each.pandit for each in given]
+        ids = [pandit.id for pandit in pandits]
+        points = [coarse_point(p.location.point) if p.location.point else None for p in pandits]
+        reviews = _floats(pandit.review_count for pandit in pandits)
+        this, other = self._experience.of_pandits(ids, question.puja_id)
+        customer = question.customer
+        times = Counter(
+            past.pandit_id for past in customer.history if past.status is BookingStatus.COMPLETED
+        )
+        nothing, unknown = np.zeros(len(given)), np.full(len(given), np.nan)
+        return Candidates(
+            pandit_id=ids,
+            is_eligible=np.array([pandit.is_bookable for pandit in pandits], np.bool_),
+            is_free=np.array([each.is_free for each in given], np.bool_),
+            must_move=np.zeros(len(given), np.bool_),
+            latitude=_floats(point.latitude if point else math.nan for point in points),
+            longitude=_floats(point.longitude if point else math.nan for point in points),
+            max_km=np.full(len(given), np.inf),
+            rating_sum=_floats(pandit.rating for pandit in pandits) * reviews,
+            rating_count=reviews,
+            done_this=this,
+            # Each review is of a booking that was held, whatever the model has seen of it.
+            done_other=np.maximum(other, reviews - this),
+            years=_floats(pandit.experience_years for pandit in pandits),
+            cancelled=nothing,
+            no_show=nothing,
+            language=unknown,
+            past_times=_floats(times.get(each, 0) or math.nan for each in ids),
+            past_stars=_floats(customer.stars.get(each, math.nan) for each in ids),
+            affinity=self._affinity(question, ids),
+            price=_floats(math.nan if each.price is None else each.price for each in given),
+            shown=nothing,
+            booked=nothing,
+        )
+
+    def _affinity(self, question: PanditQuestion, ids: Sequence[str]) -> NDArray[np.float64]:
+        model = self._model("pandit")
+        if model is None or self._bundle is None:
+            return np.full(len(ids), np.nan)
+        known = self._bundle.ids["pandits"]
+        given, weights = _cells(_liked(question.customer, "pandit", question.today), known)
+        if not len(given):
+            return np.full(len(ids), np.nan)
+        indexes = np.array([known.index(each) for each in ids], np.int64)
+        scores = model.item_[indexes] @ model.vector(Query(given, weights, {}))
+        # ALS predicts a preference of 0 or 1: without a calibration the nearest number between.
+        calibration = self._affinities
+        likely = np.clip(scores, 0.0, 1.0) if calibration is None else calibration(scores)
+        return np.where(indexes >= 0, likely, np.nan)
+
+    # -- the next puja ----------------------------------------------------------------------------
+
+    def pujas(self, question: PujaQuestion) -> tuple[PujaAdvice, ...]:
+        """Propose pujas, the likeliest first."""
+        customer = question.customer
+        proposed = self._next.suggest(
+            Family(
+                today=question.today,
+                region=customer.city,
+                past=_pasts(customer.history, question.today),
+                booked=tuple(
+                    (past.puja_id, past.held_on)
+                    for past in customer.history
+                    if past.status in OCCUPYING and past.held_on >= question.today
+                ),
+            ),
+            [Festival(f.puja_id, f.day, f.name, f.name_ne) for f in question.festivals],
+            scores=self._puja_scores(question),
+            limit=question.limit,
+        )
+        return tuple(
+            PujaAdvice(
+                puja_id=each.puja_id,
+                score=each.confidence,
+                reason=_KINDS.get(each.kind, PujaReason.HISTORY),
+                detail=because[0].text if because else "",
+                detail_ne=because[0].text_ne if because else "",
+                first_day=each.from_day,
+                last_day=each.to_day,
+                because=because,
+            )
+            for each in proposed
+            if each.puja_id in self.catalogue.pujas
+            for because in [tuple(self._because(one, each.puja_id) for one in each.reasons)]
+        )
+
+    def _puja_scores(self, question: PujaQuestion) -> NDArray[np.float32] | None:
+        if self._bundle is None or self._next.similar is None:
+            return None
+        model = self._bundle.models.get("puja")
+        liked = _liked(question.customer, "puja", question.today)
+        given, weights = _cells(liked, self._bundle.ids["pujas"])
+        if model is None or not len(given):
+            return None
+        return model.score(given, weights=weights)
+
+
+# -- what is made once for a model -----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Experience:
+    """How many bookings each pandit had at training: of each puja, and in all."""
+
+    knowledge: Knowledge | None
+    total: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    cap: float = 50.0
+
+    @classmethod
+    def of(cls, knowledge: Knowledge | None) -> _Experience:
+        """Count from the tables of the model; nothing without one."""
+        if knowledge is None:
+            return cls(None)
+        tables = knowledge.tables
+        total = np.zeros(len(knowledge.ids["pandits"]))
+        pandit = tables.pandit_pairs // len(tables.puja_totals)
+        np.add.at(total, pandit, tables.pandit_totals)
+        if not len(pandit):
+            return cls(knowledge, total)
+        of_pair = 0.7 * tables.pandit_totals + 0.3 * total[pandit]
+        return cls(knowledge, total, max(float(np.quantile(of_pair, 0.95)), _LEAST_CAP))
+
+    def of_pandits(
+        self, ids: Sequence[str], puja_id: str | None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Bookings of this puja and of others, by pandit; 0 for whom the model does not know."""
+        this, other = np.zeros(len(ids)), np.zeros(len(ids))
+        if self.knowledge is None:
+            return this, other
+        pandits = self.knowledge.ids["pandits"]
+        puja = self.knowledge.ids["pujas"].index(puja_id)
+        for place, pandit_id in enumerate(ids):
+            index = pandits.index(pandit_id)
+            if index < 0:
+                continue
+            row = self.knowledge.tables.pandit_row(index, puja)
+            this[place] = row[0] if row is not None else 0.0
+            other[place] = self.total[index] - this[place]
+        return this, other
+
+
+def _shelf_item(item: SamagriItem, model_ids: Ids | None) -> ShelfItem:
+    return ShelfItem(
+        item_id=item.id,
+        price=item.price,
+        base_quantity=Decimal(item.base_quantity),
+        base_unit=item.base_unit.value,
+        category=item.category_id,
+        is_new=model_ids is not None and item.id not in model_ids,
+    )
+
+
+def _next_puja(
+    catalogue: CatalogueOfTheDay, params: AdviceParams, bundle: Bundle | None
+) -> NextPuja:
+    habits = habits_of(bundle) if bundle is not None else None
+    if bundle is None or habits is None:
+        return _plain_next(catalogue, params)
+    pujas = bundle.ids["pujas"]
+    if not habits.festival.any():
+        # Trained without a table of festivals: what families do at one was not counted.
+        shape = habits.festival.shape
+        habits = replace(habits, festival=np.full(shape, _PLAIN_FESTIVAL, np.float32))
+    # Distances are counted as training did it, from day to day: see ``count_habits``.
+    similar = calibration_of(bundle, "puja")
+    return NextPuja(pujas, pujas.ids, bundle.ids["regions"], habits, {}, similar)
+
+
+def _plain_next(catalogue: CatalogueOfTheDay, params: AdviceParams) -> NextPuja:
+    """What may be said without having counted anything: festivals, months, and a year later."""
+    pujas = Ids(sorted(catalogue.pujas))
+    month = np.zeros((1, len(pujas), 12), np.float32)
+    hazard = np.full((len(pujas), MAX_MONTHS + 1), _PLAIN_AGAIN, np.float32)
+    for index, puja_id in enumerate(pujas):
+        if puja_id in params.annual:
+            hazard[index] = 0.0
+        hazard[index, [11, 12, 13, 24, 36]] = _PLAIN_YEARLY
+        hazard[index, 0] = 0.0
+        for solar in catalogue.pujas[puja_id].months_bs:
+            # Baisakh begins in the middle of April: a solar month lies in two of the others.
+            month[0, index, [(solar + 2) % 12, (solar + 3) % 12]] = _PLAIN_MONTH
+    habits = Habits(
+        festival=np.full((1, len(pujas)), _PLAIN_FESTIVAL, np.float32),
+        month=month,
+        hazard=hazard,
+        ripe=np.zeros((len(pujas), HORIZON_DAYS + 1), np.float32),
+    )
+    rules = {puja: PujaRule(puja, is_annual=puja in params.annual) for puja in pujas}
+    return NextPuja(pujas, pujas.ids, Ids(()), habits, rules)
+
+
+# -- what is made of a customer's history ----------------------------------------------------------
+
+
+def _weighed(customer: Customer, target: str, today: date) -> Iterable[tuple[PastBooking, float]]:
+    """The bookings, and how much each still counts."""
+    half_life = _STRENGTH.half_life_days[target]
+    ages = _floats((today - past.held_on).days for past in customer.history)
+    return zip(customer.history, decay(ages, half_life).tolist(), strict=True)
+
+
+def _liked(customer: Customer, target: str, today: date) -> dict[str, float]:
+    """How strongly the customer is tied to pandits or pujas by his bookings."""
+    made = _STRENGTH.weights.get(Kind.BOOKING_CREATED.name, 0.0)
+    held = _STRENGTH.weights.get(Kind.BOOKING_COMPLETED.name, 0.0)
+    strengths: dict[str, float] = {}
+    for past, weight in _weighed(customer, target, today):
+        if past.status in (BookingStatus.CANCELLED, BookingStatus.FAILED):
+            continue
+        name = past.pandit_id if target == "pandit" else past.puja_id
+        worth = made + (held if past.status is BookingStatus.COMPLETED else 0.0)
+        strengths[name] = strengths.get(name, 0.0) + weight * worth
+    return strengths
+
+
+def _cells(
+    strengths: Mapping[str, float], ids: Ids
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """A row as the models want it: indexes and strengths, without what they do not know."""
+    found = sorted((index, r) for name, r in strengths.items() if (index := ids.index(name)) >= 0)
+    weights = np.array([r for _, r in found], np.float32)
+    return (
+        np.array([index for index, _ in found], np.int32),
+        np.clip(weights, _STRENGTH.low, _STRENGTH.high),
+    )
+
+
+def _bought(history: Sequence[PastBooking]) -> dict[str, Bought]:
+    times: Counter[str] = Counter()
+    last: dict[str, int] = {}
+    for past in history:
+        if past.status is not BookingStatus.COMPLETED:
+            continue
+        at = round(past.ended_at.timestamp() * 1000)
+        for item_id in past.item_ids:
+            times[item_id] += 1
+            last[item_id] = max(last.get(item_id, 0), at)
+    return {item_id: Bought(count, last[item_id]) for item_id, count in times.items()}
+
+
+def _regretted(history: Sequence[PastBooking], puja_id: str) -> frozenset[str]:
+    """What he took off in two of his last three bookings of this puja."""
+    latest = [past for past in history if past.puja_id == puja_id][:3]
+    times = Counter(item_id for past in latest for item_id in past.declined)
+    return frozenset(item_id for item_id, count in times.items() if count >= 2)
+
+
+def _pasts(history: Sequence[PastBooking], today: date) -> tuple[Past, ...]:
+    by_puja: dict[str, list[PastBooking]] = {}
+    for past in history:
+        by_puja.setdefault(past.puja_id, []).append(past)
+    found = []
+    for puja_id, mine in by_puja.items():
+        held = [each for each in mine if each.status is BookingStatus.COMPLETED]
+        running = 0
+        for each in mine:  # the latest first
+            if each.status is not BookingStatus.CANCELLED:
+                break
+            running += 1
+        if held or running >= 2:
+            last = max((each.held_on for each in held), default=today)
+            found.append(Past(puja_id, last, times=len(held), cancelled_running=running))
+    return tuple(found)
+
+
+def _ranked(placed: Placed) -> RankedPandit:
+    return RankedPandit(
+        pandit_id=placed.pandit_id,
+        score=placed.score,
+        factors={
+            name: Factor(
+                each.value,
+                each.weight,
+                each.contribution,
+                None if math.isnan(each.raw) else each.raw,
+            )
+            for name, each in placed.factors.items()
+        },
+        is_explored=placed.explored,
+        propensity=placed.propensity,
+    )
+
+
+def _floats(values: Iterable[float]) -> NDArray[np.float64]:
+    return np.fromiter(values, np.float64)

@@ -1,0 +1,450 @@
+"""What customers are advised: samagri for a puja, pandits who suit, the puja to hold next.
+
+The service gathers what is known of the customer and asks the model that serves at that moment;
+without one the rules answer in the same form. A list of samagri or pandits that could not be
+advised for any other reason is made by the rules too: nobody's booking fails for a model.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from typing import Final, Protocol
+
+from server.domain.account import NEPAL, Actor, GeoPoint
+from server.domain.calendar import local_today
+from server.domain.catalogue import Puja, SamagriType
+from server.domain.errors import NotFound
+from server.domain.ports import (
+    BookingRepository,
+    CatalogueRepository,
+    Clock,
+    FestivalCalendar,
+    Models,
+    Page,
+    PanditHit,
+    PanditRepository,
+    PanditSearch,
+    ReviewRepository,
+    SortKey,
+    UserRepository,
+)
+from server.domain.recommendation import (
+    NOBODY,
+    RULE_CODE,
+    AdvisedItem,
+    Adviser,
+    Customer,
+    ModelListing,
+    ModelState,
+    Occasion,
+    PanditCandidate,
+    PanditQuestion,
+    Preferences,
+    PujaAdvice,
+    PujaQuestion,
+    RankedPandit,
+    SamagriAdvice,
+    SamagriQuestion,
+)
+from server.domain.search import PanditCard
+from server.services.pandits import PanditService
+from server.services.samagri import RuleRecommender, Suggestion
+
+_log: Final = logging.getLogger(__name__)
+_HISTORY_ROWS: Final = 30
+_STARS_ROWS: Final = 100
+_FESTIVAL_DAYS: Final = 60
+_MAX_VERSIONS: Final = 50
+_WINDOW: Final = "window"
+"""Marks a cursor of the ranked search; what follows: offset, size, and where the window begins."""
+
+
+class PreferenceSource(Protocol):
+    """Knows what customers want, and never want to see."""
+
+    async def find(self, user_id: str) -> Preferences:
+        """Return what a customer has said; nothing of one who has said nothing."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecommendationPolicy:
+    """The settings of recommendations; see ``settings.RecommenderSettings``."""
+
+    max_candidates: int
+
+
+class CustomerReader:
+    """Reads what recommendations know of a customer, from his bookings and what he has said."""
+
+    def __init__(
+        self,
+        users: UserRepository,
+        bookings: BookingRepository,
+        reviews: ReviewRepository,
+        preferences: PreferenceSource,
+    ) -> None:
+        self._users = users
+        self._bookings = bookings
+        self._reviews = reviews
+        self._preferences = preferences
+
+    async def read(self, user_id: str | None) -> Customer:
+        """Return the customer; three queries at once, each by an index."""
+        if not user_id:
+            return NOBODY
+        user, history, preferences = await asyncio.gather(
+            self._users.find(user_id),
+            self._bookings.past_of(user_id, _HISTORY_ROWS),
+            self._preferences.find(user_id),
+        )
+        place = user.location if user else None
+        return Customer(
+            user_id=user_id,
+            city=place.city if place else "",
+            home=place.point if place else None,
+            preferences=preferences,
+            history=history,
+        )
+
+    async def read_with_stars(self, user_id: str | None) -> Customer:
+        """Return the customer, and what he thought of the pandits he had."""
+        if not user_id:
+            return NOBODY
+        customer, stars = await asyncio.gather(
+            self.read(user_id), self._reviews.stars_given(user_id, _STARS_ROWS)
+        )
+        return replace(customer, stars=stars)
+
+
+class AdvisedSamagri:
+    """The samagri that is added to bookings (a ``samagri.SamagriRecommender``).
+
+    What is required or essential comes from the rules as it is. What is optional, whether a rule
+    names it or the model has found it, is judged by the model.
+    """
+
+    def __init__(
+        self,
+        models: Models,
+        customers: CustomerReader,
+        clock: Clock,
+        observe: Callable[[str, str], None],
+    ) -> None:
+        self._models = models
+        self._customers = customers
+        self._clock = clock
+        self._observe = observe
+        self._rules = RuleRecommender()
+
+    async def suggest(self, puja: Puja, occasion: Occasion) -> Sequence[Suggestion]:
+        """Return suggestions for this puja on this occasion, in any order."""
+        ruled = await self._rules.suggest(puja, occasion)
+        customer = await self._customers.read(occasion.user_id)
+        adviser = self._models.current
+        question = SamagriQuestion(
+            puja=puja,
+            customer=customer,
+            occasion=occasion,
+            today=local_today(self._clock.now(), NEPAL),
+        )
+        try:
+            advice = adviser.samagri(question)
+        except Exception:
+            # A booking is worth more than a good list: what the rules say is always right.
+            _log.exception("samagri_not_advised", extra={"version": adviser.version})
+            self._observe("auto_add", "failed")
+            hidden = customer.preferences.never_show
+            return [
+                each for each in ruled if not each.type.can_remove or each.item_id not in hidden
+            ]
+        self._observe("auto_add", "model" if adviser.has_model else "rules")
+        unwanted = {each.item.id: each for each in advice.items if each.is_hidden}
+        needed = [
+            _noted(each, unwanted[each.item_id]) if each.item_id in unwanted else each
+            for each in ruled
+            if not each.type.can_remove
+        ]
+        return [*needed, *_optional(advice)]
+
+
+def _noted(suggestion: Suggestion, item: AdvisedItem) -> Suggestion:
+    """The same, saying why it is there although the customer did not want to see it."""
+    return replace(
+        suggestion,
+        reason=" ".join(each.text for each in item.because),
+        reason_ne=" ".join(each.text_ne for each in item.because),
+    )
+
+
+def _optional(advice: SamagriAdvice) -> list[Suggestion]:
+    found = []
+    for each in advice.items:
+        if each.type is not SamagriType.OPTIONAL or each.is_explored:
+            continue
+        # A rule without a stronger reason has its own words, which say what the item is for.
+        because = each.because[0] if each.because else None
+        is_plain = because is None or because.code == RULE_CODE
+        found.append(
+            Suggestion(
+                item_id=each.item.id,
+                quantity=each.quantity,
+                unit=each.unit,
+                type=each.type,
+                confidence=each.confidence,
+                source=each.source,
+                reason="" if because is None or is_plain else because.text,
+                reason_ne="" if because is None or is_plain else because.text_ne,
+            )
+        )
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class AdvisedPandit:
+    """A place of the ranking with the card that goes with it."""
+
+    place: RankedPandit
+    card: PanditCard
+
+
+@dataclass(frozen=True, slots=True)
+class PanditAdvice:
+    """Pandits who suit, best first."""
+
+    places: tuple[AdvisedPandit, ...]
+    model_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class NextPujas:
+    """Pujas worth proposing, each with its entry of the catalogue."""
+
+    proposals: tuple[tuple[Puja, PujaAdvice], ...]
+    model_version: str
+
+
+class RankedSearch:
+    """The order "recommended" of the search, as the model sees it for this customer.
+
+    The database finds candidates by an index, in its own order; windows of them are put in the
+    model's order and handed out page by page. A cursor names its window and the place in it, so
+    while one model serves no pandit comes twice or is left out.
+    """
+
+    def __init__(
+        self,
+        pandits: PanditRepository,
+        models: Models,
+        customers: CustomerReader,
+        clock: Clock,
+        policy: RecommendationPolicy,
+    ) -> None:
+        self._pandits = pandits
+        self._models = models
+        self._customers = customers
+        self._clock = clock
+        self._policy = policy
+
+    async def page(self, actor: Actor | None, search: PanditSearch) -> Page[PanditHit]:
+        """Return a page, in the model's order where a model serves and that order is asked for."""
+        if search.sort != "recommended":
+            return await self._pandits.search(search)
+        start, offset, size = _window_of(search.after)
+        if size == 0 and not self._models.current.has_model:
+            return await self._pandits.search(search)
+        size = size or -(-self._policy.max_candidates // search.limit) * search.limit
+        window, customer = await asyncio.gather(
+            self._pandits.search(replace(search, limit=size, after=start)),
+            self._customers.read_with_stars(actor.user_id if actor else None),
+        )
+        adviser = self._models.current
+        question = PanditQuestion(
+            puja_id=search.puja_ids[0] if search.puja_ids and len(search.puja_ids) == 1 else None,
+            customer=customer,
+            near=search.near,
+            candidates=[PanditCandidate(pandit=hit.pandit, price=hit.price) for hit in window.rows],
+            today=local_today(self._clock.now(), NEPAL),
+        )
+        places = {placed.pandit_id: place for place, placed in enumerate(adviser.pandits(question))}
+        # Whom he was badly served by comes last: a search hides nobody.
+        rows = sorted(window.rows, key=lambda hit: places.get(hit.pandit.id, len(places)))
+        end = offset + search.limit
+        next_key = window.next_key
+        if end < len(rows):
+            next_key = (_WINDOW, end, size, *(start or ()))
+        return Page(tuple(rows[offset:end]), next_key)
+
+
+def _window_of(after: SortKey | None) -> tuple[SortKey | None, int, int]:
+    """Where the window begins, the place in it, and its size; 0: none was begun."""
+    if after is None or after[0] != _WINDOW:
+        return after, 0, 0
+    _, offset, size, *start = after
+    return tuple(start) or None, offset, size
+
+
+class RecommendationService:
+    """The use cases of recommendations, and of the models behind them."""
+
+    def __init__(
+        self,
+        *,
+        models: Models,
+        customers: CustomerReader,
+        catalogue: CatalogueRepository,
+        pandits: PanditRepository,
+        profiles: PanditService,
+        festivals: FestivalCalendar,
+        clock: Clock,
+        policy: RecommendationPolicy,
+        observe: Callable[[str, str], None],
+    ) -> None:
+        self._models = models
+        self._customers = customers
+        self._catalogue = catalogue
+        self._pandits = pandits
+        self._profiles = profiles
+        self._festivals = festivals
+        self._clock = clock
+        self._policy = policy
+        self._observe = observe
+
+    # -- customers --------------------------------------------------------------------------------
+
+    async def samagri(
+        self, actor: Actor | None, puja_id: str, *, occasion: Occasion, budget: int | None
+    ) -> SamagriAdvice:
+        """Say what a puja needs, and what this customer is likely to want beside it.
+
+        Raises ``NotFound`` if there is no such puja.
+        """
+        puja, customer = await asyncio.gather(
+            self._catalogue.find_puja(puja_id), self._customer(actor)
+        )
+        if puja is None:
+            raise NotFound
+        adviser = self._taken("samagri")
+        return adviser.samagri(
+            SamagriQuestion(
+                puja=puja,
+                customer=customer,
+                occasion=replace(occasion, user_id=customer.user_id),
+                today=self._today(),
+                budget=budget,
+                explores=bool(customer.user_id),
+            )
+        )
+
+    async def pandits(
+        self,
+        actor: Actor | None,
+        puja_id: str,
+        *,
+        near: GeoPoint | None,
+        day: date | None,
+        limit: int,
+    ) -> PanditAdvice:
+        """Rank the pandits who offer a puja and have time: on that day, or within two weeks.
+
+        Candidates are the best by the search's own order, and with a place half of them are those
+        who live nearest to it. Raises ``NotFound`` if there is no such puja.
+        """
+        puja, customer = await asyncio.gather(
+            self._catalogue.find_puja(puja_id), self._customer(actor, with_stars=True)
+        )
+        if puja is None:
+            raise NotFound
+        near = near or customer.home
+        hits = await self._candidates(puja_id, near)
+        cards = await self._profiles.cards(hits, puja_id, day)
+        today = self._today()
+        adviser = self._taken("pandits")
+        ranked = adviser.pandits(
+            PanditQuestion(
+                puja_id=puja_id,
+                customer=customer,
+                near=near,
+                candidates=[
+                    PanditCandidate(
+                        pandit=card.pandit,
+                        price=card.price,
+                        is_free=card.next_free_slot is not None,
+                    )
+                    for card in cards
+                ],
+                today=today,
+                seed=f"{customer.user_id}:{puja_id}:{day or today}" if customer.user_id else "",
+                limit=limit,
+            )
+        )
+        by_id = {card.pandit.id: card for card in cards}
+        return PanditAdvice(
+            tuple(AdvisedPandit(place, by_id[place.pandit_id]) for place in ranked),
+            adviser.version,
+        )
+
+    async def _candidates(self, puja_id: str, near: GeoPoint | None) -> tuple[PanditHit, ...]:
+        most = self._policy.max_candidates
+        search = PanditSearch(puja_ids=(puja_id,), near=near, limit=most)
+        if near is None:
+            return (await self._pandits.search(search)).rows
+        best, nearest = await asyncio.gather(
+            self._pandits.search(replace(search, limit=most // 2)),
+            self._pandits.search(replace(search, limit=most - most // 2, sort="distance")),
+        )
+        return tuple({hit.pandit.id: hit for hit in (*best.rows, *nearest.rows)}.values())
+
+    async def next_pujas(self, actor: Actor, *, limit: int) -> NextPujas:
+        """Propose pujas that the actor's family may want to hold next."""
+        customer = await self._customer(actor)
+        today = self._today()
+        festivals = self._festivals.between(today, today + timedelta(days=_FESTIVAL_DAYS))
+        pujas = {puja.id: puja for puja in await self._catalogue.list_pujas()}
+        adviser = self._taken("bookings")
+        proposed = adviser.pujas(
+            PujaQuestion(customer=customer, today=today, festivals=festivals, limit=limit)
+        )
+        return NextPujas(
+            tuple((pujas[each.puja_id], each) for each in proposed if each.puja_id in pujas),
+            adviser.version,
+        )
+
+    async def _customer(self, actor: Actor | None, *, with_stars: bool = False) -> Customer:
+        user_id = actor.user_id if actor else None
+        if with_stars:
+            return await self._customers.read_with_stars(user_id)
+        return await self._customers.read(user_id)
+
+    def _taken(self, task: str) -> Adviser:
+        """The adviser of this answer: taken when all that it needs is there, kept to the end."""
+        adviser = self._models.current
+        self._observe(task, "model" if adviser.has_model else "rules")
+        return adviser
+
+    def _today(self) -> date:
+        return local_today(self._clock.now(), NEPAL)
+
+    # -- models -----------------------------------------------------------------------------------
+
+    @property
+    def model_state(self) -> ModelState:
+        """What serves in this process."""
+        return self._models.state
+
+    async def model_versions(self) -> ModelListing:
+        """Return the versions in the store, newest first; the store itself keeps few."""
+        return await self._models.versions(_MAX_VERSIONS)
+
+    async def activate_model(
+        self, actor: Actor, version: str, *, reason: str, force: bool
+    ) -> ModelState:
+        """Let a version serve in all processes; see ``ports.Models.activate``."""
+        await self._models.activate(
+            version, by=actor.user_id, reason=reason or "activated by an admin", force=force
+        )
+        return self._models.state
