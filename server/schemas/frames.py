@@ -7,6 +7,7 @@ docs/protocol.md shows each frame with an example.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
@@ -360,8 +361,9 @@ def encode_frame(event: Struct) -> bytes:
     return _encoder.encode(event)
 
 
+@functools.lru_cache(maxsize=256)
 def stamp(at: datetime) -> str:
-    """An instant as sockets tell it."""
+    """An instant as sockets tell it; a batch of messages has one, told three times."""
     text = at.astimezone(UTC).isoformat(timespec="milliseconds")
     return text.removesuffix("+00:00") + "Z"
 

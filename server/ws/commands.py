@@ -115,6 +115,8 @@ def _written(hub: Hub, session: Session, cid: str, future: asyncio.Future[Writte
     else:
         written = future.result()
         message = written.message
+        if written.is_duplicate:
+            session.failed(cid)  # No publication follows that it could take the place of.
         session.send(
             AckEvent(
                 cid=message.cid,

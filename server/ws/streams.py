@@ -36,7 +36,7 @@ _RETRY_SECONDS: Final = 1.0
 _MAX_PENDING: Final = 200
 _SERVED_PER_TURN: Final = 128
 """Sockets that are written to before the event loop has another turn: some two milliseconds."""
-_NO_ROUNDS: Final[list[_Round]] = []
+_NO_ROUNDS: Final[list[_Round | _Notice]] = []
 _NO_MARKS: Final[dict[str, ReadMark]] = {}
 _heading: Final = msgspec.json.Decoder(Heading)
 
@@ -176,8 +176,11 @@ class _Round:
         """Whether all have been served."""
         return self._place >= len(self._sessions)
 
-    def serve(self, count: int) -> int:
-        """Serve up to so many; returns how many more might have been."""
+    def serve(self, count: int, *, is_joined: bool) -> int:
+        """Serve up to so many; returns how many more might have been.
+
+        ``is_joined``: more follows in this turn, and leaves with it in one write.
+        """
         start, end = self._place, self._place + count
         self._place = min(end, len(self._sessions))
         first = self._entries[0].sequence
@@ -186,29 +189,58 @@ class _Round:
                 continue
             try:
                 if session.has_own_cids or session.cursor >= first:
-                    self._send_lacking(session)
+                    blob = self._lacking(session)
                 elif session.deflates:
                     if self._compressed is None:
                         self._compressed = b"".join(map(_smallest, self._entries))
-                    session.push(self._compressed)
+                    blob = self._compressed
                 else:
-                    session.push(self._blob)
+                    blob = self._blob
+                if is_joined:
+                    session.send_frame(blob)
+                elif blob:
+                    session.push(blob)
             except Exception:
                 # The others get theirs; this one would have a gap: it comes back and resumes.
                 _log.exception("delivery_failed")
                 session.abort()
         return end - self._place
 
-    def _send_lacking(self, session: Session) -> None:
+    def _lacking(self, session: Session) -> bytes:
         wanted = [
             entry
             for entry in self._entries
             if entry.sequence > session.cursor
             and not (entry.sender_id == session.user_id and session.has_sent(entry.cid))
         ]
-        if wanted:
-            parts = map(_smallest, wanted) if session.deflates else (e.frame for e in wanted)
-            session.push(b"".join(parts))
+        if not session.deflates and len(wanted) == len(self._entries):
+            return self._blob
+        return b"".join(map(_smallest, wanted) if session.deflates else (e.frame for e in wanted))
+
+
+class _Notice:
+    """An unnumbered publication on its way."""
+
+    __slots__ = ("_frame", "_is_droppable", "_place", "_sessions")
+
+    def __init__(self, frame: bytes, sessions: list[Session], *, is_droppable: bool) -> None:
+        self._frame = frame
+        self._sessions = sessions
+        self._is_droppable = is_droppable
+        self._place = 0
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all have been served."""
+        return self._place >= len(self._sessions)
+
+    def serve(self, count: int, *, is_joined: bool) -> int:
+        """Serve up to so many; returns how many more might have been."""
+        start, end = self._place, self._place + count
+        self._place = min(end, len(self._sessions))
+        for session in self._sessions[start:end]:
+            session.send_frame(self._frame, is_droppable=self._is_droppable)
+        return end - self._place
 
 
 class Stream:
@@ -261,7 +293,7 @@ class Stream:
         self._shared = shared
         self._delivered: int | None = None
         self._queue: list[_Entry] | None = None
-        self._rounds: list[_Round] = _NO_ROUNDS
+        self._rounds: list[_Round | _Notice] = _NO_ROUNDS
         self._is_due = False
         self._pending: dict[int, tuple[Heading, bytes]] | None = None
         self._repair: asyncio.Task[None] | None = None
@@ -406,9 +438,12 @@ class Stream:
         self._is_due = False
         if not self._rounds:
             self._begin_round()
+        self._serve(is_joined=False)
+
+    def _serve(self, *, is_joined: bool) -> None:
         left = _SERVED_PER_TURN
         while self._rounds and left > 0:
-            left = self._rounds[0].serve(left)
+            left = self._rounds[0].serve(left, is_joined=is_joined)
             if self._rounds and self._rounds[0].is_done:
                 self._rounds = self._rounds[1:] or _NO_ROUNDS
         if self._rounds or self._queue:
@@ -468,19 +503,24 @@ class Stream:
             self.unread = heading.unread
         if not self.sessions:
             return
-        # In the order in which they were published.
-        self.flush()
         is_ephemeral = heading.type in _EPHEMERAL
-        frame = encode(payload)
-        for session in tuple(self.sessions):
-            if not session.is_ready:
-                continue
-            if is_ephemeral and heading.user == session.user_id:
-                continue
-            is_own_mark = heading.type == "read" and heading.user == session.user_id
-            if is_own_mark and heading.seq <= session.own_read:
-                continue
-            session.send_frame(frame, is_droppable=is_ephemeral)
+        wanted = [session for session in self.sessions if _is_meant(session, heading)]
+        # Behind what was published before, and with it in one write.
+        self._begin_round()
+        notice = _Notice(encode(payload), wanted, is_droppable=is_ephemeral)
+        self._rounds = [*self._rounds, notice]
+        self._serve(is_joined=True)
+
+
+def _is_meant(session: Session, heading: Heading) -> bool:
+    """Whether an unnumbered publication is told to the session."""
+    if not session.is_ready:
+        return False
+    if heading.user != session.user_id:
+        return True
+    if heading.type == "read":
+        return heading.seq > session.own_read
+    return heading.type not in _EPHEMERAL
 
 
 def _smallest(entry: _Entry) -> bytes:

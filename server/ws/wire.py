@@ -362,7 +362,7 @@ class Socket:
 
     def send_frame(self, frame: bytes, *, is_droppable: bool = False) -> None:
         """Send a finished frame at the end of this turn; nothing once the socket is closing."""
-        if self._state != _OPEN:
+        if self._state != _OPEN or not frame:
             return
         queued = self._queued
         if queued > self.bounds.soft_bytes:
