@@ -141,7 +141,7 @@ async def test_a_list_is_never_without_a_limit(people: People) -> None:
                 "/api/samagri/categories/",
             }, path
         else:
-            assert limit["schema"]["maximum"] == 100
+            assert limit["schema"]["maximum"] <= 100
 
 
 def test_no_pickle_and_no_signature_compared_by_equality() -> None:
