@@ -12,6 +12,7 @@ import signal
 import sys
 import webbrowser
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from typing import Any, Final
 
 import msgspec
@@ -131,7 +132,17 @@ async def _demo(settings: Settings, options: argparse.Namespace) -> int:
         _say(f"PanditYatra is ready: {address}", *demo.sign_ins())
         if sys.stdout.isatty() and os.environ.get("DISPLAY"):
             webbrowser.open(address)
-        await _until_signal(server, settings)
+        recommendations = server.services.recommendations
+
+        async def on_published() -> None:
+            await recommendations.take_up_model()
+            version = recommendations.model_state.version
+            _say(f"Recommendations now come from a model trained on the demo: {version}")
+
+        async with AsyncExitStack() as beside:
+            if demo.needs_model(settings):
+                await beside.enter_async_context(demo.first_model(settings, on_published))
+            await _until_signal(server, settings)
     return 0
 
 

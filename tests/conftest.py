@@ -100,7 +100,9 @@ def settings(database_settings: DatabaseSettings, tmp_path: Path) -> Settings:
         database=database_settings,
         auth=AuthSettings(secret="a-secret-for-tests-only-" + "x" * 32),
         files=FileSettings(path=str(tmp_path / "files")),
-        recommender=RecommenderSettings(path=str(tmp_path / "models")),
+        recommender=RecommenderSettings(
+            path=str(tmp_path / "models"), poll_seconds=0.2, retry_seconds=0.2
+        ),
         realtime=RealtimeSettings(reconnect_window_seconds=0.3),
         limits=LimitSettings(**{field.name: plenty for field in dataclasses.fields(LimitSettings)}),
     )

@@ -49,6 +49,7 @@ class ServerProcess:
             "ENV": "test",
             "HTTP__PORT": str(self.port),
             "FILES__PATH": str(path / "files"),
+            "RECOMMENDER__PATH": str(path / "models"),
             "AUTH__SECRET": SECRET,
             **environment,
         }

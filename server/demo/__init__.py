@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from server.demo.seed import DEFAULT_SEED, ensure_town, seed, sign_ins
+from server.demo.training import first_model, needs_model
 
-__all__ = ["DEFAULT_SEED", "ensure_town", "seed", "sign_ins"]
+__all__ = ["DEFAULT_SEED", "ensure_town", "first_model", "needs_model", "seed", "sign_ins"]

@@ -19,6 +19,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from server.demo import phrases
+from server.demo.customs import customs_of
 from server.demo.residents import Customer, Ids, Priest
 from server.demo.seasons import demand_on
 from server.domain import booking as rules
@@ -250,13 +251,23 @@ class Historian:
                 booking = rules.without_line(booking, line.item_id, at)
             elif self._random.random() < 0.05:
                 booking = rules.with_quantity(booking, line.item_id, line.quantity * 2, None, at)
-        present = {line.item_id for line in booking.samagri}
-        own = self._materials.items.get(self._random.choice(_OWN_ITEMS))
-        if own is not None and own.id not in present and self._random.random() < 0.2:
+        for own in self._own_items(booking):
             line = self._materials.adder.own_line(own, Decimal(own.base_quantity), own.base_unit)
             lines = with_own_line(booking, line)
             booking = rules.with_samagri(booking, lines, booking.samagri_declined, at)
         return booking
+
+    def _own_items(self, booking: Booking) -> Iterator[SamagriItem]:
+        """What custom asks for beside the rules, and now and then something else."""
+        customs = customs_of(booking.puja_id, booking.location.city)
+        wanted = [item_id for item_id, share in customs if self._random.random() < share]
+        if self._random.random() < 0.2:
+            wanted.append(self._random.choice(_OWN_ITEMS))
+        present = {line.item_id for line in booking.samagri}
+        for item_id in dict.fromkeys(wanted):
+            item = self._materials.items.get(item_id)
+            if item is not None and item_id not in present:
+                yield item
 
     def _lived(
         self, customer: Customer, priest: Priest, booking: Booking, told: tuple[Event, ...]

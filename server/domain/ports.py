@@ -550,6 +550,13 @@ class Models(Protocol):
         """What serves in this process, and what was refused last."""
         ...
 
+    async def look(self, *, is_asked: bool = False) -> None:
+        """Look whether another version is to serve, and take it up if it is sound.
+
+        ``is_asked``: one that was refused is tried again at once.
+        """
+        ...
+
     async def versions(self, limit: int) -> ModelListing:
         """Return what lies in the store, newest first."""
         ...

@@ -163,11 +163,10 @@ class SamagriAdvice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PanditCandidate:
-    """A pandit in question. ``is_free``: he has time when it is wanted (or soon)."""
+    """A pandit in question, and what the puja costs with him (paisa)."""
 
     pandit: Pandit
     price: int | None = None
-    is_free: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,7 +275,7 @@ class Adviser(Protocol):
         ...
 
     def pandits(self, question: PanditQuestion) -> tuple[RankedPandit, ...]:
-        """Put the candidates in order, best first; those who have no time fall away."""
+        """Put the candidates in order, best first; he falls away whom the customer rated 1 or 2."""
         ...
 
     def pujas(self, question: PujaQuestion) -> tuple[PujaAdvice, ...]:

@@ -160,7 +160,6 @@ class Advice:
         self._names = _Names(catalogue.items, catalogue.pujas)
         self._bundle = bundle
         knowledge = None if bundle is None else knowledge_of(bundle)
-        self._knowledge = knowledge
         items = bundle.ids["items"] if bundle is not None else None
         self._blend = SamagriBlend(
             Shelf.of((_shelf_item(each, items) for each in catalogue.items.values()), items),
@@ -293,7 +292,7 @@ class Advice:
     # -- pandits ----------------------------------------------------------------------------------
 
     def pandits(self, question: PanditQuestion) -> tuple[RankedPandit, ...]:
-        """Put the candidates in order, best first; those who have no time fall away."""
+        """Put the candidates in order, best first; he falls away whom the customer rated 1 or 2."""
         near = question.near
         ranked = self._ranker.rank(
             self._candidates(question),
@@ -321,7 +320,7 @@ class Advice:
         return Candidates(
             pandit_id=ids,
             is_eligible=np.array([pandit.is_bookable for pandit in pandits], np.bool_),
-            is_free=np.array([each.is_free for each in given], np.bool_),
+            is_free=np.ones(len(given), np.bool_),
             must_move=np.zeros(len(given), np.bool_),
             latitude=_floats(point.latitude if point else math.nan for point in points),
             longitude=_floats(point.longitude if point else math.nan for point in points),
@@ -383,8 +382,8 @@ class Advice:
                 puja_id=each.puja_id,
                 score=each.confidence,
                 reason=_KINDS.get(each.kind, PujaReason.HISTORY),
-                detail=because[0].text if because else "",
-                detail_ne=because[0].text_ne if because else "",
+                detail=because[0].text,
+                detail_ne=because[0].text_ne,
                 first_day=each.from_day,
                 last_day=each.to_day,
                 because=because,
@@ -392,6 +391,7 @@ class Advice:
             for each in proposed
             if each.puja_id in self.catalogue.pujas
             for because in [tuple(self._because(one, each.puja_id) for one in each.reasons)]
+            if because
         )
 
     def _puja_scores(self, question: PujaQuestion) -> NDArray[np.float32] | None:

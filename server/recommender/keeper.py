@@ -21,7 +21,7 @@ from typing import Final, Protocol, TypeVar
 
 import structlog
 
-from recsys.artifact import Artifact, ArtifactError, check_known, check_smoke
+from recsys.artifact import VERSION_PATTERN, Artifact, ArtifactError, check_known, check_smoke
 from recsys.bundle import Bundle, build_name, open_bundle
 from recsys.store import Listed, ModelStore
 from server.domain.catalogue import SamagriItem
@@ -199,27 +199,24 @@ class ModelKeeper:
         ``is_asked``: somebody wants it now, so what was refused is tried again at once.
         """
         async with self._one_at_a_time:
-            if self._params.is_enabled:
-                await self._look(is_asked=is_asked)
-            self._is_checked = True
+            try:
+                if self._params.is_enabled:
+                    await self._look(is_asked=is_asked)
+            finally:
+                self._is_checked = True
 
     async def _look(self, *, is_asked: bool) -> None:
         loop = asyncio.get_running_loop()
         try:
             version = await self._aside(self._store.current)
         except ArtifactError as error:
-            self._refuse("", error)
+            if is_asked or self._is_due(""):
+                self._refuse("", error)
             return
         if version is None or version == self._current.version:
             self._refusal = self._last_error = None
             return
-        refused = self._refusal
-        if (
-            refused
-            and refused.version == version
-            and not is_asked
-            and loop.time() < refused.again_at
-        ):
+        if not (is_asked or self._is_due(version)):
             return
         began = loop.time()
         try:
@@ -239,6 +236,13 @@ class ModelKeeper:
         self._loaded_at = datetime.now(UTC)
         self._observer.model_serves(version, loop.time() - began)
         _log.info("model_serves", version=version, seconds=round(loop.time() - began, 3))
+
+    def _is_due(self, version: str) -> bool:
+        """Whether that version was not refused, or long enough ago."""
+        known = self._refusal
+        if known is None or known.version != version:
+            return True
+        return asyncio.get_running_loop().time() >= known.again_at
 
     def _swap(self, made: Advice) -> None:
         old, self._current = [self._current], made
@@ -335,7 +339,7 @@ def _publish(
     reason: str,
     force: bool,
 ) -> None:
-    if not store.folder(version).is_dir():
+    if not VERSION_PATTERN.fullmatch(version) or not store.folder(version).is_dir():
         raise NotFound
 
     def check(artifact: Artifact) -> None:

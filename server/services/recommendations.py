@@ -59,6 +59,7 @@ _HISTORY_ROWS: Final = 30
 _STARS_ROWS: Final = 100
 _FESTIVAL_DAYS: Final = 60
 _MAX_VERSIONS: Final = 50
+_FEWEST_CARDS: Final = 8
 _WINDOW: Final = "window"
 """Marks a cursor of the ranked search; what follows: offset, size, and where the window begins."""
 
@@ -304,7 +305,7 @@ class RecommendationService:
         policy: RecommendationPolicy,
         observe: Callable[[str, str], None],
     ) -> None:
-        self._models = models
+        self.models = models
         self._customers = customers
         self._catalogue = catalogue
         self._pandits = pandits
@@ -361,7 +362,6 @@ class RecommendationService:
             raise NotFound
         near = near or customer.home
         hits = await self._candidates(puja_id, near)
-        cards = await self._profiles.cards(hits, puja_id, day)
         today = self._today()
         adviser = self._taken("pandits")
         ranked = adviser.pandits(
@@ -369,24 +369,46 @@ class RecommendationService:
                 puja_id=puja_id,
                 customer=customer,
                 near=near,
-                candidates=[
-                    PanditCandidate(
-                        pandit=card.pandit,
-                        price=card.price,
-                        is_free=card.next_free_slot is not None,
-                    )
-                    for card in cards
-                ],
+                candidates=[PanditCandidate(pandit=hit.pandit, price=hit.price) for hit in hits],
                 today=today,
                 seed=f"{customer.user_id}:{puja_id}:{day or today}" if customer.user_id else "",
-                limit=limit,
             )
         )
-        by_id = {card.pandit.id: card for card in cards}
-        return PanditAdvice(
-            tuple(AdvisedPandit(place, by_id[place.pandit_id]) for place in ranked),
-            adviser.version,
-        )
+        version = adviser.version
+        # What follows takes a while: a model that is swapped meanwhile is not held for it.
+        del adviser
+        return PanditAdvice(await self._with_time(ranked, hits, puja_id, day, limit), version)
+
+    async def _with_time(
+        self,
+        ranked: tuple[RankedPandit, ...],
+        hits: tuple[PanditHit, ...],
+        puja_id: str,
+        day: date | None,
+        limit: int,
+    ) -> tuple[AdvisedPandit, ...]:
+        """The first of the ranking who have time, each with his card.
+
+        Whoever has time has it in the same measure, so the order is the same as if it had been
+        known before; hours are looked up a few pandits at a time, which is most of the work.
+        """
+        by_id = {hit.pandit.id: hit for hit in hits}
+        found: list[AdvisedPandit] = []
+        step = max(limit, _FEWEST_CARDS)
+        for start in range(0, len(ranked), step):
+            some = ranked[start : start + step]
+            cards = await self._profiles.cards(
+                tuple(by_id[place.pandit_id] for place in some), puja_id, day
+            )
+            free = {card.pandit.id: card for card in cards if card.next_free_slot is not None}
+            found += [
+                AdvisedPandit(place, free[place.pandit_id])
+                for place in some
+                if place.pandit_id in free
+            ]
+            if len(found) >= limit:
+                break
+        return tuple(found[:limit])
 
     async def _candidates(self, puja_id: str, near: GeoPoint | None) -> tuple[PanditHit, ...]:
         most = self._policy.max_candidates
@@ -422,7 +444,7 @@ class RecommendationService:
 
     def _taken(self, task: str) -> Adviser:
         """The adviser of this answer: taken when all that it needs is there, kept to the end."""
-        adviser = self._models.current
+        adviser = self.models.current
         self._observe(task, "model" if adviser.has_model else "rules")
         return adviser
 
@@ -434,17 +456,21 @@ class RecommendationService:
     @property
     def model_state(self) -> ModelState:
         """What serves in this process."""
-        return self._models.state
+        return self.models.state
+
+    async def take_up_model(self) -> None:
+        """Look at once whether another model is to serve, and take it up if it is sound."""
+        await self.models.look(is_asked=True)
 
     async def model_versions(self) -> ModelListing:
         """Return the versions in the store, newest first; the store itself keeps few."""
-        return await self._models.versions(_MAX_VERSIONS)
+        return await self.models.versions(_MAX_VERSIONS)
 
     async def activate_model(
         self, actor: Actor, version: str, *, reason: str, force: bool
     ) -> ModelState:
         """Let a version serve in all processes; see ``ports.Models.activate``."""
-        await self._models.activate(
+        await self.models.activate(
             version, by=actor.user_id, reason=reason or "activated by an admin", force=force
         )
-        return self._models.state
+        return self.models.state

@@ -90,6 +90,7 @@ class Site:
             "PANDITYATRA_HTTP__PORT": str(self.port),
             "PANDITYATRA_DATABASE__EMBEDDED_PATH": str(self.folder / "mongo"),
             "PANDITYATRA_FILES__PATH": str(self.folder / "files"),
+            "PANDITYATRA_RECOMMENDER__PATH": str(self.folder / "models"),
             "PANDITYATRA_AUTH__SECRET": SECRET,
             "PANDITYATRA_REALTIME__RECONNECT_WINDOW_SECONDS": "0.3",
         }

@@ -1,0 +1,128 @@
+"""What is made of a customer's history, and how a model's answers come out of the adviser."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+
+from recsys.bundle import Bundle
+from server.domain.booking import BookingStatus
+from server.domain.catalogue import SamagriType
+from server.domain.recommendation import (
+    Customer,
+    FestivalDay,
+    Occasion,
+    PastBooking,
+    Preferences,
+    PujaQuestion,
+    SamagriQuestion,
+)
+from server.recommender.adviser import Advice, AdviceParams, CatalogueOfTheDay
+from tests.serving_models import FIND, PUJA, Recipe, a_bundle, the_catalogue
+
+TODAY = date(2026, 11, 22)
+CATALOGUE = CatalogueOfTheDay(
+    items={item.id: item for item in the_catalogue().items},
+    pujas={puja.id: puja for puja in the_catalogue().pujas},
+)
+OPTIONAL = next(
+    need.item_id for need in CATALOGUE.pujas[PUJA].requirements if need.type is SamagriType.OPTIONAL
+)
+
+
+def past(number: int, **values: Any) -> PastBooking:
+    day = datetime(2026, 10, 30 - number, 10, tzinfo=UTC)
+    return PastBooking(
+        **{
+            "booking_id": f"booking-{number}",
+            "puja_id": PUJA,
+            "pandit_id": "pandit-a",
+            "status": BookingStatus.COMPLETED,
+            "booked_at": day,
+            "held_on": day.date(),
+            "ended_at": day,
+            **values,
+        }
+    )
+
+
+def advice(bundle: Bundle | None = None) -> Advice:
+    return Advice(CATALOGUE, AdviceParams(annual=frozenset({"lakshmi-puja"})), bundle)
+
+
+def ask(adviser: Advice, customer: Customer = Customer(), **values: Any) -> dict[str, Any]:  # noqa: B008  # frozen
+    question = SamagriQuestion(
+        puja=CATALOGUE.pujas[PUJA],
+        customer=customer,
+        occasion=Occasion(),
+        today=TODAY,
+        **values,
+    )
+    return {each.item.id: each for each in adviser.samagri(question).items}
+
+
+@pytest.mark.parametrize("bundle", [None, a_bundle(Recipe())])
+def test_what_was_taken_off_twice_is_not_added_a_third_time(bundle: Bundle | None) -> None:
+    adviser = advice(bundle)
+    once = Customer(user_id="u", history=(past(0, declined=(OPTIONAL,)), past(1)))
+    twice = Customer(
+        user_id="u", history=(past(0, declined=(OPTIONAL,)), past(1), past(2, declined=(OPTIONAL,)))
+    )
+    assert OPTIONAL in ask(adviser, once)
+    assert OPTIONAL not in ask(adviser, twice)
+    long_ago = Customer(
+        user_id="u",
+        history=(past(0), past(1), past(2, declined=(OPTIONAL,)), past(3, declined=(OPTIONAL,))),
+    )
+    assert OPTIONAL in ask(adviser, long_ago), "of the last three only one was without it"
+
+
+def test_a_find_below_the_threshold_stays_away() -> None:
+    assert FIND in ask(advice(a_bundle(Recipe(share=0.61))))
+    assert FIND not in ask(advice(a_bundle(Recipe(share=0.59))))
+
+
+def test_equal_questions_have_equal_answers() -> None:
+    adviser = advice(a_bundle(Recipe()))
+    customer = Customer(user_id="u", preferences=Preferences(never_show=frozenset({OPTIONAL})))
+    first, second = (ask(adviser, customer, budget=100_000) for _ in range(2))
+    assert list(first.items()) == list(second.items())
+
+
+def propose(adviser: Advice, customer: Customer) -> dict[str, Any]:
+    festivals = [
+        FestivalDay(puja_id="lakshmi-puja", day=date(2026, 12, 2), name="Feast", name_ne="पर्व")
+    ]
+    question = PujaQuestion(customer=customer, today=TODAY, festivals=festivals, limit=50)
+    return {each.puja_id: each for each in adviser.pujas(question)}
+
+
+@pytest.mark.parametrize("bundle", [None, a_bundle(Recipe())])
+def test_what_was_called_off_twice_running_is_not_proposed(bundle: Bundle | None) -> None:
+    adviser = advice(bundle)
+    lakshmi = {"puja_id": "lakshmi-puja", "status": BookingStatus.CANCELLED}
+    assert "lakshmi-puja" in propose(adviser, Customer(history=(past(0, **lakshmi),)))
+    twice = Customer(history=(past(0, **lakshmi), past(1, **lakshmi)))
+    assert "lakshmi-puja" not in propose(adviser, twice)
+    held_since = Customer(
+        history=(
+            past(0, puja_id="lakshmi-puja"),
+            past(1, **lakshmi),
+            past(2, **lakshmi),
+        )
+    )
+    assert "lakshmi-puja" in propose(adviser, held_since)
+
+
+def test_a_catalogue_may_change_under_a_model() -> None:
+    adviser = advice(a_bundle(Recipe()))
+    fewer = CatalogueOfTheDay(
+        items={name: item for name, item in CATALOGUE.items.items() if name != FIND},
+        pujas=CATALOGUE.pujas,
+    )
+    over = adviser.over(fewer)
+    assert over.version == adviser.version
+    assert FIND not in ask(over)
+    assert ask(over).keys() == ask(adviser).keys() - {FIND}
