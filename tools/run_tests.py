@@ -1,7 +1,8 @@
 """Run the tests and count them by kind; the exit status is 0 only if some ran and none failed.
 
 The browser tests run apart: the loop of Playwright's synchronous interface and that of the asyncio
-tests do not mix in one process. Arguments name kinds (``unit``, ``contract``, ``integration``,
+tests do not mix in one process. The others run in two processes, each with a database of its own:
+they mostly wait. Arguments name kinds (``unit``, ``contract``, ``integration``,
 ``browser``); without any, all run. What follows ``--`` goes to pytest.
 """
 
@@ -15,6 +16,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parent.parent
+# By file: what a module shares is made once.
+WORKERS = ["-n", "2", "--dist", "loadfile"]
 KINDS = ("unit", "contract", "integration", "browser")
 # pytest: all passed, some failed, no test found in what was asked for.
 ORDINARY_STATUS = (0, 1, 5)
@@ -52,7 +55,8 @@ def run_pytest(folders: list[str], extra: list[str], report: Path) -> Counter[tu
 
     A run that broke down without saying which test it was counts as one failure.
     """
-    command = [sys.executable, "-m", "pytest", *folders, f"--junitxml={report}", *extra]
+    workers = [] if "tests/browser" in folders else WORKERS
+    command = [sys.executable, "-m", "pytest", *folders, f"--junitxml={report}", *workers, *extra]
     status = subprocess.run(command, cwd=ROOT, check=False).returncode
     counts: Counter[tuple[str, str]] = Counter()
     if report.exists():
