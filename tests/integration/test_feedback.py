@@ -128,7 +128,8 @@ async def test_an_opinion_is_kept_and_training_hears_of_it_once(
         ("haldi", "FAVOURITE"),
     ]
     found = await server.services.preferences.find(sita.user_id)
-    assert (found.favourites, found.never_show) == ({"haldi"}, {"camphor"})
+    assert found.favourites == {"haldi"}
+    assert found.never_show == {"camphor"}
     told = {row["kind"]: row for row in await rows(server, "interactions")}
     assert set(told) == {"rating", "item_dismissed"}
     assert (told["rating"]["rating"], told["rating"]["item_id"]) == (5, "haldi")
