@@ -332,7 +332,7 @@ def build_services(
     reviews = MongoReviewRepository(store)
     customers = CustomerReader(users, bookings, reviews, preferences)
     advice = RecommendationPolicy(max_candidates=settings.recommender.max_candidates)
-    ranked = RankedSearch(pandits, models, customers, clock, advice)
+    ranked = RankedSearch(pandits, models, customers, clock)
     adder = SamagriAdder(
         [AdvisedSamagri(models, customers, clock, metrics.recommended)],
         catalogue,

@@ -284,8 +284,8 @@ class RecommenderSettings:
     """How often the pointer to the current model is looked at."""
     retry_seconds: float = 10.0
     """When a model that was refused is tried again at first; each time later, to 15 minutes."""
-    max_candidates: int = 40
-    """How many pandits are put in order at once."""
+    max_candidates: int = 30
+    """How many pandits a recommendation chooses among."""
     new_pandits_share: float = 0.1
     """Share of the top five places that pandits with few bookings get, 0 to 1."""
     new_items_share: float = 0.1

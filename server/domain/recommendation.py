@@ -244,7 +244,7 @@ class PujaQuestion:
 class PujaAdvice:
     """One puja worth proposing, when to hold it, and why."""
 
-    puja_id: str
+    puja: Puja
     score: float
     reason: PujaReason
     detail: str

@@ -58,7 +58,7 @@ class NextPujasHandler(ApiHandler):
     async def get(self, actor: Actor, query: NextPujaQuery) -> NextPujasResponse:
         found = await self.services.recommendations.next_pujas(actor, limit=query.limit)
         return NextPujasResponse(
-            results=[present_next_puja(puja, advice) for puja, advice in found.proposals],
+            results=[present_next_puja(each) for each in found.proposals],
             model_version=found.model_version,
         )
 

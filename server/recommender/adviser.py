@@ -379,7 +379,7 @@ class Advice:
         )
         return tuple(
             PujaAdvice(
-                puja_id=each.puja_id,
+                puja=self.catalogue.pujas[each.puja_id],
                 score=each.confidence,
                 reason=_KINDS.get(each.kind, PujaReason.HISTORY),
                 detail=because[0].text,

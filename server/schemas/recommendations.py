@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, TypeAlias
 from msgspec import Meta, Struct
 
 from server.domain.account import GeoPoint
-from server.domain.catalogue import Puja, SamagriType
+from server.domain.catalogue import SamagriType
 from server.domain.errors import FieldFault, Invalid
 from server.domain.money import Unit
 from server.domain.recommendation import (
@@ -327,8 +327,9 @@ def present_place(place: RankedPandit, card: PanditCard, reader: Reader) -> Rank
     )
 
 
-def present_next_puja(puja: Puja, advice: PujaAdvice) -> NextPujaResponse:
+def present_next_puja(advice: PujaAdvice) -> NextPujaResponse:
     """Show a proposal."""
+    puja = advice.puja
     return NextPujaResponse(
         puja=PujaBriefResponse(
             id=puja.id,

@@ -60,6 +60,7 @@ _STARS_ROWS: Final = 100
 _FESTIVAL_DAYS: Final = 60
 _MAX_VERSIONS: Final = 50
 _FEWEST_CARDS: Final = 8
+_WINDOW_ROWS: Final = 20
 _WINDOW: Final = "window"
 """Marks a cursor of the ranked search; what follows: offset, size, and where the window begins."""
 
@@ -223,9 +224,9 @@ class PanditAdvice:
 
 @dataclass(frozen=True, slots=True)
 class NextPujas:
-    """Pujas worth proposing, each with its entry of the catalogue."""
+    """Pujas worth proposing, the likeliest first."""
 
-    proposals: tuple[tuple[Puja, PujaAdvice], ...]
+    proposals: tuple[PujaAdvice, ...]
     model_version: str
 
 
@@ -243,13 +244,11 @@ class RankedSearch:
         models: Models,
         customers: CustomerReader,
         clock: Clock,
-        policy: RecommendationPolicy,
     ) -> None:
         self._pandits = pandits
         self._models = models
         self._customers = customers
         self._clock = clock
-        self._policy = policy
 
     async def page(self, actor: Actor | None, search: PanditSearch) -> Page[PanditHit]:
         """Return a page, in the model's order where a model serves and that order is asked for."""
@@ -258,7 +257,7 @@ class RankedSearch:
         start, offset, size = _window_of(search.after)
         if size == 0 and not self._models.current.has_model:
             return await self._pandits.search(search)
-        size = size or -(-self._policy.max_candidates // search.limit) * search.limit
+        size = size or -(-_WINDOW_ROWS // search.limit) * search.limit
         window, customer = await asyncio.gather(
             self._pandits.search(replace(search, limit=size, after=start)),
             self._customers.read_with_stars(actor.user_id if actor else None),
@@ -426,15 +425,11 @@ class RecommendationService:
         customer = await self._customer(actor)
         today = self._today()
         festivals = self._festivals.between(today, today + timedelta(days=_FESTIVAL_DAYS))
-        pujas = {puja.id: puja for puja in await self._catalogue.list_pujas()}
         adviser = self._taken("bookings")
         proposed = adviser.pujas(
             PujaQuestion(customer=customer, today=today, festivals=festivals, limit=limit)
         )
-        return NextPujas(
-            tuple((pujas[each.puja_id], each) for each in proposed if each.puja_id in pujas),
-            adviser.version,
-        )
+        return NextPujas(proposed, adviser.version)
 
     async def _customer(self, actor: Actor | None, *, with_stars: bool = False) -> Customer:
         user_id = actor.user_id if actor else None

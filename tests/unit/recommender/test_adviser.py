@@ -96,7 +96,7 @@ def propose(adviser: Advice, customer: Customer) -> dict[str, Any]:
         FestivalDay(puja_id="lakshmi-puja", day=date(2026, 12, 2), name="Feast", name_ne="पर्व")
     ]
     question = PujaQuestion(customer=customer, today=TODAY, festivals=festivals, limit=50)
-    return {each.puja_id: each for each in adviser.pujas(question)}
+    return {each.puja.id: each for each in adviser.pujas(question)}
 
 
 @pytest.mark.parametrize("bundle", [None, a_bundle(Recipe())])
