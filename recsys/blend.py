@@ -30,6 +30,7 @@ from recsys.reasons import MIN_BOOKINGS_FOR_RATE, Code, Reason
 from recsys.shelf import Brand, Shelf
 from recsys.signals import (
     BEGUN,
+    FAVOUR,
     FRESH,
     REGRET,
     RULE_CONFIDENCE,
@@ -119,6 +120,8 @@ class Request:
         What the customer put on the list himself.
     never_show, regretted
         What he never wants to see; what he removed in two of his last three bookings of this puja.
+    favourites
+        What he has said that he likes.
     preferred
         What the pandit asks for by name.
     taste, history
@@ -141,6 +144,7 @@ class Request:
     added: tuple[str, ...] = ()
     never_show: frozenset[str] = frozenset()
     regretted: frozenset[str] = frozenset()
+    favourites: frozenset[str] = frozenset()
     preferred: tuple[str, ...] = ()
     bought: Mapping[str, Bought] = field(default_factory=dict)
     taste: FloatArray | None = None
@@ -311,6 +315,9 @@ class _Case:
         self.confidence[ruled] = np.maximum(self.confidence[ruled], self.params.optional_floor)
         for item in self._indexes(request.regretted):
             self.confidence[item] = max(0.0, self.confidence[item] - REGRET)
+        for item in self._indexes(request.favourites):
+            # Where nothing else speaks for it a favourite stays below the threshold.
+            self.confidence[item] = min(1.0, self.confidence[item] + FAVOUR)
         self.confidence = np.round(self.confidence, _DIGITS)
 
     def _indexes(self, ids: Iterable[str]) -> list[int]:
@@ -579,6 +586,8 @@ class _Case:
             quantity, unit = self._usual_quantity(item)
             source = MODEL
         reasons = self._reasons(item, _MAX_REASONS)
+        if self.shelf.items[item].item_id in self.request.favourites:
+            reasons = (Reason(Code.FAVOURITE), *reasons[: _MAX_REASONS - 1])
         if demand is not None and all(each.code != Code.RULE_OPTIONAL for each in reasons):
             rule = Reason(Code.RULE_OPTIONAL, 0.0, self._rule_data(demand))
             reasons = (*reasons[: _MAX_REASONS - 1], rule)

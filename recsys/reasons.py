@@ -35,6 +35,7 @@ class Code(StrEnum):
     SUBSTITUTE_FOR = "SUBSTITUTE_FOR"
     WITHIN_BUDGET = "WITHIN_BUDGET"
     NEEDED_THOUGH_HIDDEN = "NEEDED_THOUGH_HIDDEN"
+    FAVOURITE = "FAVOURITE"
     NEW_ITEM = "NEW_ITEM"
     FESTIVAL = "FESTIVAL"
     OCCASION = "OCCASION"
@@ -122,6 +123,10 @@ _TEXTS: Final[Mapping[Code, Mapping[Language, tuple[str, ...]]]] = {
     Code.NEEDED_THOUGH_HIDDEN: {
         "en": ("You asked not to see it, but {puja} needs it.",),
         "ne": ("तपाईंले यो नदेखाउन भन्नुभएको थियो, तर {puja}मा यो चाहिन्छ।",),
+    },
+    Code.FAVOURITE: {
+        "en": ("One of your favourites.",),
+        "ne": ("तपाईंलाई मन पर्ने सामग्री।",),
     },
     Code.NEW_ITEM: {
         "en": ("New in the catalogue.",),

@@ -42,6 +42,8 @@ PRIOR_WEIGHTS: Final = {
 PRIOR_BIAS: Final = -1.0
 RULE_CONFIDENCE: Final = 0.8
 REGRET: Final = 0.3
+FAVOUR: Final = 0.2
+"""What is added to the confidence of an item that the customer has called a favourite."""
 PANDIT_PRIOR: Final = 10.0
 HISTORY_PRIOR: Final = 5.0
 _CLIP: Final = 0.01

@@ -12,6 +12,7 @@ import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +27,7 @@ from server.bus.ratelimit import DoorLimiter
 from server.bus.redis import RedisBus
 from server.clock import SystemClock
 from server.container import Services
+from server.domain.experiment import Experiment, arms_of
 from server.domain.ports import (
     Bus,
     Clock,
@@ -49,6 +51,7 @@ from server.recommender.keeper import KeeperParams, ModelKeeper
 from server.routes import ROUTES
 from server.schemas.frames import JsonChatFrames
 from server.services.accounts import AccountPolicy, AccountService
+from server.services.accuracy import AccuracyService
 from server.services.bookings import BookingPolicy, BookingService
 from server.services.catalogue import CatalogueService
 from server.services.chats import ChatPolicy, ChatService
@@ -58,6 +61,7 @@ from server.services.pandits import PanditService
 from server.services.preferences import PreferenceService
 from server.services.recommendations import (
     AdvisedSamagri,
+    Advisers,
     CustomerReader,
     RankedSearch,
     RecommendationPolicy,
@@ -65,7 +69,7 @@ from server.services.recommendations import (
 )
 from server.services.relay import EventRelay
 from server.services.samagri import SamagriAdder
-from server.settings import Settings
+from server.settings import ExperimentSettings, Settings
 from server.store import bookings as booking_documents
 from server.store import pandits as pandit_documents
 from server.store.attachments import DiskFileStore, MongoAttachmentRepository
@@ -75,6 +79,7 @@ from server.store.catalogue_files import load_catalogue
 from server.store.client import CommandObserver, ObjectIds, Store, open_store
 from server.store.counters import MongoCounterRepository
 from server.store.embedded import database_uri
+from server.store.exposures import MongoExposureRepository
 from server.store.feedback import MongoFeedbackRepository
 from server.store.festival_files import FestivalTable, load_festivals
 from server.store.idempotency import MongoIdempotencyStore
@@ -226,6 +231,7 @@ async def open_models(
                 new_items_share=recommender.new_items_share,
                 new_pandits_share=recommender.new_pandits_share,
                 annual=festivals.pujas,
+                keeps_rules=bool(settings.experiment.name),
             ),
         ),
         MongoCatalogueRepository(store),
@@ -279,13 +285,18 @@ def build_services(
     preferences = PreferenceService(
         MongoPreferenceRepository(store), catalogue, interactions, clock
     )
+    counters = MongoCounterRepository(store)
+    accuracy = AccuracyService(
+        counters, MongoExposureRepository(store), clock, _experiment(settings.experiment)
+    )
     learning = LearningService(
         ids=RecommendationIds(settings.auth.secret, settings.auth.previous_secret),
         feedback=MongoFeedbackRepository(store),
         interactions=interactions,
         bookings=bookings,
         preferences=preferences,
-        counters=MongoCounterRepository(store),
+        counters=counters,
+        accuracy=accuracy,
         clock=clock,
     )
     relay = EventRelay(
@@ -294,7 +305,7 @@ def build_services(
             "pandits": MongoOutboxRepository(store, pandit_documents.COLLECTION),
         },
         # The room first: whoever hears that a booking was accepted may open its chat. Learning
-        # last: nobody waits for it.
+        # last, so that nobody hears late.
         [chats, notifications, learning],
         clock,
     )
@@ -332,9 +343,10 @@ def build_services(
     reviews = MongoReviewRepository(store)
     customers = CustomerReader(users, bookings, reviews, preferences)
     advice = RecommendationPolicy(max_candidates=settings.recommender.max_candidates)
-    ranked = RankedSearch(pandits, models, customers, clock)
+    advisers = Advisers(models, accuracy.arm_of)
+    ranked = RankedSearch(pandits, advisers, customers, clock)
     adder = SamagriAdder(
-        [AdvisedSamagri(models, customers, clock, metrics.recommended)],
+        [AdvisedSamagri(advisers, customers, clock, metrics.recommended)],
         catalogue,
         translations,
         threshold=settings.booking.samagri_threshold,
@@ -374,6 +386,8 @@ def build_services(
         notifications=notifications,
         recommendations=RecommendationService(
             models=models,
+            advisers=advisers,
+            issuer=learning,
             customers=customers,
             catalogue=catalogue,
             pandits=pandits,
@@ -385,6 +399,7 @@ def build_services(
         ),
         preferences=preferences,
         learning=learning,
+        accuracy=accuracy,
         relay=relay,
         hub=Hub(
             bus=bus,
@@ -402,6 +417,12 @@ def build_services(
         metrics=metrics,
         clock=clock,
     )
+
+
+def _experiment(settings: ExperimentSettings) -> Experiment | None:
+    if not settings.name:
+        return None
+    return Experiment(settings.name, arms_of(settings.arms), date.fromisoformat(settings.ends_on))
 
 
 def build_application(settings: Settings, services: Services) -> web.Application:

@@ -9,6 +9,7 @@ from server.health import Health
 from server.i18n import Translations
 from server.metrics import Metrics
 from server.services.accounts import AccountService
+from server.services.accuracy import AccuracyService
 from server.services.bookings import BookingService
 from server.services.catalogue import CatalogueService
 from server.services.chats import ChatService
@@ -37,6 +38,7 @@ class Services:
     recommendations: RecommendationService
     preferences: PreferenceService
     learning: LearningService
+    accuracy: AccuracyService
     relay: EventRelay
     hub: Hub
     health: Health

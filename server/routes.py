@@ -6,6 +6,7 @@ from typing import Final
 
 from server.handlers import (
     accounts,
+    accuracy,
     admin,
     bookings,
     catalogue,
@@ -32,6 +33,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *feedback.ROUTES,
     *recommendations.ROUTES,
     *admin.ROUTES,
+    *accuracy.ROUTES,
     *operation.ROUTES,
     *pages.ROUTES,
 )

@@ -16,6 +16,7 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +27,8 @@ _NOT_SETTINGS: Final = frozenset({"PANDITYATRA_ENV", "PANDITYATRA_CONFIG"})
 _MIN_SECRET: Final = 32
 _LIMIT: Final = re.compile(r"[1-9]\d{0,8}/(?:second|minute|hour|day)")
 _REDIS: Final = re.compile(r"rediss?(?:\+cluster)?://.+")
+_ARM: Final = re.compile(r"([a-z][a-z0-9-]{0,19}):(\d{1,4})-(\d{1,4})")
+_DAY: Final = re.compile(r"\d{4}-\d\d-\d\d")
 _LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
 _FORMATS: Final = ("auto", "console", "json")
 _QUARTER_MINUTES: Final = 15
@@ -293,6 +296,18 @@ class RecommenderSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExperimentSettings:
+    """A comparison of recommenders; without a name there is none and all get the same."""
+
+    name: str = ""
+    """What it is called; a new name deals the customers anew."""
+    arms: tuple[str, ...] = ("model:0-4999", "rules:5000-9999")
+    """Which of 10,000 buckets each arm has; those in ``rules`` get no trained model."""
+    ends_on: str = ""
+    """The day (YYYY-MM-DD) from which the result is told; until then nobody sees it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogSettings:
     """How much is logged, and how: ``auto`` is readable on a terminal and JSON elsewhere."""
 
@@ -316,6 +331,7 @@ class Settings:
     limits: LimitSettings = LimitSettings()
     files: FileSettings = FileSettings()
     recommender: RecommenderSettings = RecommenderSettings()
+    experiment: ExperimentSettings = ExperimentSettings()
     log: LogSettings = LogSettings()
 
     @property
@@ -497,6 +513,7 @@ def _value_faults(settings: Settings) -> list[str]:
     if settings.bus.redis_url and not _REDIS.fullmatch(settings.bus.redis_url):
         # Not shown: it may hold a password.
         faults.append("bus.redis_url: is not like redis://host:6379/0 or redis+cluster://host:6379")
+    faults.extend(_experiment_faults(settings.experiment))
     faults.extend(
         f"limits.{name}: {limit!r} is not like 10/minute"
         for name, limit in dataclasses.asdict(settings.limits).items()
@@ -509,6 +526,37 @@ def _value_faults(settings: Settings) -> list[str]:
         if chosen not in choices:
             faults.append(f"log.{name}: {chosen!r} is none of {', '.join(choices)}")
     return faults
+
+
+def _experiment_faults(experiment: ExperimentSettings) -> list[str]:
+    if not experiment.name:
+        return []
+    faults = []
+    if not _DAY.fullmatch(experiment.ends_on) or not _is_day(experiment.ends_on):
+        faults.append(f"experiment.ends_on: {experiment.ends_on!r} is not like 2026-12-31")
+    taken: set[int] = set()
+    names = set()
+    for arm in experiment.arms:
+        match = _ARM.fullmatch(arm)
+        buckets = set(range(int(match[2]), int(match[3]) + 1)) if match else set()
+        if match is None or not buckets:
+            faults.append(f"experiment.arms: {arm!r} is not like model:0-4999")
+        elif buckets & taken:
+            faults.append(f"experiment.arms: {arm!r} overlaps another arm")
+        else:
+            names.add(match[1])
+        taken |= buckets
+    if not faults and len(names) < max(2, len(experiment.arms)):
+        faults.append("experiment.arms: at least two arms of different names are needed")
+    return faults
+
+
+def _is_day(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _production_faults(settings: Settings) -> list[str]:

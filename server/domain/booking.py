@@ -95,6 +95,8 @@ class SamagriLine:
     added; a new quantity is priced by that. ``source`` says who put it there: requirement, rule,
     model or customer. ``suggested_quantity``, in ``base_unit``, is how much the puja needs, as it
     was when the line was added by itself; None where nobody suggested it.
+    ``advised_by`` is the version of the model that chose what was added by itself, ``rules`` where
+    the rules alone did.
     """
 
     item_id: str
@@ -115,6 +117,7 @@ class SamagriLine:
     auto_added: bool
     user_added: bool
     suggested_quantity: Decimal | None = None
+    advised_by: str = ""
 
     @property
     def min_quantity(self) -> Decimal | None:

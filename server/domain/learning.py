@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from server.domain.experiment import Rate, Readout
+
 PURCHASE_WINDOW: Final = timedelta(days=7)
 """How long after it was shown a purchase still counts for a recommendation."""
 _PRIOR_PURCHASES: Final = 1
@@ -27,11 +29,16 @@ MAX_PREFERENCES: Final = 500
 
 
 class Surface(enum.StrEnum):
-    """Where a recommendation is shown, which also says what its targets are."""
+    """Where a recommendation is shown, which also says what its targets are.
+
+    ``AUTO_ADD``: items that were put on a booking's list by themselves. Clients report nothing of
+    these, for the booking tells it.
+    """
 
     SAMAGRI = "samagri"
     PANDITS = "pandits"
     BOOKINGS = "bookings"
+    AUTO_ADD = "auto_add"
 
 
 class FeedbackKind(enum.StrEnum):
@@ -184,3 +191,22 @@ class SamagriPreference:
     item_id: str
     preference: PreferenceKind
     updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CountedRow:
+    """What became of the recommendations of one model, arm and surface."""
+
+    counter: Counter
+    added: Rate
+    purchased: Rate
+    removed: Rate
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """All of it. ``targets`` are the most recommended things of one model and surface."""
+
+    rows: tuple[CountedRow, ...]
+    readout: Readout | None
+    targets: tuple[Counter, ...] = ()

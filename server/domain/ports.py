@@ -16,6 +16,7 @@ from server.domain.booking import Booking, BookingStatus
 from server.domain.catalogue import Catalogue, Puja, PujaCategory, SamagriCategory, SamagriItem
 from server.domain.chat import Attachment, ChatRoom, Message, ReadMark, RoomHead
 from server.domain.events import Event
+from server.domain.experiment import ArmCount, Exposure
 from server.domain.learning import (
     Counter,
     CounterKey,
@@ -611,6 +612,24 @@ class CounterRepository(Protocol):
 
     async def list_targets(self, version: str, surface: str, limit: int) -> list[Counter]:
         """Return the counters of one model and surface, the most recommended first."""
+        ...
+
+
+class ExposureRepository(Protocol):
+    """Who has seen recommendations of which arm, and what he did then; one for each person."""
+
+    async def add(self, exposure: Exposure) -> None:
+        """Store it unless the customer has been exposed before."""
+        ...
+
+    async def mark(
+        self, exposure_id: str, since: datetime, *, has_added: bool, has_bought: bool
+    ) -> None:
+        """Say what the customer did, if he was first exposed at that time or later."""
+        ...
+
+    async def count(self, experiment: str, arm: str) -> ArmCount:
+        """Return how many saw, added and bought, by an index."""
         ...
 
 

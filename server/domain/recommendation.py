@@ -149,13 +149,17 @@ class AdvisedItem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamagriAdvice:
-    """The answer, strongest type first. ``shortfall``: what the budget lacks for what is needed."""
+    """The answer, strongest type first. ``shortfall``: what the budget lacks for what is needed.
+
+    ``rec_id`` is what feedback names; an answer to nobody in particular has none.
+    """
 
     items: tuple[AdvisedItem, ...]
     total: int
     shortfall: int
     model_version: str
     currency: str = NPR
+    rec_id: str | None = None
 
 
 # -- pandits ---------------------------------------------------------------------------------------
@@ -268,6 +272,11 @@ class Adviser(Protocol):
     @property
     def has_model(self) -> bool:
         """Whether a trained model answers."""
+        ...
+
+    @property
+    def rules(self) -> Adviser:
+        """What answers those who are to be served without the model."""
         ...
 
     def samagri(self, question: SamagriQuestion) -> SamagriAdvice:

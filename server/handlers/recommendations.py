@@ -48,6 +48,7 @@ class RankingHandler(ApiHandler):
         return RankingResponse(
             results=[present_place(each.place, each.card, self.reader) for each in advice.places],
             model_version=advice.model_version,
+            rec_id=advice.rec_id,
         )
 
 
@@ -60,6 +61,7 @@ class NextPujasHandler(ApiHandler):
         return NextPujasResponse(
             results=[present_next_puja(each) for each in found.proposals],
             model_version=found.model_version,
+            rec_id=found.rec_id,
         )
 
 

@@ -112,12 +112,14 @@ class AdviceParams:
     """What the settings say of the answers.
 
     ``annual`` are the pujas that follow a lunar day, as the table of festivals has them.
+    ``keeps_rules``: beside a model the rules alone are kept ready, for those who get no model.
     """
 
     threshold: float = 0.6
     new_items_share: float = 0.1
     new_pandits_share: float = 0.1
     annual: frozenset[str] = frozenset()
+    keeps_rules: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +184,9 @@ class Advice:
         )
         self._affinities = None if bundle is None else calibration_of(bundle, "pandit")
         self._next = _next_puja(catalogue, params, bundle)
+        # Made where the model is made, aside, and only where somebody is to be served by it.
+        has_rules_beside = bundle is not None and params.keeps_rules
+        self._rules = Advice(catalogue, params) if has_rules_beside else None
 
     @property
     def version(self) -> str:
@@ -192,6 +197,12 @@ class Advice:
     def has_model(self) -> bool:
         """Whether a trained model answers."""
         return self._bundle is not None
+
+    @property
+    def rules(self) -> Advice:
+        """What answers those who are to be served without the model."""
+        # Not kept as a reference to itself: a model that is put away is freed at once.
+        return self if self._rules is None else self._rules
 
     def over(self, catalogue: CatalogueOfTheDay) -> Advice:
         """The same model over another catalogue."""
@@ -223,6 +234,7 @@ class Advice:
                 context_month=day.month - 1,
                 added=occasion.added,
                 never_show=customer.preferences.never_show,
+                favourites=customer.preferences.favourites,
                 regretted=_regretted(customer.history, puja.id),
                 bought=_bought(customer.history),
                 taste=taste,

@@ -132,6 +132,7 @@ class SamagriAdviceResponse(Struct, frozen=True, kw_only=True):
     shortfall: int
     currency: str
     model_version: str
+    rec_id: str | None
 
 
 class FactorsResponse(Struct, frozen=True, kw_only=True):
@@ -176,6 +177,7 @@ class RankingResponse(Struct, frozen=True, kw_only=True):
     results: list[RankedPanditResponse]
     next: None = None
     model_version: str
+    rec_id: str | None
 
 
 class PujaBriefResponse(Struct, frozen=True, kw_only=True):
@@ -210,6 +212,7 @@ class NextPujasResponse(Struct, frozen=True, kw_only=True):
     results: list[NextPujaResponse]
     next: None = None
     model_version: str
+    rec_id: str | None
 
 
 class ModelFaultResponse(Struct, frozen=True, kw_only=True):
@@ -264,6 +267,7 @@ def present_samagri_advice(advice: SamagriAdvice) -> SamagriAdviceResponse:
         shortfall=advice.shortfall,
         currency=advice.currency,
         model_version=advice.model_version,
+        rec_id=advice.rec_id,
     )
 
 

@@ -12,13 +12,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import contextlib
 import hmac
 import logging
 import secrets
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -48,6 +47,7 @@ from server.domain.ports import (
     FeedbackRepository,
     InteractionRepository,
 )
+from server.services.accuracy import AccuracyService
 from server.services.preferences import PreferenceService
 
 _log: Final = logging.getLogger(__name__)
@@ -244,8 +244,11 @@ class CounterBuffer:
     async def _repeat(self) -> None:
         while True:
             await asyncio.sleep(self._every_seconds)
-            with contextlib.suppress(StoreUnavailable):
+            try:
                 await self.flush()
+            except Exception:
+                # Whatever it was, the next round comes.
+                _log.exception("recommendation_counts_not_written")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,6 +273,7 @@ class LearningService:
         bookings: BookingRepository,
         preferences: PreferenceService,
         counters: CounterRepository,
+        accuracy: AccuracyService,
         clock: Clock,
     ) -> None:
         self._ids = ids
@@ -278,6 +282,7 @@ class LearningService:
         self._bookings = bookings
         self._preferences = preferences
         self._buffer = CounterBuffer(counters)
+        self._accuracy = accuracy
         self._clock = clock
 
     @asynccontextmanager
@@ -299,7 +304,6 @@ class LearningService:
         *,
         version: str,
         targets: Sequence[str],
-        arm: str = "",
         puja_id: str | None = None,
     ) -> str:
         """Return the ``rec_id`` of a recommendation that is about to be answered; never waits."""
@@ -307,7 +311,7 @@ class LearningService:
             user_id=actor.user_id,
             surface=surface,
             version=version,
-            arm=arm,
+            arm=self._accuracy.arm_of(actor.user_id),
             puja_id=puja_id,
             targets=targets,
             now=self._clock.now(),
@@ -323,11 +327,13 @@ class LearningService:
         ------
         Invalid
             If the recommendation was not given to the actor or does not name a target, or an
-            opinion is about something else than an item of the catalogue.
+            opinion is about anything else than one item of the catalogue.
         """
         preference = _PREFERENCES.get(report.kind)
         if preference is not None and report.surface is not Surface.SAMAGRI:
             raise Invalid(FieldFault("kind", "choice"))
+        if preference is not None and len(report.targets) > 1:
+            raise Invalid(FieldFault("item_ids", "too-long"))
         if report.rec_id is None and preference is None:
             raise Invalid(FieldFault("rec_id", "required"))
         now = self._clock.now()
@@ -342,6 +348,8 @@ class LearningService:
             return len(report.targets)
         rows = [_ledger_row(recommendation, each, report.kind, now) for each in report.targets]
         new = await self._record(rows)
+        # One for all: they are of one person, one kind and one arm.
+        await self._accuracy.note(rows[0], now)
         if report.surface is Surface.PANDITS and report.kind is FeedbackKind.ADDED:
             # All of them, for a crash may have come between the two writes; ids make them one.
             await self._interactions.add([_pandit_viewed(row, recommendation) for row in rows])
@@ -358,8 +366,8 @@ class LearningService:
         """Learn from a booking whose list is closed, and once it is held, what was bought.
 
         That it was made, held or called off, and what was bought, the training reads from the
-        booking itself; here are only what the customer put on its list and took off it, each once
-        however often the event comes.
+        booking itself; told to it here is only what the customer put on its list and took off it.
+        Everything is kept once however often the event comes.
         """
         if event.kind not in _TELLING or event.booking_id is None:
             return
@@ -375,21 +383,40 @@ class LearningService:
             if row.kind in (FeedbackKind.SHOWN, FeedbackKind.ADDED):
                 recommended.setdefault((row.surface, row.target), row)
         await self._interactions.add(list(_list_changes(booking, recommended, event.at)))
+        if booking.accepted_at is not None:
+            await self._learn_from_list(booking, recommended, closed_at)
         if event.kind is EventKind.BOOKING_COMPLETED:
-            await self._record(
-                Feedback(
-                    rec_id=shown.rec_id,
-                    target=shown.target,
-                    kind=FeedbackKind.PURCHASED,
-                    user_id=shown.user_id,
-                    surface=shown.surface,
-                    version=shown.version,
-                    arm=shown.arm,
-                    at=event.at,
-                )
-                for bought in _bought(booking)
-                if (shown := recommended.get(bought)) is not None
-            )
+            await self._learn_from_purchase(booking, recommended, event.at, closed_at)
+
+    async def _learn_from_list(
+        self, booking: Booking, recommended: dict[tuple[Surface, str], Feedback], at: datetime
+    ) -> None:
+        """Keep what became of items that were put on the list by themselves."""
+        arm = self._accuracy.arm_of(booking.user_id)
+        rows = _added_by_itself(booking, arm, at)
+        recommended.update(
+            ((row.surface, row.target), row) for row in rows if row.kind is FeedbackKind.ADDED
+        )
+        await self._record(rows)
+        if rows:
+            await self._accuracy.note(rows[0], at)
+
+    async def _learn_from_purchase(
+        self,
+        booking: Booking,
+        recommended: dict[tuple[Surface, str], Feedback],
+        at: datetime,
+        closed_at: datetime,
+    ) -> None:
+        """Give what was bought to the recommendation that named it last."""
+        rows = [
+            replace(shown, kind=FeedbackKind.PURCHASED, at=at)
+            for each in _bought(booking)
+            if (shown := recommended.get(each)) is not None
+        ]
+        await self._record(rows)
+        for row in {row.arm: row for row in rows}.values():
+            await self._accuracy.note(row, closed_at)
 
 
 def _require_named(recommendation: Recommendation, report: Report) -> None:
@@ -431,6 +458,34 @@ def _bought(booking: Booking) -> list[tuple[Surface, str]]:
         (Surface.PANDITS, booking.pandit_id),
         (Surface.BOOKINGS, booking.puja_id),
         *((Surface.SAMAGRI, line.item_id) for line in booking.samagri),
+        *((Surface.AUTO_ADD, line.item_id) for line in booking.samagri if line.auto_added),
+    ]
+
+
+def _added_by_itself(booking: Booking, arm: str, at: datetime) -> list[Feedback]:
+    """What became of optional items that were put on the list: kept, or taken off.
+
+    All of one list were chosen by one model. What cannot be taken off says nothing of a model.
+    """
+    version = next((line.advised_by for line in booking.samagri if line.advised_by), "")
+    if not version:
+        return []
+    kept = [line.item_id for line in booking.samagri if line.auto_added and line.can_remove]
+    fates = [(FeedbackKind.SHOWN, (*kept, *booking.samagri_declined))]
+    fates += [(FeedbackKind.ADDED, tuple(kept)), (FeedbackKind.REMOVED, booking.samagri_declined)]
+    return [
+        Feedback(
+            rec_id=f"booking-{booking.id}",
+            target=item_id,
+            kind=kind,
+            user_id=booking.user_id,
+            surface=Surface.AUTO_ADD,
+            version=version,
+            arm=arm,
+            at=at,
+        )
+        for kind, item_ids in fates
+        for item_id in item_ids
     ]
 
 

@@ -18,6 +18,8 @@ from server.domain.account import NEPAL, Actor, GeoPoint
 from server.domain.calendar import local_today
 from server.domain.catalogue import Puja, SamagriType
 from server.domain.errors import NotFound
+from server.domain.experiment import RULES_ARM
+from server.domain.learning import Surface
 from server.domain.ports import (
     BookingRepository,
     CatalogueRepository,
@@ -123,6 +125,38 @@ class CustomerReader:
         return replace(customer, stars=stars)
 
 
+class Advisers:
+    """Chooses who answers a customer: the model that serves, or the rules of an experiment's arm.
+
+    ``arm_of`` tells a customer's arm.
+    """
+
+    def __init__(self, models: Models, arm_of: Callable[[str], str]) -> None:
+        self._models = models
+        self._arm_of = arm_of
+
+    def of(self, user_id: str | None) -> Adviser:
+        """Return the customer's adviser; take it once for an answer and keep it to its end."""
+        current = self._models.current
+        return current.rules if user_id and self._arm_of(user_id) == RULES_ARM else current
+
+
+class Issuer(Protocol):
+    """Makes the ids by which feedback names recommendations."""
+
+    def issue(
+        self,
+        actor: Actor,
+        surface: Surface,
+        *,
+        version: str,
+        targets: Sequence[str],
+        puja_id: str | None = None,
+    ) -> str:
+        """Return the id of a recommendation of these things; never waits."""
+        ...
+
+
 class AdvisedSamagri:
     """The samagri that is added to bookings (a ``samagri.SamagriRecommender``).
 
@@ -132,12 +166,12 @@ class AdvisedSamagri:
 
     def __init__(
         self,
-        models: Models,
+        advisers: Advisers,
         customers: CustomerReader,
         clock: Clock,
         observe: Callable[[str, str], None],
     ) -> None:
-        self._models = models
+        self._advisers = advisers
         self._customers = customers
         self._clock = clock
         self._observe = observe
@@ -147,7 +181,7 @@ class AdvisedSamagri:
         """Return suggestions for this puja on this occasion, in any order."""
         ruled = await self._rules.suggest(puja, occasion)
         customer = await self._customers.read(occasion.user_id)
-        adviser = self._models.current
+        adviser = self._advisers.of(occasion.user_id)
         question = SamagriQuestion(
             puja=puja,
             customer=customer,
@@ -171,7 +205,8 @@ class AdvisedSamagri:
             for each in ruled
             if not each.type.can_remove
         ]
-        return [*needed, *_optional(advice)]
+        version = advice.model_version
+        return [replace(each, advised_by=version) for each in (*needed, *_optional(advice))]
 
 
 def _noted(suggestion: Suggestion, item: AdvisedItem) -> Suggestion:
@@ -220,6 +255,7 @@ class PanditAdvice:
 
     places: tuple[AdvisedPandit, ...]
     model_version: str
+    rec_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +264,7 @@ class NextPujas:
 
     proposals: tuple[PujaAdvice, ...]
     model_version: str
+    rec_id: str | None = None
 
 
 class RankedSearch:
@@ -241,12 +278,12 @@ class RankedSearch:
     def __init__(
         self,
         pandits: PanditRepository,
-        models: Models,
+        advisers: Advisers,
         customers: CustomerReader,
         clock: Clock,
     ) -> None:
         self._pandits = pandits
-        self._models = models
+        self._advisers = advisers
         self._customers = customers
         self._clock = clock
 
@@ -255,14 +292,15 @@ class RankedSearch:
         if search.sort != "recommended":
             return await self._pandits.search(search)
         start, offset, size = _window_of(search.after)
-        if size == 0 and not self._models.current.has_model:
+        user_id = actor.user_id if actor else None
+        if size == 0 and not self._advisers.of(user_id).has_model:
             return await self._pandits.search(search)
         size = size or -(-_WINDOW_ROWS // search.limit) * search.limit
         window, customer = await asyncio.gather(
             self._pandits.search(replace(search, limit=size, after=start)),
-            self._customers.read_with_stars(actor.user_id if actor else None),
+            self._customers.read_with_stars(user_id),
         )
-        adviser = self._models.current
+        adviser = self._advisers.of(user_id)
         question = PanditQuestion(
             puja_id=search.puja_ids[0] if search.puja_ids and len(search.puja_ids) == 1 else None,
             customer=customer,
@@ -295,6 +333,8 @@ class RecommendationService:
         self,
         *,
         models: Models,
+        advisers: Advisers,
+        issuer: Issuer,
         customers: CustomerReader,
         catalogue: CatalogueRepository,
         pandits: PanditRepository,
@@ -305,6 +345,8 @@ class RecommendationService:
         observe: Callable[[str, str], None],
     ) -> None:
         self.models = models
+        self._advisers = advisers
+        self._issuer = issuer
         self._customers = customers
         self._catalogue = catalogue
         self._pandits = pandits
@@ -328,8 +370,8 @@ class RecommendationService:
         )
         if puja is None:
             raise NotFound
-        adviser = self._taken("samagri")
-        return adviser.samagri(
+        adviser = self._taken("samagri", customer)
+        advice = adviser.samagri(
             SamagriQuestion(
                 puja=puja,
                 customer=customer,
@@ -339,6 +381,16 @@ class RecommendationService:
                 explores=bool(customer.user_id),
             )
         )
+        if actor is None:
+            return advice
+        rec_id = self._issuer.issue(
+            actor,
+            Surface.SAMAGRI,
+            version=advice.model_version,
+            targets=[each.item.id for each in advice.items],
+            puja_id=puja_id,
+        )
+        return replace(advice, rec_id=rec_id)
 
     async def pandits(
         self,
@@ -362,7 +414,7 @@ class RecommendationService:
         near = near or customer.home
         hits = await self._candidates(puja_id, near)
         today = self._today()
-        adviser = self._taken("pandits")
+        adviser = self._taken("pandits", customer)
         ranked = adviser.pandits(
             PanditQuestion(
                 puja_id=puja_id,
@@ -376,7 +428,17 @@ class RecommendationService:
         version = adviser.version
         # What follows takes a while: a model that is swapped meanwhile is not held for it.
         del adviser
-        return PanditAdvice(await self._with_time(ranked, hits, puja_id, day, limit), version)
+        places = await self._with_time(ranked, hits, puja_id, day, limit)
+        if actor is None:
+            return PanditAdvice(places, version)
+        rec_id = self._issuer.issue(
+            actor,
+            Surface.PANDITS,
+            version=version,
+            targets=[each.place.pandit_id for each in places],
+            puja_id=puja_id,
+        )
+        return PanditAdvice(places, version, rec_id)
 
     async def _with_time(
         self,
@@ -425,11 +487,17 @@ class RecommendationService:
         customer = await self._customer(actor)
         today = self._today()
         festivals = self._festivals.between(today, today + timedelta(days=_FESTIVAL_DAYS))
-        adviser = self._taken("bookings")
+        adviser = self._taken("bookings", customer)
         proposed = adviser.pujas(
             PujaQuestion(customer=customer, today=today, festivals=festivals, limit=limit)
         )
-        return NextPujas(proposed, adviser.version)
+        rec_id = self._issuer.issue(
+            actor,
+            Surface.BOOKINGS,
+            version=adviser.version,
+            targets=[each.puja.id for each in proposed],
+        )
+        return NextPujas(proposed, adviser.version, rec_id)
 
     async def _customer(self, actor: Actor | None, *, with_stars: bool = False) -> Customer:
         user_id = actor.user_id if actor else None
@@ -437,9 +505,9 @@ class RecommendationService:
             return await self._customers.read_with_stars(user_id)
         return await self._customers.read(user_id)
 
-    def _taken(self, task: str) -> Adviser:
+    def _taken(self, task: str, customer: Customer) -> Adviser:
         """The adviser of this answer: taken when all that it needs is there, kept to the end."""
-        adviser = self.models.current
+        adviser = self._advisers.of(customer.user_id)
         self._observe(task, "model" if adviser.has_model else "rules")
         return adviser
 

@@ -41,7 +41,8 @@ _ANY_OCCASION: Final = Occasion()
 class Suggestion:
     """That a puja may need so much of an item. ``confidence`` is 0 to 1.
 
-    ``reason`` and ``reason_ne`` are empty where the plain reason of the type fits.
+    ``reason`` and ``reason_ne`` are empty where the plain reason of the type fits. ``advised_by``
+    is the version of the model that chose what the puja gets, empty where nobody chose.
     """
 
     item_id: str
@@ -52,6 +53,7 @@ class Suggestion:
     source: str
     reason: str = ""
     reason_ne: str = ""
+    advised_by: str = ""
 
 
 class SamagriRecommender(Protocol):
@@ -215,6 +217,7 @@ class SamagriAdder:
             suggested_quantity=convert_quantity(
                 suggestion.quantity, suggestion.unit, item.base_unit
             ),
+            advised_by=suggestion.advised_by,
         )
 
     def _reason(self, language: str, kind: SamagriType, puja: str, use: str) -> str:

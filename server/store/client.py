@@ -302,14 +302,20 @@ class Collection:
         """Send many updates as one unordered command; returns how many documents changed.
 
         Each is of the first match, or with ``many`` of all matches; with ``upsert`` one that has
-        no match makes its document.
+        no match makes its document, and is done again where somebody else has just made it.
         """
         kind = UpdateMany if many else UpdateOne
+        writes = [kind(query, update, upsert=upsert) for query, update in updates]
         async with self._guarded():
-            result = await self._collection.bulk_write(
-                [kind(query, update, upsert=upsert) for query, update in updates], ordered=False
-            )
-            return result.modified_count
+            try:
+                return (await self._collection.bulk_write(writes, ordered=False)).modified_count
+            except BulkWriteError as error:
+                if not upsert:
+                    raise
+                modified = int(error.details.get("nModified", 0))
+                again = [writes[place] for place in _refused(error)]
+                result = await self._collection.bulk_write(again, ordered=False)
+                return modified + result.modified_count
 
     async def find_one_and_update(
         self, query: Document, update: Document, *, upsert: bool = False

@@ -29,7 +29,7 @@ class MongoFeedbackRepository:
         if not rows:
             return []
         documents = [{"_id": row.id, **to_value(row)} for row in rows]
-        refused = await self._feedback.insert_batch(documents, ordered=False)
+        refused = await self._feedback.insert_many(documents)
         return [row for place, row in enumerate(rows) if place not in refused]
 
     async def list_of_user(

@@ -26,4 +26,4 @@ class MongoInteractionRepository:
             for row in rows
         ]
         if documents:
-            await self._interactions.insert_batch(documents, ordered=False)
+            await self._interactions.insert_many(documents)

@@ -1,10 +1,11 @@
-"""Ledger, event log, preferences and counters, on the real database."""
+"""Ledger, event log, preferences, counters and exposures, on the real database."""
 
 from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
 
+from server.domain.experiment import ArmCount, Exposure
 from server.domain.learning import (
     CounterKey,
     Feedback,
@@ -17,6 +18,7 @@ from server.domain.learning import (
 from server.domain.recommendation import Preferences
 from server.store.client import Store
 from server.store.counters import MongoCounterRepository
+from server.store.exposures import MongoExposureRepository
 from server.store.feedback import MongoFeedbackRepository
 from server.store.interactions import MongoInteractionRepository
 from server.store.preferences import MongoPreferenceRepository
@@ -124,3 +126,51 @@ async def test_counters_add_up_whoever_counts(store: Store) -> None:
     (only,) = [each for each in await counters.list_targets("v1", "samagri", 10) if each.target]
     assert (only.target, only.times_recommended, only.times_purchased) == ("haldi", 8, 4)
     assert only.purchase_rate == (4 + 1) / (8 + 20)
+
+
+async def test_counters_that_several_processes_begin_at_once_lose_nothing(store: Store) -> None:
+    counters = MongoCounterRepository(store)
+    keys = [CounterKey("v3", "", "samagri", f"item-{number}") for number in range(20)]
+    await asyncio.gather(
+        *(counters.add({key: {"times_recommended": 1} for key in keys}) for _ in range(8))
+    )
+    found = await counters.list_targets("v3", "samagri", 100)
+    assert [each.times_recommended for each in found] == [8] * 20
+
+
+def exposure(user_id: str, arm: str = "model", at: datetime = NOW) -> Exposure:
+    return Exposure(id=f"trial:{user_id}", experiment="trial", user_id=user_id, arm=arm, at=at)
+
+
+async def test_a_person_is_exposed_once_and_keeps_his_first_time(store: Store) -> None:
+    exposures = MongoExposureRepository(store)
+    await asyncio.gather(*(exposures.add(exposure("sita")) for _ in range(5)))
+    await exposures.add(exposure("sita", at=NOW + timedelta(days=30)))
+    await exposures.add(exposure("ram", arm="rules"))
+    assert await exposures.count("trial", "model") == ArmCount(1, 0, 0)
+    assert await exposures.count("trial", "rules") == ArmCount(1, 0, 0)
+    assert await exposures.count("other", "model") == ArmCount(0, 0, 0)
+
+
+async def test_what_comes_too_late_or_from_somebody_not_exposed_does_not_count(
+    store: Store,
+) -> None:
+    exposures = MongoExposureRepository(store)
+    await exposures.add(exposure("sita"))
+    for user_id, since in (("sita", NOW + timedelta(seconds=1)), ("ram", NOW)):
+        await exposures.mark(f"trial:{user_id}", since, has_added=True, has_bought=True)
+    assert await exposures.count("trial", "model") == ArmCount(1, 0, 0)
+    for _ in range(2):
+        await exposures.mark("trial:sita", NOW, has_added=True, has_bought=False)
+    assert await exposures.count("trial", "model") == ArmCount(1, 1, 0)
+    await exposures.mark("trial:sita", NOW, has_added=False, has_bought=True)
+    assert await exposures.count("trial", "model") == ArmCount(1, 1, 1)
+
+
+async def test_arms_are_counted_by_an_index(store: Store) -> None:
+    exposures = store.collection("experiment_exposures")
+    await MongoExposureRepository(store).add(exposure("sita"))
+    for more in ({}, {"has_added": True}, {"has_bought": True}):
+        plan = str(await exposures.explain({"experiment": "trial", "arm": "model", **more}))
+        assert "IXSCAN" in plan, more
+        assert "COLLSCAN" not in plan, more

@@ -101,6 +101,7 @@ TABLE: dict[tuple[str, str], Row] = {
     ("get", "/api/admin/models/"): only("admin"),
     ("post", "/api/admin/models/{model}/activate/"): only("admin", gets=404, body={}),
     ("get", "/api/admin/pandits/"): only("admin"),
+    ("get", "/api/admin/recommendations/accuracy/"): only("admin"),
     ("post", "/api/admin/pandits/{pandit}/verify/"): only("admin", body=REJECTED_BODY),
     ("get", "/api/bookings/"): Row(200),
     ("post", "/api/bookings/"): only(*CUSTOMERS, gets=404, body=wish("no-such-service")),

@@ -13,6 +13,7 @@ from pymongo import AsyncMongoClient
 
 from bench.commands import Recorder, plans_of
 from server.app import RunningServer
+from server.domain.events import Event, EventKind
 from server.settings import DatabaseSettings
 from tests.crowd import make_crowd
 from tests.support import People
@@ -72,6 +73,12 @@ async def test_slots_bookings_unread_counts_and_history_use_an_index(
         ),
         "notifications": (crowd.customer, "/api/notifications/", {}, {"notifications"}),
         "rooms": (crowd.pandit, "/api/chat/rooms/", {}, {"chat_rooms"}),
+        "accuracy": (
+            crowd.admin,
+            "/api/admin/recommendations/accuracy/",
+            {"version": "rules", "surface": "samagri"},
+            {"recommendation_counters"},
+        ),
         "what one prefers": (
             crowd.customer,
             "/api/users/me/samagri-preferences/",
@@ -110,6 +117,35 @@ async def test_periodic_duties_use_an_index(
         ("bookings", "outbox.at_1"),
         ("pandits", "outbox.at_1"),
         ("bookings", "answer_by_1"),
+    }
+
+
+async def test_learning_from_a_booking_uses_an_index(
+    server: RunningServer,
+    people: People,
+    recorder: Recorder,
+    database_settings: DatabaseSettings,
+):
+    await make_crowd(server, people)
+    recorder.take()
+    await server.services.learning.on_event(
+        Event(
+            id="held",
+            kind=EventKind.BOOKING_COMPLETED,
+            at=server.services.clock.now(),
+            recipients=(),
+            booking_id="copy-001",
+        )
+    )
+    await server.services.preferences.find("somebody not asked about before")
+    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(database_settings.uri)
+    async with client:
+        plans = await plans_of(client.get_database(database_settings.name), recorder.take())
+    assert all(plan.uses_index for plan in plans), plans
+    used = {(plan.collection, index) for plan in plans for index in plan.indexes}
+    assert used >= {
+        ("recommendation_feedback", "user_id_1_at_-1"),
+        ("samagri_preferences", "user_id_1_item_id_1__id_1"),
     }
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
 from typing import Any
 
 import pytest
 
+from recsys import sources
+from recsys.data import Kind
 from server.app import RunningServer
 from server.domain.account import Actor, Role
 from server.domain.events import Event, EventKind
 from server.domain.learning import Surface
+from server.settings import Settings
 from tests.integration.test_bookings import wish
 from tests.support import FakeClock, People, Person
 
@@ -23,7 +28,7 @@ MODEL = "20260401T031500Z-3f9c2a1b"
 def rec_id(server: RunningServer, person: Person, surface: Surface, *targets: str) -> str:
     """The id of a recommendation of these, made by the server for this person."""
     return server.services.learning.issue(
-        actor_of(person), surface, version=MODEL, targets=targets, arm="model", puja_id=PUJA
+        actor_of(person), surface, version=MODEL, targets=targets, puja_id=PUJA
     )
 
 
@@ -60,7 +65,7 @@ async def test_what_is_said_twice_is_counted_once(server: RunningServer, people:
     assert await say(sita, kind="added", rec_id=rec, item_id="haldi") == 0
     assert await say(sita, kind="removed", rec_id=rec, item_id="camphor") == 1
     haldi, camphor = await counters(server, "haldi"), await counters(server, "camphor")
-    assert (haldi["version"], haldi["arm"], haldi["surface"]) == (MODEL, "model", "samagri")
+    assert (haldi["version"], haldi["arm"], haldi["surface"]) == (MODEL, "", "samagri")
     assert (haldi["times_recommended"], haldi["times_clicked"]) == (1, 1)
     assert (camphor["times_recommended"], camphor["times_removed"]) == (1, 1)
     assert "times_clicked" not in camphor
@@ -154,6 +159,10 @@ async def test_an_opinion_can_be_changed_and_taken_back(people: People) -> None:
         FEEDBACK, json={"kind": "favourite", "pandit_id": "somebody"}
     )
     assert about_a_pandit.status_code == 422
+    about_several = await sita.api.post(
+        FEEDBACK, json={"kind": "favourite", "item_ids": ["haldi", "camphor"]}
+    )
+    assert about_several.status_code == 422
 
 
 async def test_a_pandit_looked_at_is_told_to_training_once(
@@ -221,6 +230,35 @@ async def test_a_booking_tells_what_was_added_taken_off_and_bought(
     counted = await counters(server, fresh)
     assert (counted["times_recommended"], counted["times_purchased"]) == (1, 1)
     assert not await rows(server, "recommendation_counters", target=plain)
+
+
+async def test_what_is_told_of_bookings_is_training_data(
+    server: RunningServer, people: People, clock: FakeClock, sita: Person, settings: Settings
+) -> None:
+    pandit = await people.pandit()
+    booked = await sita.api.post("/api/bookings/", json=wish(pandit.service_id))
+    booking = booked.raise_for_status().json()
+    target = f"/api/bookings/{booking['id']}/samagri/"
+    lines = (await sita.api.get(target)).json()["results"]
+    known = {each["item"]["id"] for each in lines}
+    items = (await sita.api.get("/api/samagri/items/", params={"limit": 100})).json()["results"]
+    fresh = next(each["id"] for each in items if each["id"] not in known)
+    (await sita.api.put(f"{target}{fresh}/", json={"quantity": 1})).raise_for_status()
+    await say(sita, kind="never_show", item_id="honey")
+    await say(sita, kind="favourite", item_id="haldi")
+    rec = rec_id(server, sita, Surface.PANDITS, pandit.pandit_id)
+    await say(sita, kind="added", rec_id=rec, pandit_id=pandit.pandit_id)
+    await hold(people, sita, pandit, clock, booking)
+    base, _, options = settings.database.uri.partition("?")
+    uri = f"{base.rstrip('/')}/{settings.database.name}" + (f"?{options}" if options else "")
+    at_ms = round(clock.now().timestamp() * 1000)
+    data = await asyncio.to_thread(sources.read, uri, at_ms=at_ms)
+    assert data.rejects.share == 0
+    kinds = Counter(Kind(kind) for kind in data.events.kind.tolist())
+    assert kinds[Kind.BOOKING_CREATED] == kinds[Kind.BOOKING_COMPLETED] == 1
+    assert kinds[Kind.SAMAGRI_PURCHASED] == len(data.lines)
+    assert kinds[Kind.ITEM_DISMISSED] == kinds[Kind.PANDIT_VIEWED] == kinds[Kind.RATING] == 1
+    assert kinds[Kind.SAMAGRI_ADDED] == 1
 
 
 async def test_an_event_that_comes_again_changes_nothing(

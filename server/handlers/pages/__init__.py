@@ -7,6 +7,7 @@ from typing import Final
 from server.handlers import static
 from server.handlers.pages import (
     account,
+    accuracy,
     admin,
     bookings,
     chats,
@@ -26,6 +27,7 @@ ROUTES: Final = (
     *chats.ROUTES,
     *notifications.ROUTES,
     *admin.ROUTES,
+    *accuracy.ROUTES,
     *preferences.ROUTES,
     *static.ROUTES,
 )

@@ -238,6 +238,26 @@ def test_signals_make_the_confidence(request_):
             assert np.ptp(rest) < 0.02
 
 
+@settings(max_examples=40, deadline=None)
+@given(_EITHER, _requests(), st.data())
+def test_a_favourite_rises_and_says_so(blend, request_, draw):
+    plain = replace(request_, favourites=frozenset(), never_show=frozenset(), fill=False)
+    name = draw.draw(st.sampled_from(_fitted()[1].items.ids))
+    liked = replace(plain, favourites=frozenset({name}))
+    place = blend.shelf.index(name)
+    before, after = blend.confidences(plain), blend.confidences(liked)
+    assert after[place] == pytest.approx(min(1.0, before[place] + 0.2), abs=1e-3)
+    others = np.arange(len(before)) != place
+    assert np.array_equal(before[others], after[others])
+    rows = {row.item_id: row for row in blend.recommend(liked).rows}
+    for row in rows.values():
+        said = any(reason.code == Code.FAVOURITE for reason in row.reasons)
+        assert said == (row.item_id == name and row.tier == Tier.OPTIONAL)
+    hidden = replace(liked, never_show=frozenset({name}))
+    optional = [row for row in blend.recommend(hidden).rows if row.tier == Tier.OPTIONAL]
+    assert all(row.item_id != name for row in optional)
+
+
 def test_every_find_has_a_reason():
     _, data, knowledge, _ = _fitted()
     blend = SamagriBlend(_blend().shelf, knowledge, params=BlendParams(threshold=0.12))

@@ -115,6 +115,7 @@ def test_production_refuses(tmp_path: Path, variable: str, value: str, key: str)
         ("AUTH__HASH_THREADS", "0", "auth.hash_threads"),
         ("HTTP__PORT", "99999", "http.port"),
         ("LIMITS__READ", "often", "limits.read"),
+        ("EXPERIMENT__NAME", "blend", "experiment.ends_on"),
         ("LOG__LEVEL", "LOUD", "log.level"),
         ("LOG__FORMAT", "xml", "log.format"),
     ],
@@ -123,6 +124,28 @@ def test_a_value_that_makes_no_sense_stops_the_start(
     tmp_path: Path, variable: str, value: str, key: str
 ) -> None:
     found = faults(tmp_path, {f"PANDITYATRA_{variable}": value})
+    assert [fault.partition(":")[0] for fault in found] == [key]
+
+
+@pytest.mark.parametrize(
+    ("arms", "ends_on", "key"),
+    [
+        ("model:0-4999,rules:4000-9999", "2026-12-31", "experiment.arms"),
+        ("model:0-4999,model:5000-9999", "2026-12-31", "experiment.arms"),
+        ("model:4999-0,rules:5000-9999", "2026-12-31", "experiment.arms"),
+        ("everybody", "2026-12-31", "experiment.arms"),
+        ("model:0-9999", "2026-12-31", "experiment.arms"),
+        ("model:0-4999,rules:5000-9999", "2026-13-31", "experiment.ends_on"),
+        ("model:0-4999,rules:5000-9999", "soon", "experiment.ends_on"),
+    ],
+)
+def test_an_experiment_that_makes_no_sense_stops_the_start(
+    tmp_path: Path, arms: str, ends_on: str, key: str
+) -> None:
+    given = {"NAME": "blend", "ARMS": arms, "ENDS_ON": ends_on}
+    found = faults(
+        tmp_path, {f"PANDITYATRA_EXPERIMENT__{name}": each for name, each in given.items()}
+    )
     assert [fault.partition(":")[0] for fault in found] == [key]
 
 
