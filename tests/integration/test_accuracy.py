@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from recsys.store import ModelStore
 from server.app import RunningServer
 from server.domain.experiment import Experiment, arms_of
 from server.domain.learning import Surface
@@ -15,6 +17,8 @@ from server.settings import ExperimentSettings, Settings
 from tests.integration.test_bookings import wish
 from tests.integration.test_feedback import actor_of, hold, say
 from tests.integration.test_pages import signed_in, text_of
+from tests.serving_models import FIND, publish
+from tests.serving_models import PUJA as FOUND_FOR
 from tests.support import FakeClock, People, Person
 
 ACCURACY = "/api/admin/recommendations/accuracy/"
@@ -105,6 +109,22 @@ async def test_what_bookings_did_with_their_list_is_counted(
     kept = len(optional) - 1
     assert counted == {"recommended": kept + 1, "clicked": kept, "purchased": kept}
     assert row["times_removed"] == 1
+
+
+async def test_those_of_the_rules_arm_get_no_model(
+    server: RunningServer, people: People, settings: Settings
+) -> None:
+    version = publish(ModelStore(Path(settings.recommender.path)))
+    await server.services.recommendations.take_up_model()
+    both = await customers_of_both_arms(people)
+    query = {"puja_id": FOUND_FOR}
+    for arm, serves, finds in (("model", version, True), ("rules", "rules", False)):
+        answer = await both[arm].api.get("/api/recommendations/samagri/", params=query)
+        advice = answer.raise_for_status().json()
+        assert advice["model_version"] == serves
+        assert (FIND in {row["item"]["id"] for row in advice["results"]}) == finds
+    anybody = await (await people.nobody()).get("/api/recommendations/samagri/", params=query)
+    assert anybody.json()["model_version"] == version
 
 
 async def test_a_comparison_tells_its_result_when_it_is_over(
