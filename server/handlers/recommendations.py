@@ -11,6 +11,7 @@ from server.handlers.routing import Route
 from server.schemas.recommendations import (
     ActivateRequest,
     LiveModelResponse,
+    ModelsQuery,
     ModelsResponse,
     NextPujaQuery,
     NextPujasResponse,
@@ -69,9 +70,9 @@ class ModelsHandler(ApiHandler):
     """The trained models."""
 
     @operation("List the trained models, which of them serves, and what was refused", roles=ADMIN)
-    async def get(self, actor: Actor) -> ModelsResponse:
+    async def get(self, actor: Actor, query: ModelsQuery) -> ModelsResponse:
         recommendations = self.services.recommendations
-        listing = await recommendations.model_versions()
+        listing = await recommendations.model_versions(query.limit)
         return present_models(listing, recommendations.model_state, self.reader)
 
 

@@ -77,6 +77,12 @@ class NextPujaQuery(Request, frozen=True, kw_only=True):
     limit: Annotated[int, Meta(ge=1, le=20)] = 5
 
 
+class ModelsQuery(Request, frozen=True, kw_only=True):
+    """How many versions at most, the newest first; a store keeps few."""
+
+    limit: Annotated[int, Meta(ge=1, le=100)] = 20
+
+
 class ActivateRequest(Request, frozen=True, kw_only=True):
     """Why a model is to serve; ``force``: although its training found it too weak."""
 

@@ -60,7 +60,6 @@ _log: Final = logging.getLogger(__name__)
 _HISTORY_ROWS: Final = 30
 _STARS_ROWS: Final = 100
 _FESTIVAL_DAYS: Final = 60
-_MAX_VERSIONS: Final = 50
 _FEWEST_CARDS: Final = 8
 _WINDOW_ROWS: Final = 20
 _WINDOW: Final = "window"
@@ -525,9 +524,9 @@ class RecommendationService:
         """Look at once whether another model is to serve, and take it up if it is sound."""
         await self.models.look(is_asked=True)
 
-    async def model_versions(self) -> ModelListing:
+    async def model_versions(self, limit: int = 20) -> ModelListing:
         """Return the versions in the store, newest first; the store itself keeps few."""
-        return await self.models.versions(_MAX_VERSIONS)
+        return await self.models.versions(limit)
 
     async def activate_model(
         self, actor: Actor, version: str, *, reason: str, force: bool
