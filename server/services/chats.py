@@ -278,8 +278,21 @@ class ChatService:
         self, room_id: str, sequence: int | None, limit: int
     ) -> list[Message]:
         """The same, backwards."""
-        rows = await self._messages.list_before(room_id, sequence, limit)
+        rows = await self._newest(room_id, limit) if sequence is None else None
+        if rows is None:
+            rows = await self._messages.list_before(room_id, sequence, limit)
         return self._state.with_read_times(room_id, rows)
+
+    async def _newest(self, room_id: str, limit: int) -> list[Message] | None:
+        """The newest messages, found from the head that is known; None when too little is known.
+
+        Asked for the end of a long room the embedded server would look at all of it.
+        """
+        card = self._state.card(room_id)
+        if card is None or not card.head:
+            return None
+        rows = await self._messages.list_after(room_id, max(0, card.head - limit), 2 * limit)
+        return rows[-limit:] if 0 < len(rows) < 2 * limit else None
 
     async def send(self, actor: Actor, room_id: str, outgoing: Outgoing) -> Written:
         """Send a message and return when it is durable.

@@ -125,9 +125,13 @@ class MongoMessageRepository:
         return [from_document(Message, document) for part in found for document in part]
 
     async def list_after(self, room_id: str, sequence: int, limit: int) -> list[Message]:
-        """Return up to ``limit`` messages with a higher sequence, ascending."""
+        """Return up to ``limit`` messages with a higher sequence, ascending.
+
+        A room's numbers have no gaps, so the range that is asked for holds just so many: the
+        embedded server looks at all that match, whatever the limit.
+        """
         documents = await self._messages.find(
-            {"room_id": room_id, "sequence": {"$gt": sequence}},
+            {"room_id": room_id, "sequence": {"$gt": sequence, "$lte": sequence + limit}},
             sort=(("sequence", ASCENDING),),
             limit=limit,
         )
@@ -137,7 +141,7 @@ class MongoMessageRepository:
         """Return the newest messages below ``sequence`` (or of all), ascending."""
         query: Document = {"room_id": room_id}
         if sequence is not None:
-            query["sequence"] = {"$lt": sequence}
+            query["sequence"] = {"$gte": sequence - limit, "$lt": sequence}
         documents = await self._messages.find(query, sort=(("sequence", DESCENDING),), limit=limit)
         return [from_document(Message, document) for document in reversed(documents)]
 
