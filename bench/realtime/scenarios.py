@@ -221,7 +221,9 @@ async def fan_out(target: Target, sizes: Sizes) -> Figures:
     """
     faults = Faults()
     dialect = target.contender.dialect
-    crowd, speakers, listeners = await _gather_crowd(target, target.town.crowd, sizes.crowd, faults)
+    crowd, speakers, listeners = await _gather_crowd(
+        target, next(target.town.pairs), sizes.crowd, faults
+    )
     await until_quiet(target.process.pids)
 
     def speak(count: int) -> None:
@@ -501,7 +503,8 @@ async def slow_reader(target: Target, sizes: Sizes) -> Figures:
     """Some of a room stop to read: memory, and what the others notice of it."""
     faults = Faults()
     readers = 20
-    crowd, speakers, listeners = await _gather_crowd(target, target.town.slow, readers, faults)
+    pair = next(target.town.pairs)
+    crowd, speakers, listeners = await _gather_crowd(target, pair, readers, faults)
     dialect = target.contender.dialect
     messages = max(20, sizes.slow_mib * _MIB // (sizes.slow * _BIG))
     seconds = messages / sizes.slow_rate
@@ -519,7 +522,6 @@ async def slow_reader(target: Target, sizes: Sizes) -> Figures:
     calm, crowd.latencies = crowd.latencies, array("d")
 
     ignored = Faults()
-    pair = target.town.slow
     lazy = await open_all(
         [
             lambda seat=pair[place % 2]: Member(target.opening(seat, 0), ignored)  # type: ignore[misc]  # bound at once

@@ -7,6 +7,7 @@ their messages in a collection of their own with the same indexes.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -30,7 +31,8 @@ SEEN: Final = 2
 _BATCH: Final = 1000
 _TALKERS: Final = 400
 _ROLLERS: Final = 40
-OTHERS: Final = _TALKERS + _ROLLERS + 4
+_PAIRS: Final = 60
+OTHERS: Final = _TALKERS + _ROLLERS + 2 * _PAIRS
 """People who are there besides those who idle or storm; they come first."""
 LEAST: Final = 20
 
@@ -52,8 +54,8 @@ class Town:
     idle: list[Seat]
     talkers: list[Seat]
     rollers: list[Seat]
-    crowd: tuple[Seat, Seat]
-    slow: tuple[Seat, Seat]
+    pairs: Iterator[tuple[Seat, Seat]]
+    """Rooms for a crowd: each time another one, so that what was said before is no burden."""
 
 
 async def build(store: Store, idle: int, peers_idle: int, progress: Any) -> Town:
@@ -89,13 +91,12 @@ async def build(store: Store, idle: int, peers_idle: int, progress: Any) -> Town
             await store.collection(PEER_MESSAGES).insert_many(spoken)
         seats += _seats(chats, sessions, signer, now)
         progress.update(len(chosen) * 2)
-    crowd, slow, rest = seats[:2], seats[2:4], seats[4:]
+    paired, rest = seats[: 2 * _PAIRS], seats[2 * _PAIRS :]
     return Town(
         idle=rest[_TALKERS + _ROLLERS :],
         talkers=rest[:_TALKERS],
         rollers=rest[_TALKERS : _TALKERS + _ROLLERS],
-        crowd=(crowd[0], crowd[1]),
-        slow=(slow[0], slow[1]),
+        pairs=itertools.cycle(zip(paired[::2], paired[1::2], strict=True)),
     )
 
 
