@@ -5,6 +5,7 @@ store                  a Store on a fresh, indexed database
 clock                  a FakeClock; starts on Sunday 22 November 2026, 10:00 in Nepal
 settings               Settings of a test server: fresh database, free port, generous limits
 server                 a RunningServer with the catalogue loaded, on ``clock``
+redis                  a RedisProcess of one's own; skips where there is none
 people                 makes signed-in customers, pandits and admins of that server
 """
 
@@ -37,6 +38,7 @@ from server.store.catalogue_files import load_catalogue
 from server.store.client import Store, open_store
 from server.store.embedded import EmbeddedServer
 from server.store.indexes import create_indexes, declared_indexes
+from tests.redis_process import PROGRAM, RedisProcess
 from tests.support import CapturingCodeSender, FakeClock, People
 
 EMPTIED_AFTER_EACH_TEST = (*(set(declared_indexes()) - {"samagri_items"}), "attachments")
@@ -71,6 +73,16 @@ def read_catalogue_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(app, "load_catalogue", functools.cache(load_catalogue))
         yield
+
+
+@pytest.fixture
+async def redis(tmp_path: Path) -> AsyncIterator[RedisProcess]:
+    if PROGRAM is None:
+        pytest.skip("redis-server is not installed")
+    process = RedisProcess(tmp_path)
+    await process.start()
+    yield process
+    await process.kill()
 
 
 @pytest.fixture

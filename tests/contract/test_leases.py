@@ -23,16 +23,6 @@ from tests.redis_process import (
 needs_redis = pytest.mark.skipif(PROGRAM is None, reason="redis-server is not installed")
 
 
-@pytest.fixture
-async def redis(tmp_path: Path) -> AsyncIterator[RedisProcess]:
-    if PROGRAM is None:
-        pytest.skip("redis-server is not installed")
-    process = RedisProcess(tmp_path)
-    await process.start()
-    yield process
-    await process.kill()
-
-
 @pytest.fixture(params=["memory", pytest.param("redis", marks=needs_redis)])
 async def leases(
     request: pytest.FixtureRequest, tmp_path: Path

@@ -24,16 +24,6 @@ needs_redis = pytest.mark.skipif(PROGRAM is None, reason="redis-server is not in
 Board = MemoryPresence | RedisPresence
 
 
-@pytest.fixture
-async def redis(tmp_path: Path) -> AsyncIterator[RedisProcess]:
-    if PROGRAM is None:
-        pytest.skip("redis-server is not installed")
-    process = RedisProcess(tmp_path)
-    await process.start()
-    yield process
-    await process.kill()
-
-
 @pytest.fixture(params=["memory", pytest.param("redis", marks=needs_redis)])
 async def board(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Board]:
     if request.param == "memory":

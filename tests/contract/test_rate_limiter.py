@@ -25,16 +25,6 @@ needs_redis = pytest.mark.skipif(PROGRAM is None, reason="redis-server is not in
 LIMITS = LimitSettings(sign_in="3/hour", register="1/hour")
 
 
-@pytest.fixture
-async def redis(tmp_path: Path) -> AsyncIterator[RedisProcess]:
-    if PROGRAM is None:
-        pytest.skip("redis-server is not installed")
-    process = RedisProcess(tmp_path)
-    await process.start()
-    yield process
-    await process.kill()
-
-
 @asynccontextmanager
 async def limiting(url: str = "") -> AsyncIterator[DoorLimiter]:
     limiter = DoorLimiter(LIMITS, url)

@@ -6,7 +6,6 @@ import asyncio
 import dataclasses
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 import pytest
 
@@ -14,20 +13,10 @@ from server.app import RunningServer, open_server
 from server.domain.errors import NotSignedIn
 from server.services.accounts import SignedIn
 from server.settings import BusSettings, Settings
-from tests.redis_process import PROGRAM, RedisProcess
+from tests.redis_process import RedisProcess
 from tests.support import PASSWORD, CapturingCodeSender, FakeClock
 
 PHONE = "9841000001"
-
-
-@pytest.fixture
-async def redis(tmp_path: Path) -> AsyncIterator[RedisProcess]:
-    if PROGRAM is None:
-        pytest.skip("redis-server is not installed")
-    process = RedisProcess(tmp_path)
-    await process.start()
-    yield process
-    await process.kill()
 
 
 @pytest.fixture

@@ -13,19 +13,9 @@ import pytest
 from recsys.store import ModelStore
 from server.app import RunningServer, open_server
 from server.settings import BusSettings, Settings
-from tests.redis_process import PROGRAM, RedisProcess
+from tests.redis_process import RedisProcess
 from tests.serving_models import PUJA, add
 from tests.support import CapturingCodeSender, FakeClock, People
-
-
-@pytest.fixture
-async def redis(tmp_path: Path) -> AsyncIterator[RedisProcess]:
-    if PROGRAM is None:
-        pytest.skip("redis-server is not installed")
-    process = RedisProcess(tmp_path)
-    await process.start()
-    yield process
-    await process.kill()
 
 
 @pytest.fixture

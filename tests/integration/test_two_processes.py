@@ -6,25 +6,14 @@ import asyncio
 import dataclasses
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 import pytest
 
 from server.app import RunningServer, open_server
 from server.settings import BusSettings, Settings
-from tests.redis_process import PROGRAM, RedisProcess
+from tests.redis_process import RedisProcess
 from tests.support import CapturingCodeSender, FakeClock, People
 from tests.talk import Client, Frame, Talk, make_talk, notification_socket
-
-
-@pytest.fixture
-async def redis(tmp_path: Path) -> AsyncIterator[RedisProcess]:
-    if PROGRAM is None:
-        pytest.skip("redis-server is not installed")
-    process = RedisProcess(tmp_path)
-    await process.start()
-    yield process
-    await process.kill()
 
 
 @pytest.fixture
