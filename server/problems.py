@@ -133,6 +133,21 @@ TABLE: Final[dict[type[errors.DomainError], Kind]] = {
     errors.Overloaded: Kind(
         503, N_("Please try again shortly"), N_("The server is very busy at the moment.")
     ),
+    errors.GatewayUnavailable: Kind(
+        503,
+        N_("The payment service does not answer"),
+        N_("Nothing was taken. Please try again shortly, or pay in another way."),
+    ),
+    errors.GatewayDeclined: Kind(
+        409,
+        N_("The payment was declined"),
+        N_("The payment service refused this payment. Please pay in another way."),
+    ),
+    errors.ForgedCallback: Kind(
+        400,
+        N_("This answer was not accepted"),
+        N_("It does not come from the payment service. Your payment is not changed by it."),
+    ),
 }
 
 # A name from the code has no form that fits into a sentence, least of all into a Nepali one; so

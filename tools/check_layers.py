@@ -91,6 +91,9 @@ def the_table() -> dict[str, Room]:
     table["store"] = Room(FLOOR_0, frozenset({"tornado", "redis", "httpx"}))
     # Fills a database with what the services would have made of two invented years.
     table["demo"] = Room(FLOOR_0 | CALENDAR | {"services", "store", "i18n", "paths"}, pure)
+    # Stand-ins of the payment providers, a program of its own: it knows nothing of our clients, so
+    # that it checks what they sign and does not repeat it.
+    table["sandbox"] = Room(must_not=DRIVERS | {"redis", "httpx"})
     table["recommender"] = Room(FLOOR_0 | {"recsys"}, DRIVERS)
     return table
 

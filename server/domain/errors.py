@@ -24,9 +24,13 @@
     ├── TooLarge
     ├── UnsupportedMedia
     ├── RateLimited
+    ├── GatewayDeclined           the payment provider says no, for good
+    ├── ForgedCallback            what came back from a provider is not its own
     └── Unavailable               try again later
         ├── StoreUnavailable
-        └── Overloaded
+        ├── Overloaded
+        └── GatewayUnavailable    the payment provider does not answer
+            └── GatewayMisconfigured  it refuses our keys: an alarm for us, a pause for the payer
 
 Each class carries a stable ``code`` and typed data; status numbers and texts live in
 ``server/problems.py``.
@@ -276,3 +280,36 @@ class Overloaded(Unavailable):
 
     code = "overloaded"
     retry_after_seconds = 2
+
+
+class GatewayDeclined(DomainError):
+    """The payment provider refuses, and asking again will not help; ``reason`` is its own code."""
+
+    code = "payment-declined"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class ForgedCallback(DomainError):
+    """A callback that its provider did not make; ``reason`` says what gave it away."""
+
+    code = "callback-refused"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class GatewayUnavailable(Unavailable):
+    """The payment provider cannot be reached or answers nonsense; the payment is untouched."""
+
+    code = "gateway-unavailable"
+    retry_after_seconds = 30
+
+
+class GatewayMisconfigured(GatewayUnavailable):
+    """The provider refuses our credentials: the payment is untouched, somebody must look."""
+
+    code = "gateway-unavailable"

@@ -109,7 +109,7 @@ def _forged(changes: dict[str, Any], headers: dict[str, Any], algorithm: str = "
     payload = jwt.decode(signer.sign(CLAIMS, NOW), options={"verify_signature": False})
     payload.update(changes)
     payload = {name: value for name, value in payload.items() if value is not None}
-    key = signer._key if algorithm != "none" else None
+    key: str | bytes = signer._key if algorithm != "none" else ""
     return jwt.encode(payload, key, algorithm=algorithm, headers={"kid": signer._key_id, **headers})
 
 
