@@ -1,0 +1,39 @@
+"""The project's own copy of the published and computed cases that the package is held to."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from kundali.ephemeris import Place
+
+DATA = Path(__file__).parent / "data"
+
+
+@cache
+def read(name: str) -> Any:
+    """Read one file of the cases."""
+    return json.loads((DATA / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def births() -> list[Any]:
+    """Births with what two other programs give for them."""
+    return read("cases")["births"]
+
+
+def place_of(case: Any) -> Place:
+    """Where a case's birth was."""
+    return Place(case["input"]["lat"], case["input"]["lon"])
+
+
+def utc_of(case: Any) -> datetime:
+    """When a case's birth was, in UTC."""
+    return datetime.fromisoformat(case["expect"]["utc"] + "+00:00")
+
+
+def apart(one: float, other: float) -> float:
+    """Distance of two longitudes in degrees, 0 to 180."""
+    return abs((one - other + 180.0) % 360.0 - 180.0)
