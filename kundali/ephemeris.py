@@ -198,8 +198,8 @@ _RISING_FLAGS: Final = {
     Rising.HINDU: swe.BIT_DISC_CENTER | swe.BIT_NO_REFRACTION | _NO_ECLIPTIC_LATITUDE,
     Rising.LIMB: 0,
 }
-_TROPICAL: Final = swe.FLG_MOSEPH | swe.FLG_SPEED
-_SIDEREAL: Final = _TROPICAL | swe.FLG_SIDEREAL
+_TROPICAL: Final[int] = swe.FLG_MOSEPH | swe.FLG_SPEED
+_SIDEREAL: Final[int] = _TROPICAL | swe.FLG_SIDEREAL
 
 
 class _Library:
