@@ -29,6 +29,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from fontTools.merge import Merger
+from fontTools.ttLib import TTFont
+
 VENDOR_DIR = Path(__file__).resolve().parent.parent / "server" / "web" / "static" / "vendor"
 
 SOURCE_MAP = re.compile(
@@ -46,13 +49,15 @@ LIT_MODULES = {
 
 ICONS = (
     "arrow-left arrow-right badge-check banknote bell book-open briefcase calendar-check "
-    "calendar-clock calendar-days calendar-x check check-check chevron-down chevron-left "
-    "chevron-right circle-alert circle-check circle-play circle-x clock download ellipsis eye "
-    "eye-off file-text flame flower-2 graduation-cap heart house image inbox info landmark "
-    "languages locate-fixed lock log-in log-out mail map-pin menu message-circle minus moon "
-    "package paperclip pencil phone play plus printer receipt refresh-cw search send settings "
-    "shield-check shopping-basket sliders-horizontal sparkles star sun trash-2 triangle-alert "
-    "undo-2 user-round users video wallet wifi-off x"
+    "calendar-clock calendar-days calendar-plus calendar-x chart-column check check-check "
+    "chevron-down chevron-left chevron-right circle-alert circle-check circle-play circle-x clock "
+    "download ellipsis eye eye-off file-text flag flame flower-2 graduation-cap hand-coins heart "
+    "history house image inbox info landmark languages link list-checks locate-fixed lock log-in "
+    "log-out mail map map-pin menu message-circle minus moon moon-star navigation orbit package "
+    "paperclip pencil phone play plus printer qr-code receipt refresh-cw repeat scale scroll-text "
+    "search send settings share-2 shield-check shopping-basket sliders-horizontal sparkles star "
+    "sun sunrise sunset trash-2 triangle-alert undo-2 upload user-round users video wallet "
+    "wifi-off x"
 )
 
 Change = Callable[[bytes, PurePosixPath], bytes]
@@ -75,7 +80,8 @@ class Copy:
 class Package:
     """One npm package at one version.
 
-    ``icons`` names the files that become symbols of the sprite instead of being copied.
+    ``icons`` names the files that become symbols of the sprite instead of being copied;
+    ``print_weights`` the weights of a font of which a joined form for documents is made.
     """
 
     name: str
@@ -84,6 +90,7 @@ class Package:
     licence_files: tuple[str, ...]
     copies: tuple[Copy, ...] = ()
     icons: tuple[str, ...] = ()
+    print_weights: tuple[int, ...] = ()
 
     @property
     def slug(self) -> str:
@@ -115,6 +122,29 @@ def compressed(data: bytes, target: PurePosixPath) -> bytes:
     out = io.BytesIO()
     with gzip.GzipFile(filename="", mode="wb", fileobj=out, compresslevel=9, mtime=0) as stream:
         stream.write(plain_text(data, target))
+    return out.getvalue()
+
+
+def printable(files: dict[str, bytes], weight: int) -> bytes:
+    """Join the subsets of one weight into a TrueType font with both scripts, for documents.
+
+    The web takes the scripts apart to load less; a document embeds one font that has both.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        parts = []
+        for subset in ("devanagari", "latin"):
+            # The older of the two web formats is unpacked by the standard library alone.
+            name = f"noto-sans-devanagari-{subset}-{weight}-normal.woff"
+            font = TTFont(io.BytesIO(files[f"files/{name}"]))
+            font.flavor = None
+            parts.append(f"{temporary}/{subset}.ttf")
+            font.save(parts[-1])
+        joined = Merger().merge(parts)
+        # The moment of the joining is no part of the font: equal input gives equal output.
+        joined["head"].modified = joined["head"].created
+        joined.recalcTimestamp = False
+        out = io.BytesIO()
+        joined.save(out)
     return out.getvalue()
 
 
@@ -179,6 +209,17 @@ PACKAGES = (
                 f"fonts/noto-sans-devanagari-{weight}.woff2",
             )
             for weight in (400, 700)
+        ),
+        print_weights=(400, 700),
+    ),
+    Package(
+        "uplot",
+        "1.6.32",
+        "MIT",
+        ("LICENSE",),
+        (
+            Copy("dist/uPlot.esm.js", "uplot/uplot.js", plain_text),
+            Copy("dist/uPlot.min.css", "uplot/uplot.css", plain_text),
         ),
     ),
     Package("lucide-static", "1.62.0", "ISC", ("LICENSE",), icons=tuple(ICONS.split())),
@@ -264,6 +305,14 @@ def vendor(target: Path) -> list[dict[str, str]]:
             ]
             if package.icons:
                 outputs.append(("icons/*.svg", "icons.svg", sprite(files, package.icons)))
+            outputs += [
+                (
+                    f"files/*-{weight}-normal.woff",
+                    f"fonts/noto-sans-devanagari-print-{weight}.ttf",
+                    printable(files, weight),
+                )
+                for weight in package.print_weights
+            ]
             for source, name, data in outputs:
                 path = built / name
                 path.parent.mkdir(parents=True, exist_ok=True)
