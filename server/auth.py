@@ -7,23 +7,20 @@ tokens (RFC 7519) under HMAC-SHA-256 with a key derived from the server's secret
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import hmac
 import secrets
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import jwt
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from server.domain.errors import NotSignedIn, Overloaded
+from server.domain.errors import NotSignedIn
 from server.domain.ports import Claims
+from server.workers import Threads
 
-T = TypeVar("T")
 _ALGORITHM: Final = "HS256"
 _ISSUER: Final = "pandityatra"
 _AUDIENCE: Final = "pandityatra"
@@ -46,20 +43,21 @@ class Argon2Hasher:
 
     def __init__(self, threads: int, queue: int) -> None:
         self._hasher = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="argon2")
-        self._room = threads + queue
+        self._threads = Threads("argon2", threads, queue)
         self._dummy = self._hasher.hash(secrets.token_urlsafe())
 
     async def hash(self, password: str) -> str:
         """Return the argon2id text. Raises ``Overloaded`` when too many wait."""
-        return await self._run(lambda: self._hasher.hash(password))
+        return await self._threads.run(lambda: self._hasher.hash(password))
 
     async def verify(self, password_hash: str, password: str) -> bool:
         """Whether the password is that one.
 
         An empty hash costs the same time and is never right.
         """
-        matches = await self._run(lambda: self._matches(password_hash or self._dummy, password))
+        matches = await self._threads.run(
+            lambda: self._matches(password_hash or self._dummy, password)
+        )
         return matches and bool(password_hash)
 
     def needs_rehash(self, password_hash: str) -> bool:
@@ -68,25 +66,13 @@ class Argon2Hasher:
 
     def close(self) -> None:
         """Let the threads end; what still waits is dropped."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
 
     def _matches(self, password_hash: str, password: str) -> bool:
         try:
             return self._hasher.verify(password_hash, password)
         except (VerificationError, InvalidHashError):
             return False
-
-    async def _run(self, work: Callable[[], T]) -> T:
-        if self._room <= 0:
-            raise Overloaded
-        self._room -= 1
-        future = asyncio.get_running_loop().run_in_executor(self._pool, work)
-        future.add_done_callback(self._make_room)
-        # A caller who goes away does not take the thread's work with him, so the place stays taken.
-        return await asyncio.shield(future)
-
-    def _make_room(self, _future: asyncio.Future[Any]) -> None:
-        self._room += 1
 
 
 class JwtSigner:

@@ -22,7 +22,9 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("server", "recsys", "kundali")
 
 DRIVERS = frozenset({"pymongo", "bson", "gridfs", "motor"})
-TRANSPORT_SHARED = frozenset({"problems", "auth", "i18n", "metrics", "health"})
+TRANSPORT_SHARED = frozenset(
+    {"problems", "auth", "i18n", "metrics", "health", "workers", "documents"}
+)
 ADAPTERS = frozenset({"store", "bus", "gateways", "mailer", "recommender", "clock"})
 DOORS = frozenset({"handlers", "ws", "jobs"})
 FLOOR_0 = frozenset({"domain", "settings"})

@@ -758,6 +758,14 @@ class Leases(Protocol):
         ...
 
 
+class Workers(Protocol):
+    """Does work off the event loop, a bounded amount of it."""
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Do the work elsewhere and return what it returns. Raises ``Overloaded`` when full."""
+        ...
+
+
 class Hasher(Protocol):
     """Hashes passwords off the event loop."""
 
