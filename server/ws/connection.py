@@ -182,6 +182,9 @@ class SocketHandler(RequestHandler):
         )
         cursor, epoch = self._cursor(), self.get_query_argument("epoch", "")
         taken = take_over(self.detach())
+        # Tornado breaks this cycle when a request finishes; a detached one never does, and two
+        # kilobytes a socket would wait for the collector.
+        self.ui = {}
         if taken is None:
             return
         sock, first = taken

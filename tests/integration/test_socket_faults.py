@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
 from server.app import RunningServer
 from server.domain.errors import Forbidden
+from server.ws.connection import SocketHandler
 from tests.support import People
 from tests.talk import Client, Talk, make_talk
 
@@ -117,3 +119,18 @@ async def test_a_token_whose_sign_in_ends_while_it_is_looked_at_renews_nothing(
         hub._remember_ended(actor.session_id)
         await client.send(type="auth", token=talk.customer.access)
         assert await client.closed() == 4401
+
+
+async def test_an_open_socket_keeps_nothing_of_its_opening_request(talk: Talk) -> None:
+    def requests() -> list[SocketHandler]:
+        return [each for each in gc.get_objects() if isinstance(each, SocketHandler)]
+
+    gc.collect()
+    gc.disable()
+    try:
+        async with talk.socket(talk.customer) as client:
+            await client.quiet()
+            # Without the collector: what is left must not wait for it.
+            assert requests() == []
+    finally:
+        gc.enable()
