@@ -58,6 +58,8 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "slow": scenarios.slow_reader,
 }
 ROLLING: Final = "rolling"
+_FIGURES_OF: Final = {"fan-out": "fan"}
+"""Scenarios whose figures are named otherwise."""
 PEERS_HOME: Final = ROOT / "var" / "bench" / "peers"
 FULL: Final = Sizes(
     idle=15_000,
@@ -251,7 +253,7 @@ async def _one(
                     continue
                 progress.set_description(f"{contender.label}: {name} (pid {process.pids[0]})")
                 if name != "slow" or sizes.slow:
-                    figures.update(await scenario(target, sizes))
+                    figures.update(await _attempt(scenario, target, sizes, name))
                 progress.update()
         except RuntimeError as error:
             log = await asyncio.to_thread(process.log.read_text, errors="replace")
@@ -265,6 +267,20 @@ async def _one(
             figures.update(await rolling_restart(contender, around, people, store, sizes))
         progress.update()
     return figures
+
+
+async def _attempt(scenario: Scenario, target: Target, sizes: Sizes, name: str) -> Figures:
+    """What the scenario finds; of a peer that breaks down under it, that it did.
+
+    Half an hour of the others' figures must not go with it. The product has no such excuse.
+    """
+    try:
+        return await scenario(target, sizes)
+    except (RuntimeError, TimeoutError) as error:
+        if target.contender.is_ours:
+            raise
+        tqdm.write(f"{target.contender.label} did not finish {name}: {error!r}", file=sys.stderr)
+        return {f"{_FIGURES_OF.get(name, name)}_broken": 1.0}
 
 
 def _within_limits(sizes: Sizes) -> Sizes:

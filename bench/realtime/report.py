@@ -61,13 +61,17 @@ class Times:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A figure of the table. ``is_ratio``: the others are compared with the product."""
+    """A figure of the table.
+
+    ``is_ratio``: the others are compared with the product. ``is_counted``: how often it was.
+    """
 
     figure: str
     label: str
     form: str = ",.1f"
     is_ratio: bool = False
     goal: Goal | None = None
+    is_counted: bool = False
 
 
 _SIGNS: Final[dict[str, Callable[[float, float], bool]]] = {
@@ -147,6 +151,10 @@ ROWS: Final = (
         Row(f"{name}_faults", name, ",.0f", goal=Bound("≤", 0))
         for name in ("idle", "fan", "chat", "storm", "slow", "roll")
     )),
+    ("Runs in which a peer broke down, and has no figures", tuple(
+        Row(f"{name}_broken", name, is_counted=True)
+        for name in ("idle", "fan", "chat", "storm", "slow")
+    )),
 )  # fmt: skip
 _LABEL_WIDTH: Final = 39
 _CELL_WIDTH: Final = 29
@@ -192,6 +200,8 @@ def _line(row: Row, runs: Runs, names: Sequence[str], *, has_goals: bool) -> str
 
 
 def _cell(row: Row, values: Sequence[float]) -> str:
+    if row.is_counted:
+        return str(len(values))
     text = format(median(values), row.form)
     if max(values) > min(values):
         text += f" ({format(min(values), row.form)}–{format(max(values), row.form)})"

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
 
 import msgspec
+from tornado.util import ObjectDict
 from tornado.web import RequestHandler
 
 from server import problems
@@ -184,7 +185,7 @@ class SocketHandler(RequestHandler):
         taken = take_over(self.detach())
         # Tornado breaks this cycle when a request finishes; a detached one never does, and two
         # kilobytes a socket would wait for the collector.
-        self.ui = {}
+        self.ui = ObjectDict()
         if taken is None:
             return
         sock, first = taken
