@@ -35,6 +35,7 @@ from server.domain.ports import (
     FestivalCalendar,
     Leases,
     Models,
+    PlaceDirectory,
     PresenceBoard,
 )
 from server.handlers.forwarded import ForwardingServer
@@ -46,6 +47,7 @@ from server.jobs.scheduler import Duty, Scheduler
 from server.mailer.console import ConsoleCodeSender
 from server.metrics import Metrics
 from server.paths import data_path, web_path
+from server.places.directory import load_places
 from server.recommender.adviser import AdviceParams
 from server.recommender.keeper import KeeperParams, ModelKeeper
 from server.routes import ROUTES
@@ -58,6 +60,7 @@ from server.services.chats import ChatPolicy, ChatService
 from server.services.learning import LearningService, RecommendationIds
 from server.services.notifications import NotificationService
 from server.services.pandits import PanditService
+from server.services.places import PlaceService
 from server.services.preferences import PreferenceService
 from server.services.recommendations import (
     AdvisedSamagri,
@@ -168,6 +171,7 @@ async def open_server(
             board,
             models,
             festivals,
+            await asyncio.to_thread(load_places, data_path("config") / "places.csv"),
             hasher,
             metrics,
             clock or SystemClock(),
@@ -249,6 +253,7 @@ def build_services(
     board: PresenceBoard,
     models: Models,
     festivals: FestivalCalendar,
+    places: PlaceDirectory,
     hasher: Argon2Hasher,
     metrics: Metrics,
     clock: Clock,
@@ -371,6 +376,7 @@ def build_services(
         accounts=accounts,
         catalogue=CatalogueService(catalogue),
         pandits=profiles,
+        places=PlaceService(places),
         bookings=BookingService(
             bookings=bookings,
             pandits=pandits,

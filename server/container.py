@@ -16,6 +16,7 @@ from server.services.chats import ChatService
 from server.services.learning import LearningService
 from server.services.notifications import NotificationService
 from server.services.pandits import PanditService
+from server.services.places import PlaceService
 from server.services.preferences import PreferenceService
 from server.services.recommendations import RecommendationService
 from server.services.relay import EventRelay
@@ -32,6 +33,7 @@ class Services:
     accounts: AccountService
     catalogue: CatalogueService
     pandits: PanditService
+    places: PlaceService
     bookings: BookingService
     chats: ChatService
     notifications: NotificationService

@@ -16,6 +16,7 @@ from server.handlers import (
     operation,
     pages,
     pandits,
+    places,
     recommendations,
 )
 from server.handlers.routing import Route
@@ -27,6 +28,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *accounts.ROUTES,
     *catalogue.ROUTES,
     *pandits.ROUTES,
+    *places.ROUTES,
     *bookings.ROUTES,
     *chat.ROUTES,
     *notifications.ROUTES,

@@ -24,6 +24,7 @@ import pytest
 
 from server import app
 from server.app import RunningServer, open_server
+from server.places.directory import load_places
 from server.settings import (
     AuthSettings,
     DatabaseSettings,
@@ -69,9 +70,10 @@ def database_settings(mongo_uri: str, request: pytest.FixtureRequest) -> Databas
 
 @pytest.fixture(scope="session", autouse=True)
 def read_catalogue_once() -> Iterator[None]:
-    """The catalogue's files do not change while tests run; reading them takes 0.15 s."""
+    """The files of catalogue and places do not change while tests run; reading takes its time."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(app, "load_catalogue", functools.cache(load_catalogue))
+        patch.setattr(app, "load_places", functools.cache(load_places))
         yield
 
 

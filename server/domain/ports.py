@@ -26,6 +26,7 @@ from server.domain.learning import (
 )
 from server.domain.notification import Notification
 from server.domain.pandit import Pandit, VerificationStatus
+from server.domain.places import NamedPlace
 from server.domain.recommendation import (
     Adviser,
     FestivalDay,
@@ -527,6 +528,25 @@ class PreferenceRepository(Protocol):
         self, user_id: str, *, limit: int, after: SortKey | None
     ) -> Page[SamagriPreference]:
         """Return a customer's, by item id."""
+        ...
+
+
+class PlaceDirectory(Protocol):
+    """Towns and quarters by name, in memory; a call never waits."""
+
+    def search(self, text: str, *, limit: int, country: str | None = None) -> Sequence[NamedPlace]:
+        """Return places whose name, in any spelling, begins like that; the likeliest first.
+
+        ``country`` is an ISO 3166 code of two letters; without one, Nepal's come before others.
+        """
+        ...
+
+    def find(self, place_id: str) -> NamedPlace | None:
+        """Return the place of that id, or None."""
+        ...
+
+    def named(self, text: str) -> NamedPlace | None:
+        """Return the one place that is likeliest meant by a whole name, or None."""
         ...
 
 

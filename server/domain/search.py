@@ -6,11 +6,13 @@ import re
 import unicodedata
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from server.domain.account import GeoPoint
 from server.domain.calendar import Slot
 from server.domain.pandit import Pandit, Service
+from server.domain.spelling import key_of
 
 MAX_QUERY_WORDS: Final = 6
 MAX_PREFIX: Final = 12
@@ -24,7 +26,7 @@ _EXPERIENCE_HALF: Final = 8
 
 
 def words_of(text: str) -> tuple[str, ...]:
-    """The words of a text as they are compared: small letters, Latin ones without their accents.
+    """The words of a text: small letters, Latin ones without their accents.
 
     Devanagari keeps its signs; a virama or vowel sign does not part a word.
     """
@@ -32,28 +34,39 @@ def words_of(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(word for word in _APART.split(folded) if word))
 
 
+def keys_of(texts: Iterable[str]) -> tuple[str, ...]:
+    """The keys (see ``spelling``) of all words of the texts, and of each two that follow.
+
+    The pairs are there because people part words as they like: "Griha Pravesh", "Grihapravesh".
+    """
+    found: dict[str, None] = {}
+    for text in texts:
+        keys = [key for word in words_of(text) if (key := key_of(word))]
+        found.update(dict.fromkeys(keys))
+        found.update(dict.fromkeys(first + second for first, second in pairwise(keys)))
+    return tuple(found)
+
+
 def query_words(text: str) -> tuple[str, ...]:
-    """The words that somebody looks for, cut to the length to which beginnings are stored."""
-    return tuple(word[:MAX_PREFIX] for word in words_of(text)[:MAX_QUERY_WORDS])
+    """The keys of the words that somebody looks for, as long as beginnings are stored."""
+    keys = (key_of(word) for word in words_of(text)[:MAX_QUERY_WORDS])
+    return tuple(dict.fromkeys(key[:MAX_PREFIX] for key in keys if key))
 
 
 def prefixes_of(texts: Iterable[str]) -> list[str]:
-    """All beginnings of all words, up to ``MAX_PREFIX`` characters, in order.
+    """All beginnings of the keys of the texts, up to ``MAX_PREFIX`` characters, in order.
 
     A query word is then looked up by equality, which an index answers everywhere.
     """
     found = {
-        word[:length]
-        for text in texts
-        for word in words_of(text)
-        for length in range(1, min(len(word), MAX_PREFIX) + 1)
+        key[:length] for key in keys_of(texts) for length in range(1, min(len(key), MAX_PREFIX) + 1)
     }
     return sorted(found)
 
 
 def has_words(words: Iterable[str], texts: Iterable[str]) -> bool:
-    """Whether every one of ``words`` begins some word of the texts."""
-    known = [each for text in texts for each in words_of(text)]
+    """Whether every one of ``words`` (keys of a query) begins some key of the texts."""
+    known = keys_of(texts)
     return all(any(each.startswith(word) for each in known) for word in words)
 
 

@@ -1,0 +1,1 @@
+"""Where places are: Nepal from ``config/places.csv``, the world from the GeoNames tables."""

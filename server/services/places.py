@@ -1,0 +1,23 @@
+"""Finding places by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from server.domain.places import NamedPlace
+from server.domain.ports import PlaceDirectory
+
+
+class PlaceService:
+    """The use cases of named places; open to everybody."""
+
+    def __init__(self, places: PlaceDirectory) -> None:
+        self._places = places
+
+    def search(self, text: str, *, limit: int, country: str | None = None) -> Sequence[NamedPlace]:
+        """Return places whose name begins like that, the likeliest first; Nepal's before others."""
+        return self._places.search(text, limit=limit, country=country)
+
+    def named(self, text: str) -> NamedPlace | None:
+        """Return the one place that is likeliest meant by a whole name, or None."""
+        return self._places.named(text)
