@@ -1,8 +1,8 @@
 """Bikram Sambat, the civil calendar of Nepal, and its conversion from and to the Gregorian one.
 
 The length of a Bikram Sambat month follows the Sun and is fixed by the yearly almanac, so there
-is no closed formula: ``tables/bs_calendar.json`` holds the lengths of the years 1975 to 2099
-(13 April 1918 to 13 April 2043) with its sources. Years after the last published almanac are
+is no closed formula: ``tables/bs_calendar.json`` holds the lengths of the years 1975 to 2157
+(13 April 1918 to 14 April 2101) with its sources. Years after the last published almanac are
 forecasts, and in a few years the printed calendars contradict each other by one day within the
 year; `is_provisional` and `is_disputed` say so, and the Gregorian date is the one to store.
 

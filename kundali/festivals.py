@@ -321,11 +321,15 @@ class _Finder:
     def _fixed(self, rule: _FixedRule) -> Iterator[Festival]:
         if rule.is_bs:
             years = range(to_bs(self.first).year, to_bs(self.last).year + 1)
-            days = [to_ad(BSDate(year, rule.month, rule.day)) for year in years if year >= rule.since]
+            days = [
+                to_ad(BSDate(year, rule.month, rule.day)) for year in years if year >= rule.since
+            ]
         else:
             years = range(self.first.year, self.last.year + 1)
             days = [date(year, rule.month, rule.day) for year in years if year >= rule.since]
         for day in days:
+            if not self.first <= day <= self.last:
+                continue
             yield _festival(rule, day, [rule.dispute] if rule.dispute else [], None, None)
 
     def _day(self, rule: _LunarRule, tithi: Span) -> date:

@@ -1,10 +1,10 @@
 """Lunar months: their names, the one that is put in and the one that is lost.
 
 A month runs from new moon to new moon (amanta) and is named after the sign that the Sun stands in
-when it begins: Meena makes Chaitra, Mesha makes Vaishakha, and so on. A month in which the Sun enters no
-sign is put in (adhika, in Nepal also *mala* or *purushottama*): it bears the name of the next one
-and holds no festivals. A month in which he enters two is short of a name (kshaya): what belongs
-to the lost month is held in it.
+when it begins: Meena makes Chaitra, Mesha makes Vaishakha, and so on. A month in which the Sun
+enters no sign is put in (adhika, in Nepal also *mala* or *purushottama*): it bears the name of the
+next one and holds no festivals. A month in which he enters two is short of a name (kshaya): what
+belongs to the lost month is held in it.
 
 Nepal writes the months from full moon to full moon (purnimanta): the dark half bears the name of
 the month to come. The bright half is the same in both, so no day changes, only its name.

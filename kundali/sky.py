@@ -63,11 +63,11 @@ DRIK: Final = Sky(Siddhanta.DRIK)
 
 
 class _Share(NamedTuple):
-    """``moon`` * Moon + ``sun`` * Sun, cut into ``count`` equal parts of the circle."""
+    """``moon`` * Moon + ``sun`` * Sun, cut into ``parts`` equal parts of the circle."""
 
     moon: int
     sun: int
-    count: int
+    parts: int
 
 
 class Anga(Enum):
@@ -117,7 +117,7 @@ def number_at(sky: Sky, anga: Anga, julian_day_ut: float) -> int:
 
 def _number(anga: Anga, degrees: float) -> int:
     # Rounding may lift the product to the count itself just below the full circle.
-    return int(degrees * anga.value.count / 360.0) % anga.value.count + 1
+    return int(degrees * anga.value.parts / 360.0) % anga.value.parts + 1
 
 
 def _rate(anga: Anga) -> float:
@@ -164,7 +164,7 @@ def spans(sky: Sky, anga: Anga, start: float, end: float) -> tuple[Span, ...]:
 
 
 def _spans(sky: Sky, anga: Anga, start: float, end: float) -> Iterator[Span]:
-    count = anga.value.count
+    count = anga.value.parts
     width = 360.0 / count
     rate = _rate(anga)
     degrees = angle(sky, anga, start)

@@ -7,10 +7,11 @@ of a lunar day. It is a mean motion from one epoch, and one equation of the cent
 - mean longitude: whole revolutions in a mahayuga, over the civil days of that mahayuga;
 - anomaly: mean longitude less the apogee (the Sun's stands still, the Moon's moves);
 - the epicycle shrinks from the even to the odd quadrants by a sixtieth or so;
-- true longitude: mean longitude less the arc whose sine is epicycle / 360 times that of the anomaly.
+- true longitude: mean longitude less the arc whose sine is epicycle / 360 times the anomaly's.
 
-No correction for the Sun's equation in the Moon (bhujantara), for longitude or for the length of the
-day (chara) is made: instants are then plain Universal Time, and agree with the print to the minute.
+No correction for the Sun's equation in the Moon (bhujantara), for longitude or for the length of
+the day (chara) is made: instants are then plain Universal Time, and agree with the print to the
+minute.
 
 Source of the constants: Surya Siddhanta I 29-34 (revolutions and civil days) and II 34-39
 (epicycles), with the apogee of the Moon at 488 199 revolutions in place of 488 203, the correction
@@ -36,7 +37,8 @@ _EPOCH: Final = 588465.5 - _UJJAIN_DEGREES / 360
 """Julian Day (UT) of midnight at Ujjain, the start of the count of days."""
 _APOGEE_AT_EPOCH: Final = 90.0
 _SUN_APOGEE: Final = 77.2833333
-# Circumference of the epicycle in degrees of the orbit: in even quadrants, and how much less in odd.
+# Circumference of the epicycle in degrees of the orbit: in even quadrants, and how much less
+# in odd ones.
 _SUN_EPICYCLE: Final = (14.0, 14.0 - 13.6666667)
 _MOON_EPICYCLE: Final = (32.0, 32.0 - 31.6666667)
 

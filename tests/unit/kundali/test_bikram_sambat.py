@@ -34,6 +34,7 @@ NEW_YEARS = {
     2083: "2026-04-14",
     2084: "2027-04-14",
     2099: "2042-04-14",
+    2157: "2100-04-15",
 }
 
 # Days that every Nepali knows in both calendars.
@@ -72,9 +73,9 @@ def test_every_day_of_the_table_survives_the_round_trip_in_order() -> None:
     assert expected_ad == LAST_AD + timedelta(days=1)
 
 
-def test_the_table_holds_125_years_of_365_or_366_days() -> None:
-    years = range(1975, 2100)
-    assert (FIRST.year, LAST.year) == (1975, 2099)
+def test_the_table_holds_183_years_of_365_or_366_days() -> None:
+    years = range(1975, 2158)
+    assert (FIRST.year, LAST.year) == (1975, 2157)
     assert all(len(month_lengths(year)) == len(MONTHS) == 12 for year in years)
     assert all(29 <= days <= 32 for year in years for days in month_lengths(year))
     assert {sum(month_lengths(year)) for year in years} == {365, 366}
@@ -97,7 +98,7 @@ def test_days_beyond_the_table_are_refused(day: date) -> None:
     ("year", "month", "day"),
     [
         (1974, 12, 1),
-        (2100, 1, 1),
+        (2158, 1, 1),
         (2083, 0, 1),
         (2083, 13, 1),
         (2083, 1, 0),
@@ -142,7 +143,7 @@ def test_years_after_the_last_almanac_are_provisional() -> None:
     assert not is_provisional(2083)
     assert is_provisional(2084)
     with pytest.raises(OutsideCalendar):
-        is_provisional(2100)
+        is_provisional(2158)
 
 
 def test_years_in_which_calendars_differ_are_marked() -> None:
