@@ -71,17 +71,22 @@ def _midnight(day: date, zone: tzinfo) -> float:
     skipped = first.astimezone(UTC).astimezone(zone).replace(tzinfo=None) != first.replace(
         tzinfo=None
     )
-    return julian_day(_change_between(second, first, zone) if skipped else first)
+    if not skipped:
+        return julian_day(first)
+    return julian_day(clock_change(second.astimezone(UTC), first.astimezone(UTC), zone))
 
 
-def _change_between(low: datetime, high: datetime, zone: tzinfo) -> datetime:
-    """First second after a clock change between two instants, in UTC."""
-    start, end = (bound.astimezone(UTC) for bound in (low, high))
-    before = start.astimezone(zone).utcoffset()
-    while end - start > timedelta(seconds=1):
-        middle = start + (end - start) // 2
-        if middle.astimezone(zone).utcoffset() == before:
+def clock_change(low: datetime, high: datetime, zone: tzinfo) -> datetime:
+    """First whole second, in UTC, at which a zone's clock differs from what it was at ``low``.
+
+    Both bounds are aware, and the one change of the clock lies between them.
+    """
+    before = low.astimezone(zone).utcoffset()
+    start, end = int(low.timestamp()), int(high.timestamp()) + 1
+    while end - start > 1:
+        middle = (start + end) // 2
+        if datetime.fromtimestamp(middle, zone).utcoffset() == before:
             start = middle
         else:
             end = middle
-    return end.replace(microsecond=0)
+    return datetime.fromtimestamp(end, UTC)

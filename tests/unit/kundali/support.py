@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import date, datetime, time
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from kundali.births import Birth, BirthInput, resolve
 from kundali.ephemeris import Place
 
 DATA = Path(__file__).parent / "data"
@@ -37,3 +38,25 @@ def utc_of(case: Any) -> datetime:
 def apart(one: float, other: float) -> float:
     """Distance of two longitudes in degrees, 0 to 180."""
     return abs((one - other + 180.0) % 360.0 - 180.0)
+
+
+def birth(day: str = "1990-05-05", clock: str | None = "10:30", **changes: Any) -> Birth:
+    """Resolve a birth in Kathmandu; ``clock`` none for an unknown time."""
+    given = {
+        "day": date.fromisoformat(day),
+        "clock": None if clock is None else time.fromisoformat(clock),
+        "is_time_known": clock is not None,
+        "latitude_degrees": 27.7172,
+        "longitude_degrees": 85.324,
+        "zone": "Asia/Kathmandu",
+    }
+    return resolve(BirthInput(**given | changes))
+
+
+def birth_of(case: Any) -> Birth:
+    """Resolve a case's birth."""
+    given = case["input"]
+    day, clock = given["local"].split("T")
+    return birth(
+        day, clock, latitude_degrees=given["lat"], longitude_degrees=given["lon"], zone=given["tz"]
+    )
