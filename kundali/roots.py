@@ -27,7 +27,7 @@ def root(function: Callable[[float], float], low: float, high: float) -> float:
         return low
     if at_high == 0:
         return high
-    if at_low * at_high > 0:
+    if (at_low < 0) == (at_high < 0):
         raise ValueError("the function does not change its sign between the two instants")
     last_side = 0
     for step in range(_MOST_STEPS):
@@ -40,7 +40,7 @@ def root(function: Callable[[float], float], low: float, high: float) -> float:
         value = function(middle)
         if value == 0:
             return middle
-        if value * at_low < 0:
+        if (value < 0) != (at_low < 0):
             high, at_high = middle, value
             at_low = at_low / 2 if last_side == 1 else at_low
             last_side = 1

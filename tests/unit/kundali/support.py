@@ -6,10 +6,12 @@ import json
 from datetime import date, datetime, time
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from kundali.births import Birth, BirthInput, resolve
 from kundali.ephemeris import Place
+
+Thing = TypeVar("Thing")
 
 DATA = Path(__file__).parent / "data"
 
@@ -60,3 +62,9 @@ def birth_of(case: Any) -> Birth:
     return birth(
         day, clock, latitude_degrees=given["lat"], longitude_degrees=given["lon"], zone=given["tz"]
     )
+
+
+def present(thing: Thing | None) -> Thing:
+    """Return what the test knows to be there."""
+    assert thing is not None
+    return thing
