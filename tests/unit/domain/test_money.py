@@ -10,7 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.domain.money import Unit, convert_quantity, line_price, share
+from server.domain.money import (
+    MAX_AMOUNT,
+    NPR,
+    USD,
+    Unit,
+    convert_quantity,
+    full_text,
+    line_price,
+    minor_units,
+    share,
+    short_text,
+    whole_minor_units,
+)
 
 MEASURED = [Unit.KG, Unit.G, Unit.L, Unit.ML]
 COUNTED = [unit for unit in Unit if unit.is_counted]
@@ -87,3 +99,97 @@ def test_a_share_and_the_rest_make_the_whole(amount, basis_points):
     part = share(amount, basis_points)
     assert 0 <= part <= amount
     assert part == floor(Fraction(amount * basis_points, 10_000) + Fraction(1, 2))
+
+
+amounts = st.integers(0, MAX_AMOUNT)
+currencies = st.sampled_from([NPR, USD])
+
+
+@given(amounts, currencies)
+def test_an_amount_survives_its_texts(amount, currency):
+    assert minor_units(full_text(amount, currency), currency) == amount
+    assert minor_units(short_text(amount, currency), currency) == amount
+    assert minor_units(full_text(amount, currency) + "00", currency) == amount
+    assert whole_minor_units(str(amount)) == amount
+
+
+@given(amounts)
+def test_an_amount_survives_commas_of_thousands_and_of_lakhs(amount):
+    rupees, paisa = divmod(amount, 100)
+    lakhs = f"{rupees // 1000}"
+    pairs = []
+    while len(lakhs) > 2:
+        lakhs, pair = lakhs[:-2], lakhs[-2:]
+        pairs.insert(0, pair)
+    assert minor_units(f"{rupees:,}.{paisa:02}") == amount
+    if rupees >= 1000:
+        assert minor_units(",".join([lakhs, *pairs, f"{rupees % 1000:03}"]) + f".{paisa:02}") == (
+            amount
+        )
+
+
+@pytest.mark.parametrize(
+    ("text", "amount"),
+    [
+        ("1500", 150_000),
+        ("1500.5", 150_050),
+        ("1500.5000", 150_050),
+        ("1040.10", 104_010),
+        ("2,640.0", 264_000),
+        ("1,00,000", 10_000_000),
+        ("0", 0),
+    ],
+)
+def test_amounts_are_read_as_gateways_write_them(text, amount):
+    assert minor_units(text) == amount
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "-1", "+1", "1.", ".5", "1e3", "1E3", "NaN", "Infinity", "1_000", " 1", "1 ", "१५००", "٣"]
+    + ["1,2", ",100", "1,,000", "10,00", "1,000,", "1234,000", "0x10", "1.001", "0.999", "Rs. 5"]
+    + ["9" * 16, "9" * 5000, "1." + "0" * 13, "100000000000.01"],
+)
+def test_what_is_no_amount_is_refused(text):
+    with pytest.raises(ValueError, match=r"."):
+        minor_units(text)
+
+
+@given(st.text(max_size=20))
+def test_any_text_is_an_amount_or_refused(text):
+    for read in (minor_units, whole_minor_units):
+        try:
+            amount = read(text)
+        except ValueError:
+            continue
+        assert 0 <= amount <= MAX_AMOUNT
+
+
+@given(st.decimals("0", "99999999999", places=5))
+def test_nothing_is_rounded(exact):
+    text = f"{exact:f}"
+    if exact.scaleb(2) == int(exact.scaleb(2)):
+        assert Decimal(minor_units(text)).scaleb(-2) == exact
+    else:
+        with pytest.raises(ValueError, match="smallest coin"):
+            minor_units(text)
+
+
+@pytest.mark.parametrize("text", ["", "1.0", "-5", "1,000", "１", "9" * 40])
+def test_minor_units_are_whole(text):
+    with pytest.raises(ValueError, match="minor units"):
+        whole_minor_units(text)
+
+
+def test_whole_rupees_have_no_point_where_it_is_not_wanted():
+    assert short_text(150_000) == "1500"
+    assert short_text(150_050) == "1500.50"
+    assert short_text(5) == "0.05"
+    assert full_text(150_000) == "1500.00"
+
+
+def test_unknown_currencies_and_debts_have_no_text():
+    with pytest.raises(ValueError, match="currency"):
+        minor_units("1", "JPY")
+    with pytest.raises(ValueError, match="negative"):
+        full_text(-1)
