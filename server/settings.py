@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import SplitResult, urlsplit
 
 PREFIX: Final = "PANDITYATRA_"
 DEFAULT_SECRET: Final = "insecure-development-secret-change-me"  # noqa: S105  # refused in production
@@ -56,6 +57,10 @@ _RANGES: Final[dict[str, tuple[float, float]]] = {
     "recommender.max_candidates": (2, 500),
     "recommender.new_pandits_share": (0, 1),
     "recommender.new_items_share": (0, 1),
+    "gateways.connect_seconds": (0.1, 60),
+    "gateways.read_seconds": (0.1, 300),
+    "gateways.total_seconds": (0, 900),
+    "gateways.max_connections": (1, 10_000),
     "realtime.ping_seconds": (0.1, math.inf),
     "realtime.max_frame_bytes": (1024, math.inf),
     "realtime.outbox_hard_bytes": (1024, math.inf),
@@ -71,6 +76,26 @@ _RANGES: Final[dict[str, tuple[float, float]]] = {
 }
 """Where zero or a very large number would stop the server or make it spin."""
 _MASKED: Final = "masked"
+_GATEWAY_NEEDS: Final[dict[str, tuple[str, ...]]] = {
+    "khalti": ("secret_key",),
+    "esewa": ("product_code", "secret_key"),
+    "connect_ips": ("merchant_id", "app_id", "app_name", "app_password", "key_path"),
+    "ime_pay": ("merchant_code", "module", "user", "password"),
+    "stripe": ("secret_key", "webhook_secret"),
+}
+"""What a gateway cannot do without, once it is enabled."""
+_TEST_HOST: Final = re.compile(
+    r"(?:dev|a|test-pay)\.khalti\.com|(?:uat|rc|rc-epay)\.esewa\.com\.np|uat\.connectips\.com"
+    r"|stg\.imepay\.com\.np|localhost|127\.[0-9.]+|::1"
+)
+_TEST_VALUES: Final[dict[str, re.Pattern[str]]] = {
+    "khalti.widget_secret_key": re.compile(r"test_.*"),
+    "esewa.product_code": re.compile(r"EPAYTEST", re.IGNORECASE),
+    # Published by eSewa for its sandbox: with it anybody can sign a perfect answer.
+    "esewa.secret_key": re.compile(re.escape("8gBm/:&EnhH.1/q") + r"\(?"),
+    "stripe.secret_key": re.compile(r"(?:sk|rk)_test_.*"),
+}
+"""Keys and codes of the providers' sandboxes, which production refuses."""
 
 
 class SettingsError(ValueError):
@@ -308,6 +333,116 @@ class ExperimentSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GatewaySettings:
+    """How payment providers are called, all of them; which ones are used stands in their sections.
+
+    Each has ``enabled``; none is, unless it is switched on. Production refuses their test keys and
+    test hosts.
+    """
+
+    connect_seconds: float = 5.0
+    """Longest wait for a connection."""
+    read_seconds: float = 20.0
+    """Longest wait for an answer."""
+    total_seconds: float = 60.0
+    """No try of a call is begun later than this after the first one."""
+    max_connections: int = 50
+    """Connections to all providers at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KhaltiSettings:
+    """Khalti: ePayment (KPG-2), and tokens of its older widget (KPG-1)."""
+
+    enabled: bool = False
+    """Whether customers may pay with it."""
+    api_url: str = "https://khalti.com/api/v2/"
+    """Where payments are started and looked up; the sandbox is https://dev.khalti.com/api/v2/."""
+    refund_url: str = "https://khalti.com/api/"
+    """Where refunds are asked for; it has no version in its path."""
+    secret_key: str = field(default="", metadata={_MASKED: True})
+    """Live secret key of the merchant panel."""
+    widget_secret_key: str = field(default="", metadata={_MASKED: True})
+    """Secret key of the older widget; empty: its tokens are not accepted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EsewaSettings:
+    """The ePay of eSewa: the signed form (v2), or the unsigned one before it (v1)."""
+
+    enabled: bool = False
+    """Whether customers may pay with it."""
+    product_code: str = ""
+    """Merchant code."""
+    secret_key: str = field(default="", metadata={_MASKED: True})
+    """Signs the form and the answers of v2."""
+    form_url: str = "https://epay.esewa.com.np/api/epay/main/v2/form"
+    """Where browsers post the form."""
+    status_url: str = "https://epay.esewa.com.np/api/epay/transaction/status/"
+    """Where the outcome is asked for."""
+    use_v1: bool = False
+    """New payments take the older form; only for merchants that eSewa has not moved yet."""
+    v1_form_url: str = "https://esewa.com.np/epay/main"
+    """Where browsers post the older form."""
+    v1_verify_url: str = "https://esewa.com.np/epay/transrec"
+    """Where the outcome of the older form is asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectIpsSettings:
+    """The connectIPS of NCHL. It returns browsers to the addresses that were registered there."""
+
+    enabled: bool = False
+    """Whether customers may pay with it."""
+    base_url: str = "https://login.connectips.com"
+    """Host of the pay page and of the API."""
+    merchant_id: str = ""
+    """Merchant id, a number."""
+    app_id: str = ""
+    """App id, such as MER-550-APP-1; also the user of the API."""
+    app_name: str = ""
+    """App name as registered."""
+    app_password: str = field(default="", metadata={_MASKED: True})
+    """Password of the API."""
+    key_path: str = ""
+    """The key that signs, a PKCS#12 file (CREDITOR.pfx)."""
+    key_password: str = field(default="", metadata={_MASKED: True})
+    """Password of that file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImePaySettings:
+    """IME Pay. It answers only to addresses that it has on its list."""
+
+    enabled: bool = False
+    """Whether customers may pay with it."""
+    base_url: str = "https://payment.imepay.com.np:7979"
+    """Host of the pay page and of the API; staging is https://stg.imepay.com.np:7979."""
+    merchant_code: str = ""
+    """Merchant code."""
+    module: str = ""
+    """Module, as given by IME."""
+    user: str = ""
+    """User of the API."""
+    password: str = field(default="", metadata={_MASKED: True})
+    """Password of the API."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StripeSettings:
+    """Stripe, for cards from abroad; it wants a company outside Nepal."""
+
+    enabled: bool = False
+    """Whether customers may pay with it."""
+    api_url: str = "https://api.stripe.com"
+    """Host of the API."""
+    secret_key: str = field(default="", metadata={_MASKED: True})
+    """Secret or restricted key."""
+    webhook_secret: str = field(default="", metadata={_MASKED: True})
+    """Signing secret of the webhook endpoint (whsec_…)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogSettings:
     """How much is logged, and how: ``auto`` is readable on a terminal and JSON elsewhere."""
 
@@ -332,6 +467,12 @@ class Settings:
     files: FileSettings = FileSettings()
     recommender: RecommenderSettings = RecommenderSettings()
     experiment: ExperimentSettings = ExperimentSettings()
+    gateways: GatewaySettings = GatewaySettings()
+    khalti: KhaltiSettings = KhaltiSettings()
+    esewa: EsewaSettings = EsewaSettings()
+    connect_ips: ConnectIpsSettings = ConnectIpsSettings()
+    ime_pay: ImePaySettings = ImePaySettings()
+    stripe: StripeSettings = StripeSettings()
     log: LogSettings = LogSettings()
 
     @property
@@ -514,6 +655,8 @@ def _value_faults(settings: Settings) -> list[str]:
         # Not shown: it may hold a password.
         faults.append("bus.redis_url: is not like redis://host:6379/0 or redis+cluster://host:6379")
     faults.extend(_experiment_faults(settings.experiment))
+    for name in _GATEWAY_NEEDS:
+        faults.extend(_gateway_faults(settings, name))
     faults.extend(
         f"limits.{name}: {limit!r} is not like 10/minute"
         for name, limit in dataclasses.asdict(settings.limits).items()
@@ -525,6 +668,52 @@ def _value_faults(settings: Settings) -> list[str]:
     ):
         if chosen not in choices:
             faults.append(f"log.{name}: {chosen!r} is none of {', '.join(choices)}")
+    return faults
+
+
+def _gateway_faults(settings: Settings, name: str) -> list[str]:
+    gateway = getattr(settings, name)
+    if not gateway.enabled:
+        return []
+    faults = [
+        f"{name}.{key}: is needed, since {name} is enabled"
+        for key in _GATEWAY_NEEDS[name]
+        if not getattr(gateway, key).strip()
+    ]
+    for item in dataclasses.fields(gateway):
+        key, value = f"{name}.{item.name}", getattr(gateway, item.name)
+        if item.name.endswith("_url"):
+            url = _address(value)
+            if url is None:
+                faults.append(f"{key}: {value!r} is not like https://host/path")
+            elif settings.is_production and url.scheme != "https":
+                faults.append(f"{key}: production needs https")
+            elif settings.is_production and _TEST_HOST.fullmatch(url.hostname or ""):
+                faults.append(f"{key}: {url.hostname} is a test host")
+        elif settings.is_production and key in _TEST_VALUES and _TEST_VALUES[key].fullmatch(value):
+            faults.append(f"{key}: is of the provider's sandbox, where anybody can pay")
+    if name == "connect_ips":
+        faults.extend(_connect_ips_faults(gateway))
+    return faults
+
+
+def _address(text: str) -> SplitResult | None:
+    try:
+        url = urlsplit(text)
+        is_good = url.scheme in ("http", "https") and url.hostname and url.port != 0
+    except ValueError:
+        return None
+    return url if is_good and not url.query and not url.fragment and not url.username else None
+
+
+def _connect_ips_faults(gateway: ConnectIpsSettings) -> list[str]:
+    faults = []
+    if not re.fullmatch(r"[0-9]{0,20}", gateway.merchant_id):
+        faults.append("connect_ips.merchant_id: is not a number")
+    for key, longest in (("app_id", 20), ("app_name", 30)):
+        value = getattr(gateway, key)
+        if len(value) > longest or "," in value or "=" in value:
+            faults.append(f"connect_ips.{key}: is longer than {longest}, or has a comma or =")
     return faults
 
 

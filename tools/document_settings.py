@@ -22,7 +22,8 @@ The order, later wins: the defaults below, `config/default.toml`,
 `PANDITYATRA_CONFIG`, variables, the command line. `[http] port` in a file is
 `PANDITYATRA_HTTP__PORT` as a variable; with `_FILE` at the end the variable names a file that
 holds the value. An unknown key or a bad value stops the start and is named. Production refuses
-to start with a default secret, without a database of its own, without secure cookies or origins.
+to start with a default secret, without a database of its own, without secure cookies or origins,
+and with test keys or test hosts of a payment provider.
 """
 
 

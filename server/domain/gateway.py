@@ -45,7 +45,8 @@ class GatewayTraits:
     """What a gateway can do. Amounts are minor units of the currency.
 
     ``is_prepaid``: the money is taken before the puja. ``can_refund``: there is a call for it;
-    without one a refund is a task for staff. ``is_test``: it runs with test keys or hosts.
+    without one a refund is a task for staff. ``accepts_tokens``: a payment that the provider's own
+    widget has taken can be verified by its token. ``is_test``: it runs with test keys or hosts.
     ``form_origins`` are the origins that a page which posts a form must allow.
     """
 
@@ -55,6 +56,7 @@ class GatewayTraits:
     is_prepaid: bool = True
     can_refund: bool = False
     can_refund_partly: bool = False
+    accepts_tokens: bool = False
     is_test: bool = False
     form_origins: tuple[str, ...] = ()
 

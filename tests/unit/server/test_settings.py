@@ -173,3 +173,100 @@ def test_an_address_that_is_no_redis_is_named_but_not_shown(tmp_path: Path, url:
 def test_redis_may_be_one_server_or_a_cluster(tmp_path: Path, scheme: str) -> None:
     url = f"{scheme}://user:word@host:7000/0"
     assert load(tmp_path, {"PANDITYATRA_BUS__REDIS_URL": url}).bus.redis_url == url
+
+
+KEYS = {
+    "KHALTI": {"SECRET_KEY": "live"},
+    "ESEWA": {"PRODUCT_CODE": "PANDIT", "SECRET_KEY": "live"},
+    "CONNECT_IPS": {
+        "MERCHANT_ID": "550",
+        "APP_ID": "MER-550-APP-1",
+        "APP_NAME": "Pandit Yatra",
+        "APP_PASSWORD": "live",
+        "KEY_PATH": "CREDITOR.pfx",
+    },
+    "IME_PAY": {"MERCHANT_CODE": "PANDIT", "MODULE": "PANDIT", "USER": "py", "PASSWORD": "live"},
+    "STRIPE": {"SECRET_KEY": "sk_live_1", "WEBHOOK_SECRET": "whsec_1"},
+}
+
+
+def enabled(gateway: str, **changes: str) -> dict[str, str]:
+    values = {**KEYS[gateway], "ENABLED": "true", **changes}
+    return {f"PANDITYATRA_{gateway}__{key}": value for key, value in values.items()}
+
+
+def test_no_gateway_runs_by_itself(tmp_path: Path) -> None:
+    for environ in ({}, PRODUCTION):
+        settings = load(tmp_path, environ)
+        for gateway in KEYS:
+            assert not getattr(settings, gateway.lower()).enabled
+
+
+@pytest.mark.parametrize("gateway", KEYS)
+def test_production_takes_live_gateways(tmp_path: Path, gateway: str) -> None:
+    settings = load(tmp_path, PRODUCTION | enabled(gateway))
+    assert getattr(settings, gateway.lower()).enabled
+    assert "live" not in str(shown(settings)[gateway.lower()].values())
+    assert "whsec_1" not in str(shown(settings))
+
+
+@pytest.mark.parametrize(
+    ("gateway", "key"), [(gateway, key) for gateway, keys in KEYS.items() for key in keys]
+)
+@pytest.mark.parametrize("environ", [{}, PRODUCTION], ids=["development", "production"])
+def test_an_enabled_gateway_needs_its_keys(
+    tmp_path: Path, gateway: str, key: str, environ: dict[str, str]
+) -> None:
+    found = faults(tmp_path, environ | enabled(gateway, **{key: " "}))
+    name = f"{gateway}.{key}".lower()
+    assert f"{name}: is needed, since {gateway.lower()} is enabled" in found
+
+
+@pytest.mark.parametrize(
+    ("gateway", "key", "value"),
+    [
+        ("KHALTI", "API_URL", "https://dev.khalti.com/api/v2/"),
+        ("KHALTI", "API_URL", "https://a.khalti.com/api/v2/"),
+        ("KHALTI", "REFUND_URL", "https://dev.khalti.com/api/"),
+        ("KHALTI", "WIDGET_SECRET_KEY", "test_secret_key_f59e8b7d18b4499ca40f68195a846e9b"),
+        ("ESEWA", "PRODUCT_CODE", "EPAYTEST"),
+        ("ESEWA", "PRODUCT_CODE", "epaytest"),
+        ("ESEWA", "SECRET_KEY", "8gBm/:&EnhH.1/q"),
+        ("ESEWA", "SECRET_KEY", "8gBm/:&EnhH.1/q("),
+        ("ESEWA", "FORM_URL", "https://rc-epay.esewa.com.np/api/epay/main/v2/form"),
+        ("ESEWA", "STATUS_URL", "https://rc.esewa.com.np/api/epay/transaction/status/"),
+        ("ESEWA", "V1_FORM_URL", "https://uat.esewa.com.np/epay/main"),
+        ("CONNECT_IPS", "BASE_URL", "https://uat.connectips.com:7443"),
+        ("IME_PAY", "BASE_URL", "https://stg.imepay.com.np:7979"),
+        ("STRIPE", "SECRET_KEY", "sk_test_1"),
+        ("STRIPE", "SECRET_KEY", "rk_test_1"),
+        ("STRIPE", "API_URL", "http://127.0.0.1:8420"),
+        ("STRIPE", "API_URL", "https://localhost:8420"),
+    ],
+)
+def test_production_refuses_the_sandboxes(
+    tmp_path: Path, gateway: str, key: str, value: str
+) -> None:
+    (fault,) = faults(tmp_path, PRODUCTION | enabled(gateway, **{key: value}))
+    assert fault.startswith(f"{gateway}.{key}:".lower())
+    assert getattr(load(tmp_path, enabled(gateway, **{key: value})), gateway.lower()).enabled
+
+
+@pytest.mark.parametrize(
+    ("gateway", "key", "value"),
+    [
+        ("KHALTI", "API_URL", "khalti.com/api"),
+        ("KHALTI", "API_URL", "ftp://khalti.com/api"),
+        ("KHALTI", "API_URL", "https://khalti.com/api?x=1"),
+        ("KHALTI", "API_URL", "https://[khalti"),
+        ("KHALTI", "API_URL", "https://user@khalti.com/"),
+        ("CONNECT_IPS", "MERCHANT_ID", "MER-550"),
+        ("CONNECT_IPS", "APP_ID", "A" * 21),
+        ("CONNECT_IPS", "APP_NAME", "A,TXNAMT=1"),
+    ],
+)
+def test_unreadable_addresses_and_names_are_refused(
+    tmp_path: Path, gateway: str, key: str, value: str
+) -> None:
+    (fault,) = faults(tmp_path, enabled(gateway, **{key: value}))
+    assert fault.startswith(f"{gateway}.{key}:".lower())

@@ -1,0 +1,1 @@
+"""Payment gateways: each module translates between one provider and the port of the domain."""
