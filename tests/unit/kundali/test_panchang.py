@@ -115,7 +115,15 @@ def test_the_two_skies_may_differ_on_the_tithi_of_a_day():
 # Sunday 4 January 2026 and on: the eighths that every almanac gives.
 @pytest.mark.parametrize(
     ("ahead", "rahu", "yama", "gulika"),
-    [(0, 8, 5, 7), (1, 2, 4, 6), (2, 7, 3, 5), (3, 5, 2, 4), (4, 6, 1, 3), (5, 4, 7, 2), (6, 3, 6, 1)],
+    [
+        (0, 8, 5, 7),
+        (1, 2, 4, 6),
+        (2, 7, 3, 5),
+        (3, 5, 2, 4),
+        (4, 6, 1, 3),
+        (5, 4, 7, 2),
+        (6, 3, 6, 1),
+    ],
 )
 def test_the_evil_eighths_follow_the_weekday(ahead, rahu, yama, gulika):
     day = panchang(date(2026, 1, 4) + timedelta(days=ahead))
@@ -135,7 +143,9 @@ def test_abhijit_lies_about_noon_and_brahma_muhurta_before_dawn():
     day = panchang(date(2026, 3, 20))
     noon = day.sunrise + (day.sunset - day.sunrise) / 2
     assert day.abhijit.start < noon < day.abhijit.end
-    assert noon - day.abhijit.start == pytest.approx(day.abhijit.end - noon, abs=timedelta(seconds=1))
+    assert noon - day.abhijit.start == pytest.approx(
+        day.abhijit.end - noon, abs=timedelta(seconds=1)
+    )
     # Nights are twelve hours at the equinox: a muhurta is 48 minutes.
     muhurta = timedelta(minutes=48)
     assert day.sunrise - day.brahma_muhurta.end == pytest.approx(muhurta, abs=timedelta(seconds=30))
@@ -153,7 +163,11 @@ def test_choghadiyas_cover_day_and_night():
     assert day.choghadiyas[-1].end == day.next_sunrise
     assert all(one.end == other.start for one, other in pairwise(day.choghadiyas))
     assert [each.name.en for each in day.choghadiyas[:3]] == ["Udveg", "Char", "Labh"]
-    assert {each.name.en for each in day.choghadiyas if not each.is_good} == {"Udveg", "Kaal", "Rog"}
+    assert {each.name.en for each in day.choghadiyas if not each.is_good} == {
+        "Udveg",
+        "Kaal",
+        "Rog",
+    }
 
 
 def test_a_lost_tithi_and_a_repeated_one_are_told():
