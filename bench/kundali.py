@@ -6,7 +6,7 @@ spent inside pyswisseph, found by running the same calls of the library with the
 nothing around them.
 """
 
-# ruff: noqa: E402, I001 - the path is set before the package is imported
+# ruff: noqa: E402 - the path is set before the package is imported
 
 from __future__ import annotations
 
