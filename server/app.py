@@ -37,6 +37,7 @@ from server.domain.ports import (
     Models,
     PlaceDirectory,
     PresenceBoard,
+    PushSender,
 )
 from server.handlers.forwarded import ForwardingServer
 from server.handlers.page_base import UI_MODULES, UnknownPath
@@ -47,7 +48,11 @@ from server.jobs.scheduler import Duty, Scheduler
 from server.mailer.console import ConsoleCodeSender
 from server.metrics import Metrics
 from server.paths import data_path, web_path
+<<<<<<< HEAD
 from server.places.directory import load_places
+=======
+from server.push.webpush import WebPushSender
+>>>>>>> 932673f (Messages to browsers of people who are away, preferences by kind and channel, reminders and a daily digest)
 from server.recommender.adviser import AdviceParams
 from server.recommender.keeper import KeeperParams, ModelKeeper
 from server.routes import ROUTES
@@ -62,6 +67,7 @@ from server.services.notifications import NotificationService
 from server.services.pandits import PanditService
 from server.services.places import PlaceService
 from server.services.preferences import PreferenceService
+from server.services.push import PushPolicy, PushService
 from server.services.recommendations import (
     AdvisedSamagri,
     Advisers,
@@ -90,13 +96,16 @@ from server.store.indexes import create_indexes
 from server.store.interactions import MongoInteractionRepository
 from server.store.messages import MongoMessageRepository
 from server.store.migrations import migrate
+from server.store.notification_preferences import MongoNotificationPreferenceRepository
 from server.store.notifications import MongoNotificationRepository
 from server.store.outbox import MongoOutboxRepository
 from server.store.pandits import MongoPanditRepository
 from server.store.preferences import MongoPreferenceRepository
+from server.store.push_subscriptions import MongoPushSubscriptionRepository
 from server.store.reviews import MongoReviewRepository
 from server.store.rooms import MongoRoomRepository
 from server.store.users import MongoCodeRepository, MongoSessionRepository, MongoUserRepository
+from server.workers import Threads
 from server.ws.commands import receive
 from server.ws.hub import Hub, HubLimits
 
@@ -164,6 +173,7 @@ async def open_server(
         )
         hasher = Argon2Hasher(settings.auth.hash_threads, settings.auth.hash_queue)
         stack.callback(hasher.close)
+        push = await stack.enter_async_context(_open_push(settings))
         services = build_services(
             settings,
             store,
@@ -176,10 +186,12 @@ async def open_server(
             metrics,
             clock or SystemClock(),
             sender,
+            push,
         )
         stack.push_async_callback(services.limiter.close)
         stack.push_async_callback(services.accounts.close)
         await stack.enter_async_context(services.accounts.running())
+        await stack.enter_async_context(services.push.running())
         await stack.enter_async_context(services.chats.running())
         await stack.enter_async_context(services.learning.running())
         await stack.enter_async_context(services.hub.running())
@@ -187,6 +199,8 @@ async def open_server(
             [
                 Duty("relay", 5.0, services.relay.sweep),
                 Duty("unanswered", 30.0, services.bookings.pass_on_unanswered),
+                Duty("reminders", 30.0, services.bookings.remind_due),
+                Duty("digests", 600.0, services.push.send_digests),
             ],
             metrics,
             leases,
@@ -208,6 +222,21 @@ async def _open_bus(settings: Settings, stack: AsyncExitStack) -> tuple[Bus, Pre
     board = await stack.enter_async_context(RedisPresence.open(url))
     bus.on_restored(board.refresh)
     return bus, board, await stack.enter_async_context(RedisLeases.open(url))
+
+
+@asynccontextmanager
+async def _open_push(settings: Settings) -> AsyncIterator[PushSender | None]:
+    """What sends messages to browsers, where that is switched on."""
+    push = settings.push
+    if not push.enabled:
+        yield None
+        return
+    threads = Threads("push", threads=1, queue=1000)
+    try:
+        async with WebPushSender.open(Path(push.key_path), push.contact, threads) as sender:
+            yield sender
+    finally:
+        threads.close()
 
 
 async def prepare_database(store: Store) -> None:
@@ -258,6 +287,7 @@ def build_services(
     metrics: Metrics,
     clock: Clock,
     sender: CodeSender | None = None,
+    push_sender: PushSender | None = None,
 ) -> Services:
     """Construct every use case from its adapters."""
     ids = ObjectIds()
@@ -266,8 +296,21 @@ def build_services(
     pandits, bookings = MongoPanditRepository(store), MongoBookingRepository(store)
     catalogue = MongoCatalogueRepository(store)
 
+    push = PushService(
+        subscriptions=MongoPushSubscriptionRepository(store),
+        preferences=MongoNotificationPreferenceRepository(store),
+        notifications=MongoNotificationRepository(store),
+        users=users,
+        sessions=sessions,
+        board=board,
+        sender=push_sender,
+        bus=bus,
+        translator=translations,
+        clock=clock,
+        policy=PushPolicy(hosts=settings.push.hosts, digest_hour=settings.push.digest_hour),
+    )
     notifications = NotificationService(
-        MongoNotificationRepository(store), users, translations, bus, clock, ids
+        MongoNotificationRepository(store), users, translations, bus, clock, ids, push
     )
     chats = ChatService(
         rooms=MongoRoomRepository(store),
@@ -390,6 +433,7 @@ def build_services(
         ),
         chats=chats,
         notifications=notifications,
+        push=push,
         recommendations=RecommendationService(
             models=models,
             advisers=advisers,

@@ -18,6 +18,7 @@ from server.services.notifications import NotificationService
 from server.services.pandits import PanditService
 from server.services.places import PlaceService
 from server.services.preferences import PreferenceService
+from server.services.push import PushService
 from server.services.recommendations import RecommendationService
 from server.services.relay import EventRelay
 from server.ws.hub import Hub
@@ -37,6 +38,7 @@ class Services:
     bookings: BookingService
     chats: ChatService
     notifications: NotificationService
+    push: PushService
     recommendations: RecommendationService
     preferences: PreferenceService
     learning: LearningService

@@ -190,6 +190,7 @@ FIELD_MESSAGES: Final[dict[str, str]] = {
     "not-offered": N_("The pandit does not offer this at present."),
     "unit": N_("This item is not measured in that unit."),
     "whole-number": N_("Only whole numbers make sense here."),
+    "push-service-unknown": N_("This browser's message service is not one that we know."),
     "less-than-needed": N_("The puja needs more of it than that."),
     "unknown-item": N_("There is no such item in the catalogue."),
     "unknown-puja": N_("There is no such puja."),

@@ -52,6 +52,7 @@ _RANGES: Final[dict[str, tuple[float, float]]] = {
     "booking.max_offers": (1, 20),
     "booking.offer_radius_km": (1, 2000),
     "booking.samagri_threshold": (0, 1),
+    "push.digest_hour": (0, 23),
     "recommender.poll_seconds": (0.05, math.inf),
     "recommender.retry_seconds": (0.05, math.inf),
     "recommender.max_candidates": (2, 500),
@@ -301,6 +302,27 @@ class FileSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PushSettings:
+    """Messages to browsers of people who have no page open (Web Push)."""
+
+    enabled: bool = True
+    """Whether browsers may subscribe."""
+    key_path: str = "var/vapid.pem"
+    """The key by which push services know this server; made at the first start, kept for good."""
+    contact: str = "mailto:webmaster@localhost"
+    """Where a push service can reach whoever runs this server: a mailto: or https: address."""
+    hosts: tuple[str, ...] = (
+        "fcm.googleapis.com",
+        "updates.push.services.mozilla.com",
+        ".notify.windows.com",
+        ".push.apple.com",
+    )
+    """Push services that are called; with a leading dot all names below one."""
+    digest_hour: int = 19
+    """The hour of the day, in each person's zone, in which unread notifications are recalled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RecommenderSettings:
     """Trained models and how they are used; without one the rules of the catalogue serve."""
 
@@ -465,6 +487,7 @@ class Settings:
     realtime: RealtimeSettings = RealtimeSettings()
     limits: LimitSettings = LimitSettings()
     files: FileSettings = FileSettings()
+    push: PushSettings = PushSettings()
     recommender: RecommenderSettings = RecommenderSettings()
     experiment: ExperimentSettings = ExperimentSettings()
     gateways: GatewaySettings = GatewaySettings()

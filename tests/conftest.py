@@ -31,6 +31,7 @@ from server.settings import (
     FileSettings,
     HttpSettings,
     LimitSettings,
+    PushSettings,
     RealtimeSettings,
     RecommenderSettings,
     Settings,
@@ -114,6 +115,7 @@ def settings(database_settings: DatabaseSettings, tmp_path: Path) -> Settings:
         database=database_settings,
         auth=AuthSettings(secret="a-secret-for-tests-only-" + "x" * 32),
         files=FileSettings(path=str(tmp_path / "files")),
+        push=PushSettings(key_path=str(tmp_path / "vapid.pem"), hosts=("127.0.0.1:8",)),
         recommender=RecommenderSettings(
             path=str(tmp_path / "models"), poll_seconds=0.2, retry_seconds=0.2
         ),

@@ -25,7 +25,9 @@ DRIVERS = frozenset({"pymongo", "bson", "gridfs", "motor"})
 TRANSPORT_SHARED = frozenset(
     {"problems", "auth", "i18n", "metrics", "health", "workers", "documents"}
 )
-ADAPTERS = frozenset({"store", "bus", "gateways", "mailer", "places", "recommender", "clock"})
+ADAPTERS = frozenset(
+    {"bus", "clock", "gateways", "mailer", "places", "push", "recommender", "store"}
+)
 DOORS = frozenset({"handlers", "ws", "jobs"})
 FLOOR_0 = frozenset({"domain", "settings"})
 # GPL-2.0-only: it runs as a process of its own and is never part of this program.

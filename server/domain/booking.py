@@ -49,6 +49,9 @@ OCCUPYING: Final = frozenset({_Status.PENDING, _Status.ACCEPTED, _Status.IN_PROG
 CONTACT_SHARED: Final = frozenset({_Status.ACCEPTED, _Status.IN_PROGRESS, _Status.COMPLETED})
 """States in which the two parties see each other's address and phone."""
 
+REMIND_AHEAD: Final = (timedelta(days=1), timedelta(hours=1))
+"""How long before the beginning of an accepted booking its parties are reminded."""
+
 CANCELLABLE_BY: Final = {
     _Status.PENDING: frozenset({Role.USER, Role.ADMIN}),
     _Status.ACCEPTED: frozenset({Role.USER, Role.PANDIT, Role.ADMIN}),
@@ -209,6 +212,7 @@ class Booking:
     rejected_by: tuple[str, ...] = ()
     proposal: RescheduleProposal | None = None
     answer_by: datetime | None = None
+    remind_at: datetime | None = None
     created_at: datetime
     updated_at: datetime
     accepted_at: datetime | None = None
@@ -277,7 +281,12 @@ def accept(booking: Booking, actor: Actor, now: datetime) -> Booking:
     if now >= booking.starts_at:
         raise IllegalTransition(booking.status)
     moved = _moved(booking, _Status.ACCEPTED, actor.user_id, actor.role, now)
-    moved = replace(moved, accepted_at=now, answer_by=None)
+    moved = replace(
+        moved,
+        accepted_at=now,
+        answer_by=None,
+        remind_at=next_reminder(booking.starts_at, now),
+    )
     return _told(moved, EventKind.BOOKING_ACCEPTED, now, (booking.user_id,))
 
 
@@ -289,7 +298,7 @@ def start(booking: Booking, actor: Actor, now: datetime, early_minutes: int) -> 
         raise TooEarly
     moved = _moved(booking, _Status.IN_PROGRESS, actor.user_id, actor.role, now)
     return _told(
-        replace(moved, started_at=now, proposal=None),
+        replace(moved, started_at=now, proposal=None, remind_at=None),
         EventKind.BOOKING_STARTED,
         now,
         (booking.user_id,),
@@ -383,6 +392,31 @@ def fail(booking: Booking, now: datetime, reason: str) -> Booking:
     return _told(moved, EventKind.BOOKING_FAILED, now, (booking.user_id,))
 
 
+def next_reminder(starts_at: datetime, now: datetime) -> datetime | None:
+    """When the parties are to be reminded next, None when no reminder is left.
+
+    A reminder whose time has passed at acceptance falls away: who books for this afternoon knows.
+    """
+    return next((at for ahead in REMIND_AHEAD if (at := starts_at - ahead) > now), None)
+
+
+def remind(booking: Booking, now: datetime) -> Booking:
+    """Remind both parties of what is ahead; each reminder is told once.
+
+    Raises ``IllegalTransition`` while none is due: another process has told it already, or the
+    booking was moved.
+    """
+    _require_status(booking, _Status.ACCEPTED)
+    if booking.remind_at is None or now < booking.remind_at:
+        raise IllegalTransition(booking.status)
+    moved = replace(booking, remind_at=next_reminder(booking.starts_at, now))
+    if now >= booking.starts_at:
+        # The server was away when it was due.
+        return moved
+    parties = (booking.user_id, booking.pandit_user_id)
+    return _told(moved, EventKind.BOOKING_REMINDER, now, parties)
+
+
 def propose_time(booking: Booking, actor: Actor, now: datetime, day: date, at: time) -> Booking:
     """One party of an accepted booking asks the other for another time, and he is told.
 
@@ -445,6 +479,7 @@ def move_time(
         claims=span.claims,
         # Nobody is waited for beyond the beginning.
         answer_by=booking.answer_by and min(booking.answer_by, span.starts_at),
+        remind_at=next_reminder(span.starts_at, now) if booking.accepted_at else None,
         proposal=None,
         updated_at=now,
     )
@@ -540,7 +575,7 @@ def _moved(
 
 
 def _freed(booking: Booking) -> Booking:
-    return replace(booking, claims=(), proposal=None, answer_by=None)
+    return replace(booking, claims=(), proposal=None, answer_by=None, remind_at=None)
 
 
 def _withdrawn(booking: Booking, by: str, role: str, now: datetime, reason: str) -> Booking:

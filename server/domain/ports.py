@@ -24,7 +24,13 @@ from server.domain.learning import (
     Interaction,
     SamagriPreference,
 )
-from server.domain.notification import Notification
+from server.domain.notification import (
+    Notification,
+    NotificationPreferences,
+    PushMessage,
+    PushOutcome,
+    PushSubscription,
+)
 from server.domain.pandit import Pandit, VerificationStatus
 from server.domain.places import NamedPlace
 from server.domain.recommendation import (
@@ -62,6 +68,10 @@ class Translator(Protocol):
 
     def text(self, language: str, message: str, **params: str | int) -> str:
         """Return the message in that language, its ``{placeholders}`` filled."""
+        ...
+
+    def plural(self, language: str, one: str, many: str, count: int, **params: str | int) -> str:
+        """Return the singular or plural form for ``count``, which also fills ``{n}``."""
         ...
 
 
@@ -314,6 +324,10 @@ class BookingRepository(Protocol):
 
     async def list_unanswered(self, now: datetime, limit: int) -> tuple[Booking, ...]:
         """Return pending bookings whose time to answer has run out."""
+        ...
+
+    async def list_to_remind(self, now: datetime, limit: int) -> tuple[Booking, ...]:
+        """Return bookings whose parties are due to be reminded, the longest due first."""
         ...
 
     async def past_of(self, user_id: str, limit: int) -> tuple[PastBooking, ...]:
@@ -702,6 +716,59 @@ class CodeSender(Protocol):
 
 Deliver = Callable[[bytes], None]
 """Takes the bytes of one publication; must not block and must not raise."""
+
+
+class PushSubscriptionRepository(Protocol):
+    """Browsers that take messages."""
+
+    async def put(self, subscription: PushSubscription) -> None:
+        """Store it, or what has changed of it; the oldest beyond ``MAX_SUBSCRIPTIONS`` go."""
+        ...
+
+    async def list_of(self, user_id: str) -> list[PushSubscription]:
+        """Return a person's, the newest first, at most ``MAX_SUBSCRIPTIONS``."""
+        ...
+
+    async def list_users(self, after: str, limit: int) -> list[str]:
+        """Return ids of people with any, ascending, from above ``after``, of ``limit`` rows."""
+        ...
+
+    async def remove(self, subscription_id: str, user_id: str | None = None) -> bool:
+        """Forget one, if it is that person's; False when there was none."""
+        ...
+
+    async def remove_session(self, session_id: str) -> None:
+        """Forget those of one session."""
+        ...
+
+
+class NotificationPreferenceRepository(Protocol):
+    """What people do not want to hear of."""
+
+    async def find(self, user_id: str) -> NotificationPreferences:
+        """Return what the person has said, else the defaults."""
+        ...
+
+    async def put(self, preferences: NotificationPreferences) -> None:
+        """Store them; ``digest_on`` is not theirs to change."""
+        ...
+
+    async def take_digest(self, user_id: str, day: date) -> bool:
+        """Take the right to send the digest of that day; True for one caller only."""
+        ...
+
+
+class PushSender(Protocol):
+    """Sends messages to browsers through their push services."""
+
+    @property
+    def public_key(self) -> str:
+        """The key that browsers subscribe with: an uncompressed P-256 point in base64url."""
+        ...
+
+    async def send(self, subscription: PushSubscription, message: PushMessage) -> PushOutcome:
+        """Send it, with bounded time and retries; never raises for what a push service does."""
+        ...
 
 
 class Bus(Protocol):

@@ -5,15 +5,23 @@ from __future__ import annotations
 from typing import Final
 
 from server.domain.account import Actor
+from server.domain.errors import NotFound
 from server.handlers.base import ApiHandler, operation
 from server.handlers.routing import Route
 from server.schemas.base import PageResponse
 from server.schemas.notifications import (
+    NotificationPreferencesRequest,
+    NotificationPreferencesResponse,
     NotificationQuery,
     NotificationReadRequest,
     NotificationResponse,
+    PushEndpointRequest,
+    PushKeyResponse,
+    PushSubscriptionRequest,
+    PushSubscriptionResponse,
     UnreadResponse,
     present_notification,
+    present_preferences,
 )
 
 
@@ -46,7 +54,51 @@ class NotificationReadHandler(ApiHandler):
         return UnreadResponse(unread=unread)
 
 
+class NotificationPreferencesHandler(ApiHandler):
+    """``/api/notifications/preferences/``."""
+
+    @operation("What one does not want to hear of")
+    async def get(self, actor: Actor) -> NotificationPreferencesResponse:
+        return present_preferences(await self.services.push.preferences(actor))
+
+    @operation("Say what one does not want to hear of")
+    async def put(
+        self, actor: Actor, body: NotificationPreferencesRequest
+    ) -> NotificationPreferencesResponse:
+        muted = {(each.kind, each.channel) for each in body.muted}
+        return present_preferences(
+            await self.services.push.set_preferences(actor, muted, wants_digest=body.wants_digest)
+        )
+
+
+class PushSubscriptionsHandler(ApiHandler):
+    """``/api/push-subscriptions/``."""
+
+    @operation("The key that browsers subscribe to messages with", errors=(NotFound,))
+    async def get(self, actor: Actor) -> PushKeyResponse:
+        return PushKeyResponse(public_key=self.services.push.public_key)
+
+    @operation(
+        "Have messages sent to this browser until it signs out", status=201, errors=(NotFound,)
+    )
+    async def post(self, actor: Actor, body: PushSubscriptionRequest) -> PushSubscriptionResponse:
+        subscription = await self.services.push.subscribe(
+            actor, body.endpoint, body.keys.p256dh, body.keys.auth
+        )
+        return PushSubscriptionResponse(id=subscription.id)
+
+    @operation("Send no more messages to this browser", status=204)
+    async def delete(self, actor: Actor, body: PushEndpointRequest) -> None:
+        await self.services.push.unsubscribe(actor, body.endpoint)
+
+
 ROUTES: Final = (
     Route("/api/notifications/", NotificationsHandler, "notifications"),
     Route("/api/notifications/read/", NotificationReadHandler, "notification_read"),
+    Route(
+        "/api/notifications/preferences/",
+        NotificationPreferencesHandler,
+        "notification-preferences",
+    ),
+    Route("/api/push-subscriptions/", PushSubscriptionsHandler, "push-subscriptions"),
 )

@@ -9,7 +9,12 @@ from msgspec import Meta, Struct
 
 from server.domain.errors import FieldFault, Invalid
 from server.domain.events import EventKind
-from server.domain.notification import Notification
+from server.domain.notification import (
+    MAX_ENDPOINT,
+    Channel,
+    Notification,
+    NotificationPreferences,
+)
 from server.schemas.base import Id, PageQuery, Reader, Request
 
 
@@ -72,4 +77,70 @@ def present_notification(notification: Notification, reader: Reader) -> Notifica
         read_at=reader.maybe_local(notification.read_at),
         created_at=reader.local(notification.created_at),
         user_timezone=notification.user_timezone,
+    )
+
+
+class PushKeys(Request, frozen=True, kw_only=True):
+    """A browser's public key and its secret, in base64url."""
+
+    p256dh: Annotated[str, Meta(max_length=100)]
+    auth: Annotated[str, Meta(max_length=40)]
+
+
+class PushSubscriptionRequest(
+    Request, frozen=True, kw_only=True, rename={"expires": "expirationTime"}
+):
+    """What ``PushSubscription.toJSON()`` of a browser gives."""
+
+    endpoint: Annotated[str, Meta(max_length=MAX_ENDPOINT)]
+    keys: PushKeys
+    expires: float | None = None
+
+
+class PushEndpointRequest(Request, frozen=True, kw_only=True):
+    """Which browser takes no more messages."""
+
+    endpoint: Annotated[str, Meta(max_length=MAX_ENDPOINT)]
+
+
+class PushSubscriptionResponse(Struct, frozen=True, kw_only=True):
+    """A browser that takes messages."""
+
+    id: str
+
+
+class PushKeyResponse(Struct, frozen=True, kw_only=True):
+    """What a browser subscribes with (``applicationServerKey``), in base64url."""
+
+    public_key: str
+
+
+class MutedKind(Request, frozen=True, kw_only=True):
+    """One kind of notification that shall not ring on one channel."""
+
+    kind: EventKind
+    channel: Channel
+
+
+class NotificationPreferencesRequest(Request, frozen=True, kw_only=True):
+    """What one does not want to hear of; whatever is not named rings."""
+
+    muted: Annotated[list[MutedKind], Meta(max_length=200)]
+    wants_digest: bool = True
+
+
+class NotificationPreferencesResponse(Struct, frozen=True, kw_only=True):
+    """What one does not want to hear of."""
+
+    muted: list[MutedKind]
+    wants_digest: bool
+
+
+def present_preferences(preferences: NotificationPreferences) -> NotificationPreferencesResponse:
+    """Return the preferences in a stable order."""
+    return NotificationPreferencesResponse(
+        muted=[
+            MutedKind(kind=kind, channel=channel) for kind, channel in sorted(preferences.muted)
+        ],
+        wants_digest=preferences.wants_digest,
     )

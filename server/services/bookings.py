@@ -269,6 +269,16 @@ class BookingService:
                 await self._pass_on(booking.id, lambda found: rules.lapse(found, now))
         return len(waiting)
 
+    async def remind_due(self) -> int:
+        """Remind the parties of accepted bookings that are near; for the clock."""
+        now = self._clock.now()
+        due = await self._bookings.list_to_remind(now, _UNANSWERED_ROWS)
+        for booking in due:
+            # Moved, called off or reminded of by another process in the meantime.
+            with suppress(IllegalTransition, ConcurrentChange):
+                await self._change(booking.id, lambda found: rules.remind(found, now))
+        return len(due)
+
     async def reschedule(self, actor: Actor, booking_id: str, day: date, at: time) -> Booking:
         """Move a pending booking, propose another time for an accepted one, or agree to a proposal.
 

@@ -66,6 +66,9 @@ WORDINGS: Final = {
         N_("The booked time stays"),
         N_("{service} will not be moved to {proposed}. It stays on {when}."),
     ),
+    EventKind.BOOKING_REMINDER: Wording(
+        N_("Puja ahead"), N_("{service} with {pandit} begins on {when}.")
+    ),
     EventKind.NEW_MESSAGE: Wording(N_("New message"), N_("{sender} has sent you a message.")),
     EventKind.PANDIT_REGISTERED: Wording(
         N_("New pandit to verify"), N_("{pandit} has registered and waits for verification.")

@@ -7,15 +7,16 @@ way is repaired by the client, which asks for what follows its last sequence num
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from zoneinfo import ZoneInfo
 
 import msgspec
 
 from server.domain.account import Actor, User
 from server.domain.events import Event
-from server.domain.notification import Notification
+from server.domain.notification import Channel, Notification, NotificationPreferences
 from server.domain.ports import (
     Bus,
     Clock,
@@ -74,6 +75,18 @@ def notification_of(
     )
 
 
+class Ringer(Protocol):
+    """Knows what people want to hear of, and rings those up who have no page open."""
+
+    async def wishes_of(self, user_id: str) -> NotificationPreferences:
+        """What that person does not want to hear of."""
+        ...
+
+    def ring(self, notification: Notification, user: User) -> None:
+        """Ring the user up; never waits."""
+        ...
+
+
 class NotificationService:
     """Makes, lists and marks notifications. A ``ports.Receiver`` of all events."""
 
@@ -85,6 +98,7 @@ class NotificationService:
         bus: Bus,
         clock: Clock,
         ids: IdSource,
+        ringer: Ringer,
     ) -> None:
         self._notifications = notifications
         self._users = users
@@ -92,6 +106,7 @@ class NotificationService:
         self._bus = bus
         self._clock = clock
         self._ids = ids
+        self._ringer = ringer
         self._badges: dict[str, object] = {}
 
     # -- events ---------------------------------------------------------------------------------
@@ -106,9 +121,16 @@ class NotificationService:
         if user is None:
             return
         texts = compose(event, self._translator, ZoneInfo(user.timezone))
-        stored = await self._notifications.add(notification_of(event, user, texts, self._ids.new()))
+        wishes = await self._ringer.wishes_of(user_id)
+        told = notification_of(event, user, texts, self._ids.new())
+        if not wishes.wants(event.kind, Channel.LIVE):
+            # It stands in the list and counts nowhere.
+            told = replace(told, is_read=True, read_at=event.at)
+        stored = await self._notifications.add(told)
         if stored is None:
             return
+        if wishes.wants(event.kind, Channel.PUSH):
+            self._ringer.ring(stored, user)
         self._bus.publish(user_topic(user_id), self.frame(stored))
         if name := job_event(event.kind):
             text = texts.get(user.language, texts["en"])

@@ -42,6 +42,7 @@ INDEXES: Final = (
     ),
     Index((("starts_at", DESCENDING), ("_id", DESCENDING))),
     Index((("answer_by", ASCENDING),), partial={"answer_by": ANY_TIME}),
+    Index((("remind_at", ASCENDING),), partial={"remind_at": ANY_TIME}),
     outbox_index(),
 )
 _SHARED: Final = sorted(CONTACT_SHARED)
@@ -169,6 +170,12 @@ class MongoBookingRepository:
                 {"$sort": {"answer_by": ASCENDING}},
                 {"$limit": limit},
             ]
+        )
+        return tuple(from_document(Booking, document) for document in documents)
+
+    async def list_to_remind(self, now: datetime, limit: int) -> tuple[Booking, ...]:
+        documents = await self._bookings.find(
+            {"remind_at": {**ANY_TIME, "$lte": now}}, sort=(("remind_at", ASCENDING),), limit=limit
         )
         return tuple(from_document(Booking, document) for document in documents)
 

@@ -1,6 +1,7 @@
 /**
  * Service worker: a page of our own instead of the browser's when there is no network, and versioned
  * static files from the cache. Nothing private is ever kept: no page but the offline one, no API.
+ * And messages that arrive while no page is open, with the page that they lead to.
  *
  * Registered as `/sw.js?static=/static/<hash>/`; a new hash is a new worker with a new cache.
  */
@@ -60,4 +61,46 @@ self.addEventListener("fetch", (event) => {
   if (request.method !== "GET" || url.origin !== self.location.origin) return;
   if (request.mode === "navigate") event.respondWith(pageOrOffline(request));
   else if (url.pathname.startsWith(STATIC)) event.respondWith(fromCache(request));
+});
+
+/** What a message says; one that cannot be read still has to be shown. @param {PushMessageData | null} data */
+function messageOf(data) {
+  try {
+    return data?.json() ?? {};
+  } catch {
+    return {};
+  }
+}
+
+/** The address, if it is one of this site. @param {unknown} url */
+function ownUrl(url) {
+  const found = new URL(String(url ?? "/notifications/"), self.location.origin);
+  return found.origin === self.location.origin ? found.href : new URL("/notifications/", self.location.origin).href;
+}
+
+self.addEventListener("push", (event) => {
+  const { title, body, url, tag, lang } = messageOf(event.data);
+  event.waitUntil(
+    self.registration.showNotification(title || "PanditYatra", {
+      body: body || "",
+      lang: lang || "en",
+      tag: tag || undefined,
+      renotify: Boolean(tag),
+      icon: `${STATIC}img/icon.svg`,
+      data: { url: ownUrl(url) },
+    }),
+  );
+});
+
+self.addEventListener("notificationclick", (event) => {
+  event.notification.close();
+  const url = ownUrl(event.notification.data?.url);
+  event.waitUntil(
+    self.clients.matchAll({ type: "window", includeUncontrolled: true }).then(async (pages) => {
+      const open = pages.find((page) => page.url === url) ?? pages[0];
+      if (!open) return self.clients.openWindow(url);
+      await open.focus();
+      return open.url === url ? undefined : open.navigate(url);
+    }),
+  );
 });

@@ -28,7 +28,14 @@ class Places:
         rooms = self.family.api.get("/api/chat/rooms/").json()["results"]
         profile, service = self.pandit.pandit_id, self.pandit.service_id
         both = [f"/bookings/{pending}/", f"/bookings/{accepted}/", f"/chats/{rooms[0]['id']}/"]
-        common = ["/bookings/", "/bookings/?tab=past", "/chats/", "/notifications/", "/account/"]
+        common = [
+            "/bookings/",
+            "/bookings/?tab=past",
+            "/chats/",
+            "/notifications/",
+            "/notifications/preferences/",
+            "/account/",
+        ]
         self.pages: list[tuple[Somebody | None, list[str]]] = [
             (
                 None,

@@ -7,7 +7,8 @@ from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
 
-from server.domain.notification import Notification
+from server.domain.account import User
+from server.domain.notification import Notification, NotificationPreferences
 from server.domain.ports import Page, SortKey
 
 
@@ -62,3 +63,17 @@ class MemoryNotificationRepository:
                 rows[place] = replace(row, is_read=True, read_at=read_at)
                 changed += 1
         return changed
+
+
+class QuietRinger:
+    """Keeps whom it was to ring up, and why."""
+
+    def __init__(self) -> None:
+        self.wishes: dict[str, NotificationPreferences] = {}
+        self.rung: list[tuple[str, Notification]] = []
+
+    async def wishes_of(self, user_id: str) -> NotificationPreferences:
+        return self.wishes.get(user_id, NotificationPreferences(user_id=user_id))
+
+    def ring(self, notification: Notification, user: User) -> None:
+        self.rung.append((user.id, notification))

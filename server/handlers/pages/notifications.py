@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
+from server.domain.notification import Channel, url_of
 from server.handlers.base import ANYONE
 from server.handlers.pages.base import Page
 from server.handlers.routing import Route
 from server.schemas.notifications import NotificationResponse, present_notification
+from server.services.notification_texts import WORDINGS
+from server.services.push import kinds_for
 
 _PER_PAGE: Final = 20
 _ICONS: Final = {
@@ -20,6 +23,7 @@ _ICONS: Final = {
     "BOOKING_FAILED": "calendar-x",
     "BOOKING_ACCEPTED": "calendar-check",
     "BOOKING_COMPLETED": "circle-check",
+    "BOOKING_REMINDER": "bell",
 }
 
 
@@ -55,13 +59,47 @@ class NotificationsPage(Page):
 
     def _target(self, row: NotificationResponse) -> str:
         """Where a notification leads."""
-        if row.notification_type == "PANDIT_REGISTERED":
-            return "/admin/pandits/"
-        if row.notification_type.startswith("PANDIT_"):
-            return "/pandit/profile/"
-        if row.notification_type == "NEW_MESSAGE" and (room := row.data.get("room_id")):
-            return f"/chats/{room}/"
-        return f"/bookings/{row.booking}/" if row.booking else "/notifications/"
+        return url_of(row.notification_type, row.data)
 
 
-ROUTES: Final = (Route("/notifications/", NotificationsPage, "page-notifications"),)
+class PreferencesPage(Page):
+    """What one wants to hear of, and how."""
+
+    roles = ANYONE
+    section = "notifications"
+
+    async def get(self) -> None:
+        """Show the table of kinds and channels."""
+        preferences = await self.services.push.preferences(self.person)
+        await self.show(
+            "account/notification_preferences.html",
+            title=self.translate("What we tell you, and how"),
+            kinds=[
+                (kind, self.translate(WORDINGS[kind].title)) for kind in kinds_for(self.person.role)
+            ],
+            channels=tuple(Channel),
+            preferences=preferences,
+            has_push=self.services.push.is_enabled,
+        )
+
+    async def post(self) -> None:
+        """Keep what was ticked."""
+        wanted = set(self.get_body_arguments("wanted"))
+        kinds = kinds_for(self.person.role)
+        muted = {
+            (kind, channel)
+            for kind in kinds
+            for channel in Channel
+            if f"{kind}:{channel}" not in wanted
+        }
+        await self.services.push.set_preferences(
+            self.person, muted, wants_digest="digest" in wanted
+        )
+        self.flash("good", self.translate("Saved."))
+        self.go("/notifications/preferences/")
+
+
+ROUTES: Final = (
+    Route("/notifications/", NotificationsPage, "page-notifications"),
+    Route("/notifications/preferences/", PreferencesPage, "page-notification-preferences"),
+)

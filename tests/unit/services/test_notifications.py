@@ -13,11 +13,11 @@ from server.bus.memory import MemoryBus
 from server.domain.account import Actor, Role, User
 from server.domain.errors import StoreUnavailable
 from server.domain.events import Event, EventKind
-from server.domain.notification import Notification
+from server.domain.notification import Channel, Notification, NotificationPreferences
 from server.domain.ports import UserRepository
 from server.services.notification_texts import WORDINGS, written_instant
 from server.services.notifications import NotificationService
-from tests.fakes.notifications import MemoryNotificationRepository
+from tests.fakes.notifications import MemoryNotificationRepository, QuietRinger
 
 NOW = datetime(2026, 11, 21, 4, 15, tzinfo=UTC)
 PARAMS = {
@@ -51,6 +51,9 @@ class Translator:
     def text(self, language: str, message: str, **params: str | int) -> str:
         return f"{language}: {message.format(**params)}"
 
+    def plural(self, language: str, one: str, many: str, count: int, **params: str | int) -> str:
+        return self.text(language, one if count == 1 else many, n=count, **params)
+
 
 class Users:
     def __init__(self, *users: User) -> None:
@@ -77,11 +80,18 @@ class World:
     def __init__(self) -> None:
         self.bus = MemoryBus()
         self.repository = FailingRepository()
+        self.ringer = QuietRinger()
         users = Users(
             user("sita"), user("ram", language="ne"), user("maya", timezone="Australia/Sydney")
         )
         self.service = NotificationService(
-            self.repository, cast(UserRepository, users), Translator(), self.bus, Clock(), Ids()
+            self.repository,
+            cast(UserRepository, users),
+            Translator(),
+            self.bus,
+            Clock(),
+            Ids(),
+            self.ringer,
         )
         self.pushed: dict[str, list[dict[str, Any]]] = {}
 
@@ -325,3 +335,22 @@ def test_instants_are_written_as_people_write_them(instant: str, english: str, n
     local = datetime.fromisoformat(instant).astimezone(ZoneInfo("Asia/Kathmandu"))
     assert written_instant(local, "en") == english
     assert written_instant(local, "ne") == nepali
+
+
+async def test_whoever_is_told_is_rung_up_once():
+    world = await World().listen()
+    await world.service.on_event(event(EventKind.BOOKING_STARTED, "sita"))
+    await world.service.on_event(event(EventKind.BOOKING_STARTED, "sita"))
+    assert [user_id for user_id, _ in world.ringer.rung] == ["sita"]
+
+
+async def test_what_is_muted_stands_in_the_list_and_rings_nowhere():
+    world = await World().listen()
+    world.ringer.wishes["sita"] = NotificationPreferences(
+        user_id="sita", muted=frozenset((EventKind.BOOKING_STARTED, each) for each in Channel)
+    )
+    await world.service.on_event(event(EventKind.BOOKING_STARTED, "sita"))
+    (row,) = await world.stored("sita")
+    assert row.is_read
+    assert await world.service.unread_count("sita") == 0
+    assert world.ringer.rung == []

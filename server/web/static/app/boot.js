@@ -22,6 +22,7 @@ const ELEMENTS = /** @type {Record<string, () => Promise<unknown>>} */ ({
   "py-slots": () => import("./el-slots.js"),
   "py-booking-status": () => import("./el-booking-status.js"),
   "py-wizard": () => import("./el-wizard.js"),
+  "py-push": () => import("./el-push.js"),
 });
 
 /** The page's title without the number in front. */

@@ -13,6 +13,7 @@ const ICONS = /** @type {Record<string, string>} */ ({
   BOOKING_REJECTED: "calendar-x",
   BOOKING_ACCEPTED: "calendar-check",
   BOOKING_COMPLETED: "circle-check",
+  BOOKING_REMINDER: "bell",
 });
 
 /** @param {import("./notify-store.js").Notification} item */
