@@ -48,11 +48,8 @@ from server.jobs.scheduler import Duty, Scheduler
 from server.mailer.console import ConsoleCodeSender
 from server.metrics import Metrics
 from server.paths import data_path, web_path
-<<<<<<< HEAD
 from server.places.directory import load_places
-=======
 from server.push.webpush import WebPushSender
->>>>>>> 932673f (Messages to browsers of people who are away, preferences by kind and channel, reminders and a daily digest)
 from server.recommender.adviser import AdviceParams
 from server.recommender.keeper import KeeperParams, ModelKeeper
 from server.routes import ROUTES

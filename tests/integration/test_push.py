@@ -117,8 +117,10 @@ async def test_a_browser_that_has_gone_is_forgotten(
     service.answers = [(410, {})]
     await tell(server, clock, sita)
     async with asyncio.timeout(10):
-        while await server.store.collection("push_subscriptions").find_one({}) is not None:
-            await asyncio.sleep(0.02)  # noqa: ASYNC110 - the database has nobody to tell us
+        subscriptions = server.store.collection("push_subscriptions")
+        # The database has nobody to tell us.
+        while await subscriptions.find_one({}) is not None:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
 
 
 async def test_a_browser_belongs_to_whoever_signed_in_last(
