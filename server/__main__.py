@@ -1,4 +1,4 @@
-"""The command line: ``pandityatra serve | demo | seed | check | create-admin``."""
+"""The command line: ``pandityatra serve | demo | sandbox | seed | check | create-admin``."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from server.domain.account import normalise_phone
 from server.domain.errors import AlreadyExists, StoreUnavailable
 from server.paths import data_path
 from server.processes import ChildrenKeepEndingError, Inherited, ProcessGroup, bind_group
+from server.sandbox import DEFAULT_PORT as SANDBOX_PORT
 from server.settings import PREFIX, Settings, SettingsError, load, shown
 from server.store.client import open_store
 from server.store.embedded import EmbeddedServerError, database_uri
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command == "demo":
         environ.setdefault("PANDITYATRA_ENV", "demo")
     overrides: dict[str, Any] = {}
-    if getattr(options, "port", None) is not None:
+    if options.command != "sandbox" and getattr(options, "port", None) is not None:
         overrides["http.port"] = options.port
     try:
         settings = load(data_path("config"), environ, overrides)
@@ -146,6 +147,22 @@ async def _demo(settings: Settings, options: argparse.Namespace) -> int:
     return 0
 
 
+async def _sandbox(settings: Settings, options: argparse.Namespace) -> int:
+    # The program of the sandbox alone needs it.
+    from server.sandbox import app
+    from server.sandbox.world import Merchant
+
+    merchant = Merchant(
+        stripe_webhook=options.stripe_webhook,
+        connectips_success=options.connectips_success,
+        connectips_failure=options.connectips_failure,
+    )
+    if options.stripe_webhook_secret:
+        merchant.stripe_webhook_secret = options.stripe_webhook_secret
+    await app.run(merchant, options.port)
+    return 0
+
+
 async def _until_signal(
     server: RunningServer, settings: Settings, inherited: Inherited | None = None
 ) -> None:
@@ -243,6 +260,16 @@ def _parser() -> argparse.ArgumentParser:
     demo_command = commands.add_parser("demo", help="serve with an embedded database and demo data")
     demo_command.add_argument("--port", type=int)
     demo_command.set_defaults(run=_demo)
+
+    sandbox = commands.add_parser(
+        "sandbox", help="stand-ins of the payment gateways on this machine, without real money"
+    )
+    sandbox.add_argument("--port", type=int, default=SANDBOX_PORT)
+    sandbox.add_argument("--stripe-webhook", default="", help="where Stripe's webhooks go")
+    sandbox.add_argument("--stripe-webhook-secret", default="", help="what they are signed with")
+    sandbox.add_argument("--connectips-success", default="", help="registered with NCHL")
+    sandbox.add_argument("--connectips-failure", default="", help="registered with NCHL")
+    sandbox.set_defaults(run=_sandbox)
 
     seed = commands.add_parser("seed", help="fill an empty database with a believable town")
     seed.add_argument("--seed", type=int, default=demo.DEFAULT_SEED)
