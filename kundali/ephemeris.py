@@ -423,3 +423,41 @@ def _crossing(
         return None
     instant = float(instants[0])
     return instant if math.isfinite(instant) and start <= instant < end else None
+
+
+class Eclipse(NamedTuple):
+    """An eclipse that a place sees."""
+
+    graha: Graha
+    """Which of Sun and Moon is darkened."""
+    greatest: float
+    """Julian day at which it is darkest."""
+
+
+def eclipses(start: float, end: float, place: Place) -> tuple[Eclipse, ...]:
+    """Eclipses that can be seen from a place, greatest in ``start <= instant < end``, in order.
+
+    Those of the Moon in which only the penumbra touches it are left out: the eye does not see
+    them, and no almanac prints them.
+
+    Raises
+    ------
+    OutsideEphemeris
+        If the ephemeris does not cover the interval.
+    """
+    _check(start)
+    _check(end)
+    where = (place.longitude_degrees, place.latitude_degrees, place.altitude_metres)
+    found = []
+    searches = ((Graha.SUN, swe.sol_eclipse_when_loc), (Graha.MOON, swe.lun_eclipse_when_loc))
+    for graha, search in searches:
+        instant = start
+        # Two eclipses of one kind are a lunation apart at least.
+        while instant < end:
+            with _LIBRARY.lock:
+                kind, instants, _ = search(instant, where, swe.FLG_MOSEPH)
+            greatest = float(instants[0])
+            if start <= greatest < end and not kind & swe.ECL_PENUMBRAL:
+                found.append(Eclipse(graha, greatest))
+            instant = max(greatest, instant) + 20.0
+    return tuple(sorted(found, key=lambda each: each.greatest))

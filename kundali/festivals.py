@@ -27,9 +27,10 @@ from typing import Any, Final, NamedTuple
 
 from kundali.bikram_sambat import BSDate, OutsideCalendar, is_provisional, to_ad, to_bs
 from kundali.ephemeris import KATHMANDU
-from kundali.julian import civil_day, to_datetime
+from kundali.julian import civil_day
 from kundali.lunar_month import LunarMonth, lunar_months
 from kundali.names import Name, read_table
+from kundali.observance import TwoDays, day_of
 from kundali.sky import SURYA, Anga, Siddhanta, Sky, Span, spans
 from kundali.solar_day import NEPAL, DayPart, SolarDays, Window
 
@@ -54,14 +55,6 @@ class Basis(StrEnum):
 
     PUBLISHED = "published"
     COMPUTED = "computed"
-
-
-class TwoDays(StrEnum):
-    """Which day it is when the tithi holds the ritual hour of two."""
-
-    FIRST = "first"
-    LAST = "last"
-    MORE = "more"
 
 
 class Dispute(NamedTuple):
@@ -311,10 +304,12 @@ class _Finder:
             disputes = [rule.dispute] if rule.dispute else []
             if any(start <= month.start < end for start, end in self.uneven):
                 disputes.append(_table().month_lost)
-            computed = self._day(rule, tithis[rule.tithi]) + timedelta(days=rule.offset_days)
+            tithi = tithis[rule.tithi]
+            computed = day_of(tithi, rule.part, rule.two_days, self.days)
+            computed += timedelta(days=rule.offset_days)
             vaishnava = None
             if rule.tithi % 15 == _EKADASHI:
-                kept = self._vaishnava(computed, tithis[rule.tithi])
+                kept = self._vaishnava(computed, tithi)
                 vaishnava = kept if kept != computed else None
             yield _festival(rule, computed, disputes, vaishnava, self.sky.siddhanta)
 
@@ -331,31 +326,6 @@ class _Finder:
             if not self.first <= day <= self.last:
                 continue
             yield _festival(rule, day, [rule.dispute] if rule.dispute else [], None, None)
-
-    def _day(self, rule: _LunarRule, tithi: Span) -> date:
-        """Return the civil day whose ritual hour the tithi holds."""
-        begins = to_datetime(tithi.start, NEPAL).date()
-        shares: list[tuple[date, float]] = []
-        # A tithi is shorter than 27 hours: it touches the hours of three days at most, the
-        # first of them the night of the day before it begins.
-        for ahead in range(-1, 3):
-            solar = self.days(begins + timedelta(days=ahead))
-            if rule.part is None:
-                share = float(tithi.start <= solar.sunrise < tithi.end)
-            else:
-                share = solar.part(rule.part).overlap(tithi.start, tithi.end)
-            if share > 0:
-                shares.append((solar.day, share))
-        if not shares:
-            return self._solar_day_of(tithi.start)
-        if rule.two_days is TwoDays.MORE:
-            return max(shares, key=lambda each: (each[1], each[0]))[0]
-        return shares[0 if rule.two_days is TwoDays.FIRST else -1][0]
-
-    def _solar_day_of(self, instant: float) -> date:
-        """Return the civil day at whose sunrise the solar day of an instant began."""
-        day = to_datetime(instant, NEPAL).date()
-        return day if instant >= self.days(day).sunrise else day - timedelta(days=1)
 
     def _vaishnava(self, smarta: date, tithi: Span) -> date:
         """Return the day on which Vaishnavas fast: not one whose dawn the tenth tithi touches."""
