@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from typing import Final, cast
 
 from kundali.births import BirthRefused
-from kundali.commands import chart, festivals, panchang
+from kundali.commands import chart, festivals, muhurta, panchang
 from kundali.commands.answer import Command
 
-COMMANDS: Final = tuple(cast(Command, module) for module in (chart, panchang, festivals))
+COMMANDS: Final = tuple(cast(Command, module) for module in (chart, panchang, festivals, muhurta))
 
 
 def parser() -> argparse.ArgumentParser:

@@ -529,24 +529,40 @@ class _Judge:
         bs = to_bs(day.day)
         month = next(each for each in self.months if each.start <= day.sunrise < each.end)
         tithi = self.tithis.at(day.sunrise).number
-        if barred := self._barred(day, bs, month, tithi):
+        barred = self._barred(day, bs, month, tithi)
+        # Families follow the print: a rule that it overrides is told, and bars nothing.
+        if barred and day.day not in self.rite.printed:
             return Judgement(day=day.day, muhurta=None, barred=tuple(barred))
-        best: tuple[float, float, float] | None = None
-        chosen: tuple[Window, list[Reason]] | None = None
-        for window, reasons in self._times(day, bs, month):
-            length = window.end - window.start
-            rank = (_score(reasons), length, -window.start)
-            if length >= _SHORTEST and (best is None or rank > best):
-                best, chosen = rank, (window, reasons)
+        chosen = self._best(day, bs, month)
         if chosen is None:
-            return Judgement(day=day.day, muhurta=None, barred=(_note("no_window"),))
-        return Judgement(day=day.day, muhurta=self._muhurta(day, bs, *chosen))
+            barred.append(_note("no_window"))
+            if day.day in self.rite.printed:
+                chosen = self._best(day, bs, month, is_lenient=True)
+        if chosen is None:
+            return Judgement(day=day.day, muhurta=None, barred=tuple(barred))
+        return Judgement(day=day.day, muhurta=self._muhurta(day, bs, *chosen, barred))
+
+    def _best(
+        self, day: SolarDay, bs: BSDate, month: LunarMonth, *, is_lenient: bool = False
+    ) -> tuple[Window, list[Reason]] | None:
+        """Return the time with most points, of equals the longest, of those the first."""
+        times = [
+            (window, reasons)
+            for window, reasons in self._times(day, bs, month, is_lenient=is_lenient)
+            if window.end - window.start >= _SHORTEST
+        ]
+        return max(
+            times,
+            key=lambda each: (_score(each[1]), each[0].end - each[0].start, -each[0].start),
+            default=None,
+        )
 
     def _times(
-        self, day: SolarDay, bs: BSDate, month: LunarMonth
+        self, day: SolarDay, bs: BSDate, month: LunarMonth, *, is_lenient: bool
     ) -> list[tuple[Window, list[Reason]]]:
         """Return the times of the day that are not barred, each with its reasons.
 
+        Lenient: Rahu Kaal and Vishti alone bar a time.
         Neighbours that earn the same points are one time: what changes between them does not count.
         """
         rahu = rahu_kaal(day)
@@ -555,6 +571,8 @@ class _Judge:
             for start, end in self._pieces(window, rahu):
                 middle = (start + end) / 2
                 if self._is_bad(middle, rahu):
+                    continue
+                if not is_lenient and self._is_bad_by_moon(middle):
                     continue
                 reasons = self._reasons(day, bs, month, middle)
                 if found and found[-1][0].end == start and _alike(found[-1][1], reasons):
@@ -573,14 +591,15 @@ class _Judge:
         return list(pairwise(inside))
 
     def _is_bad(self, instant: float, rahu: Window) -> bool:
-        tithi = self.tithis.at(instant).number
         karana = karana_name(self.karanas.at(instant).number)
+        return karana.en == _VISHTI or rahu.start <= instant < rahu.end
+
+    def _is_bad_by_moon(self, instant: float) -> bool:
+        tithi = self.tithis.at(instant).number
         bad_yoga = self._bad_part(self.yogas.at(instant))
         return (
             tithi in self.rite.tithis_bad
             or tithi == _AMAVASYA
-            or karana.en == _VISHTI
-            or rahu.start <= instant < rahu.end
             or bad_yoga.start <= instant < bad_yoga.end
             or ("bhumi_shayana" in self.rite.bars and self._earth_sleeps(instant))
         )
@@ -694,9 +713,16 @@ class _Judge:
 
     # -- the answer
 
-    def _muhurta(self, day: SolarDay, bs: BSDate, window: Window, reasons: list[Reason]) -> Muhurta:
+    def _muhurta(
+        self,
+        day: SolarDay,
+        bs: BSDate,
+        window: Window,
+        reasons: list[Reason],
+        overridden: Iterable[Note],
+    ) -> Muhurta:
         is_printed = day.day in self.rite.printed
-        warnings = [_note("printed" if is_printed else "confirm")]
+        warnings = [_note("printed" if is_printed else "confirm"), *overridden]
         for code, bad in (("yamaganda", yamaganda(day)), ("gulika", gulika(day))):
             if window.overlap(bad.start, bad.end) > 0:
                 warnings.append(_note(code))

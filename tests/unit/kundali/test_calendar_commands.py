@@ -90,3 +90,36 @@ def test_what_cannot_be_answered_is_refused_with_its_reason(capsys, arguments, m
     assert status == 2
     assert not out
     assert message in err
+
+
+def test_days_for_a_rite_are_told_with_their_reasons(capsys):
+    asked = ("muhurta", "vivah", "--from", "2026-04-14", "--to", "2026-05-20", "--most", "3")
+    _, english, _ = run(capsys, *asked, "--person", "Sita:4:2")
+    _, nepali, _ = run(capsys, *asked, "--person", "सीता:4:2", "--language", "ne")
+    _, data, _ = run(capsys, *asked, "--json")
+    assert english.count("! The calendar printed this day") == 3
+    assert "Sita" in english
+    assert "पात्रोमा" in nepali
+    assert "सीता" in nepali
+    first = json.loads(data)[0]
+    assert first["is_printed"]
+    assert first["siddhanta"] == "surya"
+    assert first["reasons_for"][0]["code"].startswith("nakshatra")
+
+
+def test_the_days_of_a_shraddha_are_told(capsys):
+    asked = ("muhurta", "shraddha", "--from", "2026-01-01", "--to", "2026-12-31")
+    death = ("--lunar-month", "11", "--tithi", "5")
+    _, text, _ = run(capsys, *asked, *death)
+    assert [line[-15:] for line in text.splitlines()] == ["yearly shraddha", "  Sora Shraddha"]
+    status, _, err = run(capsys, *asked)
+    assert status == 2
+    assert "--lunar-month" in err
+
+
+@pytest.mark.parametrize("person", ["Sita", "Sita:28:1", "Sita:one:two", "Sita:1"])
+def test_a_person_without_star_and_sign_is_refused(capsys, person):
+    with pytest.raises(SystemExit) as stopped:
+        main(("muhurta", "vivah", "--person", person))
+    assert stopped.value.code == 2
+    assert "NAME:NAKSHATRA:RASHI" in capsys.readouterr().err

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kundali.julian import SECOND
@@ -18,6 +18,7 @@ SKIES = pytest.mark.parametrize("sky", [SURYA, DRIK], ids=["surya", "drik"])
 
 
 @SKIES
+@settings(deadline=None)
 @given(start=INSTANTS, anga=st.sampled_from([Anga.TITHI, Anga.YOGA, Anga.KARANA, Anga.NAKSHATRA]))
 def test_angas_cover_the_time_without_gap_in_order(sky, start, anga):
     found = spans(sky, anga, start, start + 3)
@@ -30,6 +31,7 @@ def test_angas_cover_the_time_without_gap_in_order(sky, start, anga):
 
 
 @SKIES
+@settings(deadline=None)
 @given(instant=INSTANTS, anga=st.sampled_from(list(Anga)))
 def test_an_anga_ends_when_its_angle_is_full(sky, instant, anga):
     span = span_at(sky, anga, instant)
