@@ -24,8 +24,16 @@ sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 import swisseph as swe
 
-from kundali import festivals, panchang
+from kundali import festivals, muhurta, panchang
 from kundali.sky import DRIK
+
+_LIBRARY = (
+    "calc_ut",
+    "rise_trans",
+    "houses_ex",
+    "sol_eclipse_when_loc",
+    "lun_eclipse_when_loc",
+)
 
 Call = tuple[Callable[..., Any], tuple[Any, ...]]
 
@@ -42,7 +50,7 @@ class Row(NamedTuple):
 def recorded() -> Iterator[list[Call]]:
     """Record every call into pyswisseph while the context lasts."""
     calls: list[Call] = []
-    kept = {name: getattr(swe, name) for name in ("calc_ut", "rise_trans", "houses_ex")}
+    kept = {name: getattr(swe, name) for name in _LIBRARY}
 
     def recorder(function: Callable[..., Any]) -> Callable[..., Any]:
         def record(*arguments: Any) -> Any:
@@ -93,6 +101,12 @@ def calendar_rows(seconds: float) -> Iterator[Row]:
     day = date(2025, 9, 22)
     yield measure("panchang, a day", lambda: panchang.panchang(day), seconds)
     yield measure("festivals, a year", lambda: festivals.festivals_of_year(2025), seconds)
+    first, last = date(2026, 4, 14), date(2026, 7, 14)
+    yield measure(
+        "muhurta, three months",
+        lambda: muhurta.rank_dates("vivah", first, last, persons=[muhurta.Person("-", 4, 2)]),
+        seconds,
+    )
 
 
 def main() -> None:
