@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from typing import Final, cast
 
 from kundali.births import BirthRefused
-from kundali.commands import chart, festivals, muhurta, panchang
+from kundali.commands import chart, festivals, match, muhurta, panchang
 from kundali.commands.answer import Command
 
-COMMANDS: Final = tuple(cast(Command, module) for module in (chart, panchang, festivals, muhurta))
+COMMANDS: Final = tuple(
+    cast(Command, module) for module in (chart, match, panchang, festivals, muhurta)
+)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -27,7 +27,6 @@ from kundali.ephemeris import (
     Angles,
     Graha,
     NoSunrise,
-    Place,
     Position,
     angles,
     ayanamsa_degrees,
@@ -198,14 +197,29 @@ def cast(birth: Birth, options: Options = DEFAULT) -> Chart:
     """
     moment = birth.julian_day
     found = positions(moment, options.ayanamsa, options.node)
-    lagna = _lagna(moment, birth.place, options) if birth.is_time_known else None
+    rising = angles(moment, birth.place, options.ayanamsa) if birth.is_time_known else None
+    return compose(birth, options, found, rising, ayanamsa_degrees(moment, options.ayanamsa))
+
+
+def compose(
+    birth: Birth,
+    options: Options,
+    found: tuple[Position, ...],
+    rising: Angles | None,
+    ayanamsa: float,
+) -> Chart:
+    """Put a chart together from positions that are known already, indexed by graha.
+
+    ``rising`` are the sidereal ascendant and midheaven, or none without a birth time.
+    """
+    lagna = None if rising is None else _lagna(rising, options)
     points = tuple(point(at.longitude) for at in found)
     signs = tuple(at.sign for at in points)
     return Chart(
         birth=birth,
         options=options,
         engine=ENGINE_VERSION,
-        ayanamsa_degrees=ayanamsa_degrees(moment, options.ayanamsa),
+        ayanamsa_degrees=ayanamsa,
         lagna=lagna,
         placements=tuple(
             _placement(graha, found, points[graha], signs, lagna, options) for graha in Graha
@@ -216,13 +230,12 @@ def cast(birth: Birth, options: Options = DEFAULT) -> Chart:
     )
 
 
-def _lagna(moment: float, place: Place, options: Options) -> Lagna:
-    at = angles(moment, place, options.ayanamsa)
+def _lagna(at: Angles, options: Options) -> Lagna:
     return Lagna(
         at=point(at.ascendant),
         midheaven=at.midheaven,
         vargas=varga_signs(at.ascendant, options.schools),
-        sripati=sripati(Angles(at.ascendant, at.midheaven)),
+        sripati=sripati(at),
     )
 
 

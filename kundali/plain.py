@@ -1,8 +1,9 @@
 """Results as plain data: dictionaries, lists, numbers and texts, ready for JSON.
 
-Enumerations give their wire value (grahas their lower-case name), instants ISO texts, named
-tuples and dataclasses dictionaries by field. Numbers that count signs and nakshatras stay as the
-package counts them; the callers that write for people add one.
+A sentence (`kundali.phrases.Phrase`) gives its code, its values and both texts; an enumeration its
+wire value (grahas their lower-case name), an instant its ISO text, a named tuple or a dataclass a
+dictionary by field. Numbers that count signs and nakshatras stay as the package counts them; the
+callers that write for people add one.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from dataclasses import fields, is_dataclass
 from datetime import date, datetime, time, timedelta
 from enum import Enum, IntEnum
 from typing import Any
+
+from kundali.phrases import Phrase
 
 
 def plain(value: Any) -> Any:
@@ -30,6 +33,9 @@ def plain(value: Any) -> Any:
         return value.isoformat()
     if isinstance(value, timedelta):
         return value.total_seconds()
+    if isinstance(value, Phrase):
+        # Both languages go along: whoever reads the JSON needs no table of sentences.
+        return {"code": value.code, "values": plain(value.values), **plain(value.name)}
     if isinstance(value, Mapping):
         return {str(plain(key)): plain(item) for key, item in value.items()}
     if isinstance(value, tuple) and hasattr(value, "_fields"):

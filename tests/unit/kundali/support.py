@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from kundali.births import Birth, BirthInput, resolve
-from kundali.ephemeris import Place
+from kundali.chart import Chart, compose
+from kundali.ephemeris import Angles, Graha, Place, Position
+from kundali.options import DEFAULT, Options
 
 Thing = TypeVar("Thing")
 
@@ -68,3 +70,20 @@ def present(thing: Thing | None) -> Thing:
     """Return what the test knows to be there."""
     assert thing is not None
     return thing
+
+
+def chart_of(lagna: int | None, *options: Options, **longitudes: float) -> Chart:
+    """Compose a chart: the lagna's sign, 0 to 11, and sidereal longitudes by graha's name.
+
+    A graha that is not named stands at 5 degrees of the sign that its number gives: Sun Aries,
+    Moon Taurus, Mars Gemini and so on; Ketu opposite Rahu.
+    """
+    at = {graha: 30.0 * graha + 5.0 for graha in Graha}
+    at |= {Graha[name.upper()]: longitude for name, longitude in longitudes.items()}
+    at[Graha.KETU] = (at[Graha.RAHU] + 180.0) % 360.0
+    found = tuple(
+        Position(at[graha], 0.0, -0.05 if graha >= Graha.RAHU else 0.5) for graha in Graha
+    )
+    rising = None if lagna is None else Angles(30.0 * lagna + 10.0, (30.0 * lagna + 280.0) % 360.0)
+    born = birth(clock=None if lagna is None else "10:30")
+    return compose(born, options[0] if options else DEFAULT, found, rising, 24.0)

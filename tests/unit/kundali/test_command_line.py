@@ -74,3 +74,23 @@ def test_what_is_no_date_or_time_is_refused_with_usage(capsys, arguments):
         main(("chart", *arguments))
     assert end.value.code == 2
     assert "usage:" in capsys.readouterr().err
+
+
+COUPLE = ("--groom-date", "1990-05-05", "--groom-time", "10:30", "--bride-date", "1993-11-12")
+
+
+def test_a_match_gives_points_reasons_and_the_verdict(capsys):
+    _, text, _ = run(capsys, "match", *COUPLE, "--bride-time", "18:45", "--json")
+    data = json.loads(text)
+    assert len(data["match"]["kootas"]) == 8
+    assert data["total"] == sum(row["points"] for row in data["match"]["kootas"])
+    assert data["match"]["kootas"][0]["reason"]["ne"]
+    _, nepali, _ = run(capsys, "match", *COUPLE, "--bride-time", "18:45", "--language", "ne")
+    assert "नाडी" in nepali
+
+
+def test_a_match_without_a_birth_time_gives_a_range(capsys):
+    _, text, _ = run(capsys, "match", *COUPLE)
+    assert "–" in text
+    _, either, _ = run(capsys, "match", *COUPLE, "--either-way", "--json")
+    assert json.loads(either)["is_certain"] is False
