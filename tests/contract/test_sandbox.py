@@ -10,14 +10,17 @@ import hashlib
 import hmac
 import json
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from server.sandbox import keys
-from server.sandbox.world import Merchant
+from server.sandbox.faults import GATEWAYS, MODES
 from tests.sandbox_control import Ear, SandboxControl, listening_ear, running_sandbox
 
 SHOP = "http://127.0.0.1:9/pay"
@@ -30,11 +33,22 @@ IME = {
 CONNECTIPS = {"Authorization": "Basic TUVSLTU1MC1BUFAtMTpBYmNkQDEyMw=="}
 
 
-@pytest.fixture
-async def sandbox() -> AsyncIterator[SandboxControl]:
-    merchant = Merchant(connectips_success=f"{SHOP}/success", connectips_failure=f"{SHOP}/failure")
-    async with running_sandbox(merchant) as control:
+@pytest.fixture(scope="module")
+async def running() -> AsyncIterator[SandboxControl]:
+    async with running_sandbox() as control:
         yield control
+
+
+@pytest.fixture
+async def sandbox(running: SandboxControl) -> SandboxControl:
+    """A sandbox that has forgotten everything."""
+    await running.client.post("/_sandbox/reset")
+    await running.register(
+        stripe_webhook="",
+        connectips_success=f"{SHOP}/success",
+        connectips_failure=f"{SHOP}/failure",
+    )
+    return running
 
 
 @pytest.fixture
@@ -715,3 +729,678 @@ class TestStripeWebhooks:
         await sandbox.act("stripe", session["id"], "pay")
         told = await self.stripe.get(sandbox, f"checkout/sessions/{session['id']}")
         assert (told["currency"], told["amount_total"]) == ("usd", 150050)
+
+
+class TestConnectIps:
+    def sign(self, message: str) -> str:
+        key = serialization.load_pem_private_key(keys.CONNECTIPS_PRIVATE_KEY.encode(), None)
+        assert isinstance(key, rsa.RSAPrivateKey)
+        signature = key.sign(message.encode(), padding.PKCS1v15(), hashes.SHA256())
+        return base64.b64encode(signature).decode()
+
+    def form(self, **changes: str) -> dict[str, str]:
+        fields = {
+            "MERCHANTID": "550", "APPID": "MER-550-APP-1", "APPNAME": "Test", "TXNID": "PY-77",
+            "TXNDATE": "21-11-2026", "TXNCRNCY": "NPR", "TXNAMT": "150050",
+            "REFERENCEID": "REF-001", "REMARKS": "RMKS-001", "PARTICULARS": "PART-001",
+            **changes,
+        }  # fmt: skip
+        message = ",".join([*(f"{name}={value}" for name, value in fields.items()), "TOKEN=TOKEN"])
+        return {**fields, "TOKEN": self.sign(message)}
+
+    async def start(self, sandbox: SandboxControl, **changes: str) -> httpx.Response:
+        url = "/connectips/connectipswebgw/loginpage"
+        return await sandbox.client.post(url, data=self.form(**changes))
+
+    async def ask(
+        self, sandbox: SandboxControl, call: str = "validatetxn", **changes: Any
+    ) -> httpx.Response:
+        asked = {
+            "merchantId": 550, "appId": "MER-550-APP-1", "referenceId": "PY-77", "txnAmt": 150050,
+            **changes,
+        }  # fmt: skip
+        message = (
+            f"MERCHANTID={asked['merchantId']},APPID={asked['appId']},"
+            f"REFERENCEID={asked['referenceId']},TXNAMT={asked['txnAmt']}"
+        )
+        asked = {"token": self.sign(message), **asked}
+        url = f"/connectips/connectipswebws/api/creditor/{call}"
+        return await sandbox.client.post(url, headers=CONNECTIPS, json=asked)
+
+    async def test_it_leads_to_the_registered_address_with_the_number_alone(self, sandbox):
+        started = await self.start(sandbox)
+        assert started.headers["location"] == f"{sandbox.url}/connectips/pay/PY-77"
+        back = await sandbox.act("connectips", "PY-77", "pay")
+        assert back.headers["location"] == f"{SHOP}/success?TXNID=PY-77"
+
+    @pytest.mark.parametrize(
+        ("action", "status", "text"),
+        [
+            ("pay", "SUCCESS", "TRANSACTION SUCCESSFUL"),
+            ("fail", "FAILED", "TRANSACTION UNSUCCESSFUL"),
+            ("cancel", "ERROR", "TRANSACTION INCOMPLETE"),
+            ("later", "ERROR", "TRANSACTION INCOMPLETE"),
+        ],
+    )
+    async def test_validatetxn_tells_the_outcome(self, sandbox, action, status, text):
+        await self.start(sandbox)
+        back = await sandbox.act("connectips", "PY-77", action)
+        where = "success" if action == "pay" else "failure"
+        assert back.headers["location"] == f"{SHOP}/{where}?TXNID=PY-77"
+        assert (await self.ask(sandbox)).json() == {
+            "merchantId": 550, "appId": "MER-550-APP-1", "referenceId": "PY-77",
+            "txnAmt": "150050", "token": None, "status": status, "statusDesc": text,
+        }  # fmt: skip
+
+    async def test_what_it_does_not_know_is_not_found(self, sandbox):
+        await self.start(sandbox)
+        for changes in ({"referenceId": "PY-78"}, {"txnAmt": 100}):
+            told = (await self.ask(sandbox, **changes)).json()
+            assert (told["status"], told["statusDesc"]) == ("ERROR", "TRANSACTION NOT FOUND")
+
+    async def test_a_question_needs_the_password_and_a_good_token(self, sandbox):
+        url = "/connectips/connectipswebws/api/creditor/validatetxn"
+        no_user = await sandbox.client.post(url, json={})
+        assert no_user.status_code == 401
+        bad = await self.ask(sandbox, token=self.sign("something else"))
+        assert bad.status_code == 400
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"TXNID": "P" * 21},
+            {"REMARKS": "r" * 51},
+            {"TXNCRNCY": "USD"},
+            {"TXNAMT": "1500.50"},
+            {"TXNDATE": "2026-11-21"},
+            {"MERCHANTID": "551"},
+            {"PARTICULARS": ""},
+        ],
+    )
+    async def test_a_wrong_form_is_refused(self, sandbox, changes):
+        assert (await self.start(sandbox, **changes)).status_code == 403
+        assert await sandbox.ledger() == []
+
+    async def test_a_form_changed_after_signing_is_refused(self, sandbox):
+        fields = {**self.form(), "TXNAMT": "100"}
+        url = "/connectips/connectipswebgw/loginpage"
+        refused = await sandbox.client.post(url, data=fields)
+        assert (refused.status_code, "token" in refused.text) == (403, True)
+
+    async def test_a_number_serves_once(self, sandbox):
+        assert (await self.start(sandbox)).status_code == 303
+        assert (await self.start(sandbox)).status_code == 403
+
+    async def test_without_registered_addresses_nobody_pays(self, sandbox):
+        await sandbox.register(connectips_success="")
+        assert (await self.start(sandbox)).status_code == 403
+
+    async def test_the_detail_tells_more(self, sandbox):
+        await self.start(sandbox)
+        await sandbox.act("connectips", "PY-77", "pay")
+        told = (await self.ask(sandbox, "gettxndetail")).json()
+        assert (told["status"], told["creditStatus"]) == ("SUCCESS", "000")
+        assert (told["refId"], told["remarks"]) == ("REF-001", "RMKS-001")
+
+    async def test_it_can_misspell_and_send_numbers(self, sandbox):
+        await sandbox.order_all(
+            "connectips", {"mode": "misspelt-status"}, {"mode": "swapped-numbers"}
+        )
+        await self.start(sandbox)
+        await sandbox.act("connectips", "PY-77", "pay")
+        told = (await self.ask(sandbox)).json()
+        assert told["status"] == "SUCCESS"
+        assert told["statusDesc"] == "TRANSACTION SUCESSFULL"
+        assert told["txnAmt"] == 150050
+
+
+class TestImePay:
+    async def call(self, sandbox: SandboxControl, name: str, **fields: Any) -> Any:
+        body = {"MerchantCode": "PANDIT", **fields}
+        response = await sandbox.client.post(f"/imepay/api/Web/{name}", headers=IME, json=body)
+        assert response.status_code == 200
+        return response.json()
+
+    async def token(self, sandbox: SandboxControl, reference: str = "PY-77") -> str:
+        told = await self.call(sandbox, "GetToken", Amount="1500.50", RefId=reference)
+        assert int(told["ResponseCode"]) == 0
+        return str(told["TokenId"])
+
+    def fields(self, token: str, **changes: str) -> dict[str, str]:
+        return {
+            "TokenId": token, "MerchantCode": "PANDIT", "RefId": "PY-77", "TranAmount": "1500.50",
+            "Method": "GET", "RespUrl": f"{SHOP}/ime/PY-77", "CancelUrl": f"{SHOP}/ime/no/PY-77",
+            **changes,
+        }  # fmt: skip
+
+    async def start(self, sandbox: SandboxControl, **changes: str) -> str:
+        token = await self.token(sandbox)
+        data = self.fields(token, **changes)
+        opened = await sandbox.client.post("/imepay/WebCheckout/Checkout", data=data)
+        assert opened.headers["location"] == f"{sandbox.url}/imepay/pay/{token}"
+        return token
+
+    def parts(self, response: httpx.Response) -> list[str]:
+        return base64.b64decode(query_of(response)["data"]).decode().split("|")
+
+    async def test_a_token_is_bound_to_reference_and_amount(self, sandbox):
+        told = await self.call(sandbox, "GetToken", Amount="1500.50", RefId="PY-77")
+        assert set(told) == {
+            "ResponseCode", "TokenId", "Amount", "RefId", "ResponseDescription",
+        }  # fmt: skip
+        assert told["Amount"] == "1500.5000"
+        assert told["TokenId"].isdigit()
+        again = await self.call(sandbox, "GetToken", Amount="1500.50", RefId="PY-77")
+        assert again["ResponseCode"] == 1
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"Amount": "1500.5", "RefId": "PY-77"},
+            {"Amount": "0.00", "RefId": "PY-77"},
+            {"Amount": "1500.50", "RefId": ""},
+            {"Amount": "1500.50", "RefId": "P" * 21},
+            {"Amount": "1500.50", "RefId": "PY-77", "MerchantCode": "OTHER"},
+        ],
+    )
+    async def test_a_wrong_token_request_is_refused(self, sandbox, fields):
+        assert (await self.call(sandbox, "GetToken", **fields))["ResponseCode"] == 1
+
+    async def test_user_and_module_are_checked(self, sandbox):
+        url = "/imepay/api/Web/GetToken"
+        assert (await sandbox.client.post(url, json={})).status_code == 401
+        only_user = {"Authorization": IME["Authorization"]}
+        assert (await sandbox.client.post(url, headers=only_user, json={})).status_code == 403
+
+    async def test_success_comes_back_as_seven_parts_and_is_confirmed(self, sandbox):
+        token = await self.start(sandbox)
+        code, _, msisdn, number, reference, amount, told_token = self.parts(
+            await sandbox.act("imepay", token, "pay")
+        )
+        assert (code, reference, amount, told_token) == ("0", "PY-77", "1500.5000", token)
+        asked = {"RefId": "PY-77", "TokenId": token, "Msisdn": msisdn}
+        yes = await self.call(sandbox, "Confirm", TransactionId=number, **asked)
+        assert yes == {
+            "ResponseCode": 0, "ResponseDescription": "Success", "RefId": "PY-77",
+            "TokenId": token, "TransactionId": number, "Msisdn": msisdn,
+        }  # fmt: skip
+        no = await self.call(sandbox, "Confirm", TransactionId="1", **asked)
+        assert (no["ResponseCode"], no["ResponseDescription"]) == (1, "Transaction Not Found")
+
+    @pytest.mark.parametrize(
+        ("action", "code", "where"),
+        [("cancel", 3, "/ime/no/PY-77"), ("fail", 1, "/ime/PY-77"), ("later", 2, "/ime/PY-77")],
+    )
+    async def test_recheck_tells_what_did_not_succeed(self, sandbox, action, code, where):
+        token = await self.start(sandbox)
+        back = await sandbox.act("imepay", token, action)
+        assert urlsplit(back.headers["location"]).path.endswith(where)
+        assert self.parts(back)[0] == str(code)
+        told = await self.call(sandbox, "Recheck", RefId="PY-77", TokenId=token)
+        assert (told["ResponseCode"], told["TransactionId"]) == (code, None)
+
+    async def test_recheck_of_another_reference_finds_nothing(self, sandbox):
+        token = await self.start(sandbox)
+        await sandbox.act("imepay", token, "pay")
+        told = await self.call(sandbox, "Recheck", RefId="PY-78", TokenId=token)
+        assert told["ResponseCode"] == 1
+
+    async def test_the_checkout_opens_with_one_text_too(self, sandbox):
+        token = await self.token(sandbox)
+        text = "|".join(self.fields(token).values())
+        data = {"data": base64.b64encode(text.encode()).decode()}
+        opened = await sandbox.client.get("/imepay/WebCheckout/Checkout", params=data)
+        assert opened.status_code == 303
+        broken = await sandbox.client.get("/imepay/WebCheckout/Checkout", params={"data": "eA=="})
+        assert broken.status_code == 400
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"TranAmount": "1.00"},
+            {"RefId": "PY-78"},
+            {"MerchantCode": "OTHER"},
+            {"Method": "PUT"},
+            {"RespUrl": ""},
+        ],
+    )
+    async def test_a_checkout_that_does_not_fit_its_token_is_refused(self, sandbox, changes):
+        data = self.fields(await self.token(sandbox), **changes)
+        opened = await sandbox.client.post("/imepay/WebCheckout/Checkout", data=data)
+        assert opened.status_code == 400
+
+    async def test_the_return_can_be_a_form(self, sandbox):
+        token = await self.start(sandbox, Method="POST")
+        page = await sandbox.act("imepay", token, "pay")
+        assert page.status_code == 200
+        assert f'action="{SHOP}/ime/PY-77"' in page.text
+        assert 'name="ResponseCode" value="0"' in page.text
+
+    async def test_texts_and_numbers_can_change_places(self, sandbox):
+        await sandbox.order("imepay", "swapped-numbers")
+        told = await self.call(sandbox, "GetToken", Amount="1500.50", RefId="PY-77")
+        assert told["ResponseCode"] == "0"
+        assert isinstance(told["TokenId"], int)
+
+
+class Shop:
+    """A merchant of every gateway, as thin as can be: start, ask, refund, read a return."""
+
+    def __init__(self, sandbox: SandboxControl) -> None:
+        self.sandbox = sandbox
+        self.starts = 0
+
+    async def start(self, gateway: str, reference: str) -> str:
+        """Bring a payment to its pay page; the gateway's id."""
+        response = await self._start(gateway, reference)
+        assert response.status_code in (200, 303), response.text
+        if gateway == "khalti":
+            return str(response.json()["pidx"])
+        if gateway == "stripe":
+            return str(response.json()["id"])
+        if gateway == "imepay":
+            token = str(response.json()["TokenId"])
+            fields = {**TestImePay().fields(token), "RefId": reference}
+            url = "/imepay/WebCheckout/Checkout"
+            await self.sandbox.client.post(url, data=fields)
+            return token
+        return reference
+
+    async def _start(self, gateway: str, reference: str) -> httpx.Response:
+        client = self.sandbox.client
+        if gateway == "khalti":
+            return await TestKhalti().start(self.sandbox, purchase_order_id=reference)
+        if gateway == "esewa":
+            return await TestEsewa().send(self.sandbox, TestEsewa().form(uuid=reference))
+        if gateway == "connectips":
+            return await TestConnectIps().start(self.sandbox, TXNID=reference)
+        if gateway == "imepay":
+            body = {"MerchantCode": "PANDIT", "Amount": "1500.50", "RefId": reference}
+            return await client.post("/imepay/api/Web/GetToken", headers=IME, json=body)
+        fields = TestStripe().session(client_reference_id=reference)
+        return await TestStripe().post(self.sandbox, "checkout/sessions", **fields)
+
+    async def ask(self, gateway: str, reference: str, payment_id: str) -> httpx.Response:
+        client = self.sandbox.client
+        if gateway == "khalti":
+            return await TestKhalti().lookup(self.sandbox, payment_id)
+        if gateway == "esewa":
+            asked = {
+                "product_code": "EPAYTEST",
+                "total_amount": "1500.50",
+                "transaction_uuid": reference,
+            }
+            return await client.get("/esewa/api/epay/transaction/status/", params=asked)
+        if gateway == "connectips":
+            return await TestConnectIps().ask(self.sandbox, referenceId=reference)
+        if gateway == "imepay":
+            body = {"MerchantCode": "PANDIT", "RefId": reference, "TokenId": payment_id}
+            return await client.post("/imepay/api/Web/Recheck", headers=IME, json=body)
+        url = f"/stripe/v1/checkout/sessions/{payment_id}"
+        return await client.get(url, headers=STRIPE)
+
+    async def word(self, gateway: str, reference: str, payment_id: str) -> str:
+        """The gateway's own word for the state."""
+        told = (await self.ask(gateway, reference, payment_id)).json()
+        name = {"imepay": "ResponseCode", "stripe": "payment_status"}.get(gateway, "status")
+        return str(told[name])
+
+    async def amount(self, gateway: str, reference: str, payment_id: str) -> Decimal:
+        """The amount that the gateway's server tells, in paisa."""
+        told = (await self.ask(gateway, reference, payment_id)).json()
+        name = {
+            "khalti": "total_amount",
+            "esewa": "total_amount",
+            "connectips": "txnAmt",
+            "imepay": "Amount",
+            "stripe": "amount_total",
+        }[gateway]
+        in_rupees = gateway in ("esewa", "imepay")
+        return Decimal(str(told[name])) * (100 if in_rupees else 1)
+
+
+PAID = {
+    "khalti": "Completed",
+    "esewa": "COMPLETE",
+    "connectips": "SUCCESS",
+    "imepay": "0",
+    "stripe": "paid",
+}
+SUCCESS_PATHS = ("/khalti/", "/esewa/PY-1", "/success", "/ime/PY-77", "/stripe/PY-77")
+
+
+def claims_paid(gateway: str, back: httpx.Response) -> bool:
+    """Whether the return looks like a success."""
+    url = urlsplit(back.headers["location"])
+    if gateway == "khalti":
+        return query_of(back)["status"] == "Completed"
+    if gateway == "imepay":
+        return base64.b64decode(query_of(back)["data"]).decode().startswith("0|")
+    return {
+        "esewa": "data=" in url.query,
+        "connectips": url.path.endswith("/success"),
+        "stripe": "session=" in url.query,
+    }[gateway]
+
+
+@pytest.fixture
+def shop(sandbox: SandboxControl) -> Shop:
+    return Shop(sandbox)
+
+
+@pytest.mark.parametrize("gateway", GATEWAYS)
+class TestEveryGateway:
+    async def test_pays_and_says_so(self, sandbox, shop, gateway):
+        payment = await shop.start(gateway, "PY-1")
+        assert await shop.word(gateway, "PY-1", payment) != PAID[gateway]
+        back = await sandbox.act(gateway, payment, "pay")
+        assert claims_paid(gateway, back)
+        assert await shop.word(gateway, "PY-1", payment) == PAID[gateway]
+        row = await sandbox.row("PY-1")
+        assert (row["paid"], row["refunded"], row["status"]) == (150050, 0, "paid")
+
+    async def test_paying_twice_takes_the_money_once(self, sandbox, shop, gateway):
+        payment = await shop.start(gateway, "PY-1")
+        first = await sandbox.act(gateway, payment, "pay")
+        second = await sandbox.act(gateway, payment, "pay")
+        assert second.headers["location"] == first.headers["location"]
+        ledger = (await sandbox.client.get("/_sandbox/ledger")).json()
+        assert ledger["totals"] == {gateway: {"paid": 150050, "refunded": 0}}
+
+    async def test_a_timeout_comes_after_the_work_was_done(self, sandbox, shop, gateway):
+        call = "start" if gateway in ("khalti", "imepay", "stripe") else "verify"
+        await sandbox.order(gateway, "timeout", on=call)
+        url, client = sandbox.url, sandbox.client
+        async with httpx.AsyncClient(base_url=url, timeout=0.3) as hasty:
+            sandbox.client = hasty
+            if call == "start":
+                with pytest.raises(httpx.ReadTimeout):
+                    await shop._start(gateway, "PY-1")
+            else:
+                await shop.start(gateway, "PY-1")
+                with pytest.raises(httpx.ReadTimeout):
+                    await shop.ask(gateway, "PY-1", "PY-1")
+        sandbox.client = client
+        row = await sandbox.row("PY-1")
+        assert row["status"] == "open"
+        assert (await shop.ask(gateway, "PY-1", row["id"])).status_code == 200
+
+    async def test_a_connection_is_cut(self, sandbox, shop, gateway):
+        await sandbox.order(gateway, "drop", on="verify")
+        payment = await shop.start(gateway, "PY-1")
+        with pytest.raises(httpx.TransportError):
+            await shop.ask(gateway, "PY-1", payment)
+        assert (await shop.ask(gateway, "PY-1", payment)).status_code == 200
+
+    async def test_a_bad_gateway_answers_with_html_so_often_as_ordered(
+        self, sandbox, shop, gateway
+    ):
+        await sandbox.order(gateway, "bad-gateway", on="verify", count=2)
+        payment = await shop.start(gateway, "PY-1")
+        for _ in range(2):
+            answer = await shop.ask(gateway, "PY-1", payment)
+            assert answer.status_code == 502
+            assert answer.headers["content-type"].startswith("text/html")
+        assert (await shop.ask(gateway, "PY-1", payment)).status_code == 200
+
+    async def test_a_return_comes_twice_at_once(self, sandbox, shop, gateway, ear):
+        await sandbox.order(gateway, "duplicate-callback", count=3)
+        await sandbox.register(
+            connectips_success=f"{ear.url}/success", connectips_failure=f"{ear.url}/failure"
+        )
+        payment = await shop.start(gateway, "PY-1")
+        assert sandbox.world
+        kept = sandbox.world.find(gateway, payment)
+        assert kept is not None
+        kept.return_url = kept.return_url.replace("http://127.0.0.1:9", ear.url)
+        back = await sandbox.act(gateway, payment, "pay")
+        await ear.until(lambda: len(ear.heard) == 2)
+        assert {ear.url + uri for uri, _, _ in ear.heard} == {back.headers["location"]}
+
+    async def test_a_return_tells_another_reference(self, sandbox, shop, gateway):
+        await sandbox.order(gateway, "changed-reference", value="PY-OTHER")
+        payment = await shop.start(gateway, "PY-1")
+        back = (await sandbox.act(gateway, payment, "pay")).headers["location"]
+        data = query_of_url(back).get("data", "")
+        told = back + base64.b64decode(data + "=" * (-len(data) % 4)).decode(errors="replace")
+        assert "PY-OTHER" in told
+        assert await shop.word(gateway, "PY-1", payment) == PAID[gateway]
+
+    async def test_the_gateways_own_answer_has_another_amount(self, sandbox, shop, gateway):
+        await sandbox.order(gateway, "changed-amount", value=100, where="answer")
+        payment = await shop.start(gateway, "PY-1")
+        await sandbox.act(gateway, payment, "pay")
+        assert await shop.amount(gateway, "PY-1", payment) == 100
+
+    async def test_a_return_says_cancelled_of_what_is_paid_and_the_reverse(
+        self, sandbox, shop, gateway
+    ):
+        await sandbox.order(gateway, "changed-status")
+        await sandbox.order(gateway, "changed-status")
+        first = await shop.start(gateway, "PY-1")
+        assert not claims_paid(gateway, await sandbox.act(gateway, first, "pay"))
+        assert await shop.word(gateway, "PY-1", first) == PAID[gateway]
+        second = await shop.start(gateway, "PY-2")
+        assert claims_paid(gateway, await sandbox.act(gateway, second, "cancel"))
+        assert await shop.word(gateway, "PY-2", second) != PAID[gateway]
+
+    async def test_a_return_says_paid_while_the_gateway_says_pending(self, sandbox, shop, gateway):
+        await sandbox.order(gateway, "redirect-says-paid", seconds=60)
+        payment = await shop.start(gateway, "PY-1")
+        assert claims_paid(gateway, await sandbox.act(gateway, payment, "pay"))
+        assert await shop.word(gateway, "PY-1", payment) != PAID[gateway]
+        assert (await sandbox.row("PY-1"))["paid"] == 0
+        await sandbox.advance(61)
+        assert await shop.word(gateway, "PY-1", payment) == PAID[gateway]
+
+    async def test_a_return_says_failed_while_the_gateway_says_paid(self, sandbox, shop, gateway):
+        await sandbox.order(gateway, "redirect-says-failed")
+        payment = await shop.start(gateway, "PY-1")
+        assert not claims_paid(gateway, await sandbox.act(gateway, payment, "pay"))
+        assert await shop.word(gateway, "PY-1", payment) == PAID[gateway]
+
+    @pytest.mark.parametrize("way", ["mode", "button"])
+    async def test_nobody_comes_back(self, sandbox, shop, gateway, way):
+        if way == "mode":
+            await sandbox.order(gateway, "no-redirect")
+        payment = await shop.start(gateway, "PY-1")
+        action = "pay" if way == "mode" else "pay-and-close"
+        page = await sandbox.act(gateway, payment, action)
+        assert page.status_code == 200
+        assert "close this tab" in page.text
+        assert await shop.word(gateway, "PY-1", payment) == PAID[gateway]
+
+    async def test_a_failure_becomes_a_success_a_minute_later(self, sandbox, shop, gateway):
+        await sandbox.order(gateway, "late-success")
+        payment = await shop.start(gateway, "PY-1")
+        assert not claims_paid(gateway, await sandbox.act(gateway, payment, "pay"))
+        assert await shop.word(gateway, "PY-1", payment) != PAID[gateway]
+        await sandbox.advance(59)
+        assert (await sandbox.row("PY-1"))["paid"] == 0
+        await sandbox.advance(2)
+        assert await shop.word(gateway, "PY-1", payment) == PAID[gateway]
+
+    async def test_money_goes_back_at_the_gateway(self, sandbox, shop, gateway):
+        await sandbox.order(gateway, "refund-at-gateway")
+        await sandbox.order(gateway, "partial-refund-at-gateway", amount=50, seconds=10)
+        for number in (1, 2):
+            payment = await shop.start(gateway, f"PY-{number}")
+            await sandbox.act(gateway, payment, "pay")
+        assert (await sandbox.row("PY-1"))["refunded"] == 150050
+        assert (await sandbox.row("PY-2"))["refunded"] == 0
+        await sandbox.advance(11)
+        assert (await sandbox.row("PY-2"))["refunded"] == 50
+
+    async def test_the_status_is_a_word_that_nobody_knows(self, sandbox, shop, gateway):
+        await sandbox.order(gateway, "unknown-status", value="Hokum")
+        payment = await shop.start(gateway, "PY-1")
+        await sandbox.act(gateway, payment, "pay")
+        assert await shop.word(gateway, "PY-1", payment) == "Hokum"
+
+    async def test_another_payments_answer_is_replayed(self, sandbox, shop, gateway):
+        first = await shop.start(gateway, "PY-1")
+        await sandbox.act(gateway, first, "pay")
+        await sandbox.order(gateway, "replay-other", payment=first)
+        second = await shop.start(gateway, "PY-2")
+        back = await sandbox.act(gateway, second, "cancel")
+        assert claims_paid(gateway, back)
+        data = query_of_url(back.headers["location"]).get("data", "")
+        told = back.headers["location"] + base64.b64decode(data).decode(errors="replace")
+        assert first in told or "PY-1" in told.replace("/PY-1", "")
+        assert (await sandbox.row("PY-2"))["paid"] == 0
+
+    async def test_what_has_expired_is_not_paid(self, sandbox, shop, gateway):
+        payment = await shop.start(gateway, "PY-1")
+        await sandbox.advance(86_400 * 2)
+        assert (await sandbox.row("PY-1"))["status"] == "expired"
+        assert (await sandbox.act(gateway, payment, "pay")).status_code == 409
+
+    async def test_its_page_can_be_read_and_says_that_no_money_moves(self, sandbox, shop, gateway):
+        payment = await shop.start(gateway, "PY-1")
+        url = f"/{gateway}/pay/{payment}"
+        page = await sandbox.client.get(url)
+        assert page.status_code == 200
+        assert "Sandbox: no real money" in page.text
+        assert "NPR 1,500.50" in page.text
+        assert "<svg" in page.text
+        assert f"{sandbox.url}{url}" in page.text
+        for action in ("pay", "cancel", "fail", "later"):
+            assert f'value="{action}"' in page.text
+
+    async def test_a_refund_beyond_what_was_paid_is_refused(self, sandbox, shop, gateway):
+        payment = await shop.start(gateway, "PY-1")
+        assert (await sandbox.act(gateway, payment, "refund")).status_code == 409
+        await sandbox.act(gateway, payment, "pay")
+        much = await sandbox.act(gateway, payment, "partial-refund", amount="1500.51")
+        assert much.status_code == 409
+        odd = await sandbox.act(gateway, payment, "partial-refund", amount="1.234")
+        assert odd.status_code == 400
+        assert (await sandbox.row("PY-1"))["refunded"] == 0
+
+
+def query_of_url(url: str) -> dict[str, str]:
+    """The parameters of an address."""
+    found = parse_qs(urlsplit(url).query)
+    return {name: values[0] for name, values in found.items()}
+
+
+@pytest.mark.parametrize("gateway", ["khalti", "stripe"])
+async def test_a_refund_takes_effect_though_no_answer_comes(sandbox, shop, gateway):
+    await sandbox.order(gateway, "refund-timeout")
+    payment = await shop.start(gateway, "PY-1")
+    await sandbox.act(gateway, payment, "pay")
+    row = await sandbox.row("PY-1")
+    call = {
+        "khalti": {
+            "url": f"/khalti/api/merchant-transaction/{row['transaction_id']}/refund/",
+            "headers": KHALTI,
+            "json": {},
+        },
+        "stripe": {
+            "url": "/stripe/v1/refunds",
+            "headers": STRIPE,
+            "data": {"payment_intent": row["intent"]},
+        },
+    }[gateway]
+    async with httpx.AsyncClient(base_url=sandbox.url, timeout=0.3) as hasty:
+        with pytest.raises(httpx.ReadTimeout):
+            await hasty.post(**call)
+    assert (await sandbox.row("PY-1"))["refunded"] == 150050
+
+
+class TestControl:
+    async def test_every_kind_of_failure_can_be_ordered(self, sandbox):
+        told = (await sandbox.client.get("/_sandbox/modes")).json()
+        assert {mode["kind"] for mode in told} >= set(range(1, 15))
+        for mode in told:
+            for gateway in mode["gateways"]:
+                await sandbox.order(gateway, mode["mode"])
+        assert {mode["mode"] for mode in told} == set(MODES)
+
+    @pytest.mark.parametrize(
+        ("wanted", "says"),
+        [
+            ({"gateway": "paypal", "mode": "drop"}, "gateway"),
+            ({"gateway": "khalti", "mode": "explode"}, "mode"),
+            ({"gateway": "khalti", "mode": "wrong-signature"}, "makes no sense"),
+            ({"gateway": "khalti", "mode": "drop", "times": 3}, "no parameter"),
+            ({"gateway": "khalti", "mode": "drop", "on": "lunch"}, "on:"),
+            ({"gateway": "khalti", "mode": "drop", "count": 0}, "count"),
+            ({"gateway": "khalti", "mode": "drop", "count": True}, "count"),
+            ({"gateway": "khalti", "mode": "drop", "done": "yes"}, "done"),
+            ({"gateway": "khalti", "mode": "changed-amount", "where": "there"}, "where"),
+            ({"gateway": "khalti", "mode": "drop", "on_payment": "none"}, "no payment"),
+            ([], "no object"),
+            ("drop", "no object"),
+        ],
+    )
+    async def test_a_wrong_order_is_refused_with_its_reason(self, sandbox, wanted, says):
+        response = await sandbox.client.post("/_sandbox/next", json=wanted)
+        assert response.status_code == 400
+        assert says in response.json()["error"]
+
+    async def test_orders_wait_in_line_payment_by_payment(self, sandbox, shop):
+        await sandbox.order_all("esewa", {"mode": "ambiguous"}, {"mode": "comma-amount"})
+        await sandbox.order("esewa", "no-redirect")
+        for number in (1, 2, 3):
+            await shop.start("esewa", f"PY-{number}")
+        rows = await sandbox.ledger()
+        assert [row["faults"] for row in rows] == [
+            ["ambiguous", "comma-amount"],
+            ["no-redirect"],
+            [],
+        ]
+
+    async def test_a_reset_forgets_everything_but_the_merchant(self, sandbox, shop):
+        await sandbox.register(stripe_webhook="http://127.0.0.1:9/hook")
+        await shop.start("stripe", "PY-1")
+        await sandbox.order("khalti", "drop")
+        await sandbox.advance(1_000_000)
+        assert (await sandbox.client.post("/_sandbox/reset")).status_code == 200
+        assert await sandbox.ledger() == []
+        assert (await sandbox.client.get("/_sandbox/webhooks")).json() == []
+        told = (await sandbox.client.get("/_sandbox/merchant")).json()
+        assert told["stripe_webhook"] == "http://127.0.0.1:9/hook"
+        payment = await shop.start("khalti", "PY-1")
+        assert (await shop.ask("khalti", "PY-1", payment)).status_code == 200
+
+    @pytest.mark.parametrize(
+        "body",
+        [{"advance": -1}, {"advance": "1"}, {"now": "soon"}, {"now": -5}, {"now": None}],
+    )
+    async def test_the_clock_goes_forward_alone(self, sandbox, body):
+        assert (await sandbox.client.post("/_sandbox/clock", json=body)).status_code == 400
+
+    async def test_the_clock_can_be_set(self, sandbox):
+        told = await sandbox.client.post("/_sandbox/clock", json={"now": "2026-11-22T10:00+05:45"})
+        assert told.json()["iso"].startswith("2026-11-22T04:15:0")
+
+    async def test_the_log_holds_what_came_and_no_control(self, sandbox, shop):
+        payment = await shop.start("khalti", "PY-1")
+        await shop.ask("khalti", "PY-1", payment)
+        entries = await sandbox.log(gateway="khalti", payment=payment)
+        assert [(entry["url"], entry["status"]) for entry in entries] == [
+            ("/khalti/api/v2/epayment/initiate/", 200),
+            ("/khalti/api/v2/epayment/lookup/", 200),
+        ]
+        assert "Key" not in json.dumps(entries)
+
+    async def test_the_home_page_lists_payments_and_takes_orders(self, sandbox, shop):
+        form = {"gateway": "esewa", "mode": "comma-amount"}
+        ordered = await sandbox.client.post("/_sandbox/next", data=form)
+        assert ordered.headers["location"] == "/"
+        page = (await sandbox.client.get("/")).text
+        assert "Waiting: comma-amount" in page
+        await shop.start("esewa", "PY-1")
+        page = (await sandbox.client.get("/")).text
+        assert "/esewa/pay/PY-1" in page
+        assert "NPR 1,500.50" in page
+
+    async def test_an_unknown_payment_has_no_page(self, sandbox):
+        assert (await sandbox.client.get("/khalti/pay/none")).status_code == 404
+
+    async def test_what_a_merchant_sends_is_never_markup(self, sandbox):
+        fields = {"purchase_order_name": "<script>alert(1)</script>"}
+        started = await TestKhalti().start(sandbox, **fields)
+        page = (await sandbox.client.get(f"/khalti/pay/{started.json()['pidx']}")).text
+        assert "<script>" not in page
