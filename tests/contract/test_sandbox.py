@@ -1290,7 +1290,7 @@ async def test_a_refund_takes_effect_though_no_answer_comes(sandbox, shop, gatew
     payment = await shop.start(gateway, "PY-1")
     await sandbox.act(gateway, payment, "pay")
     row = await sandbox.row("PY-1")
-    call = {
+    call: dict[str, Any] = {
         "khalti": {
             "url": f"/khalti/api/merchant-transaction/{row['transaction_id']}/refund/",
             "headers": KHALTI,
