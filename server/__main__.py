@@ -49,8 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = load(data_path("config"), environ, overrides)
     except SettingsError as error:
-        print("The settings are wrong:", *error.faults, sep="\n  ", file=sys.stderr)
-        return _BAD_SETTINGS
+        return _refuse(error)
     logs.configure(settings.log)
     _raise_file_limit()
     command: Callable[[Settings, argparse.Namespace], Awaitable[int]] = options.run
@@ -59,6 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return runner.run(_as_coroutine(command(settings, options)))
     except KeyboardInterrupt:
         return _STOPPED
+    except SettingsError as error:  # such as a key file that cannot be opened
+        return _refuse(error)
     except (
         ChildrenKeepEndingError,
         EmbeddedServerError,
@@ -68,6 +69,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         reason = str(error) or "the database does not answer"
         print(f"Cannot start: {reason}", file=sys.stderr)
         return 1
+
+
+def _refuse(error: SettingsError) -> int:
+    print("The settings are wrong:", *error.faults, sep="\n  ", file=sys.stderr)
+    return _BAD_SETTINGS
 
 
 async def _as_coroutine(awaitable: Awaitable[int]) -> int:

@@ -720,6 +720,12 @@ def _gateway_faults(settings: Settings, name: str) -> list[str]:
     return faults
 
 
+def is_test_host(url: str) -> bool:
+    """Whether a provider's address is one of its sandboxes, or of our own."""
+    address = urlsplit(url)
+    return address.scheme != "https" or _TEST_HOST.fullmatch(address.hostname or "") is not None
+
+
 def _address(text: str) -> SplitResult | None:
     try:
         url = urlsplit(text)

@@ -210,15 +210,17 @@ class RefundAnswer:
 class WebhookNotice:
     """One thing that a signed webhook tells: look at this attempt.
 
-    ``event_id`` is unique at the provider. Exactly one of ``reference`` and ``gateway_id`` may be
-    missing. ``verdict`` is what the signed body itself proves, None when the provider has to be
-    asked. ``refund`` tells of one refund of ours, by the id that :class:`RefundOrder` had.
+    ``event_id`` is unique at the provider. Of ``reference``, ``gateway_id`` and ``transaction_id``
+    at least one is there: events about a charge may know no more than the last. ``verdict`` is
+    what the signed body itself proves, None when the provider has to be asked. ``refund`` tells of
+    one refund of ours, by the id that :class:`RefundOrder` had.
     """
 
     event_id: str
     kind: str
     reference: str | None = None
     gateway_id: str | None = None
+    transaction_id: str | None = None
     verdict: Verdict | None = None
     refund_id: str | None = None
     refund: RefundAnswer | None = None

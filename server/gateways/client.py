@@ -109,6 +109,7 @@ class GatewayClient:
         self.settings = settings
         self._sleep = sleep
         self._jitter = jitter
+        self._others: list[Callable[[], Awaitable[None]]] = []
         self._http = httpx.AsyncClient(
             timeout=httpx.Timeout(
                 settings.read_seconds,
@@ -120,9 +121,14 @@ class GatewayClient:
             trust_env=False,
         )
 
+    def also_close(self, close: Callable[[], Awaitable[None]]) -> None:
+        """Call ``close`` when the client is closed: for a gateway whose library has its own."""
+        self._others.append(close)
+
     async def close(self) -> None:
         """Close the connections."""
-        await self._http.aclose()
+        for close in (*self._others, self._http.aclose):
+            await close()
 
     async def send(self, call: Call) -> Answer:
         """Send the request and give the answer, whatever its status, unless that is a failure.

@@ -49,7 +49,7 @@ from server.gateways.answers import (
     text,
 )
 from server.gateways.client import Call, GatewayClient, parse_object
-from server.settings import EsewaSettings
+from server.settings import EsewaSettings, is_test_host
 
 _REQUEST_NAMES: Final = ("total_amount", "transaction_uuid", "product_code")
 _ANSWER_NAMES: Final = (
@@ -60,7 +60,6 @@ _ANSWER_NAMES: Final = (
     "product_code",
     "signed_field_names",
 )
-_LIVE_HOSTS: Final = frozenset({"epay.esewa.com.np", "esewa.com.np"})
 _TEST_CODE: Final = "EPAYTEST"
 _VERSION: Final = "version"
 _SESSION: Final = timedelta(minutes=15)
@@ -96,7 +95,7 @@ class EsewaGateway:
             currencies=frozenset({NPR}),
             min_amount=100,
             max_amount=None,
-            is_test=form.hostname not in _LIVE_HOSTS or settings.product_code == _TEST_CODE,
+            is_test=is_test_host(form_url) or settings.product_code == _TEST_CODE,
             form_origins=(f"{form.scheme}://{form.netloc}",),
         )
 

@@ -34,7 +34,7 @@ from server.domain.gateway import (
 from server.domain.money import NPR, whole_minor_units
 from server.gateways.answers import amount, identifier, missing, record, require_acceptable, text
 from server.gateways.client import Answer, AnswerLost, Call, GatewayClient
-from server.settings import KhaltiSettings
+from server.settings import KhaltiSettings, is_test_host
 
 _log: Final = logging.getLogger(__name__)
 WIDGET_TOKEN: Final = "kpg1_token"  # noqa: S105  # the name of a field
@@ -88,7 +88,7 @@ class KhaltiGateway:
             can_refund=True,
             can_refund_partly=True,
             accepts_tokens=bool(settings.widget_secret_key),
-            is_test=urlsplit(settings.api_url).hostname != "khalti.com",
+            is_test=is_test_host(settings.api_url),
         )
 
     async def start(self, order: PaymentOrder) -> StartedPayment:

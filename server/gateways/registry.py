@@ -12,14 +12,20 @@ from typing import Any, Final
 from server.domain.booking import PaymentMethod
 from server.domain.gateway import PaymentGateway
 from server.gateways.client import GatewayClient
+from server.gateways.connectips import ConnectIpsGateway
 from server.gateways.esewa import EsewaGateway
+from server.gateways.imepay import ImePayGateway
 from server.gateways.khalti import KhaltiGateway
-from server.settings import Settings
+from server.gateways.stripe import StripeGateway
+from server.settings import Settings, SettingsError
 
 Provider = tuple[str, Callable[[Any, GatewayClient], PaymentGateway]]
 PROVIDERS: Final[dict[PaymentMethod, Provider]] = {
     PaymentMethod.KHALTI: ("khalti", KhaltiGateway),
     PaymentMethod.ESEWA: ("esewa", EsewaGateway),
+    PaymentMethod.CONNECT_IPS: ("connect_ips", ConnectIpsGateway),
+    PaymentMethod.IME_PAY: ("ime_pay", ImePayGateway),
+    PaymentMethod.STRIPE: ("stripe", StripeGateway),
 }
 """Method, the name of its section in the settings, and its class."""
 
@@ -37,10 +43,19 @@ async def open_gateways(
 
 
 def build(settings: Settings, client: GatewayClient) -> dict[PaymentMethod, PaymentGateway]:
-    """Build the gateways that are enabled, in the order of the table."""
-    sections = {method: getattr(settings, name) for method, (name, _) in PROVIDERS.items()}
-    return {
-        method: gateway(sections[method], client)
-        for method, (_, gateway) in PROVIDERS.items()
-        if sections[method].enabled
-    }
+    """Build the gateways that are enabled, in the order of the table.
+
+    Raises
+    ------
+    SettingsError
+        If a key file cannot be read, and in production if a gateway runs with test keys.
+    """
+    built = {}
+    for method, (name, gateway) in PROVIDERS.items():
+        section = getattr(settings, name)
+        if not section.enabled:
+            continue
+        built[method] = gateway(section, client)
+        if settings.is_production and built[method].traits.is_test:
+            raise SettingsError([f"{name}: runs with test keys or at a test host"])
+    return built
