@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 from datetime import timedelta
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -84,7 +85,7 @@ def facts(attempt):
 
 
 def ours(**changes) -> PaymentOrder:
-    values = {
+    values: dict[str, Any] = {
         "reference": "PY-1",
         "amount": 150_000,
         "currency": "NPR",

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
@@ -107,7 +108,7 @@ def sign(body: bytes, at: int = 1_760_000_000, secret: str = SECRET) -> str:
     return hmac.new(secret.encode(), f"{at}.".encode() + body, hashlib.sha256).hexdigest()
 
 
-def event(kind: str, data: dict, **changes) -> bytes:
+def event(kind: str, data: dict[str, Any], **changes) -> bytes:
     envelope = {
         "id": "evt_1",
         "object": "event",
