@@ -423,8 +423,11 @@ class MessageRepository(Protocol):
         """
         ...
 
-    async def head(self, room_id: str) -> int:
-        """Return the highest sequence number of the room, 0 when it is empty."""
+    async def head(self, room_id: str, *, at_least: int = 0) -> int:
+        """Return the highest sequence number of the room, 0 when it is empty.
+
+        ``at_least`` is one that is known to be stored; the nearer, the cheaper.
+        """
         ...
 
     async def list_after(self, room_id: str, sequence: int, limit: int) -> list[Message]:

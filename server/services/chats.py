@@ -176,6 +176,7 @@ class ChatService:
             announce=self._announce,
             announce_again=self._announce_again,
             max_waiting=policy.max_waiting,
+            known_head=self._known_head,
         )
         self._state = RoomState(rooms, messages, is_busy=lambda: self._writer.is_busy)
         self._notices = UnreadNotices(rooms, self._state, self.presence, notices)
@@ -193,6 +194,10 @@ class ChatService:
         """
         await self._writer.flush()
         await self._state.flush()
+
+    def _known_head(self, room_id: str) -> int:
+        card = self._state.card(room_id)
+        return card.head if card is not None else 0
 
     def heard(self, room_id: str, sequence: int) -> None:
         """Take in that a message of that number was told of, perhaps by another process."""
@@ -365,7 +370,8 @@ class ChatService:
             self._require_member(actor, room)
             card = self._state.learn(room)
         if sequence > card.head:
-            card.head = max(card.head, await self._messages.head(room_id))
+            stored = await self._messages.head(room_id, at_least=card.head)
+            card.head = max(card.head, stored)
         now, wanted = self._clock.now(), min(sequence, card.head)
         mark = ReadMark(sequence=wanted, read_at=now)
         if self._state.read(room_id, actor.user_id, mark):

@@ -95,6 +95,9 @@ class MessageWriter:
         lost: whoever stored them may have died before anybody heard of them.
     max_waiting
         How many messages may wait, those under way included.
+    known_head
+        A number of the room that is known to be stored, 0 when none is: its head is looked for
+        from there.
     """
 
     def __init__(
@@ -106,6 +109,7 @@ class MessageWriter:
         announce: OnStored,
         announce_again: OnStored,
         max_waiting: int,
+        known_head: Callable[[str], int],
     ) -> None:
         self._messages = messages
         self._clock = clock
@@ -113,6 +117,7 @@ class MessageWriter:
         self._announce = announce
         self._announce_again = announce_again
         self._max_waiting = max_waiting
+        self._known_head = known_head
         self._queue: deque[_Waiting] = deque()
         self._writing = 0
         self._is_ending = False
@@ -308,7 +313,12 @@ class MessageWriter:
 
     async def _read_heads(self, room_ids: Iterable[str]) -> dict[str, int]:
         chosen = list(room_ids)
-        found = await asyncio.gather(*(self._messages.head(room_id) for room_id in chosen))
+        found = await asyncio.gather(
+            *(
+                self._messages.head(room_id, at_least=self._known_head(room_id))
+                for room_id in chosen
+            )
+        )
         return dict(zip(chosen, found, strict=True))
 
     def _forget_the_oldest(self) -> None:

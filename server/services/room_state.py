@@ -40,11 +40,13 @@ _MAX_FINISH_SECONDS: Final = 10.0
 _MAX_CARDS: Final = 50_000
 _MAX_CHANGES: Final = 50_000
 _MAX_SPANS: Final = 10_000
-_ROOMS_PER_COMMAND: Final = 10
+_ROOMS_PER_COMMAND: Final = 5
 """A longer command would make the messages behind it wait."""
-_TICKS_PER_COMMAND: Final = 10
+_TICKS_PER_COMMAND: Final = 6
 _MAX_TICKS: Final = 256
-_REST: Final = 3.0
+_HURRY_SECONDS: Final = 2.0
+"""What read times may take of the time in which a process ends: the mark's stands in for them."""
+_REST: Final = 6.0
 """Between commands a round rests so many times as long as the last one took: the database belongs
 to the messages first."""
 
@@ -138,7 +140,11 @@ class RoomState:
         self._written: dict[str, _Change] = {}
         self._spans: dict[_Member, tuple[int, _Mark]] = {}
         self._changed = asyncio.Event()
-        self._ending = asyncio.Event()
+        self._is_ending = False
+        # While somebody waits for all to be written, rounds do not rest.
+        self._hurry = asyncio.Event()
+        self._waiting = 0
+        self._read_times_until = 0.0
         self._round = asyncio.Lock()
 
     # -- what is known --------------------------------------------------------------------------
@@ -279,43 +285,56 @@ class RoomState:
         try:
             yield
         finally:
-            self._ending.set()
+            self._is_ending = True
             self._changed.set()
-            await asyncio.gather(task, return_exceptions=True)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_MAX_FINISH_SECONDS):
                     await self.flush()
+                    await task
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     async def flush(self) -> None:
-        """Write everything now. While the database is away it stays for a later round."""
-        await self._write_safely(in_a_hurry=True)
+        """Write heads and marks now, and what read times there is time for.
+
+        While the database is away it all stays for a later round.
+        """
+        self._waiting += 1
+        self._read_times_until = asyncio.get_running_loop().time() + _HURRY_SECONDS
+        self._hurry.set()
+        try:
+            await self._write_safely()
+        finally:
+            self._waiting -= 1
+            if not self._waiting and not self._is_ending:
+                self._hurry.clear()
 
     async def _run(self) -> None:
-        while not self._ending.is_set():
+        while not self._is_ending:
             await self._changed.wait()
             await self._rest(self._round_seconds)
-            if not self._ending.is_set():
+            if not self._is_ending:
                 self._changed.clear()
-                await self._write_safely(in_a_hurry=False)
+                await self._write_safely()
                 if self._changes or self._spans:
                     self._changed.set()
 
     async def _rest(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._ending.wait(), seconds)
+            await asyncio.wait_for(self._hurry.wait(), seconds)
 
-    async def _write_safely(self, *, in_a_hurry: bool) -> None:
+    async def _write_safely(self) -> None:
         async with self._round:
             try:
-                await self._write_rooms(in_a_hurry=in_a_hurry)
-                await self._write_read_times(in_a_hurry=in_a_hurry)
+                await self._write_rooms()
+                await self._write_read_times()
             except StoreUnavailable:
                 _log.warning("room_state_without_database", extra={"count": len(self._changes)})
             except Exception:
                 # Dropped: what fails once by a bug would fail in every round.
                 _log.exception("room_state_failed")
 
-    async def _write_rooms(self, *, in_a_hurry: bool) -> None:
+    async def _write_rooms(self) -> None:
         self._written, self._changes = self._changes, {}
         left = list(self._written)
         loop = asyncio.get_running_loop()
@@ -328,12 +347,12 @@ class RoomState:
                 for room_id in (*chosen, *left):
                     self._change(room_id).take_older(self._written[room_id])
                 raise
-            if left and not in_a_hurry:
+            if left:
                 await self._rest((loop.time() - began) * _REST)
 
-    async def _write_read_times(self, *, in_a_hurry: bool) -> None:
-        while self._spans and (in_a_hurry or not self._is_busy()):
-            chosen = self._next_spans()
+    async def _write_read_times(self) -> None:
+        while self._spans and self._is_time_for_read_times():
+            chosen, began = self._next_spans(), asyncio.get_running_loop().time()
             try:
                 await self._messages.mark_read(chosen)
             except StoreUnavailable:
@@ -343,6 +362,12 @@ class RoomState:
                     known = self._spans.get(member)
                     self._spans[member] = (span.above, known[1] if known else mark)
                 raise
+            await self._rest((asyncio.get_running_loop().time() - began) * _REST)
+
+    def _is_time_for_read_times(self) -> bool:
+        if self._hurry.is_set():
+            return asyncio.get_running_loop().time() < self._read_times_until
+        return not self._is_busy()
 
     def _next_spans(self) -> list[ReadSpan]:
         chosen: list[ReadSpan] = []

@@ -19,6 +19,8 @@ from server.store.client import ASCENDING, DESCENDING, Document, Index, Store
 from server.store.codec import from_document, to_value
 
 COLLECTION: Final = "messages"
+_STRIDE: Final = 50
+"""Numbers that are looked at together when a room's head is searched for."""
 _MAX_LOOKUPS: Final = 8
 """Queries of one lookup at once; more of them starve others of the driver's connections."""
 INDEXES: Final = (
@@ -96,8 +98,23 @@ class MongoMessageRepository:
             or (stored.id, stored.sequence) != (messages[place].id, messages[place].sequence)
         }
 
-    async def head(self, room_id: str) -> int:
-        """Return the highest sequence number of the room, 0 when it is empty."""
+    async def head(self, room_id: str, *, at_least: int = 0) -> int:
+        """Return the highest sequence number of the room, 0 when it is empty.
+
+        Searched for upwards from ``at_least``, which is known to be stored: asked for the end of a
+        long room the embedded server would look at all of it.
+        """
+        while at_least:
+            document = await self._messages.find_one(
+                {"room_id": room_id, "sequence": {"$gte": at_least, "$lte": at_least + _STRIDE}},
+                sort=(("sequence", DESCENDING),),
+                fields=("sequence",),
+            )
+            if document is None:
+                break
+            if document["sequence"] < at_least + _STRIDE:
+                return int(document["sequence"])
+            at_least = int(document["sequence"])
         document = await self._messages.find_one(
             {"room_id": room_id}, sort=(("sequence", DESCENDING),), fields=("sequence",)
         )
@@ -146,23 +163,25 @@ class MongoMessageRepository:
         return [from_document(Message, document) for document in reversed(documents)]
 
     async def mark_read(self, spans: Sequence[ReadSpan]) -> None:
-        """Set ``read_at`` on the messages of others in these spans that have none."""
-        if spans:
-            await self._messages.update_each(
-                [
-                    (
-                        {
-                            "room_id": span.room_id,
-                            "sequence": {"$gt": span.above, "$lte": span.up_to},
-                            "sender_id": {"$ne": span.reader_id},
-                            "read_at": None,
-                        },
-                        {"$set": {"read_at": span.read_at}},
-                    )
-                    for span in spans
-                ],
-                many=True,
+        """Set ``read_at`` on the messages of others in these spans that have none.
+
+        Found by their range alone and updated by their ids: with another field beside the range
+        the embedded server looks at every message of the room, and nobody can write meanwhile.
+        """
+        ticks: list[tuple[Document, Document]] = []
+        for span in spans:
+            found = await self._messages.find(
+                {"room_id": span.room_id, "sequence": {"$gt": span.above, "$lte": span.up_to}},
+                limit=span.up_to - span.above,
+                fields=("sender_id", "read_at"),
             )
+            ticks += [
+                ({"_id": each["_id"], "read_at": None}, {"$set": {"read_at": span.read_at}})
+                for each in found
+                if each["sender_id"] != span.reader_id and each["read_at"] is None
+            ]
+        if ticks:
+            await self._messages.update_each(ticks)
 
 
 def _key(message: Message) -> MessageKey:

@@ -176,6 +176,15 @@ async def test_marking_touches_only_others_messages_in_the_span(
     assert [row.read_at for row in rows] == [later, NOW, None, None]
 
 
+@pytest.mark.parametrize("at_least", [0, 1, 60, 119, 120, 500])
+async def test_the_head_is_found_from_any_number_that_is_known(
+    messages: MessageRepository, at_least: int
+) -> None:
+    await messages.insert([message(number) for number in range(1, 121)])
+    assert await messages.head("room", at_least=at_least) == 120
+    assert await messages.head("elsewhere", at_least=at_least) == 0
+
+
 async def test_history_is_read_by_an_index(store: Store) -> None:
     documents = store.collection(message_documents.COLLECTION)
     await documents.insert_many(

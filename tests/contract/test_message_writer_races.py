@@ -59,6 +59,7 @@ async def process(messages: MessageRepository) -> AsyncIterator[Process]:
         announce=told.extend,
         announce_again=again.extend,
         max_waiting=1000,
+        known_head=lambda _: 0,
     )
     async with writer.running():
         yield Process(writer, told, again)

@@ -51,7 +51,7 @@ class MemoryMessageRepository:
     def of_room(self, room_id: str) -> list[Message]:
         return [row for (room, _), row in sorted(self.rows.items()) if room == room_id]
 
-    async def head(self, room_id: str) -> int:
+    async def head(self, room_id: str, *, at_least: int = 0) -> int:
         if self.is_away:
             raise StoreUnavailable
         return max((row.sequence for row in self.of_room(room_id)), default=0)

@@ -76,6 +76,7 @@ async def writing(
         announce=told.announce,
         announce_again=told.announce_again,
         max_waiting=max_waiting,
+        known_head=lambda _: 0,
     )
     async with writer.running():
         yield writer
