@@ -25,7 +25,7 @@ from server.domain.account import normalise_phone
 from server.domain.errors import AlreadyExists, StoreUnavailable
 from server.paths import data_path
 from server.processes import ChildrenKeepEndingError, Inherited, ProcessGroup, bind_group
-from server.sandbox import DEFAULT_PORT as SANDBOX_PORT
+from server.sandbox.arguments import add_arguments as add_sandbox_arguments
 from server.settings import PREFIX, Settings, SettingsError, load, shown
 from server.store.client import open_store
 from server.store.embedded import EmbeddedServerError, database_uri
@@ -133,10 +133,15 @@ async def _serve_many(settings: Settings, count: int) -> int:
 
 
 async def _demo(settings: Settings, options: argparse.Namespace) -> int:
-    async with open_server(settings) as server:
+    async with AsyncExitStack() as around:
+        payments = "Payments: only what needs no gateway"
+        if options.sandbox:
+            settings, url = await around.enter_async_context(demo.payment_sandbox(settings))
+            payments = f"Payments, without real money: {url}"
+        server = await around.enter_async_context(open_server(settings))
         await demo.ensure_town(server.store)
         address = f"http://{settings.http.host}:{server.port}/"
-        _say(f"PanditYatra is ready: {address}", *demo.sign_ins())
+        _say(f"PanditYatra is ready: {address}", *demo.sign_ins(), payments)
         if sys.stdout.isatty() and os.environ.get("DISPLAY"):
             webbrowser.open(address)
         recommendations = server.services.recommendations
@@ -154,18 +159,10 @@ async def _demo(settings: Settings, options: argparse.Namespace) -> int:
 
 
 async def _sandbox(settings: Settings, options: argparse.Namespace) -> int:
-    # The program of the sandbox alone needs it.
+    # A program of its own: no other command needs it.
     from server.sandbox import app
-    from server.sandbox.world import Merchant
 
-    merchant = Merchant(
-        stripe_webhook=options.stripe_webhook,
-        connectips_success=options.connectips_success,
-        connectips_failure=options.connectips_failure,
-    )
-    if options.stripe_webhook_secret:
-        merchant.stripe_webhook_secret = options.stripe_webhook_secret
-    await app.run(merchant, options.port)
+    await app.run(options)
     return 0
 
 
@@ -265,16 +262,18 @@ def _parser() -> argparse.ArgumentParser:
 
     demo_command = commands.add_parser("demo", help="serve with an embedded database and demo data")
     demo_command.add_argument("--port", type=int)
+    demo_command.add_argument(
+        "--no-sandbox",
+        dest="sandbox",
+        action="store_false",
+        help="without the stand-ins of the payment gateways",
+    )
     demo_command.set_defaults(run=_demo)
 
     sandbox = commands.add_parser(
         "sandbox", help="stand-ins of the payment gateways on this machine, without real money"
     )
-    sandbox.add_argument("--port", type=int, default=SANDBOX_PORT)
-    sandbox.add_argument("--stripe-webhook", default="", help="where Stripe's webhooks go")
-    sandbox.add_argument("--stripe-webhook-secret", default="", help="what they are signed with")
-    sandbox.add_argument("--connectips-success", default="", help="registered with NCHL")
-    sandbox.add_argument("--connectips-failure", default="", help="registered with NCHL")
+    add_sandbox_arguments(sandbox)
     sandbox.set_defaults(run=_sandbox)
 
     seed = commands.add_parser("seed", help="fill an empty database with a believable town")

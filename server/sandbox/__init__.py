@@ -4,9 +4,3 @@ One program on loopback. Each gateway has its own path prefix, signs and checks 
 published test keys, and can be told to fail in every way that is known. It shares no code with the
 clients: what they get wrong, it refuses.
 """
-
-from __future__ import annotations
-
-from typing import Final
-
-DEFAULT_PORT: Final = 8890

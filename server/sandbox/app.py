@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from tornado import httpserver, netutil, web
 
+from server.sandbox import merchant
 from server.sandbox.connectips import ConnectIps
 from server.sandbox.control import Control
 from server.sandbox.courier import Courier
@@ -37,7 +40,7 @@ class RunningSandbox:
 
 
 @asynccontextmanager
-async def open_sandbox(merchant: Merchant, port: int = 0) -> AsyncIterator[RunningSandbox]:
+async def open_sandbox(told: Merchant, port: int = 0) -> AsyncIterator[RunningSandbox]:
     """Answer on ``port`` of loopback, a free one for 0, until the context ends.
 
     Raises
@@ -46,7 +49,7 @@ async def open_sandbox(merchant: Merchant, port: int = 0) -> AsyncIterator[Runni
         If the port is taken.
     """
     async with AsyncExitStack() as stack:
-        world = World(merchant)
+        world = World(told)
         courier = Courier(world)
         stack.callback(courier.close)
         sockets = netutil.bind_sockets(port, HOST)
@@ -59,12 +62,18 @@ async def open_sandbox(merchant: Merchant, port: int = 0) -> AsyncIterator[Runni
         yield RunningSandbox(f"http://{HOST}:{sockets[0].getsockname()[1]}", world)
 
 
-async def run(merchant: Merchant, port: int) -> None:
-    """Answer until SIGTERM or Ctrl-C; says where, on standard output."""
+async def run(options: argparse.Namespace) -> None:
+    """Answer until SIGTERM or Ctrl-C; says where, on standard output.
+
+    ``options`` are those of ``arguments.add_arguments``. Raises ``OSError``.
+    """
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with open_sandbox(merchant, port) as sandbox:
+    told = merchant.merchant_of(options)
+    async with open_sandbox(told, options.port) as sandbox:
+        if options.write_settings:
+            merchant.write_settings(Path(options.write_settings), sandbox.url, told)
         print(f"The payment sandbox is ready: {sandbox.url}/", flush=True)  # noqa: T201
         await stop.wait()
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
-KHALTI_SECRET_KEYS: Final = frozenset(
-    {"05bf95cc57244045b8df5fad06748dab", "test_secret_key_f59e8b7d18b4499ca40f68195a846e9b"}
-)
+KHALTI_SECRET_KEY: Final = "05bf95cc57244045b8df5fad06748dab"  # noqa: S105 - published by Khalti
+KHALTI_WIDGET_SECRET_KEY: Final = "test_secret_key_f59e8b7d18b4499ca40f68195a846e9b"  # noqa: S105
+KHALTI_SECRET_KEYS: Final = frozenset({KHALTI_SECRET_KEY, KHALTI_WIDGET_SECRET_KEY})
 KHALTI_PUBLIC_KEY: Final = "test_public_key_dc74e0fd57cb46cd93832aee0a390234"
 KHALTI_PIN: Final = "1111"
 KHALTI_CODE: Final = "987654"
@@ -21,6 +21,7 @@ ESEWA_SECRET_KEY: Final = "8gBm/:&EnhH.1/q"  # noqa: S105 - published by eSewa
 CONNECTIPS_MERCHANT_ID: Final = 550
 CONNECTIPS_APP_ID: Final = "MER-550-APP-1"
 CONNECTIPS_APP_PASSWORD: Final = "Abcd@123"  # noqa: S105 - the example of the documentation
+CONNECTIPS_KEY_PASSWORD: Final = "sandbox"  # noqa: S105 - a test value
 CONNECTIPS_PRIVATE_KEY: Final = """\
 -----BEGIN PRIVATE KEY-----
 MIIEvgIBADANBgkqhkiG9w0BAQEFAASCBKgwggSkAgEAAoIBAQC4Sa9AaD6Xz5xS
