@@ -210,6 +210,13 @@ def _lunar_rule(row: dict[str, Any]) -> _LunarRule:
     )
 
 
+def festival_names() -> Mapping[str, Name]:
+    """Return the names of all festivals by their keys."""
+    table = _table()
+    rules: tuple[_LunarRule | _FixedRule, ...] = (*table.lunar, *table.fixed)
+    return {rule.key: rule.name for rule in rules}
+
+
 def festivals_of_year(year: int, sky: Sky = SURYA) -> tuple[Festival, ...]:
     """Return the festivals of a Gregorian year, in order of their days.
 

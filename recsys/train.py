@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -243,8 +243,6 @@ class _Run:
         if path is None:
             return []
         try:
-            if path.suffix == ".toml":
-                return _festival_table(path)
             return msgspec.json.decode(path.read_bytes(), type=list[Festival])
         except (OSError, msgspec.DecodeError) as error:
             raise BadConfig([f"--festivals {path}: {error}"]) from error
@@ -472,23 +470,6 @@ class _Run:
 # --- small parts ----------------------------------------------------------------------------------
 
 
-class _Dated(msgspec.Struct, frozen=True):
-    name: str
-    puja: str
-    days: tuple[date, ...]
-    name_ne: str = ""
-
-
-def _festival_table(path: Path) -> list[Festival]:
-    """The table of festivals that the server shows, ``[[festival]]`` with its days."""
-    read = msgspec.toml.decode(path.read_bytes(), type=dict[str, tuple[_Dated, ...]])
-    return [
-        Festival(each.puja, day, each.name, each.name_ne)
-        for each in read.get("festival", ())
-        for day in each.days
-    ]
-
-
 def code_version() -> str:
     """The package's version, and the commit where this is a checkout."""
     version = importlib.metadata.version("pandityatra")
@@ -653,7 +634,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--festivals",
         type=Path,
-        help="dated festivals, past ones too: config/festivals.toml, or a list in JSON",
+        help="dated festivals, past ones too: what `python -m kundali festivals --pujas` tells",
     )
     parser.add_argument("--at", type=_instant, help="what counts as the present (ISO 8601)")
     parser.add_argument("--publish", action="store_true", help="let the servers take it up")

@@ -59,6 +59,7 @@ from server.services.accuracy import AccuracyService
 from server.services.bookings import BookingPolicy, BookingService
 from server.services.catalogue import CatalogueService
 from server.services.chats import ChatPolicy, ChatService
+from server.services.festivals import FestivalDays
 from server.services.learning import LearningService, RecommendationIds
 from server.services.notifications import NotificationService
 from server.services.pandits import PanditService
@@ -87,7 +88,7 @@ from server.store.counters import MongoCounterRepository
 from server.store.embedded import database_uri
 from server.store.exposures import MongoExposureRepository
 from server.store.feedback import MongoFeedbackRepository
-from server.store.festival_files import FestivalTable, load_festivals
+from server.store.festival_files import load_festival_pujas
 from server.store.idempotency import MongoIdempotencyStore
 from server.store.indexes import create_indexes
 from server.store.interactions import MongoInteractionRepository
@@ -164,7 +165,7 @@ async def open_server(
         )
         await prepare_database(store)
         bus, board, leases = await _open_bus(settings, stack)
-        festivals = load_festivals(data_path("config") / "festivals.toml")
+        festivals = _open_festivals(stack)
         models = await stack.enter_async_context(
             open_models(settings, store, bus, metrics, festivals)
         )
@@ -236,6 +237,13 @@ async def _open_push(settings: Settings) -> AsyncIterator[PushSender | None]:
         threads.close()
 
 
+def _open_festivals(stack: AsyncExitStack) -> FestivalDays:
+    """What computes the days of festivals: a year at a time, in a thread."""
+    threads = Threads("festivals", threads=1, queue=100)
+    stack.callback(threads.close)
+    return FestivalDays(load_festival_pujas(data_path("config") / "festivals.toml"), threads)
+
+
 async def prepare_database(store: Store) -> None:
     """Bring indexes, migrations and the catalogue up to date; safe in several processes at once."""
     await create_indexes(store)
@@ -246,7 +254,7 @@ async def prepare_database(store: Store) -> None:
 
 @asynccontextmanager
 async def open_models(
-    settings: Settings, store: Store, bus: Bus, metrics: Metrics, festivals: FestivalTable
+    settings: Settings, store: Store, bus: Bus, metrics: Metrics, festivals: FestivalDays
 ) -> AsyncIterator[ModelKeeper]:
     """Take up the current model and follow the pointer to it while the context lasts."""
     recommender = settings.recommender

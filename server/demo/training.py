@@ -6,10 +6,11 @@ import asyncio
 import contextlib
 import os
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 import structlog
 
@@ -60,14 +61,31 @@ async def first_model(
 
 async def _train(settings: Settings, on_published: Callable[[], Awaitable[None]]) -> None:
     config = data_path("config")
+    with tempfile.TemporaryDirectory() as folder:
+        festivals = Path(folder, "festivals.json")
+        with await asyncio.to_thread(festivals.open, "wb") as file:
+            is_told = await _ran(
+                file,
+                "kundali", "festivals", "--json", "--pujas", str(config / "festivals.toml"),
+            )  # fmt: skip
+        is_trained = is_told and await _ran(
+            asyncio.subprocess.DEVNULL,
+            "recsys.train",
+            "--source", source_of(settings),
+            "--config", str(config / "recsys-demo.toml"),
+            "--festivals", str(festivals),
+            "--out", settings.recommender.path,
+            "--publish", "--quiet", "--reason", "the first model of the demo",
+        )  # fmt: skip
+    if is_trained:
+        await on_published()
+
+
+async def _ran(output: int | IO[bytes], module: str, *arguments: str) -> bool:
+    """Run a module in a process of its own; whether it ended well."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "recsys.train",
-        "--source", source_of(settings),
-        "--config", str(config / "recsys-demo.toml"),
-        "--festivals", str(config / "festivals.toml"),
-        "--out", settings.recommender.path,
-        "--publish", "--quiet", "--reason", "the first model of the demo",
-        stdout=asyncio.subprocess.DEVNULL,
+        sys.executable, "-m", module, *arguments,
+        stdout=output,
         stderr=asyncio.subprocess.PIPE,
         preexec_fn=die_with_parent if sys.platform == "linux" else None,
     )  # fmt: skip
@@ -78,10 +96,10 @@ async def _train(settings: Settings, on_published: Callable[[], Awaitable[None]]
     finally:
         await _ended(process)
     if process.returncode == 0:
-        await on_published()
-        return
+        return True
     said = last_words.decode(errors="replace")[-_LAST_WORDS:]
-    _log.error("first_model_not_trained", status=process.returncode, said=said)
+    _log.error("first_model_not_trained", step=module, status=process.returncode, said=said)
+    return False
 
 
 async def _ended(process: asyncio.subprocess.Process) -> None:

@@ -570,8 +570,11 @@ class PlaceDirectory(Protocol):
 class FestivalCalendar(Protocol):
     """The days of festivals on which families hold pujas."""
 
-    def between(self, first: date, last: date) -> Sequence[FestivalDay]:
-        """Return those from the one day to the other, both included, in order."""
+    async def between(self, first: date, last: date) -> Sequence[FestivalDay]:
+        """Return those from the one day to the other, both included, in order.
+
+        Raises ``Overloaded`` when they are not at hand and too many wait for others.
+        """
         ...
 
 

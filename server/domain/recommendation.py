@@ -225,6 +225,14 @@ class PujaReason(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FestivalPuja:
+    """A puja that families hold on a festival, named by its key in the calendar."""
+
+    festival: str
+    puja_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FestivalDay:
     """A day on which families hold a puja."""
 

@@ -485,7 +485,7 @@ class RecommendationService:
         """Propose pujas that the actor's family may want to hold next."""
         customer = await self._customer(actor)
         today = self._today()
-        festivals = self._festivals.between(today, today + timedelta(days=_FESTIVAL_DAYS))
+        festivals = await self._festivals.between(today, today + timedelta(days=_FESTIVAL_DAYS))
         adviser = self._taken("bookings", customer)
         proposed = adviser.pujas(
             PujaQuestion(customer=customer, today=today, festivals=festivals, limit=limit)

@@ -92,13 +92,25 @@ async def test_a_model_is_live_on_a_fresh_machine_and_training_again_swaps_it(
         assert "seasonal-fruits" in found, "what most families of the town take"
         assert found["seasonal-fruits"]["confidence"] >= 0.6
 
+        festivals = await asyncio.to_thread(
+            subprocess.run,
+            [
+                sys.executable, "-m", "kundali", "festivals", "--json",
+                "--pujas", str(ROOT / "config" / "festivals.toml"),
+            ],
+            cwd=ROOT,
+            capture_output=True,
+            timeout=60,
+            check=True,
+        )  # fmt: skip
+        (tmp_path / "festivals.json").write_bytes(festivals.stdout)
         done = await asyncio.to_thread(
             subprocess.run,
             [
                 sys.executable, "-m", "recsys.train",
                 "--source", (tmp_path / "mongo.uri").read_text(),
                 "--config", str(ROOT / "config" / "recsys-demo.toml"),
-                "--festivals", str(ROOT / "config" / "festivals.toml"),
+                "--festivals", str(tmp_path / "festivals.json"),
                 "--out", str(tmp_path / "models"),
                 "--publish", "--quiet",
             ],

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 
+import msgspec
 import pytest
 
 from kundali.__main__ import main
+from recsys.next_puja import Festival
 
 
 def run(capsys, *arguments):
@@ -123,3 +126,41 @@ def test_a_person_without_star_and_sign_is_refused(capsys, person):
         main(("muhurta", "vivah", "--person", person))
     assert stopped.value.code == 2
     assert "NAME:NAKSHATRA:RASHI" in capsys.readouterr().err
+
+
+def test_days_of_pujas_are_what_training_reads(capsys, tmp_path):
+    table = tmp_path / "festivals.toml"
+    table.write_text('[[puja_at]]\nfestival = "teej"\npuja = "teej-puja"\n')
+    asked = ("festivals", "--pujas", str(table), "--from", "2025-01-01", "--to", "2025-12-31")
+    _, text, _ = run(capsys, *asked)
+    _, data, _ = run(capsys, *asked, "--json")
+    _, usual, _ = run(capsys, "festivals", "--pujas", str(table), "--json")
+    assert text == "2025-08-26  teej-puja  Haritalika Teej\n"
+    assert msgspec.json.decode(data, type=list[Festival], strict=True) == [
+        Festival("teej-puja", date(2025, 8, 26), "Haritalika Teej", "हरितालिका तीज")
+    ]
+    assert len(json.loads(usual)) == 7
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[[puja_at", "no table"),
+        ("", "no table"),
+        ("[[puja_at]]\nfestival = 'teej'\n", "no table"),
+        ("puja_at = [1]", "no table"),
+        ("[[puja_at]]\nfestival = 'easter'\npuja = 'teej-puja'\n", "no such festivals: easter"),
+    ],
+)
+def test_a_table_of_pujas_that_is_none_is_refused(capsys, tmp_path, content, message):
+    table = tmp_path / "festivals.toml"
+    table.write_text(content)
+    status, out, err = run(capsys, "festivals", "--pujas", str(table))
+    assert (status, out) == (2, "")
+    assert message in err
+
+
+def test_a_table_of_pujas_that_is_absent_is_refused(capsys, tmp_path):
+    status, _, err = run(capsys, "festivals", "--pujas", str(tmp_path / "none.toml"))
+    assert status == 2
+    assert "none.toml" in err
