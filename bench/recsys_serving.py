@@ -229,11 +229,13 @@ def next_puja_case(requests: int) -> dict[str, Callable[[int], Any]]:
     habits = Habits(
         festival=random.random((1 + REGIONS, PUJAS), np.float32) / np.float32(5),
         month=random.random((1 + REGIONS, PUJAS, 12), np.float32) / np.float32(50),
-        hazard=random.random((PUJAS, 37), np.float32) / np.float32(10),
-        ripe=random.random((PUJAS, 46), np.float32),
+        ripe=random.random((PUJAS, 46), np.float32) / np.float32(23),
+        again_at_festival=random.random((PUJAS, 37), np.float32) * np.float32(10),
+        again_by_month=random.random((PUJAS, 37), np.float32) * np.float32(10),
+        usual_score=np.full(PUJAS, 0.5, np.float32),
+        spread=np.full(1, 0.3, np.float32),
     )
-    curve = Calibration(np.linspace(0, 1, 50), np.linspace(0, 0.5, 50))
-    model = NextPuja(ids, ids.ids, regions, habits, {}, curve)
+    model = NextPuja(ids, ids.ids, regions, habits)
     today = date(2026, 9, 1)
     festivals = [
         Festival(ids.ids[n % PUJAS], today + timedelta(days=6 * n - 30)) for n in range(60)

@@ -146,8 +146,11 @@ def _habits(ids: dict[str, Ids], recipe: Recipe) -> Habits:
     return Habits(
         festival=np.full((1 + regions, pujas), recipe.festival, np.float32),
         month=np.full((1 + regions, pujas, 12), 0.02, np.float32),
-        hazard=np.full((pujas, MAX_MONTHS + 1), 0.02, np.float32),
         ripe=np.zeros((pujas, HORIZON_DAYS + 1), np.float32),
+        again_at_festival=np.ones((pujas, MAX_MONTHS + 1), np.float32),
+        again_by_month=np.ones((pujas, MAX_MONTHS + 1), np.float32),
+        usual_score=np.zeros(pujas, np.float32),
+        spread=np.zeros(1, np.float32),
     )
 
 

@@ -33,7 +33,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 MANIFEST: Final = "manifest.json"
 VERSION_PATTERN: Final = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
 """A moment in UTC and the first digits of the content's hash."""

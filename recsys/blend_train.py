@@ -111,9 +111,9 @@ def train_blend(
         "user_item": trained["user_item"].judged,
         "usual": PujaPopularity().fit(baskets(data.before(cut.test), now_ms=cut.test).data),
     }
-    tested = _before(learned, judged, data, rows[made < cut.test])
+    tested = before(learned, judged, data, rows[made < cut.test])
     asked = _questions(data, cut, tested, rows[made >= cut.test], config.run.seed)
-    serving = _before(learned, final, data, rows)
+    serving = before(learned, final, data, rows)
     return serving, _trust(tested, asked)
 
 
@@ -134,7 +134,7 @@ def _models_before(
     return {**models, "usual": PujaPopularity().fit(cells)}
 
 
-def _before(
+def before(
     learned: Knowledge, models: Mapping[str, Any], data: Dataset, rows: NDArray[np.int64]
 ) -> Knowledge:
     """The same calibrations and weights before other models, with the counts of these bookings."""

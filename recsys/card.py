@@ -113,6 +113,21 @@ def _lines(card: Card) -> Iterator[str]:
             ("confidence", "kept", "items"),
             ((f"{p:.3f}", f"{o:.3f}", n) for p, o, n in zip(*blend["reliability"], strict=True)),
         )
+    habits = card.metrics.get("habits")
+    if habits is not None:
+        yield ""
+        yield "## The next puja"
+        yield ""
+        yield "How often one of three proposals was what the family booked that day, over"
+        yield f"{habits['bookings']} bookings: {_shown(habits['hr@3'])}."
+        yield ""
+        yield from _table(
+            ("instead", "HR@3", "the model above it by"),
+            (
+                (name, _shown(of), _shown(habits["above"][name]))
+                for name, of in habits["others"].items()
+            ),
+        )
     if card.slices:
         yield ""
         yield "## Segments"

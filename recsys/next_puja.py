@@ -1,21 +1,28 @@
-"""Which puja next: festivals ahead, the customer's own rhythm, the season, and families like him.
+"""Which puja next: festivals ahead, the family's own rhythm, the season, and families like it.
 
-``score = 1 - (1-p_festival)(1-p_repeat)(1-p_season)(1-p_similar)`` (noisy-or): one good reason is
-enough, several make it surer. Festivals, and the days on which a lunar date falls, are given as a
-table of dated days: nothing here knows a calendar.
+Everything is an intensity: how many bookings of a puja the family would make in a month that went
+on as today. Its cohort (the region, shrunk to everywhere) sets the pace, by the festival's day and
+the usual lead time before it, and by the season; what the family held before, and how long ago,
+makes that faster or slower, and so does what families of like pujas hold. Parts that are added as
+intensities are a noisy-or of probabilities:
+``1 - exp(-(a + b)) = 1 - (1 - (1 - exp(-a))) * (1 - (1 - exp(-b)))``: one good reason is enough,
+several make it surer.
+
+Festivals, and the days on which a lunar date falls, are given as a table of dated days: nothing
+here knows a calendar.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import date, timedelta
+from functools import cache
 from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.calibration import Calibration
 from recsys.models.base import FloatArray, Saved
 from recsys.reasons import Code, Reason
 from recsys.shelf import Index
@@ -24,11 +31,13 @@ Floats = NDArray[np.float64]
 
 HORIZON_DAYS: Final = 45
 MAX_MONTHS: Final = 36
-# How many bookings' worth the wider group counts beside the narrower one.
-PRIOR_STRENGTH: Final = 20.0
-_DAYS_A_MONTH: Final = 30.4375
+# A booking this near to a festival, in days, was for it.
+WINDOW_DAYS: Final = 7
+DAYS_A_MONTH: Final = 30.4375
 _DIGITS: Final = 4
-_MIN_REASON: Final = 0.01
+_MIN_REASON: Final = 0.001
+_MOST_LIKENESS: Final = 3.0
+_OCCASION: Final = 0.9
 FESTIVAL, OWN, SEASON = "upcoming_festival", "user_history", "seasonal"
 
 
@@ -58,14 +67,12 @@ class PujaRule:
     """What is known of a kind of puja beside bookings.
 
     ``is_repeatable`` False: once in a life. ``lead_days``: how long before it families book it, the
-    middle of all. ``is_annual``: it follows a lunar day, so a year is counted to the next
-    occurrence of that day.
+    middle of all.
     """
 
     puja_id: str
     is_repeatable: bool = True
     lead_days: float = 10.0
-    is_annual: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +139,27 @@ class PujaSuggestion:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """How far what was counted is believed, fitted on bookings that the counts have not seen.
+
+    Attributes
+    ----------
+    again
+        The exponent of the habits of holding a puja again. 1: as counted, 0: not at all.
+    known
+        Added to the logarithm of the intensity of whatever the family has held before: whoever
+        held it once likes it better than his cohort.
+    likeness
+        The same for each standard deviation by which the model of families by pujas scores it
+        above what it usually does.
+    """
+
+    again: float = 0.75
+    known: float = 1.0
+    likeness: float = 0.1
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Habits:
     """What training counted, over the pujas of the model.
@@ -139,41 +167,65 @@ class Habits:
     Attributes
     ----------
     festival
-        (1 + regions) by pujas: the probability that a family books it for one occurrence of its
+        (1 + regions) by pujas: how many families in one book it for one occurrence of its
         festival. Row 0 is everywhere, the others are shrunk to it.
     month
-        (1 + regions) by pujas by 12: that it books it in one Gregorian month, festivals aside.
-    hazard
-        Pujas by months 0..36: that a family that held it so many months ago holds it in that month
-        again; the last column stands for longer. Shrunk to the mean of all pujas.
+        (1 + regions) by pujas by 12: that one holds it in one Gregorian month, festivals aside.
     ripe
-        Pujas by days 0..45: how likely a booking for a festival is made so many days ahead,
-        beside the likeliest day, which is 1. Empty rows of 0: ``lead`` of the rule is taken.
+        Pujas by days 0..45: the share of the bookings for its festival that are made so many days
+        ahead. Empty rows of 0: ``lead`` of the rule is taken.
+    again_at_festival, again_by_month
+        Pujas by months 0..36, the last for longer: how many times oftener than its cohort a family
+        that held it so many months ago holds it again; at the festival ahead, and in that month.
+    usual_score, spread
+        By puja the mean score of the model of families by pujas, and the standard deviation about
+        it (one number). 0: that model is not used.
     """
 
     festival: FloatArray
     month: FloatArray
-    hazard: FloatArray
     ripe: FloatArray
+    again_at_festival: FloatArray
+    again_by_month: FloatArray
+    usual_score: FloatArray
+    spread: FloatArray
+    tuning: Tuning = field(default_factory=Tuning)
 
     def saved(self) -> Saved:
-        """Arrays and no parameters."""
-        return Saved({name: getattr(self, name) for name in self.__dataclass_fields__}, {})
+        """Arrays, and the tuning as parameters."""
+        arrays = {name: getattr(self, name) for name in _shapes(0, 0)}
+        return Saved(arrays, {"tuning": asdict(self.tuning)})
 
     @classmethod
     def restored(cls, saved: Saved, n_pujas: int, n_regions: int) -> Self:
         """What ``saved`` gave. Raises ``ValueError`` if it does not fit the ids."""
-        shapes = {
-            "festival": (1 + n_regions, n_pujas),
-            "month": (1 + n_regions, n_pujas, 12),
-            "hazard": (n_pujas, MAX_MONTHS + 1),
-            "ripe": (n_pujas, HORIZON_DAYS + 1),
-        }
+        shapes = _shapes(n_pujas, n_regions)
         for name, shape in shapes.items():
             found = saved.arrays.get(name)
             if found is None or found.shape != shape:
                 raise ValueError(f"the habits lack {name} of the shape {shape}")
-        return cls(**{name: saved.arrays[name] for name in shapes})
+            if not (found >= 0).all() and name != "usual_score":
+                raise ValueError(f"the habits have {name} below 0")
+        given = saved.params.get("tuning")
+        names = Tuning.__dataclass_fields__
+        if not isinstance(given, Mapping) or not all(
+            isinstance(given.get(name), int | float) and np.isfinite(given[name]) for name in names
+        ):
+            raise ValueError("the habits lack their tuning")
+        tuning = Tuning(**{name: float(given[name]) for name in names})
+        return cls(**{name: saved.arrays[name] for name in shapes}, tuning=tuning)
+
+
+def _shapes(n_pujas: int, n_regions: int) -> dict[str, tuple[int, ...]]:
+    return {
+        "festival": (1 + n_regions, n_pujas),
+        "month": (1 + n_regions, n_pujas, 12),
+        "ripe": (n_pujas, HORIZON_DAYS + 1),
+        "again_at_festival": (n_pujas, MAX_MONTHS + 1),
+        "again_by_month": (n_pujas, MAX_MONTHS + 1),
+        "usual_score": (n_pujas,),
+        "spread": (1,),
+    }
 
 
 def lead(days: float, median_days: float) -> float:
@@ -184,39 +236,83 @@ def lead(days: float, median_days: float) -> float:
     return float(ratio * np.exp(1 - ratio)) if ratio < 1 else float(np.exp((1 - ratio) / 3))
 
 
-def elapsed_months(last: date, until: date, *, is_annual: bool) -> int:
-    """Months from one holding to a day, at most 36.
+@cache
+def lead_shares(median_days: float) -> tuple[float, ...]:
+    """``lead`` of 0 to 45 days, in sum 1: the share of the bookings that are made that day."""
+    curve = [lead(days, median_days) for days in range(HORIZON_DAYS + 1)]
+    return tuple(each / sum(curve) for each in curve)
 
-    Of an annual rite whole years are meant: its lunar day wanders over eleven months to thirteen.
+
+def elapsed_months(last: date, until: date, *, to_festival: bool) -> int:
+    """Months from one holding to a day, 0 to 36.
+
+    To a festival whole years are meant: its lunar day wanders over eleven months to thirteen.
     """
     days = (until - last).days
-    if is_annual and days > 300:
+    if to_festival and days > 300:
         return min(12 * round(days / 365.25), MAX_MONTHS)
-    return int(min(max(round(days / _DAYS_A_MONTH), 0), MAX_MONTHS))
+    return int(min(max(round(days / DAYS_A_MONTH), 0), MAX_MONTHS))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Terms:
+    """What speaks for each puja, before the tuning; all arrays over the pujas.
+
+    Attributes
+    ----------
+    festival, season
+        The intensities of the cohort, in bookings a month: for the festival ahead, and otherwise.
+    again_at_festival, again_by_month
+        The habit of holding it again, for either; 1 for what the family has not held.
+    known
+        Whether the family has held it.
+    likeness
+        Standard deviations by which the model of families by pujas scores it above the usual.
+    occasion
+        The intensity of a day that the family told of.
+    barred
+        What is not to be proposed.
+    """
+
+    festival: Floats
+    season: Floats
+    again_at_festival: Floats
+    again_by_month: Floats
+    known: NDArray[np.bool_]
+    likeness: Floats
+    occasion: Floats
+    barred: NDArray[np.bool_]
+
+    def parts(self, tuning: Tuning) -> dict[Code, Floats]:
+        """The intensity of each reason; their sum is that of the puja.
+
+        What slows the pace takes from all, what quickens it is a reason of its own.
+        """
+        known = np.exp(tuning.known * self.known)
+        liked = np.exp(tuning.likeness * self.likeness)
+        at_festival = known * self.again_at_festival**tuning.again
+        by_month = known * self.again_by_month**tuning.again
+        slow = np.minimum(liked, 1)
+        more = self.festival * np.maximum(at_festival - 1, 0)
+        more += self.season * np.maximum(by_month - 1, 0)
+        whole = self.festival * at_festival + self.season * by_month
+        return {
+            Code.FESTIVAL: self.festival * np.minimum(at_festival, 1) * slow + self.occasion,
+            Code.REPEAT: more * slow,
+            Code.SEASONAL: self.season * np.minimum(by_month, 1) * slow,
+            Code.SIMILAR: whole * np.maximum(liked - 1, 0),
+        }
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NextPuja:
-    """Proposes pujas to a family.
-
-    Attributes
-    ----------
-    rules
-        By puja id; a puja without one is an ordinary one.
-    similar
-        The calibration of the scores of the model of families by pujas; None: not used.
-    usual
-        The mean calibrated score of each puja over families: a family whose own is above it keeps
-        that festival more often than its cohort. None: all are as their cohort.
-    """
+    """Proposes pujas to a family. ``rules`` by puja id: one without is an ordinary one."""
 
     pujas: Index
     puja_ids: Sequence[str]
     regions: Index
     habits: Habits
     rules: Mapping[str, PujaRule] = field(default_factory=dict)
-    similar: Calibration | None = None
-    usual: Floats | None = None
 
     def suggest(
         self,
@@ -239,20 +335,23 @@ class NextPuja:
         if family.wants_none:
             return []
         ahead = self._ahead(family, festivals)
-        parts = {
-            Code.FESTIVAL: self._by_festival(family, ahead, self._lift(scores)),
-            Code.REPEAT: self._by_rhythm(family, ahead),
-            Code.SEASONAL: self._by_season(family),
-            Code.SIMILAR: self._by_likeness(scores),
-        }
-        missed = np.ones(len(self.puja_ids))
-        for part in parts.values():
-            missed *= 1 - part
-        total = np.round(1 - missed, _DIGITS)
-        total[self._suppressed(family, ahead)] = 0.0
-        order = np.lexsort((np.arange(len(total)), -total))
+        terms = self._terms(family, ahead, scores)
+        parts = terms.parts(self.habits.tuning)
+        pace = np.sum(list(parts.values()), axis=0)
+        pace[terms.barred] = 0.0
+        total = np.round(-np.expm1(-pace), _DIGITS)
+        order = np.lexsort((np.arange(len(pace)), -np.round(pace, 9)))
         chosen = [int(puja) for puja in order[:limit] if total[puja] > 0]
-        return [self._suggestion(puja, float(total[puja]), parts, family, ahead) for puja in chosen]
+        shares = {code: -np.expm1(-part) for code, part in parts.items()}
+        return [
+            self._suggestion(puja, float(total[puja]), shares, family, ahead) for puja in chosen
+        ]
+
+    def terms(
+        self, family: Family, festivals: Iterable[Festival], *, scores: FloatArray | None = None
+    ) -> Terms:
+        """What speaks for each puja; parameters as those of ``suggest``."""
+        return self._terms(family, self._ahead(family, festivals), scores)
 
     # --- the parts --------------------------------------------------------------------------------
 
@@ -260,7 +359,8 @@ class NextPuja:
         """The next occurrence of each puja within the horizon; the family's own days come first."""
         last = family.today + timedelta(days=HORIZON_DAYS)
         own = [Festival(puja, day) for puja, day in family.occasions]
-        theirs = [each for each in festivals if each.is_for(family.region, family.tradition)]
+        near = [each for each in festivals if family.today < each.day <= last]
+        theirs = [each for each in near if each.is_for(family.region, family.tradition)]
         found: dict[int, Festival] = {}
         for each in (*sorted(own, key=_by_day), *sorted(theirs, key=_by_day)):
             puja = self.pujas.index(each.puja_id)
@@ -268,60 +368,61 @@ class NextPuja:
                 found.setdefault(puja, each)
         return found
 
-    def _lift(self, scores: FloatArray | None) -> Floats:
-        """How much oftener than others this family holds each puja, within a quarter and 4."""
-        if scores is None or self.similar is None or self.usual is None:
-            return np.ones(len(self.puja_ids))
-        return np.clip(self.similar(scores) / np.maximum(self.usual, 1e-4), 0.25, 4)
-
-    def _by_festival(self, family: Family, ahead: Mapping[int, Festival], lift: Floats) -> Floats:
-        part = np.zeros(len(self.puja_ids))
+    def _terms(
+        self, family: Family, ahead: Mapping[int, Festival], scores: FloatArray | None
+    ) -> Terms:
+        habits, n_pujas = self.habits, len(self.puja_ids)
         row = 1 + self.regions.index(family.region)
-        own = {puja for puja, _ in family.occasions}
-        for puja, festival in ahead.items():
-            days = (festival.day - family.today).days
-            ripe = float(self.habits.ripe[puja, days])
-            if not self.habits.ripe[puja].any():
-                ripe = lead(days, self._rule(puja).lead_days)
-            # A day that the family told of itself is as good as a festival that all keep.
-            odds = float(self.habits.festival[row, puja] * lift[puja])
-            part[puja] = ripe * (0.9 if festival.puja_id in own else min(odds, 0.9))
-        return part
-
-    def _by_rhythm(self, family: Family, ahead: Mapping[int, Festival]) -> Floats:
-        part = np.zeros(len(self.puja_ids))
+        told = {puja for puja, _ in family.occasions}
+        festival, occasion = np.zeros(n_pujas), np.zeros(n_pujas)
+        for puja, each in ahead.items():
+            days = (each.day - family.today).days
+            ripe: Sequence[float] | FloatArray = habits.ripe[puja]
+            if not habits.ripe[puja].any():
+                ripe = lead_shares(self._rule(puja).lead_days)
+            if each.puja_id in told:
+                # A day that the family told of itself is as good as a festival that all keep.
+                occasion[puja] = -np.log1p(-_OCCASION * ripe[days] / max(ripe))
+            else:
+                festival[puja] = habits.festival[row, puja] * ripe[days] * DAYS_A_MONTH
+        again_at_festival, again_by_month = np.ones(n_pujas), np.ones(n_pujas)
+        known = np.zeros(n_pujas, np.bool_)
         for past in family.past:
             puja = self.pujas.index(past.puja_id)
-            if puja < 0:
+            if puja < 0 or past.times <= 0:
                 continue
-            is_annual = self._rule(puja).is_annual
-            if is_annual and puja not in ahead:
-                continue  # its day is not near, whatever the distance in months
-            until = ahead[puja].day if puja in ahead else family.today
-            months = elapsed_months(past.last_on, until, is_annual=is_annual)
-            if puja not in ahead:
-                # The month that has begun, and the next one.
-                later = min(months + 1, MAX_MONTHS)
-                rates = self.habits.hazard[puja, [months, later]]
-                part[puja] = 1 - float(np.prod(1 - rates))
-            else:
-                part[puja] = float(self.habits.hazard[puja, months])
-        return part
+            known[puja] = True
+            months = elapsed_months(past.last_on, family.today, to_festival=False)
+            again_by_month[puja] = habits.again_by_month[puja, months]
+            if puja in ahead:
+                months = elapsed_months(past.last_on, ahead[puja].day, to_festival=True)
+                again_at_festival[puja] = habits.again_at_festival[puja, months]
+        return Terms(
+            festival=festival,
+            season=self._season(family.today, row),
+            again_at_festival=again_at_festival,
+            again_by_month=again_by_month,
+            known=known,
+            likeness=self._likeness(scores),
+            occasion=occasion,
+            barred=self._barred(family, ahead),
+        )
 
-    def _by_season(self, family: Family) -> Floats:
-        row = 1 + self.regions.index(family.region)
-        month = family.today.month - 1
+    def _season(self, today: date, row: int) -> Floats:
+        month = today.month - 1
         of_month = self.habits.month[row].astype(np.float64)
-        left = 1 - (family.today.day - 1) / 31
+        left = 1 - (today.day - 1) / 31
         return np.asarray(left * of_month[:, month] + (1 - left) * of_month[:, (month + 1) % 12])
 
-    def _by_likeness(self, scores: FloatArray | None) -> Floats:
-        if scores is None or self.similar is None:
+    def _likeness(self, scores: FloatArray | None) -> Floats:
+        spread = float(self.habits.spread[0])
+        if scores is None or spread <= 0:
             return np.zeros(len(self.puja_ids))
-        return self.similar(scores)
+        above = (scores - self.habits.usual_score).astype(np.float64) / spread
+        return np.clip(above, -_MOST_LIKENESS, _MOST_LIKENESS)
 
-    def _suppressed(self, family: Family, ahead: Mapping[int, Festival]) -> list[int]:
-        """Booked already, cancelled twice running, done once for ever, not wanted."""
+    def _barred(self, family: Family, ahead: Mapping[int, Festival]) -> NDArray[np.bool_]:
+        """Booked already, cancelled twice running, done once for ever or just now, not wanted."""
         found = {self.pujas.index(each) for each in family.opted_out}
         for puja_id, day in family.booked:
             puja = self.pujas.index(puja_id)
@@ -330,10 +431,14 @@ class NextPuja:
                 found.add(puja)
         for past in family.past:
             puja = self.pujas.index(past.puja_id)
+            festival = ahead.get(puja)
             once = puja >= 0 and not self._rule(puja).is_repeatable and past.times > 0
-            if once or past.cancelled_running >= 2:
+            just = festival is not None and (festival.day - past.last_on).days <= WINDOW_DAYS
+            if once or (just and past.times > 0) or past.cancelled_running >= 2:
                 found.add(puja)
-        return sorted(found - {-1})
+        barred = np.zeros(len(self.puja_ids), np.bool_)
+        barred[sorted(found - {-1})] = True
+        return barred
 
     def _rule(self, puja: int) -> PujaRule:
         puja_id = self.puja_ids[puja]
@@ -389,7 +494,7 @@ class NextPuja:
             return Reason(code, weight, {"name": names, "date": day})
         if code is Code.REPEAT:
             last = mine[puja_id].last_on
-            months = elapsed_months(last, family.today, is_annual=False)
+            months = elapsed_months(last, family.today, to_festival=False)
             kind = Code.ANNUAL if 10 <= months <= 13 else Code.REPEAT
             return Reason(kind, weight, {"puja": puja_id, "last": last.isoformat()})
         if code is Code.SIMILAR and mine:

@@ -41,6 +41,8 @@ _DRAWS: Final = 128
 _MAX_NEW: Final = 16
 _TOP: Final = 5
 _PLACES: Final = (3, 4)
+_NEWTON_STEPS: Final = 60
+_HALVINGS: Final = 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -434,24 +436,48 @@ def fitted_weights(
     prior = np.array([DEFAULT_WEIGHTS[name] for name in names]) * 10
     lists = [_filled(factors, names) for factors, _ in choices]
     chosen = [at for _, at in choices]
-    theta = prior.copy()
-    for _ in range(60):
-        gradient, curvature = strength * (theta - prior), strength * np.eye(len(names))
-        for values, at in zip(lists, chosen, strict=True):
-            z = values @ theta
-            p = np.exp(z - z.max())
-            p /= p.sum()
-            mean = p @ values
-            gradient += mean - values[at]
-            centred = values - mean
-            curvature += (centred * p[:, None]).T @ centred
-        step = np.linalg.solve(curvature, gradient)
-        before, theta = theta, np.maximum(theta - step, 0.0)
-        if np.abs(theta - before).max() < 1e-5:
+    theta, (loss, gradient, curvature) = prior, _likelihood(prior, prior, strength, lists, chosen)
+    for _ in range(_NEWTON_STEPS):
+        # What is at 0 and would go below it stays; the others take a Newton step together.
+        free = (theta > 0) | (gradient < 0)
+        if not free.any():
+            break
+        step = np.zeros(len(names))
+        step[free] = np.linalg.solve(curvature[np.ix_(free, free)], gradient[free])
+        for halving in range(_HALVINGS):
+            tried = np.maximum(theta - step * 0.5**halving, 0.0)
+            found = _likelihood(tried, prior, strength, lists, chosen)
+            if found[0] <= loss:
+                break
+        else:
+            break
+        moved = float(np.abs(tried - theta).max())
+        theta, (loss, gradient, curvature) = tried, found
+        if moved < 1e-5:
             break
     total = float(theta.sum()) or 1.0
     fitted = {name: float(weight) / total for name, weight in zip(names, theta, strict=True)}
     return {**DEFAULT_WEIGHTS, **fitted}
+
+
+def _likelihood(
+    theta: Floats, prior: Floats, strength: float, lists: Sequence[Floats], chosen: Sequence[int]
+) -> tuple[float, Floats, Floats]:
+    """What is to be made small, its gradient and its curvature."""
+    loss = 0.5 * strength * float(np.square(theta - prior).sum())
+    gradient, curvature = strength * (theta - prior), strength * np.eye(len(theta))
+    for values, at in zip(lists, chosen, strict=True):
+        z = values @ theta
+        z -= z.max()
+        p = np.exp(z)
+        total = float(p.sum())
+        p /= total
+        mean = p @ values
+        loss += math.log(total) - float(z[at])
+        gradient += mean - values[at]
+        centred = values - mean
+        curvature += (centred * p[:, None]).T @ centred
+    return loss, gradient, curvature
 
 
 def _filled(factors: Mapping[str, Floats], names: Sequence[str]) -> Floats:

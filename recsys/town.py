@@ -46,6 +46,7 @@ _KM_PER_DEGREE: Final = 111.2
 _LUNATION: Final = 29.530589
 _FIRST_NEW_MOON: Final = 17.8  # days after START
 _CHUNK: Final = 20_000
+_TRIES: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,7 +326,7 @@ def simulate(config: TownConfig) -> Town:
     """Let the world run. Equal configurations give equal towns."""
     world = build_world(config)
     random = np.random.default_rng([config.seed, 2])
-    visits = _visits(random, config, world)
+    visits = _wanted_visits(config, world)
     bookings = _with_pandits(random, config, world, visits)
     order = np.argsort(bookings["ts"], kind="stable")
     bookings = {name: column[order] for name, column in bookings.items()}
@@ -344,15 +345,34 @@ def _milliseconds(days: Floats) -> Ints:
     return ((days + epoch) * 86_400_000).astype(np.int64)
 
 
+def _wanted_visits(config: TownConfig, world: World) -> dict[str, NDArray[Any]]:
+    """As many visits a family as the configuration says, within a twentieth.
+
+    How many come of a rate depends on who comes once only and what comes again, so it is tried.
+    """
+    wanted, rate = config.bookings_per_user * config.users, 0.85
+    visits = _visits(np.random.default_rng([config.seed, 3]), config, world, rate)
+    for _ in range(_TRIES):
+        found = max(len(visits["user"]), 1)
+        if abs(found - wanted) <= 0.05 * wanted:
+            break
+        rate *= wanted / found
+        visits = _visits(np.random.default_rng([config.seed, 3]), config, world, rate)
+    return visits
+
+
 def _visits(
-    random: np.random.Generator, config: TownConfig, world: World
+    random: np.random.Generator, config: TownConfig, world: World, share: float
 ) -> dict[str, NDArray[Any]]:
-    """Who wants which puja when: a month at a time, by the hazard since the last time."""
+    """Who wants which puja when: a month at a time, by the hazard since the last time.
+
+    ``share`` scales how eager all are.
+    """
     users, pujas = config.users, config.pujas
     drawn = np.exp(1.5 * world.taste @ world.puja_taste.T / np.sqrt(TASTE))
     rate = world.eagerness[:, None] * drawn * world.puja_rate[world.region]
     season = _festival_months(config, world)
-    rate *= 0.85 * config.bookings_per_user * users / float((rate @ season).sum())
+    rate *= share * config.bookings_per_user * users / float((rate @ season).sum())
     last = np.full((users, pujas), -MAX_ELAPSED)
     done = np.zeros(users, dtype=bool)
     found = []

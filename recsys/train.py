@@ -56,7 +56,7 @@ from recsys.gates import Gate, Measured, Slice, failed, judge
 from recsys.models.als import Als
 from recsys.models.base import Model, Saved
 from recsys.next_puja import Festival
-from recsys.next_puja_fit import count_habits
+from recsys.next_puja_train import train_next_puja
 from recsys.pipeline import SLOTS_OF_TASK, Solver, TooLittleData, Trained, Windows, solve_here
 from recsys.store import ModelStore
 from recsys.town import TownConfig, simulate
@@ -194,7 +194,7 @@ class _Run:
         self.recorder = recorder
         slots = [slot for task in config.run.only for slot in SLOTS_OF_TASK[task]]
         self.slots = tuple(dict.fromkeys(slots))
-        self.progress = Progress(7 + len(self.slots), quiet=options.quiet)
+        self.progress = Progress(8 + len(self.slots), quiet=options.quiet)
         self._trials = 0
 
     def all(self) -> tuple[Exit, dict[str, Any]]:
@@ -213,14 +213,19 @@ class _Run:
             trained, test, support = self._train(data, cut, solver)
             models = {**support, **{each.slot: each.model for each in trained.values()}}
             trust, parts = None, {}
+            figures: dict[str, Any] = {}
             if {"samagri", "user_item"} <= trained.keys():
                 self.progress.step("blend: calibrate, fit, test")
                 knowledge, trust = train_blend(data, cut, trained, models, self.config, solver)
                 parts[BLEND] = knowledge.saved()
+                figures[BLEND] = trust.as_dict()
             if "puja" in trained:
-                every = np.arange(len(data.bookings))
-                habits = count_habits(data, every, festivals, annual=())
+                self.progress.step("next puja: count, tune, test")
+                habits, hits = train_next_puja(
+                    data, festivals, cut, trained["puja"], self.config, solver
+                )
                 parts[HABITS] = habits.saved()
+                figures[HABITS] = hits.as_dict()
             parts[CALIBRATIONS] = _calibrations(trained)
             bundle = Bundle("", _ids(data), models, parts)
             root = Path(self.config.store.path)
@@ -235,7 +240,7 @@ class _Run:
             stack.enter_context(_swept(store))
             with store.staging() as writer:
                 return self._store(
-                    store, writer, bundle, data, cut, trained, measured, compared, current, trust
+                    store, writer, bundle, data, cut, trained, measured, compared, current, figures
                 )
 
     def _festivals(self) -> list[Festival]:
@@ -343,7 +348,7 @@ class _Run:
         measured: Measured,
         compared: pipeline.Comparison | None,
         current: Bundle | None,
-        trust: Trust | None,
+        figures: Mapping[str, Any],
     ) -> tuple[Exit, dict[str, Any]]:
         moment = datetime.now(UTC)
         draft = Manifest(
@@ -359,8 +364,10 @@ class _Run:
             config=configs.as_dict(self.config),
             seeds={"run": self.config.run.seed},
             libraries=libraries(),
-            metrics={slot: _figures(each.outcome) for slot, each in trained.items()}
-            | ({BLEND: trust.as_dict()} if trust is not None else {}),
+            metrics={
+                **{slot: _figures(each.outcome) for slot, each in trained.items()},
+                **figures,
+            },
             baselines={
                 slot: {name: _figures(outcome) for name, outcome in each.baselines.items()}
                 for slot, each in trained.items()
@@ -599,7 +606,7 @@ def _summary(manifest: Manifest) -> str:
         f"{slot} {manifest.models[slot]['model']} NDCG@10 {figures['ndcg@10'][0]:.4f}"
         f" [{figures['ndcg@10'][1]:.4f}, {figures['ndcg@10'][2]:.4f}]"
         for slot, figures in manifest.metrics.items()
-        if slot != BLEND
+        if "ndcg@10" in figures
     )
 
 

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.artifact import ArtifactWriter, Manifest, SmokeCase, checksum_of
+from recsys.artifact import SCHEMA_VERSION, ArtifactWriter, Manifest, SmokeCase, checksum_of
 from recsys.store import ModelStore
 
 MOMENT = "20260401T031500Z"
@@ -22,7 +22,7 @@ USERS = tuple(f"user-{number:03d}" for number in range(10))
 def a_manifest(moment: str = MOMENT, **overrides: Any) -> Manifest:
     """The parts of a manifest that a trainer decides."""
     values: dict[str, Any] = {
-        "schema_version": 1,
+        "schema_version": SCHEMA_VERSION,
         "version": moment,
         "created_at": "2026-04-01T03:15:00+00:00",
         "code_version": "0.1.0",

@@ -37,7 +37,6 @@ from recsys.next_puja import (
     Habits,
     NextPuja,
     Past,
-    PujaRule,
 )
 from recsys.pandits import Candidates, PanditParams, PanditRanker, Wish
 from recsys.pandits import RankedPandit as Placed
@@ -90,12 +89,12 @@ _PANDIT_WEIGHTS: Final = {
 # the customers' choice only where they take it off again, so the model alone would think too ill.
 _RULE_FLOOR: Final = 0.8
 _LEAST_CAP: Final = 20.0
-# Before there is a model: how likely a family holds a festival's puja, a puja in one of its months,
-# and an annual rite again a year later.
+# Before there is a model: how many families in one hold a festival's puja, a puja in one of its
+# months, and any in another month; and how many times likelier who held it does a year later.
 _PLAIN_FESTIVAL: Final = 0.35
 _PLAIN_MONTH: Final = 0.04
-_PLAIN_YEARLY: Final = 0.35
-_PLAIN_AGAIN: Final = 0.03
+_PLAIN_OTHER: Final = 0.002
+_PLAIN_YEARLY: Final = 8.0
 _STRENGTH: Final = Strength()
 
 
@@ -407,7 +406,7 @@ class Advice:
         )
 
     def _puja_scores(self, question: PujaQuestion) -> NDArray[np.float32] | None:
-        if self._bundle is None or self._next.similar is None:
+        if self._bundle is None or self._next.habits.spread[0] <= 0:
             return None
         model = self._bundle.models.get("puja")
         liked = _liked(question.customer, "puja", question.today)
@@ -482,33 +481,44 @@ def _next_puja(
     if not habits.festival.any():
         # Trained without a table of festivals: what families do at one was not counted.
         shape = habits.festival.shape
-        habits = replace(habits, festival=np.full(shape, _PLAIN_FESTIVAL, np.float32))
-    # Distances are counted as training did it, from day to day: see ``count_habits``.
-    similar = calibration_of(bundle, "puja")
-    return NextPuja(pujas, pujas.ids, bundle.ids["regions"], habits, {}, similar)
+        again = np.broadcast_to(_plain_again(), habits.again_at_festival.shape)
+        habits = replace(
+            habits,
+            festival=np.full(shape, _PLAIN_FESTIVAL, np.float32),
+            again_at_festival=again,
+        )
+    return NextPuja(pujas, pujas.ids, bundle.ids["regions"], habits)
 
 
 def _plain_next(catalogue: CatalogueOfTheDay, params: AdviceParams) -> NextPuja:
     """What may be said without having counted anything: festivals, months, and a year later."""
     pujas = Ids(sorted(catalogue.pujas))
     month = np.zeros((1, len(pujas), 12), np.float32)
-    hazard = np.full((len(pujas), MAX_MONTHS + 1), _PLAIN_AGAIN, np.float32)
     for index, puja_id in enumerate(pujas):
-        if puja_id in params.annual:
-            hazard[index] = 0.0
-        hazard[index, [11, 12, 13, 24, 36]] = _PLAIN_YEARLY
-        hazard[index, 0] = 0.0
+        if puja_id not in params.annual:
+            month[0, index] = _PLAIN_OTHER
         for solar in catalogue.pujas[puja_id].months_bs:
             # Baisakh begins in the middle of April: a solar month lies in two of the others.
             month[0, index, [(solar + 2) % 12, (solar + 3) % 12]] = _PLAIN_MONTH
+    again = np.broadcast_to(_plain_again(), (len(pujas), MAX_MONTHS + 1))
     habits = Habits(
         festival=np.full((1, len(pujas)), _PLAIN_FESTIVAL, np.float32),
         month=month,
-        hazard=hazard,
         ripe=np.zeros((len(pujas), HORIZON_DAYS + 1), np.float32),
+        again_at_festival=again,
+        again_by_month=again,
+        usual_score=np.zeros(len(pujas), np.float32),
+        spread=np.zeros(1, np.float32),
     )
-    rules = {puja: PujaRule(puja, is_annual=puja in params.annual) for puja in pujas}
-    return NextPuja(pujas, pujas.ids, Ids(()), habits, rules)
+    return NextPuja(pujas, pujas.ids, Ids(()), habits)
+
+
+def _plain_again() -> NDArray[np.float32]:
+    """Hardly in the month in which it was held, and oftener a year later."""
+    again = np.ones(MAX_MONTHS + 1, np.float32)
+    again[0] = 0.0
+    again[[11, 12, 13, 24, 36]] = _PLAIN_YEARLY
+    return again
 
 
 # -- what is made of a customer's history ----------------------------------------------------------

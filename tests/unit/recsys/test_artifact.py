@@ -16,7 +16,14 @@ import numpy as np
 import pytest
 
 from recsys import artifact
-from recsys.artifact import ArtifactError, ArtifactWriter, Limits, SmokeCase, load
+from recsys.artifact import (
+    SCHEMA_VERSION,
+    ArtifactError,
+    ArtifactWriter,
+    Limits,
+    SmokeCase,
+    load,
+)
 from tests.model_artifacts import ITEMS, USERS, a_manifest, fill, forge, forge_file, weights
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -162,9 +169,16 @@ def test_a_missing_file_is_refused(folder: Path, name: str) -> None:
 
 def test_a_schema_from_the_future_is_refused(folder: Path) -> None:
     content = json.loads((folder / "manifest.json").read_bytes())
-    content |= {"schema_version": 2, "something_new": {}}
+    content |= {"schema_version": SCHEMA_VERSION + 1, "something_new": {}}
     (folder / "manifest.json").write_text(json.dumps(content))
-    refused(folder, "schema", "schema 2; this program reads schema 1")
+    refused(folder, "schema", f"schema {SCHEMA_VERSION + 1}; this program reads")
+
+
+def test_a_schema_of_the_past_is_refused(folder: Path) -> None:
+    content = json.loads((folder / "manifest.json").read_bytes())
+    content |= {"schema_version": SCHEMA_VERSION - 1}
+    (folder / "manifest.json").write_text(json.dumps(content))
+    refused(folder, "schema", f"schema {SCHEMA_VERSION - 1}; this program reads")
 
 
 def test_another_type_than_the_manifest_says_is_refused(folder: Path) -> None:
@@ -336,7 +350,7 @@ def test_a_version_in_another_one_s_folder_is_refused(folder: Path) -> None:
 def test_deep_json_is_refused_without_a_crash(folder: Path) -> None:
     (folder / "manifest.json").write_bytes(b"[" * 100_000)
     refused(folder, "manifest")
-    forge_file_safe = b'{"schema_version":1,"config":' + b"[" * 100_000
+    forge_file_safe = b'{"schema_version":%d,"config":' % SCHEMA_VERSION + b"[" * 100_000
     (folder / "manifest.json").write_bytes(forge_file_safe)
     refused(folder, "manifest")
 

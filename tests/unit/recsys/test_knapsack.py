@@ -2,7 +2,7 @@ from itertools import product
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys import knapsack
@@ -35,6 +35,7 @@ def _best_by_force(options, budget):
     return best
 
 
+@settings(deadline=None)
 @given(_OPTIONS, st.integers(0, 200))
 def test_choice_equals_brute_force_in_value_and_price(options, budget):
     selection = solve(options, budget)
@@ -55,6 +56,7 @@ def test_eighteen_items_equal_brute_force():
         assert solve(options, budget).value == _best_by_force(options, budget)[0]
 
 
+@settings(deadline=None)
 @given(_OPTIONS, st.integers(0, 200))
 def test_budget_is_never_passed_and_one_grade_of_an_item_is_taken(options, budget):
     selection = solve(options, budget)
@@ -63,11 +65,13 @@ def test_budget_is_never_passed_and_one_grade_of_an_item_is_taken(options, budge
     assert len(ids) == len(set(ids))
 
 
+@settings(deadline=None)
 @given(_OPTIONS, st.integers(0, 200), st.integers(0, 100))
 def test_more_budget_never_lowers_the_value(options, budget, more):
     assert solve(options, budget + more).value >= solve(options, budget).value
 
 
+@settings(deadline=None)
 @given(_OPTIONS, st.integers(0, 200), st.randoms())
 def test_choice_does_not_depend_on_the_order_of_options(options, budget, random):
     shuffled = list(options)

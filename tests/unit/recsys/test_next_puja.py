@@ -3,12 +3,14 @@ from datetime import date, timedelta
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys import next_puja_fit, synth
-from recsys.calibration import Calibration
-from recsys.data import IdMap
+from recsys import next_puja_fit, next_puja_train, synth
+from recsys.data import DAY_MS, IdMap
+from recsys.matrix import users_by
+from recsys.models.base import Saved
+from recsys.models.ease import Ease, EaseParams
 from recsys.next_puja import (
     FESTIVAL,
     HORIZON_DAYS,
@@ -20,6 +22,7 @@ from recsys.next_puja import (
     NextPuja,
     Past,
     PujaRule,
+    Tuning,
     elapsed_months,
     lead,
 )
@@ -31,10 +34,11 @@ _REGIONS = IdMap(["east", "west"])
 _TODAY = date(2026, 9, 1)
 
 
-def _next_puja():
-    hazard = np.full((4, MAX_MONTHS + 1), 0.02, np.float32)
-    hazard[2, 1] = 0.6
-    hazard[1, 12] = 0.7
+def _next_puja(**habits):
+    at_festival = np.ones((4, MAX_MONTHS + 1), np.float32)
+    at_festival[1, 12] = 8.0
+    by_month = np.ones((4, MAX_MONTHS + 1), np.float32)
+    by_month[2, 1] = 40.0
     return NextPuja(
         pujas=_PUJAS,
         puja_ids=_PUJAS.ids,
@@ -42,14 +46,14 @@ def _next_puja():
         habits=Habits(
             festival=np.full((3, 4), 0.3, np.float32),
             month=np.full((3, 4, 12), 0.01, np.float32),
-            hazard=hazard,
             ripe=np.zeros((4, HORIZON_DAYS + 1), np.float32),
+            again_at_festival=at_festival,
+            again_by_month=by_month,
+            usual_score=np.full(4, 0.1, np.float32),
+            spread=np.full(1, 0.2, np.float32),
+            **habits,
         ),
-        rules={
-            "birth": PujaRule("birth", is_repeatable=False),
-            "dashain": PujaRule("dashain", is_annual=True),
-        },
-        similar=Calibration(np.array([0.0, 1.0]), np.array([0.0, 0.5])),
+        rules={"birth": PujaRule("birth", is_repeatable=False)},
     )
 
 
@@ -80,19 +84,22 @@ def test_who_held_it_last_year_is_surer_and_reads_why():
 def test_annual_rite_is_counted_to_its_own_day_and_not_in_days():
     for days in (354, 384):
         last = date(2025, 1, 1)
-        assert elapsed_months(last, last + timedelta(days=days), is_annual=True) == 12
-    assert elapsed_months(date(2025, 1, 1), date(2025, 12, 1), is_annual=False) == 11
+        assert elapsed_months(last, last + timedelta(days=days), to_festival=True) == 12
+    assert elapsed_months(date(2025, 1, 1), date(2025, 12, 1), to_festival=False) == 11
 
 
 def test_monthly_rhythm():
     past = (Past("monthly", _TODAY - timedelta(days=30)),)
-    assert _by_id(Family(today=_TODAY, past=past))["monthly"].confidence > 0.6
+    found = _by_id(Family(today=_TODAY, past=past))["monthly"]
+    assert found.confidence > 20 * _by_id(Family(today=_TODAY))["monthly"].confidence
+    assert (found.kind, found.reasons[0].code) == (OWN, Code.REPEAT)
 
 
 @pytest.mark.parametrize(
     "family",
     [
         Family(today=_TODAY, booked=(("dashain", _DASHAIN.day),)),
+        Family(today=_TODAY, past=(Past("dashain", _DASHAIN.day - timedelta(days=5)),)),
         Family(today=_TODAY, opted_out=frozenset({"dashain"})),
         Family(today=_TODAY, past=(Past("dashain", date(2025, 9, 9), 0, cancelled_running=2),)),
     ],
@@ -125,6 +132,7 @@ def test_day_that_the_family_told_of():
     assert first.reasons[0].code == Code.OCCASION
 
 
+@settings(deadline=None)
 @given(st.integers(-5, 60), st.floats(1, 40))
 def test_lead_is_a_share_and_only_within_the_horizon(days, median):
     assert 0 <= lead(days, median) <= 1
@@ -132,6 +140,7 @@ def test_lead_is_a_share_and_only_within_the_horizon(days, median):
     assert lead(round(median), round(median)) == 1
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from(_PUJAS.ids), st.dates(date(2024, 1, 1), _TODAY)), max_size=4
@@ -150,35 +159,127 @@ def test_scores_are_probabilities_in_order(past, scores):
             assert text(reason, "en", lambda *_: "name")
 
 
-def test_counted_hazards_find_the_planted_rhythms():
-    town = simulate(TownConfig(seed=4, users=2_000, pandits=20, items=80))
+def _town(seed, **size):
+    town = simulate(TownConfig(seed=seed, **size))
     data = synth.dataset(town)
-    kind = town.world.puja_kind
-    annual = {data.pujas.ids[puja] for puja in np.flatnonzero(kind == 0)}
     festivals = [Festival(data.pujas.ids[puja], day) for puja, day in town.world.festivals]
-    habits = next_puja_fit.count_habits(
-        data, np.arange(len(data.bookings)), festivals, annual=annual
-    )
+    return town, data, festivals
+
+
+def test_counted_habits_find_the_planted_rhythms():
+    town, data, festivals = _town(4, users=2_000, pandits=20, items=80)
+    kind = town.world.puja_kind
+    habits = next_puja_fit.count_habits(data, np.arange(len(data.bookings)), festivals)
     of_kind = {
-        name: habits.hazard[kind == number].mean(axis=0) for number, name in enumerate(KINDS)
+        name: habits.again_by_month[kind == number].mean(axis=0)
+        for number, name in enumerate(KINDS)
     }
-    assert of_kind["monthly"][1] > 4 * of_kind["any"][1]
+    assert of_kind["monthly"][1] > 1.5 * of_kind["any"][1]
     assert of_kind["half-yearly"][6] > 3 * of_kind["half-yearly"][4]
-    assert of_kind["festival"][12] > 4 * of_kind["festival"][6]
-    likeliest = habits.ripe.mean(axis=0).argmax()
-    assert 3 <= likeliest <= 10  # planted: 6 days
+    # Planted: never again. Few bookings of a puja lean on those of all that are like it.
+    assert of_kind["once"][2:24].mean() < 0.6 * of_kind["any"][2:24].mean()
+    assert habits.again_at_festival[kind == KINDS.index("festival"), 12].mean() > 4  # planted: 8
+    lead = habits.ripe.mean(axis=0)
+    assert 3 <= lead.argmax() <= 10  # planted: 6 days
+    assert lead.sum() == pytest.approx(1, abs=1e-4)
     assert (habits.ripe[:, 0] == 0).all()
     restored = Habits.restored(habits.saved(), len(data.pujas), len(data.regions))
-    assert (restored.hazard == habits.hazard).all()
+    assert (restored.again_by_month == habits.again_by_month).all()
+    assert restored.tuning == habits.tuning
     with pytest.raises(ValueError, match="habits lack"):
         Habits.restored(habits.saved(), len(data.pujas) + 1, len(data.regions))
 
 
+@pytest.mark.parametrize("broken", [{}, {"tuning": {"again": 1.0}}, {"tuning": {"again": "much"}}])
+def test_habits_without_their_tuning_are_refused(broken):
+    saved = _next_puja().habits.saved()
+    with pytest.raises(ValueError, match="tuning"):
+        Habits.restored(Saved(saved.arrays, broken), 4, 2)
+
+
+def test_habits_below_nothing_are_refused():
+    saved = _next_puja().habits.saved()
+    saved.arrays["again_by_month"][0, 3] = np.nan
+    with pytest.raises(ValueError, match="again_by_month below 0"):
+        Habits.restored(saved, 4, 2)
+
+
+@pytest.mark.parametrize("seed", [21, 22])
+def test_proposals_beat_the_next_festivals_and_popularity_on_the_town(seed):
+    town, data, festivals = _town(seed, users=1_500, pandits=40, items=80)
+    rows = np.arange(len(data.bookings))
+    counted, tuning, test = np.split(rows, [int(0.7 * len(rows)), int(0.85 * len(rows))])
+    once = {data.pujas.ids[p] for p in np.flatnonzero(town.world.puja_kind == KINDS.index("once"))}
+    rules = next_puja_fit.rules_of(data, counted, once=once)
+    known = data.before(int(data.bookings.ts[tuning[0]]))
+    model = Ease(EaseParams(lam=100)).fit(
+        users_by(known, "puja", now_ms=int(data.bookings.ts[tuning[0]]))
+    )
+    habits = next_puja_train.learned(
+        data, festivals, counted=counted, tuning=tuning, model=model, rules=rules
+    )
+    assert habits.tuning.again > 0.3
+    assert habits.tuning.known > 0.3
+    found = next_puja_train.judged(
+        data,
+        NextPuja(data.pujas, data.pujas.ids, data.regions, habits, rules),
+        festivals,
+        known=counted,
+        test=test,
+        model=model,
+    )
+    assert found.bookings > 500
+    for name in ("next festivals", "popularity", "own most frequent"):
+        assert found.above[name].low > 0, name
+    # Reading ahead would make it far too good: who knows the town's true rates reaches about 0.8.
+    assert found.hit.mean < 0.85
+
+
+def test_families_are_asked_with_what_was_known_that_day():
+    _, data, _ = _town(3, users=300, pandits=20, items=80)
+    rows = np.arange(len(data.bookings) // 2, len(data.bookings))
+    asked = list(next_puja_train.families(data, rows))
+    held = {booking: data.bookings.held_ts[booking] for booking in rows.tolist()}
+    assert asked
+    for each in asked:
+        assert held[each.booking] // DAY_MS >= (each.family.today - date(1970, 1, 1)).days
+        assert all(past.last_on <= each.family.today for past in each.family.past)
+        assert all(day > each.family.today for _, day in each.family.booked)
+        known = {*(p.puja_id for p in each.family.past), *(p for p, _ in each.family.booked)}
+        assert {data.pujas.ids[puja] for puja in each.liked} == known
+
+
+def test_tuning_follows_those_who_hold_again_what_they_held():
+    family = Family(today=_TODAY, past=(Past("other", _TODAY - timedelta(days=200)),))
+    terms = [_next_puja().terms(family, [])] * 200
+    again = next_puja_train.fitted_tuning(terms, np.full(200, 3))
+    elsewhere = next_puja_train.fitted_tuning(terms, np.full(200, 0))
+    assert again.known > Tuning().known > elsewhere.known
+    assert next_puja_train.fitted_tuning([], np.zeros(0, np.int64)) == Tuning()
+
+
 def test_family_that_resembles_those_who_keep_a_festival_is_surer():
-    model = replace(_next_puja(), usual=np.full(4, 0.1))
+    model = _next_puja(tuning=Tuning(likeness=0.5))
     family = Family(today=_TODAY)
     like, unlike = (
         {each.puja_id: each for each in model.suggest(family, [_DASHAIN], scores=scores)}["dashain"]
         for scores in (np.array([0, 0.4, 0, 0], np.float32), np.array([0, 0.02, 0, 0], np.float32))
     )
-    assert like.reasons[0].weight > 1.5 * unlike.reasons[0].weight
+    assert like.confidence > 1.5 * unlike.confidence
+
+
+@settings(deadline=None)
+@given(st.floats(0, 2), st.floats(-1, 3), st.floats(0, 1), st.floats(-3, 3), st.integers(1, 900))
+def test_the_parts_of_a_puja_sum_to_its_pace_however_they_are_tuned(
+    again, known, likeness, score, days
+):
+    family = Family(today=_TODAY, past=(Past("dashain", _TODAY - timedelta(days=days)),))
+    scores = np.full(4, 0.1 + 0.2 * score, np.float32)
+    terms = _next_puja().terms(family, [_DASHAIN], scores=scores)
+    parts = terms.parts(Tuning(again, known, likeness))
+    quick = np.exp(known * terms.known + likeness * terms.likeness)
+    whole = quick * (
+        terms.festival * terms.again_at_festival**again + terms.season * terms.again_by_month**again
+    )
+    assert np.sum(list(parts.values()), axis=0) == pytest.approx(whole, rel=1e-6)
+    assert all((part >= 0).all() for part in parts.values())

@@ -224,6 +224,19 @@ def test_weights_are_learned_from_whom_families_chose():
     assert few["rating"] == pytest.approx(DEFAULT_WEIGHTS["rating"], abs=0.02)
 
 
+def test_fitted_weights_of_many_choices_find_what_families_look_at():
+    random = np.random.default_rng(5)
+    choices = []
+    for seed in range(1500):
+        factors = PanditRanker().factors(_candidates(40, seed), _HERE)
+        utility = 9 * factors["location"] + 3 * factors["rating"] - 2 * factors["experience"]
+        choices.append((factors, int(np.argmax(utility + random.gumbel(size=40)))))
+    weights = fitted_weights(choices)
+    assert weights["experience"] == 0  # what they dislike is passed over, not held against him
+    assert weights["location"] == pytest.approx(3 * weights["rating"], rel=0.25)
+    assert weights["location"] + weights["rating"] > 0.75
+
+
 def test_acquaintance_is_not_ranked_below_strangers():
     same = {name: np.full(2, 1.0) for name in ("done_this", "done_other", "years", "language")}
     same |= {name: np.zeros(2) for name in ("cancelled", "no_show", "rating_sum", "rating_count")}
