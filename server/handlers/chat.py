@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any, Final
 from urllib.parse import quote
-
-from tornado import httputil, web
 
 from server.domain import errors
 from server.domain.account import Actor
 from server.domain.chat import MessageType
 from server.domain.ports import SortKey
-from server.handlers.base import CUSTOMER, PANDIT, ApiHandler, Operation, operation
+from server.handlers.base import CUSTOMER, PANDIT, ApiHandler, operation
 from server.handlers.routing import Route
+from server.handlers.uploads import UploadHandler
 from server.schemas.base import PageQuery, PageResponse
 from server.schemas.chat import (
     AttachmentResponse,
@@ -31,10 +29,6 @@ from server.schemas.chat import (
 from server.services.chats import Outgoing
 
 _WRITE_ERRORS: Final = (errors.NotFound, errors.RoomClosed, errors.ClientIdConflict)
-_MAX_SWALLOWED_BYTES: Final = 64 * 1024 * 1024
-"""Of a body that is too large so much is read and dropped, so that its sender hears the answer."""
-_MULTIPART_OVERHEAD: Final = 16 * 1024
-_LENGTH_DIGITS: Final = 20
 
 
 class RoomsHandler(ApiHandler):
@@ -118,70 +112,8 @@ class UnreadCountHandler(ApiHandler):
         )
 
 
-@web.stream_request_body
-class AttachmentsHandler(ApiHandler):
-    """``/api/chat/attachments/``: multipart with ``room_id`` and ``file``.
-
-    The body is taken in by this class and not by the framework: nothing is kept of what comes from
-    somebody who may not upload, and a body that is too large is answered 413 without being held in
-    memory.
-    """
-
-    def initialize(self, route_name: str = "unknown", **arguments: Any) -> None:
-        """Begin with an empty body."""
-        super().initialize(route_name, **arguments)
-        self._body = bytearray()
-        self._is_too_large = False
-        self._refusal: errors.DomainError | None = None
-
-    async def prepare(self) -> None:
-        """Ask who uploads before anything is read; only then may the body be a large one.
-
-        Whoever is refused is told after the body, if it is a small one: a client that is still
-        writing when the connection closes does not hear the answer. A large one is not read.
-        """
-        await super().prepare()
-        if self.request.method != "POST":
-            return
-        try:
-            await self.admit(type(self).post.__operation__)  # type: ignore[attr-defined]  # set by ``operation``
-        except errors.DomainError as error:
-            if not self._is_small:
-                raise
-            self._refusal = error
-        else:
-            self.request.connection.set_max_body_size(_MAX_SWALLOWED_BYTES)  # type: ignore[union-attr]  # an HTTP/1 connection, always
-
-    @property
-    def _is_small(self) -> bool:
-        length = self.request.headers.get("Content-Length", "")
-        limit: int = self.application.settings["max_body_bytes"]
-        if not length:
-            return "Transfer-Encoding" not in self.request.headers
-        return length.isdecimal() and len(length) < _LENGTH_DIGITS and int(length) <= limit
-
-    async def run_operation(
-        self, declared: Operation, method: Callable[..., Awaitable[Any]], path: tuple[str, ...]
-    ) -> None:
-        """Tell whoever was refused before the body came; serve the others."""
-        if self._refusal is not None:
-            raise self._refusal
-        await super().run_operation(declared, method, path)
-
-    @property
-    def _limit(self) -> int:
-        limit: int = self.application.settings["settings"].http.max_upload_bytes
-        return limit
-
-    def data_received(self, chunk: bytes) -> None:
-        """Keep what arrives, up to the limit."""
-        if self._refusal is not None:
-            return
-        if len(self._body) + len(chunk) > self._limit + _MULTIPART_OVERHEAD:
-            self._is_too_large = True
-            self._body.clear()
-        if not self._is_too_large:
-            self._body += chunk
+class AttachmentsHandler(UploadHandler):
+    """``/api/chat/attachments/``: multipart with ``room_id`` and ``file``."""
 
     @operation(
         "Upload a picture or PDF for a chat (multipart: room_id, file)",
@@ -198,31 +130,11 @@ class AttachmentsHandler(ApiHandler):
     )
     async def post(self, actor: Actor) -> AttachmentResponse:
         """Keep the file; a message of the same room may then carry it."""
-        room_id, name, content = self._parts()
-        attachment = await self.services.chats.upload(actor, room_id, name, content)
+        upload = self.upload("room_id")
+        attachment = await self.services.chats.upload(
+            actor, upload.fields["room_id"], upload.name, upload.content
+        )
         return present_attachment(attachment)
-
-    def _parts(self) -> tuple[str, str, bytes]:
-        if self._is_too_large:
-            raise errors.TooLarge(self._limit)
-        content_type = self.request.headers.get("Content-Type", "")
-        if not content_type.lower().startswith("multipart/form-data"):
-            raise errors.UnsupportedMedia
-        arguments: dict[str, list[bytes]] = {}
-        files: dict[str, list[httputil.HTTPFile]] = {}
-        try:
-            httputil.parse_body_arguments(content_type, bytes(self._body), arguments, files)
-            room_id = arguments["room_id"][0].decode() if arguments.get("room_id") else ""
-        except (httputil.HTTPInputError, UnicodeDecodeError):
-            raise errors.Malformed from None
-        faults = [
-            errors.FieldFault(field, "required")
-            for field, is_there in (("room_id", room_id), ("file", files.get("file")))
-            if not is_there
-        ]
-        if faults:
-            raise errors.Invalid(*faults)
-        return room_id, files["file"][0].filename, files["file"][0].body
 
 
 class AttachmentFileHandler(ApiHandler):

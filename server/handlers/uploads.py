@@ -1,0 +1,120 @@
+"""Uploads: one file and a few fields in a multipart body."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from tornado import httputil, web
+
+from server.domain import errors
+from server.handlers.base import ApiHandler, Operation
+
+_MAX_SWALLOWED_BYTES: Final = 64 * 1024 * 1024
+"""Of a body that is too large so much is read and dropped, so that its sender hears the answer."""
+_MULTIPART_OVERHEAD: Final = 16 * 1024
+_LENGTH_DIGITS: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """One file, under the name that its sender gave it, and the fields beside it."""
+
+    name: str
+    content: bytes
+    fields: dict[str, str]
+
+
+@web.stream_request_body
+class UploadHandler(ApiHandler):
+    """Base of handlers whose POST takes one file as ``multipart/form-data``.
+
+    The body is taken in by this class and not by the framework: nothing is kept of what comes from
+    somebody who may not upload, and a body that is too large is answered 413 without being held in
+    memory.
+    """
+
+    def initialize(self, route_name: str = "unknown", **arguments: Any) -> None:
+        """Begin with an empty body."""
+        super().initialize(route_name, **arguments)
+        self._body = bytearray()
+        self._is_too_large = False
+        self._refusal: errors.DomainError | None = None
+
+    async def prepare(self) -> None:
+        """Ask who uploads before anything is read; only then may the body be a large one.
+
+        Whoever is refused is told after the body, if it is a small one: a client that is still
+        writing when the connection closes does not hear the answer. A large one is not read.
+        """
+        await super().prepare()
+        if self.request.method != "POST":
+            return
+        try:
+            await self.admit(type(self).post.__operation__)  # type: ignore[attr-defined]  # set by ``operation``
+        except errors.DomainError as error:
+            if not self._is_small:
+                raise
+            self._refusal = error
+        else:
+            self.request.connection.set_max_body_size(_MAX_SWALLOWED_BYTES)  # type: ignore[union-attr]  # an HTTP/1 connection, always
+
+    @property
+    def _is_small(self) -> bool:
+        length = self.request.headers.get("Content-Length", "")
+        limit: int = self.application.settings["max_body_bytes"]
+        if not length:
+            return "Transfer-Encoding" not in self.request.headers
+        return length.isdecimal() and len(length) < _LENGTH_DIGITS and int(length) <= limit
+
+    async def run_operation(
+        self, declared: Operation, method: Callable[..., Awaitable[Any]], path: tuple[str, ...]
+    ) -> None:
+        """Tell whoever was refused before the body came; serve the others."""
+        if self._refusal is not None:
+            raise self._refusal
+        await super().run_operation(declared, method, path)
+
+    @property
+    def _limit(self) -> int:
+        limit: int = self.application.settings["settings"].http.max_upload_bytes
+        return limit
+
+    def data_received(self, chunk: bytes) -> None:
+        """Keep what arrives, up to the limit."""
+        if self._refusal is not None:
+            return
+        if len(self._body) + len(chunk) > self._limit + _MULTIPART_OVERHEAD:
+            self._is_too_large = True
+            self._body.clear()
+        if not self._is_too_large:
+            self._body += chunk
+
+    def upload(self, *fields: str) -> Upload:
+        """The file (field ``file``) and the text fields, all of which must be there.
+
+        Raises
+        ------
+        TooLarge, UnsupportedMedia, Malformed, Invalid
+            For a body that is too long, of another type, unreadable, or lacks a field.
+        """
+        if self._is_too_large:
+            raise errors.TooLarge(self._limit)
+        content_type = self.request.headers.get("Content-Type", "")
+        if not content_type.lower().startswith("multipart/form-data"):
+            raise errors.UnsupportedMedia
+        arguments: dict[str, list[bytes]] = {}
+        files: dict[str, list[httputil.HTTPFile]] = {}
+        try:
+            httputil.parse_body_arguments(content_type, bytes(self._body), arguments, files)
+            given = {name: values[0].decode() for name, values in arguments.items() if values}
+        except (httputil.HTTPInputError, UnicodeDecodeError):
+            raise errors.Malformed from None
+        found = files.get("file")
+        faults = [errors.FieldFault(name, "required") for name in fields if not given.get(name)]
+        if not found:
+            faults.append(errors.FieldFault("file", "required"))
+        if faults or not found:
+            raise errors.Invalid(*faults)
+        return Upload(found[0].filename, found[0].body, given)
