@@ -38,6 +38,7 @@ from server.domain.ports import (
     PlaceDirectory,
     PresenceBoard,
     PushSender,
+    Workers,
 )
 from server.handlers.forwarded import ForwardingServer
 from server.handlers.page_base import UI_MODULES, UnknownPath
@@ -56,8 +57,10 @@ from server.routes import ROUTES
 from server.schemas.frames import JsonChatFrames
 from server.services.accounts import AccountPolicy, AccountService
 from server.services.accuracy import AccuracyService
+from server.services.audit import AuditService
 from server.services.bookings import BookingPolicy, BookingService
 from server.services.catalogue import CatalogueService
+from server.services.catalogue_admin import CatalogueAdminService
 from server.services.chats import ChatPolicy, ChatService
 from server.services.festivals import FestivalDays
 from server.services.learning import LearningService, RecommendationIds
@@ -80,9 +83,11 @@ from server.settings import ExperimentSettings, Settings
 from server.store import bookings as booking_documents
 from server.store import pandits as pandit_documents
 from server.store.attachments import DiskFileStore, MongoAttachmentRepository
+from server.store.audit import MongoAuditRepository
 from server.store.bookings import MongoBookingRepository
 from server.store.catalogue import MongoCatalogueRepository
 from server.store.catalogue_files import load_catalogue
+from server.store.catalogue_imports import MongoCatalogueImportRepository
 from server.store.client import CommandObserver, ObjectIds, Store, open_store
 from server.store.counters import MongoCounterRepository
 from server.store.embedded import database_uri
@@ -171,6 +176,8 @@ async def open_server(
         )
         hasher = Argon2Hasher(settings.auth.hash_threads, settings.auth.hash_queue)
         stack.callback(hasher.close)
+        workers = Threads("work", threads=1, queue=64)
+        stack.callback(workers.close)
         push = await stack.enter_async_context(_open_push(settings))
         services = build_services(
             settings,
@@ -181,6 +188,7 @@ async def open_server(
             festivals,
             await asyncio.to_thread(load_places, data_path("config") / "places.csv"),
             hasher,
+            workers,
             metrics,
             clock or SystemClock(),
             sender,
@@ -198,6 +206,7 @@ async def open_server(
                 Duty("relay", 5.0, services.relay.sweep),
                 Duty("unanswered", 30.0, services.bookings.pass_on_unanswered),
                 Duty("reminders", 30.0, services.bookings.remind_due),
+                Duty("imports", 60.0, services.catalogue_admin.finish_applying),
                 Duty("digests", 600.0, services.push.send_digests),
             ],
             metrics,
@@ -289,6 +298,7 @@ def build_services(
     festivals: FestivalCalendar,
     places: PlaceDirectory,
     hasher: Argon2Hasher,
+    workers: Workers,
     metrics: Metrics,
     clock: Clock,
     sender: CodeSender | None = None,
@@ -301,6 +311,7 @@ def build_services(
     pandits, bookings = MongoPanditRepository(store), MongoBookingRepository(store)
     catalogue = MongoCatalogueRepository(store)
 
+    audit = AuditService(MongoAuditRepository(store), clock, ids)
     push = PushService(
         subscriptions=MongoPushSubscriptionRepository(store),
         preferences=MongoNotificationPreferenceRepository(store),
@@ -422,7 +433,16 @@ def build_services(
         limiter=DoorLimiter(settings.limits, settings.bus.redis_url),
         idempotency=MongoIdempotencyStore(store, clock),
         accounts=accounts,
+        audit=audit,
         catalogue=CatalogueService(catalogue),
+        catalogue_admin=CatalogueAdminService(
+            catalogue=catalogue,
+            imports=MongoCatalogueImportRepository(store),
+            audit=audit,
+            workers=workers,
+            clock=clock,
+            ids=ids,
+        ),
         pandits=profiles,
         places=PlaceService(places),
         bookings=BookingService(

@@ -10,8 +10,10 @@ from server.i18n import Translations
 from server.metrics import Metrics
 from server.services.accounts import AccountService
 from server.services.accuracy import AccuracyService
+from server.services.audit import AuditService
 from server.services.bookings import BookingService
 from server.services.catalogue import CatalogueService
+from server.services.catalogue_admin import CatalogueAdminService
 from server.services.chats import ChatService
 from server.services.learning import LearningService
 from server.services.notifications import NotificationService
@@ -32,7 +34,9 @@ class Services:
     limiter: RateLimiter
     idempotency: IdempotencyStore
     accounts: AccountService
+    audit: AuditService
     catalogue: CatalogueService
+    catalogue_admin: CatalogueAdminService
     pandits: PanditService
     places: PlaceService
     bookings: BookingService

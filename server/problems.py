@@ -133,6 +133,11 @@ TABLE: Final[dict[type[errors.DomainError], Kind]] = {
     errors.Overloaded: Kind(
         503, N_("Please try again shortly"), N_("The server is very busy at the moment.")
     ),
+    errors.CatalogueMoved: Kind(
+        409,
+        N_("The catalogue has changed"),
+        N_("Somebody has changed the catalogue since this table was checked. Send it again."),
+    ),
     errors.GatewayUnavailable: Kind(
         503,
         N_("The payment service does not answer"),
@@ -194,6 +199,17 @@ FIELD_MESSAGES: Final[dict[str, str]] = {
     "less-than-needed": N_("The puja needs more of it than that."),
     "unknown-item": N_("There is no such item in the catalogue."),
     "unknown-puja": N_("There is no such puja."),
+    "stands-twice": N_("This stands in the table twice."),
+    "column-missing": N_("The table lacks this column."),
+    "column-unknown": N_("This column is not known."),
+    "column-twice": N_("A column stands in the table twice."),
+    "cells": N_("This row has too many or too few cells."),
+    "not-csv": N_("From this row on it cannot be read as CSV."),
+    "not-utf-8": N_("Save the table as CSV in UTF-8."),
+    "too-many-rows": N_("The table has too many rows."),
+    "amount": N_("Write an amount in rupees above zero, with at most two decimals."),
+    "not-active": N_("This item is switched off."),
+    "name-taken": N_("Another item has this name already."),
     "address-needed": N_("An address is needed for a puja at home or at a temple."),
     "overlap": N_("These hours overlap."),
     "order": N_("The end must come after the beginning."),
@@ -204,6 +220,11 @@ FIELD_MESSAGES: Final[dict[str, str]] = {
     "not-recommended": N_("The recommendation does not name this."),
     "too-many": N_("There are too many of these already."),
 }
+
+
+def fault_text(translator: Translator, language: str, code: str) -> str:
+    """What people are told of a fault with that code."""
+    return translator.text(language, FIELD_MESSAGES.get(code, FIELD_MESSAGES["type"]))
 
 
 class FieldProblem(msgspec.Struct, frozen=True):

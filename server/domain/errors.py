@@ -20,6 +20,7 @@
     │   ├── RoomClosed
     │   ├── ClientIdConflict
     │   ├── GatesFailed
+    │   ├── CatalogueMoved
     │   └── RequestInProgress
     ├── TooLarge
     ├── UnsupportedMedia
@@ -211,6 +212,12 @@ class GatesFailed(Conflict):
     def params(self) -> dict[str, str | int]:
         """Give the names of the gates."""
         return {"gates": self.gates}
+
+
+class CatalogueMoved(Conflict):
+    """The catalogue is not what it was when the table was checked against it."""
+
+    code = "catalogue-moved"
 
 
 class RequestInProgress(Conflict):

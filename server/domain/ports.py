@@ -12,8 +12,10 @@ from datetime import date, datetime
 from typing import Any, Generic, Protocol, TypeVar
 
 from server.domain.account import GeoPoint, OneTimeCode, Session, User
+from server.domain.audit import Act, AuditEntry
 from server.domain.booking import Booking, BookingStatus
 from server.domain.catalogue import Catalogue, Puja, PujaCategory, SamagriCategory, SamagriItem
+from server.domain.catalogue_import import CatalogueImport
 from server.domain.chat import Attachment, ChatRoom, Message, ReadMark, RoomHead
 from server.domain.events import Event
 from server.domain.experiment import ArmCount, Exposure
@@ -196,6 +198,63 @@ class CatalogueRepository(Protocol):
 
     async def find_items(self, item_ids: Collection[str]) -> dict[str, SamagriItem]:
         """Return those of the items that exist, by id, in one query."""
+        ...
+
+    async def all_items(self) -> tuple[SamagriItem, ...]:
+        """Return every item, active or not, by id; for administration, some ten thousand."""
+        ...
+
+    async def put_items(self, items: Sequence[SamagriItem]) -> None:
+        """Write items as an administrator has them; files leave them alone from then on.
+
+        Each is written whole, so doing it again changes nothing.
+        """
+        ...
+
+    async def put_pujas(self, pujas: Sequence[Puja]) -> None:
+        """Write pujas with their rules as an administrator has them; see :meth:`put_items`."""
+        ...
+
+
+class CatalogueImportRepository(Protocol):
+    """Tables that administrators have sent, and what became of them."""
+
+    async def add(self, found: CatalogueImport, text: str) -> None:
+        """Store a new one with its table."""
+        ...
+
+    async def find(self, import_id: str) -> CatalogueImport | None:
+        """Return it without its table, or None."""
+        ...
+
+    async def text_of(self, import_id: str) -> str | None:
+        """Return the table, None once it has been cleared away."""
+        ...
+
+    async def replace(self, found: CatalogueImport) -> bool:
+        """Write it if nobody has changed it since it was read (``version``)."""
+        ...
+
+    async def list_page(self, *, limit: int, after: SortKey | None) -> Page[CatalogueImport]:
+        """Return imports, the latest first; the sort key is (at, id)."""
+        ...
+
+    async def list_applying(self, limit: int) -> tuple[CatalogueImport, ...]:
+        """Return those that were agreed to and are not through."""
+        ...
+
+
+class AuditRepository(Protocol):
+    """The record of what administrators did."""
+
+    async def add(self, entry: AuditEntry) -> None:
+        """Add an entry."""
+        ...
+
+    async def list_page(
+        self, *, act: Act | None, target_id: str | None, limit: int, after: SortKey | None
+    ) -> Page[AuditEntry]:
+        """Return entries, the latest first; the sort key is (at, id)."""
         ...
 
 

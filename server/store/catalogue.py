@@ -42,6 +42,9 @@ _PUJA_CATEGORIES: Final = "puja_categories"
 _STATE: Final = "catalogue_state"
 _STATE_ID: Final = "files"
 _MAX_ROWS: Final = 1000
+_MAX_ITEMS: Final = 50_000
+_CHUNK: Final = 100
+_STEP: Final = 200
 
 
 class MongoCatalogueRepository:
@@ -57,6 +60,7 @@ class MongoCatalogueRepository:
     async def sync(self, catalogue: Catalogue) -> None:
         """Make the stored catalogue equal to this one; what it lacks is left as it is.
 
+        So is what an administrator has edited: from then on the database has the last word on it.
         Writes only when the fingerprint of the last write differs. The fingerprint is written last,
         so a crash half way only means that the next start writes again; several processes may do it
         at once.
@@ -125,6 +129,37 @@ class MongoCatalogueRepository:
         documents = await self._items.find({"_id": {"$in": sorted(item_ids)}}, limit=len(item_ids))
         return {document["_id"]: from_document(SamagriItem, document) for document in documents}
 
+    async def all_items(self) -> tuple[SamagriItem, ...]:
+        found: list[SamagriItem] = []
+        # In steps, so that the event loop is not held up by ten thousand of them.
+        while len(found) < _MAX_ITEMS:
+            documents = await self._items.find(
+                {"_id": {"$gt": found[-1].id if found else ""}},
+                sort=(("_id", ASCENDING),),
+                limit=_STEP,
+            )
+            found += [from_document(SamagriItem, document) for document in documents]
+            if len(documents) < _STEP:
+                break
+        return tuple(found)
+
+    async def put_items(self, items: Sequence[SamagriItem]) -> None:
+        await _overwrite(self._items, [_item_document(item) for item in items])
+
+    async def put_pujas(self, pujas: Sequence[Puja]) -> None:
+        await _overwrite(self._pujas, [to_document(puja) for puja in pujas])
+
+
+async def _overwrite(collection: Collection, documents: Sequence[Document]) -> None:
+    for start in range(0, len(documents), _CHUNK):
+        await collection.update_each(
+            [
+                ({"_id": document["_id"]}, {"$set": {**_without_id(document), "is_edited": True}})
+                for document in documents[start : start + _CHUNK]
+            ],
+            upsert=True,
+        )
+
 
 def _item_document(item: SamagriItem) -> Document:
     document = to_document(item)
@@ -146,7 +181,10 @@ async def _put_each(collection: Collection, documents: Sequence[Document]) -> No
     changed = [documents[place] for place in present]
     if changed:
         await collection.update_each(
-            [({"_id": document["_id"]}, {"$set": _without_id(document)}) for document in changed]
+            [
+                ({"_id": document["_id"], "is_edited": None}, {"$set": _without_id(document)})
+                for document in changed
+            ]
         )
 
 

@@ -7,8 +7,10 @@ from typing import Final
 
 from server.store import (
     attachments,
+    audit,
     bookings,
     catalogue,
+    catalogue_imports,
     counters,
     exposures,
     feedback,
@@ -28,8 +30,10 @@ from server.store.client import Index, Store
 
 _MODULES: Final[tuple[ModuleType, ...]] = (
     attachments,
+    audit,
     bookings,
     catalogue,
+    catalogue_imports,
     counters,
     exposures,
     feedback,
@@ -52,6 +56,7 @@ def declared_indexes() -> dict[str, tuple[Index, ...]]:
         module.COLLECTION: module.INDEXES for module in _MODULES if module.INDEXES
     }
     found.update(users.INDEXES)
+    found[catalogue_imports.TEXTS] = catalogue_imports.TEXT_INDEXES
     return found
 
 

@@ -1,0 +1,412 @@
+"""Tables of items and of rules as CSV: read whole, every fault named, compared with what there is.
+
+Nothing here writes. A table that has one fault changes nothing; one that has none says what it
+would change before anybody agrees.
+
+Columns of items: ``code, name, name_ne, aliases, category, base_unit, base_quantity, price, use,
+use_ne, active``; aliases are separated by ``|``, the price is rupees of ``base_quantity`` of
+``base_unit``, ``active`` is ``yes`` or ``no``. Columns of rules: ``puja, item, type, quantity,
+unit``; the rows of a puja replace all rules that it had.
+"""
+
+from __future__ import annotations
+
+import csv
+import enum
+import io
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from typing import Final
+
+from server.domain.catalogue import Puja, Requirement, SamagriItem, SamagriType, check_quantity
+from server.domain.errors import FieldFault, Invalid
+from server.domain.money import Unit
+
+MAX_ROWS: Final = 20_000
+MAX_FAULTS: Final = 200
+"""Faults that are named; the number of all is said beside them."""
+MAX_CHANGES_SHOWN: Final = 200
+_MAX_TEXT: Final = 120
+_MAX_USE: Final = 300
+_MAX_ALIASES: Final = 20
+_MAX_PRICE_PAISA: Final = 10_000_000_00
+_MAX_BASE_QUANTITY: Final = 10_000
+_CODE: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_DIGITS: Final = str.maketrans("०१२३४५६७८९", "0123456789")
+_BOOLEANS: Final = {"yes": True, "no": False, "": True}
+ITEM_COLUMNS: Final = (
+    "code",
+    "name",
+    "name_ne",
+    "aliases",
+    "category",
+    "base_unit",
+    "base_quantity",
+    "price",
+    "use",
+    "use_ne",
+    "active",
+)
+RULE_COLUMNS: Final = ("puja", "item", "type", "quantity", "unit")
+
+
+class ImportKind(enum.StrEnum):
+    """What a table holds."""
+
+    ITEMS = "items"
+    RULES = "rules"
+
+
+class ImportState(enum.StrEnum):
+    """How far an import has come. Once ``APPLYING`` it goes through, also after a crash."""
+
+    READY = "READY"
+    FAULTY = "FAULTY"
+    APPLYING = "APPLYING"
+    APPLIED = "APPLIED"
+    DROPPED = "DROPPED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowFault:
+    """What is wrong in one row; ``row`` counts from 1 with the heading as row 1, as editors do."""
+
+    row: int
+    column: str
+    code: str
+    value: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowChange:
+    """What one row would do: ``fields`` are those that differ, with the old and the new text."""
+
+    id: str
+    is_new: bool
+    fields: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatalogueImport:
+    """One table that somebody sent, checked. ``digest`` marks the catalogue it was checked on."""
+
+    id: str
+    kind: ImportKind
+    file_name: str
+    by: str
+    at: datetime
+    state: ImportState
+    rows: int
+    added: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    faults: tuple[RowFault, ...] = ()
+    fault_count: int = 0
+    changes: tuple[RowChange, ...] = ()
+    digest: str = ""
+    version: int = 1
+
+
+@dataclass(slots=True)
+class Checked:
+    """What a table means: the items or pujas to write, and what is wrong or different."""
+
+    rows: int = 0
+    items: list[SamagriItem] = field(default_factory=list)
+    pujas: list[Puja] = field(default_factory=list)
+    faults: list[RowFault] = field(default_factory=list)
+    fault_count: int = 0
+    changes: list[RowChange] = field(default_factory=list)
+    unchanged: int = 0
+
+    def fault(self, row: int, column: str, code: str, value: str = "") -> None:
+        """Note a fault; the first ``MAX_FAULTS`` are kept, all are counted."""
+        self.fault_count += 1
+        if len(self.faults) < MAX_FAULTS:
+            self.faults.append(RowFault(row=row, column=column, code=code, value=value[:60]))
+
+
+def check_items(text: str, known: Mapping[str, SamagriItem], categories: Iterable[str]) -> Checked:
+    """Read a table of items; ``known`` are all items that there are, active or not."""
+    found, shelves = Checked(), frozenset(categories)
+    seen: dict[str, int] = {}
+    wanted = dict(known)
+    places: dict[str, int] = {}
+    for number, row in _rows(text, ITEM_COLUMNS, found):
+        item = _item(number, row, shelves, found)
+        if item is None:
+            continue
+        if (first := seen.setdefault(item.id, number)) != number:
+            found.fault(number, "code", "stands-twice", f"{item.id} ({first})")
+            continue
+        before = known.get(item.id)
+        wanted[item.id], places[item.id] = item, number
+        if before == item:
+            found.unchanged += 1
+            continue
+        if before is not None and before.base_unit.dimension != item.base_unit.dimension:
+            # Rules and bookings hold quantities of it.
+            found.fault(number, "base_unit", "unit", item.base_unit)
+        found.items.append(item)
+        found.changes.append(_item_change(before, item))
+    _check_names(wanted, places, found)
+    return found
+
+
+def check_rules(
+    text: str, pujas: Mapping[str, Puja], find_item: Callable[[str], SamagriItem | None]
+) -> Checked:
+    """Read a table of rules; an item may be named by its code, name or any alias."""
+    found = Checked()
+    wanted: dict[str, list[Requirement]] = {}
+    named: dict[tuple[str, str], int] = {}
+    for number, row in _rows(text, RULE_COLUMNS, found):
+        puja, item = pujas.get(row["puja"]), find_item(row["item"])
+        if puja is None:
+            found.fault(number, "puja", "unknown-puja", row["puja"])
+        if item is None:
+            found.fault(number, "item", "unknown-item", row["item"])
+        if puja is None or item is None:
+            continue
+        if (first := named.setdefault((puja.id, item.id), number)) != number:
+            found.fault(number, "item", "stands-twice", f"{item.id} ({first})")
+            continue
+        requirement = _requirement(number, row, item, found)
+        if requirement is not None:
+            wanted.setdefault(puja.id, []).append(requirement)
+    for puja_id, requirements in wanted.items():
+        before = pujas[puja_id]
+        after = replace(before, requirements=tuple(requirements))
+        if set(after.requirements) == set(before.requirements):
+            found.unchanged += 1
+            continue
+        found.pujas.append(after)
+        texts = (_rules_text(before.requirements), _rules_text(after.requirements))
+        found.changes.append(RowChange(id=puja_id, is_new=False, fields={"rules": texts}))
+    return found
+
+
+def items_table(items: Iterable[SamagriItem]) -> str:
+    """Write items as a table that :func:`check_items` reads back."""
+    rows = (
+        (
+            item.id,
+            item.name,
+            item.name_ne,
+            "|".join(item.aliases),
+            item.category_id,
+            item.base_unit,
+            item.base_quantity,
+            _rupees(item.price),
+            item.use,
+            item.use_ne,
+            "yes" if item.is_active else "no",
+        )
+        for item in items
+    )
+    return _table(ITEM_COLUMNS, rows)
+
+
+def rules_table(pujas: Iterable[Puja]) -> str:
+    """Write the rules of pujas as a table that :func:`check_rules` reads back."""
+    rows = (
+        (puja.id, need.item_id, need.type, f"{need.quantity.normalize():f}", need.unit)
+        for puja in pujas
+        for need in puja.requirements
+    )
+    return _table(RULE_COLUMNS, rows)
+
+
+# -- reading ---------------------------------------------------------------------------------------
+
+
+def _rows(
+    text: str, columns: Sequence[str], found: Checked
+) -> Iterable[tuple[int, dict[str, str]]]:
+    reader = csv.reader(io.StringIO(text.removeprefix("\ufeff")), strict=True)
+    try:
+        heading = [name.strip().casefold() for name in next(reader, [])]
+        missing = [name for name in columns if name not in heading]
+        strange = [name for name in heading if name not in columns]
+        for name in missing:
+            found.fault(1, name, "column-missing")
+        for name in strange:
+            found.fault(1, name, "column-unknown", name)
+        if len(set(heading)) != len(heading):
+            found.fault(1, "", "column-twice")
+        if missing or strange or found.fault_count:
+            return
+        for row in reader:
+            number = reader.line_num
+            if not any(cell.strip() for cell in row):
+                continue
+            found.rows += 1
+            if found.rows > MAX_ROWS:
+                found.fault(number, "", "too-many-rows", str(MAX_ROWS))
+                return
+            if len(row) != len(heading):
+                found.fault(number, "", "cells", f"{len(row)} / {len(heading)}")
+                continue
+            yield number, {name: cell.strip() for name, cell in zip(heading, row, strict=True)}
+    except csv.Error as error:
+        found.fault(reader.line_num, "", "not-csv", str(error))
+        return
+    if not found.rows:
+        found.fault(1, "", "empty")
+
+
+def _item(
+    number: int, row: Mapping[str, str], shelves: frozenset[str], found: Checked
+) -> SamagriItem | None:
+    before = found.fault_count
+    if not _CODE.fullmatch(row["code"]):
+        found.fault(number, "code", "pattern", row["code"])
+    for name in ("name", "name_ne"):
+        if not row[name]:
+            found.fault(number, name, "required")
+        elif len(row[name]) > _MAX_TEXT:
+            found.fault(number, name, "too-long", row[name])
+    for name in ("use", "use_ne"):
+        if len(row[name]) > _MAX_USE:
+            found.fault(number, name, "too-long", row[name])
+    aliases = tuple(
+        dict.fromkeys(part.strip() for part in row["aliases"].split("|") if part.strip())
+    )
+    if len(aliases) > _MAX_ALIASES or any(len(alias) > _MAX_TEXT for alias in aliases):
+        found.fault(number, "aliases", "too-long", row["aliases"])
+    if row["category"] not in shelves:
+        found.fault(number, "category", "choice", row["category"])
+    unit = _unit(number, "base_unit", row["base_unit"], found)
+    quantity = _whole(number, "base_quantity", row["base_quantity"], _MAX_BASE_QUANTITY, found)
+    price = _paisa(number, "price", row["price"], found)
+    active = _BOOLEANS.get(row["active"].casefold())
+    if active is None:
+        found.fault(number, "active", "choice", row["active"])
+    if found.fault_count > before or unit is None or active is None:
+        return None
+    return SamagriItem(
+        id=row["code"],
+        name=row["name"],
+        name_ne=row["name_ne"],
+        aliases=aliases,
+        category_id=row["category"],
+        base_unit=unit,
+        base_quantity=quantity,
+        price=price,
+        use=row["use"],
+        use_ne=row["use_ne"],
+        is_active=active,
+    )
+
+
+def _requirement(
+    number: int, row: Mapping[str, str], item: SamagriItem, found: Checked
+) -> Requirement | None:
+    before = found.fault_count
+    kind = SamagriType.__members__.get(row["type"].upper())
+    if kind is None:
+        found.fault(number, "type", "choice", row["type"])
+    unit = _unit(number, "unit", row["unit"], found)
+    quantity = _decimal(row["quantity"])
+    if quantity is None:
+        found.fault(number, "quantity", "type", row["quantity"])
+    elif unit is not None:
+        try:
+            check_quantity(quantity, unit, item.base_unit)
+        except Invalid as error:
+            fault: FieldFault = error.faults[0]
+            found.fault(number, fault.field, fault.code, f"{row['quantity']} {unit}")
+    if not item.is_active:
+        found.fault(number, "item", "not-active", item.id)
+    if found.fault_count > before or kind is None or unit is None or quantity is None:
+        return None
+    return Requirement(item_id=item.id, quantity=quantity, unit=unit, type=kind)
+
+
+def _unit(number: int, column: str, text: str, found: Checked) -> Unit | None:
+    try:
+        return Unit(text)
+    except ValueError:
+        found.fault(number, column, "choice", text)
+        return None
+
+
+def _decimal(text: str) -> Decimal | None:
+    try:
+        value = Decimal(text.translate(_DIGITS))
+    except InvalidOperation:
+        return None
+    return value if value.is_finite() else None
+
+
+def _whole(number: int, column: str, text: str, most: int, found: Checked) -> int:
+    value = _decimal(text)
+    if value is None or value != int(value) or not 0 < value <= most:
+        found.fault(number, column, "range", text)
+        return 0
+    return int(value)
+
+
+def _paisa(number: int, column: str, text: str, found: Checked) -> int:
+    value = _decimal(text)
+    paisa = None if value is None else value * 100
+    if paisa is None or paisa != int(paisa) or not 0 < paisa <= _MAX_PRICE_PAISA:
+        found.fault(number, column, "amount", text)
+        return 0
+    return int(paisa)
+
+
+def _check_names(
+    wanted: Mapping[str, SamagriItem], places: Mapping[str, int], found: Checked
+) -> None:
+    """No name may mean two items, else a rule that names one means either."""
+    owner: dict[str, str] = {}
+    for item in wanted.values():
+        for name in (item.id, item.name, item.name_ne, *item.aliases):
+            key = " ".join(name.casefold().split())
+            other = owner.setdefault(key, item.id)
+            if other == item.id:
+                continue
+            # Named at the row that brings the second; both may stand in the table.
+            number = max(places.get(item.id, 0), places.get(other, 0))
+            if number:
+                found.fault(number, "aliases", "name-taken", name)
+
+
+# -- telling ---------------------------------------------------------------------------------------
+
+
+def _item_change(before: SamagriItem | None, after: SamagriItem) -> RowChange:
+    if before is None:
+        return RowChange(id=after.id, is_new=True, fields={"name": ("", after.name)})
+    old, new = _cells(before), _cells(after)
+    fields = {name: (old[name], new[name]) for name in old if old[name] != new[name]}
+    return RowChange(id=after.id, is_new=False, fields=fields)
+
+
+def _cells(item: SamagriItem) -> dict[str, str]:
+    row = next(csv.reader(io.StringIO(items_table([item]).splitlines()[1])))
+    return dict(zip(ITEM_COLUMNS, row, strict=True))
+
+
+def _rules_text(requirements: Iterable[Requirement]) -> str:
+    return ", ".join(
+        f"{need.item_id} {need.quantity.normalize():f} {need.unit}"
+        for need in sorted(requirements, key=lambda need: need.item_id)
+    )
+
+
+def _rupees(paisa: int) -> str:
+    rupees, rest = divmod(paisa, 100)
+    return f"{rupees}.{rest:02d}" if rest else str(rupees)
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return out.getvalue()

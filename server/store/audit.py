@@ -1,0 +1,52 @@
+"""The record of what administrators did; only ever added to."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from server.domain.audit import Act, AuditEntry
+from server.domain.ports import Page, SortKey
+from server.store.client import DESCENDING, Document, Index, Store
+from server.store.codec import from_document, to_document
+from server.store.paging import cut, page_stages
+
+COLLECTION: Final = "audit_entries"
+INDEXES: Final = (
+    Index((("at", DESCENDING), ("_id", DESCENDING))),
+    Index((("act", DESCENDING), ("at", DESCENDING), ("_id", DESCENDING))),
+    Index((("target_id", DESCENDING), ("at", DESCENDING), ("_id", DESCENDING))),
+)
+
+
+class MongoAuditRepository:
+    """See ``ports.AuditRepository``."""
+
+    def __init__(self, store: Store) -> None:
+        self._entries = store.collection(COLLECTION)
+
+    async def add(self, entry: AuditEntry) -> None:
+        await self._entries.insert_one(to_document(entry))
+
+    async def list_page(
+        self, *, act: Act | None, target_id: str | None, limit: int, after: SortKey | None
+    ) -> Page[AuditEntry]:
+        indexed: Document = {}
+        sifting: Document = {}
+        if target_id is not None:
+            indexed["target_id"] = target_id
+            if act is not None:
+                sifting["act"] = act.value
+        elif act is not None:
+            indexed["act"] = act.value
+        documents = await self._entries.aggregate(
+            page_stages(
+                indexed,
+                sifting=sifting,
+                field="at",
+                direction=DESCENDING,
+                limit=limit,
+                after=after,
+            )
+        )
+        rows, next_key = cut(documents, "at", limit)
+        return Page(tuple(from_document(AuditEntry, row) for row in rows), next_key)
