@@ -52,7 +52,17 @@ class Places:
             ),
             (self.family, ["/", f"/book/{service}/", *common, *both]),
             (self.pandit, ["/requests/", "/pandit/profile/", *common, *both]),
-            (self.admin, ["/admin/pandits/", "/admin/pandits/?verification_status=APPROVED"]),
+            (
+                self.admin,
+                [
+                    "/admin/",
+                    "/admin/pandits/",
+                    "/admin/pandits/?verification_status=APPROVED",
+                    "/admin/catalogue/",
+                    "/admin/catalogue/items/kumkum/",
+                    "/admin/audit/",
+                ],
+            ),
         ]
 
     def _book(self, days: int) -> str:

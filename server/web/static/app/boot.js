@@ -23,6 +23,7 @@ const ELEMENTS = /** @type {Record<string, () => Promise<unknown>>} */ ({
   "py-booking-status": () => import("./el-booking-status.js"),
   "py-wizard": () => import("./el-wizard.js"),
   "py-push": () => import("./el-push.js"),
+  "py-import": () => import("./el-import.js"),
 });
 
 /** The page's title without the number in front. */

@@ -1,0 +1,227 @@
+"""Administration: the catalogue, tables of it, and the record of what administrators did."""
+
+from __future__ import annotations
+
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+
+import msgspec
+
+from server import problems
+from server.domain.audit import Act
+from server.domain.catalogue_import import ImportState
+from server.domain.money import Unit
+from server.domain.pandit import VerificationStatus
+from server.handlers.base import ADMIN
+from server.handlers.page_base import Form, whole_number
+from server.handlers.pages.base import Page
+from server.handlers.routing import Route
+from server.i18n import N_
+from server.schemas.base import PageQuery, decode_body
+from server.schemas.catalogue import ItemsQuery
+from server.schemas.catalogue_admin import AuditQuery, ItemRequest, present_import
+
+_BACK: Final = "/admin/catalogue/"
+_IMPORTS_SHOWN: Final = 5
+_ACTS: Final = {
+    Act.PANDIT_APPROVED: N_("Pandit approved"),
+    Act.PANDIT_REJECTED: N_("Pandit rejected"),
+    Act.DOCUMENT_VIEWED: N_("Document looked at"),
+    Act.CHAT_READ: N_("Chat read"),
+    Act.USER_DEACTIVATED: N_("Account closed"),
+    Act.USER_REACTIVATED: N_("Account opened again"),
+    Act.BOOKING_CANCELLED: N_("Booking called off"),
+    Act.ITEM_CHANGED: N_("Item changed"),
+    Act.PUJA_CHANGED: N_("Rules of a puja changed"),
+    Act.CATALOGUE_IMPORTED: N_("Table imported"),
+    Act.REVIEW_MODERATED: N_("Review decided on"),
+    Act.REFUND_MADE: N_("Refund made"),
+    Act.PAYMENT_REVIEWED: N_("Payment looked into"),
+    Act.PAYOUT_PAID: N_("Payout paid"),
+    Act.WEBHOOK_REPLAYED: N_("Callback processed again"),
+    Act.MODEL_ACTIVATED: N_("Model made live"),
+    Act.DATA_EXPORTED: N_("Data exported"),
+}
+_STATES: Final = {
+    ImportState.READY: N_("Waits for you"),
+    ImportState.FAULTY: N_("Has faults"),
+    ImportState.APPLYING: N_("Is being written"),
+    ImportState.APPLIED: N_("Written"),
+    ImportState.DROPPED: N_("Dropped"),
+}
+
+
+class CataloguePage(Page):
+    """The items, and the way to edit or exchange them."""
+
+    roles = ADMIN
+    section = "admin"
+
+    async def get(self) -> None:
+        """Show items by name, and the latest tables."""
+        query = self.filters(ItemsQuery)
+        page = await self.services.catalogue.list_items(
+            query=query.q,
+            category_id=query.category,
+            limit=query.limit,
+            after=self.after(query.cursor),
+        )
+        imports = await self.services.catalogue_admin.list_page(
+            self.person, limit=_IMPORTS_SHOWN, after=None
+        )
+        following = self.cursor(page.next_key)
+        await self.show(
+            "admin/catalogue.html",
+            title=self.translate("Catalogue"),
+            query=query,
+            items=page.rows,
+            categories=(await self.services.catalogue.list_categories()).rows,
+            imports=imports.rows,
+            state_name=lambda state: self.translate(_STATES[state]),
+            following=following and self.here(cursor=following),
+        )
+
+
+class ItemPage(Page):
+    """One item."""
+
+    roles = ADMIN
+    section = "admin"
+
+    async def get(self, item_id: str) -> None:
+        """Show its form."""
+        await self._show(item_id, Form())
+
+    async def post(self, item_id: str) -> None:
+        """Save it."""
+
+        async def save() -> str:
+            body = decode_body(msgspec.json.encode(self._given()), ItemRequest)
+            await self.services.catalogue_admin.save_item(self.person, body.item(item_id))
+            self.flash("good", self.translate("Saved."))
+            return _BACK
+
+        await self.submit(save, lambda form: self._show(item_id, form))
+
+    def _given(self) -> dict[str, Any]:
+        typed = self.typed
+        texts = ("name", "name_ne", "category_id", "base_unit", "use", "use_ne")
+        quantity = typed.get("base_quantity", "")
+        return {
+            **{name: typed.get(name, "") for name in texts},
+            "base_quantity": whole_number(quantity) if quantity.isdecimal() else quantity,
+            "price": _paisa(typed.get("price", "")),
+            "aliases": [
+                part.strip() for part in typed.get("aliases", "").split("|") if part.strip()
+            ],
+            "is_active": "is_active" in typed,
+        }
+
+    async def _show(self, item_id: str, form: Form) -> None:
+        item = await self.services.catalogue_admin.item(self.person, item_id)
+        await self.show(
+            "admin/item.html",
+            title=self.local_name(item),
+            item=item,
+            item_form=form,
+            units=tuple(Unit),
+            categories=(await self.services.catalogue.list_categories()).rows,
+        )
+
+
+class ImportPage(Page):
+    """A table that was sent: what it would change, or what is wrong with it."""
+
+    roles = ADMIN
+    section = "admin"
+
+    async def get(self, import_id: str) -> None:
+        """Show it."""
+        found = await self.services.catalogue_admin.find(self.person, import_id)
+        language = self.reader.language
+        await self.show(
+            "admin/import.html",
+            title=self.translate("Table: {name}", name=found.file_name),
+            found=present_import(
+                found,
+                self.reader,
+                lambda code: problems.fault_text(self.services.translations, language, code),
+            ),
+            state_name=lambda state: self.translate(_STATES[state]),
+        )
+
+    async def post(self, import_id: str) -> None:
+        """Write it or drop it."""
+
+        async def decide() -> str:
+            if self.typed.get("do") == "apply":
+                await self.services.catalogue_admin.apply(self.person, import_id)
+                self.flash("good", self.translate("The whole table is written."))
+            else:
+                await self.services.catalogue_admin.drop(self.person, import_id)
+                self.flash("info", self.translate("The table is dropped. Nothing has changed."))
+            return _BACK
+
+        await self.do(decide, f"{_BACK}imports/{import_id}/")
+
+
+class AuditPage(Page):
+    """The record."""
+
+    roles = ADMIN
+    section = "admin"
+
+    async def get(self) -> None:
+        """Show it, the latest act first."""
+        query = self.filters(AuditQuery)
+        page = await self.services.audit.list_page(
+            self.person,
+            act=query.act,
+            target_id=query.target,
+            limit=query.limit,
+            after=self.after(query.cursor),
+        )
+        following = self.cursor(page.next_key)
+        await self.show(
+            "admin/audit.html",
+            title=self.translate("What administrators did"),
+            rows=page.rows,
+            acts=[(act, self.translate(name)) for act, name in _ACTS.items()],
+            act=query.act,
+            name_of=lambda act: self.translate(_ACTS[act]),
+            following=following and self.here(cursor=following),
+        )
+
+
+class AdminPage(Page):
+    """Where administrators begin."""
+
+    roles = ADMIN
+    section = "admin"
+
+    async def get(self) -> None:
+        """Show what there is to do."""
+        waiting = await self.services.pandits.list_for_verification(
+            VerificationStatus.PENDING, limit=PageQuery().limit, after=None
+        )
+        await self.show(
+            "admin/home.html", title=self.translate("Administration"), waiting=len(waiting.rows)
+        )
+
+
+def _paisa(text: str) -> int | str:
+    """Paisa of an amount typed in rupees; what is no amount stays, and its field refuses it."""
+    try:
+        paisa = Decimal(text.replace(",", "")) * 100
+        return int(paisa) if paisa == int(paisa) else text
+    except (InvalidOperation, OverflowError, ValueError):
+        return text
+
+
+ROUTES: Final = (
+    Route("/admin/", AdminPage, "page-admin"),
+    Route("/admin/catalogue/", CataloguePage, "page-admin-catalogue"),
+    Route("/admin/catalogue/items/{id}/", ItemPage, "page-admin-item"),
+    Route("/admin/catalogue/imports/{id}/", ImportPage, "page-admin-import"),
+    Route("/admin/audit/", AuditPage, "page-admin-audit"),
+)
