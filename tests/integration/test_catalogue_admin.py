@@ -15,6 +15,7 @@ from server.settings import Settings
 from server.store.catalogue import MongoCatalogueRepository
 from server.store.catalogue_imports import MongoCatalogueImportRepository
 from server.store.client import open_store
+from tests.integration.test_pages import signed_in
 from tests.support import People, Person
 
 IMPORTS = "/api/admin/catalogue/imports/"
@@ -217,3 +218,39 @@ async def test_a_table_that_is_no_text_is_refused(admin: Person, people: People)
     assert (await send(admin, HEAD, "houses")).status_code == 422
     assert (await send(await people.customer(), HEAD)).status_code == 403
     assert (await send(admin, b"x" * (6 * 1024 * 1024))).status_code == 413
+
+
+@pytest.mark.usefixtures("restored")
+async def test_the_pages_lead_through_an_edit_and_a_table(admin: Person, people: People):
+    page = await signed_in(people, admin)
+    assert "/admin/catalogue/" in (await page.get("/admin/")).text
+    assert "kumkum" in (await page.get("/admin/catalogue/?q=kumkum")).text
+    form = {
+        "name": "Kumkum",
+        "name_ne": "कुमकुम",
+        "aliases": "Roli | Kunkum",
+        "category_id": "tika",
+        "base_unit": "packet",
+        "base_quantity": "1",
+        "price": "41.50",
+        "is_active": "true",
+    }
+    bad = await page.post("/admin/catalogue/items/kumkum/", **form | {"price": "cheap"})
+    assert bad.status_code == 422
+    assert "cheap" in bad.text
+    good = await page.post("/admin/catalogue/items/kumkum/", **form)
+    assert good.status_code == 303
+    shown = (await admin.api.get("/api/admin/catalogue/items/kumkum/")).json()
+    assert (shown["price"], shown["aliases"]) == (4150, ["Roli", "Kunkum"])
+    found = await sent(admin, f"{HEAD}\n{row(1)}\n")
+    path = f"/admin/catalogue/imports/{found['id']}/"
+    assert "New Item 1" in (await page.get(path)).text
+    await page.post(path, do="apply")
+    assert (await admin.api.get(f"{IMPORTS}{found['id']}/")).json()["state"] == "APPLIED"
+    assert "kumkum" in (await page.get("/admin/audit/?act=item-changed")).text
+
+
+async def test_the_pages_are_for_administrators(people: People):
+    page = await signed_in(people, await people.customer())
+    for path in ("/admin/", "/admin/catalogue/", "/admin/catalogue/items/kumkum/", "/admin/audit/"):
+        assert (await page.get(path)).status_code == 403
