@@ -64,6 +64,12 @@ class _ControlHandler(CallHandler):
     def on_finish(self) -> None:
         """Keep out of the log, which tells what the merchant does."""
 
+    @property
+    def is_of_a_page(self) -> bool:
+        """Whether a person has sent it, by a form."""
+        kind = self.request.headers.get("Content-Type", "")
+        return kind.startswith("application/x-www-form-urlencoded")
+
     def orders(self) -> list[dict[str, Any]]:
         """Read one object or a list of them.
 
@@ -96,7 +102,7 @@ class _Next(_ControlHandler):
 
         A list puts several on the same payment.
         """
-        if self.request.headers.get("Content-Type", "").startswith("application/x-www-form"):
+        if self.is_of_a_page:
             self._from_page()
         else:
             self.attempt(lambda: self._order(self.orders()))
@@ -144,7 +150,10 @@ class _Reset(_ControlHandler):
         """Forget everything but what the merchant has told."""
         self.provider.courier.drop()
         self.world.reset()
-        self.send(Answer.of({}))
+        if self.is_of_a_page:
+            self.redirect("/", status=303)
+        else:
+            self.send(Answer.of({}))
 
 
 class _Log(_ControlHandler):
