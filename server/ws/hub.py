@@ -158,6 +158,8 @@ class Hub:
         )
         slots = max(1, round(limits.ping_seconds / self._tick_seconds))
         self._slots: tuple[set[Session], ...] = tuple(set() for _ in range(slots))
+        # Each slot's tokens are looked at so often that no end is seen later than its grace.
+        self._look_ticks = max(1, int(limits.expiry_grace_seconds / 2 / self._tick_seconds))
         self._by_user: dict[str, tuple[Session, ...]] = {}
         self._by_address: Counter[str] = Counter()
         self._streams: dict[str, Stream] = {}
@@ -277,10 +279,22 @@ class Hub:
         mine = self._by_user.get(actor.user_id, ())
         self._by_user[actor.user_id] = (*mine, session)
         self.metrics.sockets.labels(kind).inc()
-        if len(mine) >= self.limits.connections_per_user:
-            self.metrics.socket_limits.labels("connections_per_user").inc()
-            mine[0].close_with(CloseCode.REPLACED)
+        if len(mine) >= 2 * self.limits.connections_per_user:
+            # As many again are being opened and may all fail; more than that are not waited for.
+            self._replace(mine[0])
         return session
+
+    def _make_room_for(self, session: Session) -> None:
+        # Only now: an opening that failed must not cost the person another connection.
+        most, mine = self.limits.connections_per_user, self._by_user.get(session.user_id, ())
+        if len(mine) > most:
+            served = [each for each in mine if each.is_ready and each is not session]
+            for each in served[: max(0, len(served) - most + 1)]:
+                self._replace(each)
+
+    def _replace(self, session: Session) -> None:
+        self.metrics.socket_limits.labels("connections_per_user").inc()
+        session.close_with(CloseCode.REPLACED)
 
     def has_ended(self, actor: Actor) -> bool:
         """Whether the sign-in ended a moment ago, perhaps while its token was looked at."""
@@ -464,6 +478,7 @@ class Hub:
                 self._send_presence(session, room.id, other, is_online=True)
             if len(here) < len(others):
                 self.spawn(self._ask_presence(session, room.id, set(others) - set(here)))
+        self._make_room_for(session)
 
     def _is_known(self, user_id: str, besides: Session | None = None) -> bool:
         if user_id in self._leaving:
@@ -546,7 +561,8 @@ class Hub:
         # Silent for a whole round and a grace, and asked in between: not there. Asked for twice a
         # round, so that nobody stays much longer than that.
         silent_since = self.tick - len(slots) - grace
-        self._look_at(pinged, wall)
+        for back in range(0, len(slots), self._look_ticks):
+            self._look_at(slots[(self.tick - back) % len(slots)], wall)
         for session in tuple(pinged):
             if session.heard_at <= silent_since:
                 session.close_with(CloseCode.HEARTBEAT_MISSED)
@@ -555,7 +571,6 @@ class Hub:
         for session in tuple(late):
             if session.heard_at <= silent_since:
                 session.close_with(CloseCode.HEARTBEAT_MISSED)
-        self._look_at(late, wall)
         for blocked, since in self.poller.blocked_since():
             if now - since > limits.outbox_stall_seconds and isinstance(blocked, Session):
                 blocked.close_with(CloseCode.SLOW_READER)
@@ -564,7 +579,7 @@ class Hub:
         self._end_lingering(self.tick - round(limits.linger_seconds / self._tick_seconds))
 
     def _look_at(self, sessions: Iterable[Session], wall: datetime) -> None:
-        """Tell and close those whose token runs out; each slot is looked at twice a round."""
+        """Tell and close those whose token runs out."""
         notice_at = wall + timedelta(seconds=self.limits.expiry_notice_seconds)
         expired_at = wall - timedelta(seconds=self.limits.expiry_grace_seconds / 2)
         for session in tuple(sessions):

@@ -387,9 +387,9 @@ class Device:
 
 
 class World:
-    """Two processes, a room of two members, two devices each."""
+    """Two processes, a room of two members, two devices each; ``limits`` as in the settings."""
 
-    def __init__(self) -> None:
+    def __init__(self, **limits: Any) -> None:
         self.loop = WarpLoop()
         self.clock = FakeClock()
         self.rooms, self.messages = MemoryRoomRepository(), FickleMessages()
@@ -417,7 +417,8 @@ class World:
         buses: list[FickleBus] = []
         buses += [FickleBus(buses), FickleBus(buses)]
         self.processes = [
-            Process(bus, self.rooms, self.messages, self.clock, _TRANSLATIONS) for bus in buses
+            Process(bus, self.rooms, self.messages, self.clock, _TRANSLATIONS, **limits)
+            for bus in buses
         ]
         for process in self.processes:
             self.run(process.start())

@@ -16,7 +16,7 @@ from bench.commands import Recorder
 from server.app import RunningServer
 from server.settings import Settings
 from tests.support import People
-from tests.talk import Client, Talk, make_talk, notification_socket
+from tests.talk import Client, Talk, chat_socket, make_talk, notification_socket
 
 _OF_SOCKETS = {"messages", "notifications", "chat_rooms", "users", "sessions"}
 
@@ -88,6 +88,19 @@ async def test_every_limit_that_is_reached_is_counted(talk: Talk, server: Runnin
     assert reached(server, "connections_per_user") == 1
     assert reached(server, "unacked") >= 1
     assert reached(server, "frame_rate") >= 1
+
+
+@limited(connections_per_user=1)
+async def test_an_opening_that_fails_costs_no_other_connection(
+    talk: Talk, server: RunningServer
+) -> None:
+    async with talk.socket(talk.customer) as first:
+        async with chat_socket(server.port, talk.customer.access, "0" * 24, greet=False) as nowhere:
+            assert await nowhere.closed() == 4404
+        await first.say("still here")
+        assert (await first.next("ack"))["seq"] == 2
+        async with talk.socket(talk.customer):
+            assert await first.closed() == 4409
 
 
 @limited(compression=True)

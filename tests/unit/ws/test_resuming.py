@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from server.domain.chat import Message, MessageType
+from server.ws.protocol import CloseCode
 from tests.chaos.checker import Page
 from tests.fakes.processes import RAM, ROOM, SITA, Device, World
 
@@ -132,3 +133,23 @@ def test_silence_ends_after_a_ping_and_its_grace_and_not_much_later(
         return loop.time() - began
 
     assert 39.5 <= world.run(be_silent()) <= 56.0
+
+
+def test_the_end_of_a_token_is_seen_in_time_however_seldom_pings_are() -> None:
+    world = World(ping_seconds=120.0)
+    try:
+        hub, device = world.processes[0].hub, world.devices[0]
+        world.call(device.come, world.processes[0])
+        world.pass_time(1)
+        (session,) = hub.sessions()
+        session.expires_at = world.clock.now() + timedelta(seconds=10)
+        for _ in range(10 * 4):
+            world.clock.advance(seconds=0.25)
+            world.pass_time(0.25)
+        assert session.is_open
+        for _ in range(31 * 4):
+            world.clock.advance(seconds=0.25)
+            world.pass_time(0.25)
+        assert session.closed_with == CloseCode.TOKEN_EXPIRED
+    finally:
+        world.close()
