@@ -51,7 +51,8 @@ class AnswerLost(GatewayUnavailable):
 class Call:
     """One request. ``name`` is what the log calls it; ``is_safe``: repeating it does no harm.
 
-    ``expects_json``: a body that is none is a failure. ``form`` and ``json`` exclude each other.
+    ``expects_json``: a body that is none is a failure. ``is_trouble`` recognises a body in which
+    the provider says that it cannot answer now. ``form`` and ``json`` exclude each other.
     """
 
     gateway: str
@@ -64,6 +65,7 @@ class Call:
     form: Mapping[str, str] | None = None
     is_safe: bool
     expects_json: bool = True
+    is_trouble: Callable[[bytes], bool] | None = None
 
     @property
     def accepts(self) -> str:
@@ -180,6 +182,8 @@ class GatewayClient:
             raise self._logged(NotSent, call, "too many requests", began)
         if status >= _SERVER_FAULT:
             raise self._logged(AnswerLost, call, f"status {status}", began)
+        if call.is_trouble is not None and call.is_trouble(body):
+            raise self._logged(AnswerLost, call, "out of service", began)
         data = parse_object(body) if call.expects_json else {}
         if data is None:
             if status in _REFUSED:

@@ -154,10 +154,9 @@ class EsewaGateway:
                     "transaction_uuid": attempt.reference,
                 },
                 is_safe=True,
+                is_trouble=_is_outage,
             )
         )
-        if not text(answer.data, "status") and "error_message" in answer.data:
-            raise GatewayUnavailable(f"esewa: {text(answer.data, 'error_message')[:100]}")
         age = now - attempt.created_at
         verdict = read_status(answer.data, self._settings.product_code, age)
         if verdict.outcome is Outcome.PAID and not answer.is_good:
@@ -192,6 +191,7 @@ class EsewaGateway:
                 },
                 is_safe=True,
                 expects_json=False,
+                is_trouble=_is_outage,
             )
         )
         return read_transrec(answer.body if answer.is_good else b"", attempt, reference_id)
@@ -319,6 +319,12 @@ def read_transrec(body: bytes, attempt: AttemptFacts, reference_id: str) -> Verd
         reason=code,
         raw={"response_code": code[:40]},
     )
+
+
+def _is_outage(body: bytes) -> bool:
+    """Whether eSewa says, with any status, that its service is not available."""
+    data = parse_object(body)
+    return data is not None and "error_message" in data and "status" not in data
 
 
 def _read_v1_return(attempt: AttemptFacts, query: Mapping[str, str]) -> ReturnHint:
