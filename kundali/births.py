@@ -23,7 +23,7 @@ from kundali.julian import CivilDay, civil_day, clock_change, julian_day, to_dat
 
 NOON: Final = time(12)
 """Clock time that stands in for an unknown one: the middle of what the day may hold."""
-MOST_MINUTES_ABOUT: Final = 12 * 60
+MOST_MINUTES_ABOUT: Final = 120
 """Widest "about" of a birth time; beyond it the time is unknown."""
 _WIDEST_OFFSET: Final = timedelta(hours=16)
 

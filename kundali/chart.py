@@ -7,7 +7,7 @@ noon, everything that needs the lagna is absent (`Chart.lagna`, houses, finer va
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -126,8 +126,8 @@ class Lagna:
         return self.at.sign
 
 
-class MoonStay(NamedTuple):
-    """A stretch of time that the Moon spends in one pada; Julian days."""
+class Stay(NamedTuple):
+    """A stretch of time that the Moon, or the lagna, spends in one pada; Julian days."""
 
     start: float
     end: float
@@ -150,7 +150,7 @@ class Chart:
     signs: tuple[int, ...]
     """Sign of each graha."""
     wars: tuple[War, ...]
-    moon_stays: tuple[MoonStay, ...]
+    moon_stays: tuple[Stay, ...]
     """Padas that the Moon may have been in: one with a known time, several without."""
 
     def __getitem__(self, graha: Graha) -> Placement:
@@ -270,22 +270,57 @@ def _placement(
 _DEEP: Final = frozenset({Dignity.EXALTED, Dignity.DEBILITATED})
 
 
-def _moon_stays(birth: Birth, moon: Point, options: Options) -> tuple[MoonStay, ...]:
+def _moon_stays(birth: Birth, moon: Point, options: Options) -> tuple[Stay, ...]:
     if not birth.is_time_known:
         return moon_stays(birth.day.start, birth.day.end, options)
     if birth.about_minutes:
         around = birth.about_minutes * MINUTE
         return moon_stays(birth.julian_day - around, birth.julian_day + around, options)
     here = birth.julian_day
-    return (MoonStay(here, here, moon.sign, moon.nakshatra, moon.pada),)
+    return (Stay(here, here, moon.sign, moon.nakshatra, moon.pada),)
 
 
-def moon_stays(start: float, end: float, options: Options = DEFAULT) -> tuple[MoonStay, ...]:
+def moon_stays(start: float, end: float, options: Options = DEFAULT) -> tuple[Stay, ...]:
     """Return the padas that the Moon passes between two instants, in order, to the second."""
 
     def longitude(moment: float) -> float:
         return position(moment, Graha.MOON, options.ayanamsa).longitude
 
+    return _stays(longitude, start, end)
+
+
+# Further from the equator the lagna can run through half the circle in the widest "about", and
+# beyond the polar circles it jumps.
+_FARTHEST_DEGREES: Final = 60.0
+
+
+def lagna_stays(chart: Chart) -> tuple[Stay, ...]:
+    """Return the padas that the lagna may be in if the birth time is only about right, in order.
+
+    None without a birth time, and none beyond 60 degrees of latitude, where the lagna runs too
+    unevenly to tell.
+
+    Raises
+    ------
+    OutsideEphemeris
+        If the ephemeris does not cover the time.
+    """
+    birth = chart.birth
+    if chart.lagna is None or abs(birth.place.latitude_degrees) > _FARTHEST_DEGREES:
+        return ()
+    if not birth.about_minutes:
+        at = chart.lagna.at
+        return (Stay(birth.julian_day, birth.julian_day, at.sign, at.nakshatra, at.pada),)
+    around = birth.about_minutes * MINUTE
+
+    def longitude(moment: float) -> float:
+        return angles(moment, birth.place, chart.options.ayanamsa).ascendant
+
+    return _stays(longitude, birth.julian_day - around, birth.julian_day + around)
+
+
+def _stays(longitude: Callable[[float], float], start: float, end: float) -> tuple[Stay, ...]:
+    """Padas that something passes that moves forward, and less than a circle."""
     first = longitude(start)
     travelled = (longitude(end) - first) % 360.0
     stays = []
@@ -296,7 +331,7 @@ def moon_stays(start: float, end: float, options: Options = DEFAULT) -> tuple[Mo
         if to_next < travelled:
             leaves = crossing(longitude, first + to_next, start, end)
         sign, nakshatra = padas * PADA_MAS // SIGN_MAS % 12, padas // 4 % 27
-        stays.append(MoonStay(here, leaves, sign, nakshatra, padas % 4))
+        stays.append(Stay(here, leaves, sign, nakshatra, padas % 4))
         if to_next >= travelled:
             return tuple(stays)
         here, padas = leaves, (padas + 1) % (CIRCLE_MAS // PADA_MAS)

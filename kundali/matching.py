@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final, NamedTuple
 
-from kundali.chart import Chart, MoonStay, Point, point
+from kundali.chart import Chart, Point, Stay, point
 from kundali.dignity import NATURAL, Relation
 from kundali.divisional import Varga, varga_sign
 from kundali.dosha import Manglik, manglik
@@ -451,6 +451,6 @@ def _possible_moons(chart: Chart) -> list[Moon]:
     ]
 
 
-def _inside(stay: MoonStay) -> tuple[float, float]:
+def _inside(stay: Stay) -> tuple[float, float]:
     inset = min(SECOND, (stay.end - stay.start) / 4)
     return stay.start + inset, stay.end - inset

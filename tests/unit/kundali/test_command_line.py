@@ -94,3 +94,15 @@ def test_a_match_without_a_birth_time_gives_a_range(capsys):
     assert "–" in text
     _, either, _ = run(capsys, "match", *COUPLE, "--either-way", "--json")
     assert json.loads(either)["is_certain"] is False
+
+
+def test_a_chart_reads_the_day_asked_for_and_can_be_drawn(capsys):
+    given = ("chart", "--date", "1988-08-28", "--time", "06:05")
+    _, text, _ = run(capsys, *given, "--at", "2083-01-01BS")
+    assert "The years of" in text
+    _, drawing, _ = run(capsys, *given, "--svg", "south", "--varga", "D9", "--language", "ne")
+    assert drawing.startswith("<svg")
+    assert "नवांश" in drawing
+    status, _, err = run(capsys, "chart", "--date", "1988-08-28", "--svg", "north", "--varga", "D9")
+    assert status == 2
+    assert "birth time" in err
