@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -27,7 +27,10 @@ from server.bus.ratelimit import DoorLimiter
 from server.bus.redis import RedisBus
 from server.clock import SystemClock
 from server.container import Services
+from server.domain.booking import PaymentMethod
+from server.domain.cancellation import RefundTier
 from server.domain.experiment import Experiment, arms_of
+from server.domain.gateway import PaymentGateway
 from server.domain.ports import (
     Bus,
     Clock,
@@ -38,8 +41,12 @@ from server.domain.ports import (
     PlaceDirectory,
     PresenceBoard,
     PushSender,
+    Receiver,
     Workers,
 )
+from server.gateways.cash import CashGateway
+from server.gateways.registry import open_gateways
+from server.gateways.wallet import WalletGateway
 from server.handlers.forwarded import ForwardingServer
 from server.handlers.page_base import UI_MODULES, UnknownPath
 from server.handlers.static import Assets
@@ -54,18 +61,23 @@ from server.push.webpush import WebPushSender
 from server.recommender.adviser import AdviceParams
 from server.recommender.keeper import KeeperParams, ModelKeeper
 from server.routes import ROUTES
-from server.schemas.frames import JsonChatFrames
+from server.schemas.frames import JsonChatFrames, JsonPaymentFrames
 from server.services.accounts import AccountPolicy, AccountService
 from server.services.accuracy import AccuracyService
 from server.services.audit import AuditService
+from server.services.booking_payments import BookingPayments
 from server.services.bookings import BookingPolicy, BookingService
+from server.services.callbacks import CallbackService
 from server.services.catalogue import CatalogueService
 from server.services.catalogue_admin import CatalogueAdminService
 from server.services.chats import ChatPolicy, ChatService
 from server.services.festivals import FestivalDays
 from server.services.learning import LearningService, RecommendationIds
+from server.services.ledger import LedgerService
 from server.services.notifications import NotificationService
 from server.services.pandits import PanditService
+from server.services.payments import PaymentPolicy, PaymentService
+from server.services.payouts import PayoutService
 from server.services.places import PlaceService
 from server.services.preferences import PreferenceService
 from server.services.push import PushPolicy, PushService
@@ -79,12 +91,16 @@ from server.services.recommendations import (
 )
 from server.services.relay import EventRelay
 from server.services.samagri import SamagriAdder
-from server.settings import ExperimentSettings, Settings
+from server.services.settlement import Gateways, Settlement
+from server.services.unlocks import UnlockService
+from server.settings import ExperimentSettings, PaymentSettings, Settings
 from server.store import bookings as booking_documents
 from server.store import pandits as pandit_documents
+from server.store import payments as payment_documents
 from server.store.attachments import DiskFileStore, MongoAttachmentRepository
 from server.store.audit import MongoAuditRepository
 from server.store.bookings import MongoBookingRepository
+from server.store.callbacks import MongoCallbackRepository
 from server.store.catalogue import MongoCatalogueRepository
 from server.store.catalogue_files import load_catalogue
 from server.store.catalogue_imports import MongoCatalogueImportRepository
@@ -97,12 +113,15 @@ from server.store.festival_files import load_festival_pujas
 from server.store.idempotency import MongoIdempotencyStore
 from server.store.indexes import create_indexes
 from server.store.interactions import MongoInteractionRepository
+from server.store.ledger import MongoLedgerRepository
 from server.store.messages import MongoMessageRepository
 from server.store.migrations import migrate
 from server.store.notification_preferences import MongoNotificationPreferenceRepository
 from server.store.notifications import MongoNotificationRepository
 from server.store.outbox import MongoOutboxRepository
 from server.store.pandits import MongoPanditRepository
+from server.store.payments import MongoPaymentRepository
+from server.store.payouts import MongoPayoutRepository
 from server.store.preferences import MongoPreferenceRepository
 from server.store.push_subscriptions import MongoPushSubscriptionRepository
 from server.store.reviews import MongoReviewRepository
@@ -150,6 +169,7 @@ async def open_server(
     *,
     clock: Clock | None = None,
     sender: CodeSender | None = None,
+    providers: Mapping[PaymentMethod, PaymentGateway] | None = None,
     listeners: Sequence[Any] = (),
     sockets: Sequence[socket.socket] = (),
 ) -> AsyncIterator[RunningServer]:
@@ -157,8 +177,8 @@ async def open_server(
 
     ``sockets`` listen already; without them the settings' port is opened.
 
-    Tests pass other settings, a clock or a sender of their own, and command listeners for the
-    driver.
+    Tests pass other settings, a clock, a sender or payment providers of their own, and command
+    listeners for the driver.
     """
     async with AsyncExitStack() as stack:
         metrics = Metrics()
@@ -174,6 +194,8 @@ async def open_server(
         models = await stack.enter_async_context(
             open_models(settings, store, bus, metrics, festivals)
         )
+        if providers is None:
+            providers = await stack.enter_async_context(open_gateways(settings))
         hasher = Argon2Hasher(settings.auth.hash_threads, settings.auth.hash_queue)
         stack.callback(hasher.close)
         workers = Threads("work", threads=1, queue=64)
@@ -190,6 +212,7 @@ async def open_server(
             hasher,
             workers,
             metrics,
+            providers,
             clock or SystemClock(),
             sender,
             push,
@@ -200,6 +223,7 @@ async def open_server(
         await stack.enter_async_context(services.push.running())
         await stack.enter_async_context(services.chats.running())
         await stack.enter_async_context(services.learning.running())
+        await stack.enter_async_context(services.settlement.running())
         await stack.enter_async_context(services.hub.running())
         scheduler = Scheduler(
             [
@@ -208,6 +232,10 @@ async def open_server(
                 Duty("reminders", 30.0, services.bookings.remind_due),
                 Duty("imports", 60.0, services.catalogue_admin.finish_applying),
                 Duty("digests", 600.0, services.push.send_digests),
+                Duty("unpaid", 15.0, services.booking_payments.fail_unpaid),
+                Duty(
+                    "reconcile", settings.payment.reconcile_seconds, services.settlement.reconcile
+                ),
             ],
             metrics,
             leases,
@@ -300,6 +328,7 @@ def build_services(
     hasher: Argon2Hasher,
     workers: Workers,
     metrics: Metrics,
+    providers: Mapping[PaymentMethod, PaymentGateway],
     clock: Clock,
     sender: CodeSender | None = None,
     push_sender: PushSender | None = None,
@@ -310,6 +339,7 @@ def build_services(
     users, sessions = MongoUserRepository(store), MongoSessionRepository(store)
     pandits, bookings = MongoPanditRepository(store), MongoBookingRepository(store)
     catalogue = MongoCatalogueRepository(store)
+    payments = MongoPaymentRepository(store)
 
     audit = AuditService(MongoAuditRepository(store), clock, ids)
     push = PushService(
@@ -363,14 +393,15 @@ def build_services(
         accuracy=accuracy,
         clock=clock,
     )
+    # Filled below: some receivers change documents themselves and hand their events on to it.
+    receivers: list[Receiver] = []
     relay = EventRelay(
         {
             "bookings": MongoOutboxRepository(store, booking_documents.COLLECTION),
             "pandits": MongoOutboxRepository(store, pandit_documents.COLLECTION),
+            "payments": MongoOutboxRepository(store, payment_documents.COLLECTION),
         },
-        # The room first: whoever hears that a booking was accepted may open its chat. Learning
-        # last, so that nobody hears late.
-        [chats, notifications, learning],
+        receivers,
         clock,
     )
     accounts = AccountService(
@@ -403,6 +434,9 @@ def build_services(
         commission_basis_points=settings.booking.commission_basis_points,
         max_offers=settings.booking.max_offers,
         offer_radius_km=settings.booking.offer_radius_km,
+        hold_minutes=settings.payment.hold_minutes,
+        refund_tiers=_refund_tiers(settings.payment),
+        payment_methods=frozenset(providers) | {PaymentMethod.CASH, PaymentMethod.WALLET},
     )
     reviews = MongoReviewRepository(store)
     customers = CustomerReader(users, bookings, reviews, preferences)
@@ -428,6 +462,62 @@ def build_services(
         policy=policy,
         find=ranked.page,
     )
+    booking_service = BookingService(
+        bookings=bookings,
+        pandits=pandits,
+        users=users,
+        catalogue=catalogue,
+        adder=adder,
+        relay=relay,
+        clock=clock,
+        ids=ids,
+        policy=policy,
+    )
+    ledger = LedgerService(MongoLedgerRepository(store))
+    gateways: Gateways = {
+        **providers,
+        PaymentMethod.CASH: CashGateway(),
+        PaymentMethod.WALLET: WalletGateway(ledger, clock),
+    }
+    settlement = Settlement(
+        payments=payments,
+        users=users,
+        gateways=gateways,
+        relay=relay,
+        bus=bus,
+        frames=JsonPaymentFrames(translations),
+        meter=metrics,
+        clock=clock,
+        batch=settings.payment.reconcile_batch,
+    )
+    payment_service = PaymentService(
+        payments=payments,
+        settlement=settlement,
+        bookings=booking_service,
+        pandits=pandits,
+        users=users,
+        ledger=ledger,
+        gateways=gateways,
+        clock=clock,
+        ids=ids,
+        policy=PaymentPolicy(
+            unlock_fee=settings.payment.unlock_fee,
+            top_up_min=settings.payment.top_up_min,
+            top_up_max=settings.payment.top_up_max,
+            wallet_max_balance=settings.payment.wallet_max_balance,
+        ),
+    )
+    booking_payments = BookingPayments(bookings, booking_service, payments, settlement, clock)
+    # Money first, then rooms: whoever hears that a booking was accepted, or an unlock paid, may
+    # open its chat. Learning last, so that nobody hears late.
+    receivers += [
+        ledger,
+        booking_payments,
+        UnlockService(payments, users, chats),
+        chats,
+        notifications,
+        learning,
+    ]
     return Services(
         translations=translations,
         limiter=DoorLimiter(settings.limits, settings.bus.redis_url),
@@ -445,16 +535,21 @@ def build_services(
         ),
         pandits=profiles,
         places=PlaceService(places),
-        bookings=BookingService(
-            bookings=bookings,
-            pandits=pandits,
-            users=users,
-            catalogue=catalogue,
-            adder=adder,
-            relay=relay,
+        bookings=booking_service,
+        payments=payment_service,
+        settlement=settlement,
+        booking_payments=booking_payments,
+        callbacks=CallbackService(
+            callbacks=MongoCallbackRepository(store),
+            payments=payment_service,
+            settlement=settlement,
+            gateways=gateways,
             clock=clock,
             ids=ids,
-            policy=policy,
+        ),
+        ledger=ledger,
+        payouts=PayoutService(
+            MongoPayoutRepository(store), ledger, clock, ids, settings.payment.payout_min
         ),
         chats=chats,
         notifications=notifications,
@@ -492,6 +587,11 @@ def build_services(
         metrics=metrics,
         clock=clock,
     )
+
+
+def _refund_tiers(settings: PaymentSettings) -> tuple[RefundTier, ...]:
+    pairs = (each.split(":") for each in settings.refund_shares)
+    return tuple(RefundTier(int(hours), int(share)) for hours, share in pairs)
 
 
 def _experiment(settings: ExperimentSettings) -> Experiment | None:

@@ -11,18 +11,24 @@ from server.metrics import Metrics
 from server.services.accounts import AccountService
 from server.services.accuracy import AccuracyService
 from server.services.audit import AuditService
+from server.services.booking_payments import BookingPayments
 from server.services.bookings import BookingService
+from server.services.callbacks import CallbackService
 from server.services.catalogue import CatalogueService
 from server.services.catalogue_admin import CatalogueAdminService
 from server.services.chats import ChatService
 from server.services.learning import LearningService
+from server.services.ledger import LedgerService
 from server.services.notifications import NotificationService
 from server.services.pandits import PanditService
+from server.services.payments import PaymentService
+from server.services.payouts import PayoutService
 from server.services.places import PlaceService
 from server.services.preferences import PreferenceService
 from server.services.push import PushService
 from server.services.recommendations import RecommendationService
 from server.services.relay import EventRelay
+from server.services.settlement import Settlement
 from server.ws.hub import Hub
 
 
@@ -40,6 +46,12 @@ class Services:
     pandits: PanditService
     places: PlaceService
     bookings: BookingService
+    payments: PaymentService
+    settlement: Settlement
+    booking_payments: BookingPayments
+    callbacks: CallbackService
+    ledger: LedgerService
+    payouts: PayoutService
     chats: ChatService
     notifications: NotificationService
     push: PushService

@@ -50,6 +50,18 @@ class Metrics:
             ("command",),
             registry=self.registry,
         )
+        self.payments = Counter(
+            "payment_attempts",
+            "Attempts to pay, by the state that they came to.",
+            ("method", "status"),
+            registry=self.registry,
+        )
+        self.payment_reviews = Counter(
+            "payment_reviews",
+            "Payments that a person has to look at.",
+            ("method", "reason"),
+            registry=self.registry,
+        )
         self.sockets = Gauge("sockets_open", "Open sockets.", ("kind",), registry=self.registry)
         self.frames = Counter(
             "socket_frames", "Frames in and out.", ("kind", "direction"), registry=self.registry
@@ -118,6 +130,14 @@ class Metrics:
     def recommended(self, task: str, by: str) -> None:
         """A recommendation was made by a ``model``, by ``rules``, or ``failed``."""
         self.recommendations.labels(task, by).inc()
+
+    def attempt_moved(self, method: str, status: str) -> None:
+        """Count an attempt to pay that has come to a state."""
+        self.payments.labels(method, status).inc()
+
+    def review_wanted(self, method: str, reason: str) -> None:
+        """Count a payment that a person has to look at."""
+        self.payment_reviews.labels(method, reason).inc()
 
     def request_began(self) -> None:
         """Count a request in."""

@@ -54,6 +54,12 @@ TABLE: Final[dict[type[errors.DomainError], Kind]] = {
     errors.Forbidden: Kind(
         403, N_("Not allowed"), N_("Your account may not do this."), close_code=4403
     ),
+    errors.UnlockNeeded: Kind(
+        403,
+        N_("Contact not unlocked"),
+        N_("Book this pandit or unlock his contact first. Then you can write to him."),
+        close_code=4403,
+    ),
     errors.NotFound: Kind(
         404, N_("Not found"), N_("There is no such thing, or it is not yours."), close_code=4404
     ),
@@ -105,6 +111,30 @@ TABLE: Final[dict[type[errors.DomainError], Kind]] = {
         N_("This model cannot serve"),
         N_("It is damaged or does not fit this server ({fault}). The present one stays."),
     ),
+    errors.PaymentDue: Kind(
+        409,
+        N_("Not paid yet"),
+        N_("This booking waits for the customer's payment. It can be answered once it is paid."),
+    ),
+    errors.PaymentOpen: Kind(
+        409,
+        N_("A payment is under way"),
+        N_("The price cannot change while it is being paid. Finish or cancel the payment first."),
+    ),
+    errors.AlreadyPaid: Kind(
+        409, N_("Already paid"), N_("This has been paid already. Nothing more is due.")
+    ),
+    errors.TooManyAttempts: Kind(
+        409,
+        N_("Too many attempts"),
+        N_("There were too many attempts to pay this. Please contact us."),
+    ),
+    errors.RefundRefused: Kind(
+        409, N_("Cannot be refunded"), N_("So much of this payment cannot be given back.")
+    ),
+    errors.InsufficientBalance: Kind(
+        409, N_("Not enough balance"), N_("The balance does not hold so much.")
+    ),
     errors.RequestInProgress: Kind(
         409,
         N_("Still working on it"),
@@ -153,6 +183,11 @@ TABLE: Final[dict[type[errors.DomainError], Kind]] = {
         N_("This answer was not accepted"),
         N_("It does not come from the payment service. Your payment is not changed by it."),
     ),
+    errors.CallbackFailed: Kind(
+        500,
+        N_("Something went wrong on our side"),
+        N_("The message is kept. Please send it again."),
+    ),
 }
 
 # A name from the code has no form that fits into a sentence, least of all into a Nepali one; so
@@ -163,7 +198,7 @@ _STATE_DETAILS: Final[dict[str, str]] = {
     "IN_PROGRESS": N_("The puja has already begun, so this can no longer be done."),
     "COMPLETED": N_("The puja is already completed, so this can no longer be done."),
     "CANCELLED": N_("The booking has been cancelled, so this can no longer be done."),
-    "FAILED": N_("No pandit was found for this booking, so this can no longer be done."),
+    "FAILED": N_("This booking did not come about, so this can no longer be done."),
 }
 _FIELD_DETAILS: Final[dict[str, str]] = {
     "phone_number": N_("This phone number already has an account."),
@@ -218,6 +253,11 @@ FIELD_MESSAGES: Final[dict[str, str]] = {
     "attachment": N_("Upload the file to this chat first."),
     "unknown-recommendation": N_("This recommendation was not made for you, or long ago."),
     "not-recommended": N_("The recommendation does not name this."),
+    "more-than-due": N_("That is more than is due."),
+    "not-the-amount": N_("That is not the amount that is due."),
+    "method-unavailable": N_("This way to pay is not available."),
+    "below-minimum": N_("That is too little for this way to pay."),
+    "above-maximum": N_("That is too much for this way to pay."),
     "too-many": N_("There are too many of these already."),
 }
 

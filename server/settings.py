@@ -30,6 +30,8 @@ _LIMIT: Final = re.compile(r"[1-9]\d{0,8}/(?:second|minute|hour|day)")
 _REDIS: Final = re.compile(r"rediss?(?:\+cluster)?://.+")
 _ARM: Final = re.compile(r"([a-z][a-z0-9-]{0,19}):(\d{1,4})-(\d{1,4})")
 _DAY: Final = re.compile(r"\d{4}-\d\d-\d\d")
+_SHARE: Final = re.compile(r"(\d{1,4}):(\d{1,5})")
+_ORIGIN: Final = re.compile(r"https?://[A-Za-z0-9.-]+(?::\d{1,5})?")
 _LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
 _FORMATS: Final = ("auto", "console", "json")
 _QUARTER_MINUTES: Final = 15
@@ -53,6 +55,14 @@ _RANGES: Final[dict[str, tuple[float, float]]] = {
     "booking.offer_radius_km": (1, 2000),
     "booking.samagri_threshold": (0, 1),
     "push.digest_hour": (0, 23),
+    "payment.hold_minutes": (1, 24 * 60),
+    "payment.unlock_fee": (1, 100_000_000_00),
+    "payment.top_up_min": (1, 100_000_000_00),
+    "payment.top_up_max": (1, 100_000_000_00),
+    "payment.wallet_max_balance": (1, 100_000_000_00),
+    "payment.payout_min": (1, 100_000_000_00),
+    "payment.reconcile_seconds": (0.1, 3600),
+    "payment.reconcile_batch": (1, 1000),
     "recommender.poll_seconds": (0.05, math.inf),
     "recommender.retry_seconds": (0.05, math.inf),
     "recommender.max_candidates": (2, 500),
@@ -218,6 +228,38 @@ class BookingSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentSettings:
+    """Rules of payments; amounts are paisa. Providers have sections of their own."""
+
+    public_url: str = ""
+    """Where providers send browsers back to, such as https://pandityatra.example.
+
+    Empty: the first of http.public_origins, else the host that was asked.
+    """
+    hold_minutes: int = 15
+    """How long a booking that is paid in advance holds its slot unpaid."""
+    unlock_fee: int = 3_000
+    """What chat and contact details of a pandit cost before any booking."""
+    refund_shares: tuple[str, ...] = ("48:10000", "24:7500", "6:5000")
+    """What a customer who cancels gets back: so many hours before, so many hundredths of a percent.
+
+    Later than the last: nothing. Frozen on a booking when it is made.
+    """
+    wallet_max_balance: int = 10_000_000
+    """What a wallet may hold; a top-up beyond is refused."""
+    top_up_min: int = 1_000
+    """Least top-up of a wallet."""
+    top_up_max: int = 5_000_000
+    """Largest top-up of a wallet."""
+    payout_min: int = 10_000
+    """Least payout that a pandit may ask for."""
+    reconcile_seconds: float = 15.0
+    """How often payments are looked through that are due to be asked about."""
+    reconcile_batch: int = 40
+    """How many of them at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RealtimeSettings:
     """Sockets; what each limit does when exceeded is told in docs/protocol.md."""
 
@@ -289,6 +331,10 @@ class LimitSettings:
     """API writes."""
     upload: str = "30/minute"
     """Uploads."""
+    pay: str = "30/minute"
+    """Payments that are begun."""
+    callback: str = "600/minute"
+    """What payment providers send, and browsers that come back from them; by address."""
     page: str = "600/minute"
     """Pages."""
 
@@ -484,6 +530,7 @@ class Settings:
     bus: BusSettings = BusSettings()
     auth: AuthSettings = AuthSettings()
     booking: BookingSettings = BookingSettings()
+    payment: PaymentSettings = PaymentSettings()
     realtime: RealtimeSettings = RealtimeSettings()
     limits: LimitSettings = LimitSettings()
     files: FileSettings = FileSettings()
@@ -680,6 +727,7 @@ def _value_faults(settings: Settings) -> list[str]:
     faults.extend(_experiment_faults(settings.experiment))
     for name in _GATEWAY_NEEDS:
         faults.extend(_gateway_faults(settings, name))
+    faults.extend(_payment_faults(settings.payment))
     faults.extend(
         f"limits.{name}: {limit!r} is not like 10/minute"
         for name, limit in dataclasses.asdict(settings.limits).items()
@@ -743,6 +791,19 @@ def _connect_ips_faults(gateway: ConnectIpsSettings) -> list[str]:
         value = getattr(gateway, key)
         if len(value) > longest or "," in value or "=" in value:
             faults.append(f"connect_ips.{key}: is longer than {longest}, or has a comma or =")
+    return faults
+
+
+def _payment_faults(payment: PaymentSettings) -> list[str]:
+    faults = [
+        f"payment.refund_shares: {each!r} is not like 48:10000"
+        for each in payment.refund_shares
+        if not (match := _SHARE.fullmatch(each)) or int(match[2]) > 10_000
+    ]
+    if payment.public_url and not _ORIGIN.fullmatch(payment.public_url):
+        faults.append(f"payment.public_url: {payment.public_url!r} is not like https://host")
+    if payment.top_up_min > payment.top_up_max:
+        faults.append("payment.top_up_max: is below payment.top_up_min")
     return faults
 
 

@@ -8,7 +8,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from server.app import RunningServer
-from server.store.client import Collection
+from server.domain import ledger
+from server.store.client import Collection, Store
+from server.store.ledger import entry_document
+from server.store.payments import payment_document
+from tests.factories import make_payment
 from tests.support import People, Person
 
 ROWS = 120
@@ -124,10 +128,73 @@ async def make_crowd(server: RunningServer, people: People) -> Crowd:
             }
         },
     )
+    await _make_payments(store, customer, pandit, now)
     for name in ("pujas", "samagri_categories", "samagri_items"):
         row = await _one(store.collection(name), {})
         await _copy(store.collection(name), row, lambda number: {"name": f"Copy {number:03}"})
     return Crowd(customer, pandit, admin, room["_id"], "2026-11-29")
+
+
+async def _make_payments(store: Store, customer: Person, pandit: Person, now: datetime) -> None:
+    """Payments that wait, need review and have open refunds; ledger, payouts and callbacks."""
+    payment = payment_document(
+        make_payment(user_id=customer.user_id, pandit_user_id=pandit.user_id)
+    )
+    attempt = payment["attempts"][0]
+    await _copy(
+        store.collection("payments"),
+        payment,
+        lambda number: {
+            "created_at": now - timedelta(days=number),
+            "keys": [f"ref:{number}"],
+            "attempts": [{**attempt, "reference": str(number)}],
+            "due_at": now + timedelta(days=number),
+            "review_at": now - timedelta(days=number),
+            "refund_at": now - timedelta(days=number),
+        },
+    )
+    for account in (ledger.wallet(customer.user_id), ledger.pandit(pandit.user_id)):
+        entry = entry_document(
+            ledger.LedgerEntry(
+                cause="first",
+                kind=ledger.EntryKind.TOP_UP,
+                at=server_now(now),
+                currency="NPR",
+                postings=ledger.two("gateway:KHALTI", account, 100),
+            )
+        )
+        rows = [
+            {
+                **entry,
+                "_id": f"{account}-{number:03}",
+                "chain": {"owner": account, "number": number, "balances": {account: 100 * number}},
+            }
+            for number in range(1, ROWS + 1)
+        ]
+        assert await store.collection("ledger").insert_many(rows) == {}
+    await _copy(
+        store.collection("payouts"),
+        {
+            "pandit_user_id": pandit.user_id,
+            "pandit_name": pandit.full_name,
+            "amount": 100,
+            "currency": "NPR",
+            "destination": "",
+            "status": "ASKED",
+            "note": "",
+        },
+        lambda number: {"asked_at": now - timedelta(days=number)},
+    )
+    await _copy(
+        store.collection("callbacks"),
+        {"method": "STRIPE", "is_return": False, "outcome": "processed", "body": "", "headers": {}},
+        lambda number: {"received_at": now - timedelta(days=number)},
+    )
+
+
+def server_now(starts_at: datetime) -> datetime:
+    """A time before the one at which the tests of a crowd look."""
+    return starts_at - timedelta(days=8)
 
 
 async def _one(collection: Collection, query: Document) -> Document:

@@ -8,10 +8,17 @@ from decimal import Decimal
 from typing import Any
 
 from server.domain.account import GeoPoint, Place
-from server.domain.booking import Booking, BookingStatus, SamagriLine, ServiceLocation
+from server.domain.booking import (
+    Booking,
+    BookingStatus,
+    PaymentMethod,
+    SamagriLine,
+    ServiceLocation,
+)
 from server.domain.calendar import span_of
 from server.domain.catalogue import SamagriType
 from server.domain.money import Unit
+from server.domain.payment import Attempt, Payment, Purpose
 
 NOW = datetime(2026, 11, 22, 4, 15, tzinfo=UTC)
 STARTS_AT = datetime(2026, 11, 25, 4, 15, tzinfo=UTC)
@@ -56,6 +63,38 @@ def make_booking(**overrides: Any) -> Booking:
         updated_at=NOW,
     )
     return replace(booking, **overrides)
+
+
+def make_payment(**overrides: Any) -> Payment:
+    """A booking of Rs. 2,500 with one attempt at Khalti, to which the customer was sent."""
+    attempt = Attempt(
+        number=1,
+        reference="REFERENCE",
+        method=PaymentMethod.KHALTI,
+        amount=250_000,
+        currency="NPR",
+        created_at=NOW,
+        updated_at=NOW,
+        started_at=NOW,
+        gateway_id="pidx",
+    )
+    payment = Payment(
+        id="b-booking",
+        purpose=Purpose.BOOKING,
+        user_id="customer",
+        title="Satyanarayan Puja",
+        title_ne="सत्यनारायण पूजा",
+        booking_id="booking",
+        pandit_id="pandit",
+        pandit_user_id="pandit-user",
+        pandit_name="Ram Prasad Acharya",
+        amount=250_000,
+        currency="NPR",
+        attempts=(attempt,),
+        created_at=NOW,
+        updated_at=NOW,
+    )
+    return replace(payment, **overrides)
 
 
 def make_line(item_id: str, **overrides: Any) -> SamagriLine:

@@ -15,20 +15,26 @@ from typing import Final
 
 from server.domain.account import Actor, Place, Role
 from server.domain.calendar import Span, local_instant
+from server.domain.cancellation import DEFAULT_TIERS, RefundTier
 from server.domain.catalogue import SamagriType, check_quantity
 from server.domain.errors import (
+    AlreadyPaid,
     FieldFault,
     Forbidden,
     IllegalTransition,
     Invalid,
     ItemRequired,
     NotFound,
+    PaymentDue,
+    PaymentOpen,
     TooEarly,
 )
 from server.domain.events import Event, EventKind
 from server.domain.money import NPR, Unit, convert_quantity, line_price, share
 
 SYSTEM: Final = "system"
+NOT_PAID: Final = "not-paid"
+"""Why a booking failed that was to be paid in advance."""
 
 
 class BookingStatus(enum.StrEnum):
@@ -51,6 +57,8 @@ CONTACT_SHARED: Final = frozenset({_Status.ACCEPTED, _Status.IN_PROGRESS, _Statu
 
 REMIND_AHEAD: Final = (timedelta(days=1), timedelta(hours=1))
 """How long before the beginning of an accepted booking its parties are reminded."""
+ENDED: Final = frozenset({_Status.CANCELLED, _Status.FAILED})
+"""States in which what was to be paid for does not happen."""
 
 CANCELLABLE_BY: Final = {
     _Status.PENDING: frozenset({Role.USER, Role.ADMIN}),
@@ -88,6 +96,9 @@ class PaymentMethod(enum.StrEnum):
     STRIPE = "STRIPE"
     CASH = "CASH"
     WALLET = "WALLET"
+
+
+_UNPAID: Final = frozenset({PaymentStatus.PENDING, PaymentStatus.FAILED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +182,10 @@ class Booking:
     it occupies none. ``user_id`` is the customer's account, ``pandit_user_id`` the pandit's. Fees
     are paisa. Phones and the exact place are for the parties of an accepted booking only
     (``shares_contact``).
+
+    ``payment_*`` follow the payment's own document, whose version ``payment_version`` is.
+    ``payment_open``: a payment is under way, so the price must not change. ``pay_by``: until then
+    the slot is held for a payment in advance, and the pandit has not been told.
     """
 
     id: str
@@ -208,6 +223,12 @@ class Booking:
     commission_amount: int
     payment_status: PaymentStatus = PaymentStatus.PENDING
     payment_method: PaymentMethod = PaymentMethod.CASH
+    payment_version: int = 0
+    payment_open: bool = False
+    pay_by: datetime | None = None
+    refunded_amount: int = 0
+    refund_tiers: tuple[RefundTier, ...] = DEFAULT_TIERS
+    refund_to_wallet: bool = False
     request_key: str | None = None
     rejected_by: tuple[str, ...] = ()
     proposal: RescheduleProposal | None = None
@@ -239,6 +260,7 @@ class BookingWish:
     location: Place
     notes: str
     samagri_required: bool
+    payment_method: PaymentMethod = PaymentMethod.CASH
     request_key: str | None = None
     """Marks the request itself: the same key of the same customer means the same booking."""
 
@@ -262,22 +284,24 @@ def require_party(booking: Booking, actor: Actor) -> Booking:
 
 
 def placed(booking: Booking, now: datetime) -> Booking:
-    """Record that the customer has placed the booking, and tell the pandit."""
+    """Record that the customer has placed the booking, and tell the pandit.
+
+    One that is paid in advance is told to him once it is paid.
+    """
     first = Transition(
         from_status=None, to_status=_Status.PENDING, by=booking.user_id, role=Role.USER, at=now
     )
-    return _told(
-        replace(booking, history=(first,)),
-        EventKind.BOOKING_CREATED,
-        now,
-        (booking.pandit_user_id,),
-    )
+    booking = replace(booking, history=(first,))
+    if booking.pay_by is not None:
+        return booking
+    return _told(booking, EventKind.BOOKING_CREATED, now, (booking.pandit_user_id,))
 
 
 def accept(booking: Booking, actor: Actor, now: datetime) -> Booking:
     """The pandit takes the booking on; from now on both see each other's contact details."""
     _require_pandit(booking, actor)
     _require_status(booking, _Status.PENDING)
+    _require_offered(booking)
     if now >= booking.starts_at:
         raise IllegalTransition(booking.status)
     moved = _moved(booking, _Status.ACCEPTED, actor.user_id, actor.role, now)
@@ -305,31 +329,42 @@ def start(booking: Booking, actor: Actor, now: datetime, early_minutes: int) -> 
     )
 
 
-def complete(booking: Booking, actor: Actor, now: datetime) -> Booking:
+def complete(
+    booking: Booking, actor: Actor, now: datetime, cash_amount: int | None = None
+) -> Booking:
     """The pandit has finished; his time is free again and the review opens.
 
-    Cash is the pandit's to confirm, and completing confirms it.
+    Cash is the pandit's to confirm, and completing confirms it: all that is due, unless he says
+    that it was less. Then it stays unpaid.
     """
     _require_pandit(booking, actor)
     _require_status(booking, _Status.IN_PROGRESS)
     moved = _freed(_moved(booking, _Status.COMPLETED, actor.user_id, actor.role, now))
-    payment = (
-        PaymentStatus.COMPLETED
-        if booking.payment_method is PaymentMethod.CASH
-        else booking.payment_status
-    )
-    moved = replace(moved, completed_at=now, payment_status=payment)
-    return _told(moved, EventKind.BOOKING_COMPLETED, now, (booking.user_id,))
+    moved = replace(moved, completed_at=now)
+    is_cash = booking.payment_method is PaymentMethod.CASH
+    collected = booking.total_fee if cash_amount is None else cash_amount
+    if cash_amount is not None and (not is_cash or collected > booking.total_fee):
+        raise Invalid(FieldFault("cash_amount", "more-than-due"))
+    if is_cash and collected == booking.total_fee:
+        moved = replace(moved, payment_status=PaymentStatus.COMPLETED)
+    more = {"cash": str(collected)} if is_cash else {}
+    return _told(moved, EventKind.BOOKING_COMPLETED, now, (booking.user_id,), more)
 
 
-def cancel(booking: Booking, actor: Actor, now: datetime, reason: str) -> Booking:
-    """Call the booking off; the pandit's time is free at once."""
+def cancel(
+    booking: Booking, actor: Actor, now: datetime, reason: str, *, refund_to_wallet: bool = False
+) -> Booking:
+    """Call the booking off; the pandit's time is free at once.
+
+    ``refund_to_wallet``: what the customer gets back goes to his wallet, and not the way it came.
+    """
     allowed = CANCELLABLE_BY.get(booking.status)
     if allowed is None:
         raise IllegalTransition(booking.status)
     if actor.role not in allowed:
         raise Forbidden
     moved = _freed(_moved(booking, _Status.CANCELLED, actor.user_id, actor.role, now, reason))
+    moved = replace(moved, refund_to_wallet=refund_to_wallet and actor.role is Role.USER)
     return _told(moved, EventKind.BOOKING_CANCELLED, now, _others(booking, actor))
 
 
@@ -339,6 +374,7 @@ def decline(booking: Booking, actor: Actor, now: datetime, reason: str) -> Booki
     His time is freed. The service then offers the booking to another pandit or fails it.
     """
     _require_pandit(booking, actor)
+    _require_offered(booking)
     return _withdrawn(booking, actor.user_id, actor.role, now, reason)
 
 
@@ -386,10 +422,123 @@ def reoffer(
 
 
 def fail(booking: Booking, now: datetime, reason: str) -> Booking:
-    """Nobody is left to ask: the booking ends."""
+    """Nobody is left to ask, or nobody has paid: the booking ends."""
     _require_status(booking, _Status.PENDING)
     moved = _freed(_moved(booking, _Status.FAILED, SYSTEM, SYSTEM, now, reason))
-    return _told(moved, EventKind.BOOKING_FAILED, now, (booking.user_id,))
+    return _told(moved, EventKind.BOOKING_FAILED, now, (booking.user_id,), {"reason": reason})
+
+
+# -- paying ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentState:
+    """Where the payment of a booking stands, as its own document says under ``version``."""
+
+    version: int
+    status: PaymentStatus
+    method: PaymentMethod
+    refunded: int
+    is_open: bool
+    is_captured: bool
+
+
+def begin_payment(
+    booking: Booking,
+    actor: Actor,
+    method: PaymentMethod,
+    now: datetime,
+    *,
+    hold: timedelta,
+    answer_by: datetime,
+) -> Booking:
+    """The customer sets about paying; from now on the price stands.
+
+    Paying in advance for what no pandit has accepted holds the slot for a time, in which nobody
+    answers; choosing cash again ends that, and the pandit is told.
+    """
+    if actor.user_id != booking.user_id:
+        raise Forbidden
+    _require_status(booking, _Status.PENDING, _Status.ACCEPTED, _Status.IN_PROGRESS)
+    if booking.payment_status in (PaymentStatus.COMPLETED, PaymentStatus.REFUNDED):
+        raise AlreadyPaid
+    if method is PaymentMethod.CASH:
+        if booking.pay_by is None:
+            return booking
+        cash = replace(booking, payment_method=method, payment_status=PaymentStatus.PENDING)
+        return _offered_at_last(cash, now, answer_by)
+    changed = replace(booking, payment_open=True, updated_at=now)
+    if booking.status is not _Status.PENDING:
+        return changed
+    return replace(
+        changed,
+        payment_method=method,
+        pay_by=booking.pay_by or min(now + hold, booking.starts_at),
+        answer_by=None,
+    )
+
+
+def with_payment(
+    booking: Booking, state: PaymentState, now: datetime, answer_by: datetime
+) -> Booking:
+    """Take over where the payment stands; the very same booking when that is known already.
+
+    It never moves the booking's own state. The first success of a booking that was held for it is
+    when the pandit is told.
+    """
+    if state.version <= booking.payment_version:
+        return booking
+    method = state.method if state.is_captured else booking.payment_method
+    status = state.status
+    if method is PaymentMethod.CASH and not state.is_captured:
+        # A failed try to pay online takes nothing away: cash is due at the end as before.
+        is_collected = booking.payment_status is PaymentStatus.COMPLETED
+        unpaid = PaymentStatus.COMPLETED if is_collected else PaymentStatus.PENDING
+        status = status if status is PaymentStatus.PROCESSING and not is_collected else unpaid
+    news = (status, method, state.is_open, state.refunded)
+    is_waiting = booking.pay_by is not None and booking.status is _Status.PENDING
+    is_paid = state.is_captured and status is PaymentStatus.COMPLETED
+    if news == _payment_news(booking) and not (is_waiting and is_paid):
+        return booking
+    changed = replace(
+        booking,
+        payment_version=state.version,
+        payment_status=status,
+        payment_method=method,
+        payment_open=state.is_open,
+        refunded_amount=state.refunded,
+        updated_at=now,
+    )
+    return _offered_at_last(changed, now, answer_by) if is_waiting and is_paid else changed
+
+
+def _payment_news(booking: Booking) -> tuple[object, ...]:
+    return (
+        booking.payment_status,
+        booking.payment_method,
+        booking.payment_open,
+        booking.refunded_amount,
+    )
+
+
+def fail_unpaid(booking: Booking, now: datetime) -> Booking:
+    """The time to pay has run out: the booking ends and its slot is free."""
+    if booking.pay_by is None or now < booking.pay_by:
+        raise IllegalTransition(booking.status)
+    return fail(booking, now, NOT_PAID)
+
+
+def _offered_at_last(booking: Booking, now: datetime, answer_by: datetime) -> Booking:
+    offered = replace(booking, pay_by=None, answer_by=answer_by, updated_at=now)
+    return _told(offered, EventKind.BOOKING_CREATED, now, (offered.pandit_user_id,))
+
+
+def _require_offered(booking: Booking) -> None:
+    if booking.pay_by is not None:
+        raise PaymentDue
+
+
+# -- another time ----------------------------------------------------------------------------
 
 
 def next_reminder(starts_at: datetime, now: datetime) -> datetime | None:
@@ -496,6 +645,8 @@ def require_samagri_editable(booking: Booking, actor: Actor) -> None:
     _require_status(booking, _Status.PENDING)
     if not booking.samagri_required:
         raise IllegalTransition(booking.status)
+    if booking.payment_open or booking.payment_status not in _UNPAID:
+        raise PaymentOpen
 
 
 def with_samagri(
@@ -575,7 +726,7 @@ def _moved(
 
 
 def _freed(booking: Booking) -> Booking:
-    return replace(booking, claims=(), proposal=None, answer_by=None, remind_at=None)
+    return replace(booking, claims=(), proposal=None, answer_by=None, remind_at=None, pay_by=None)
 
 
 def _withdrawn(booking: Booking, by: str, role: str, now: datetime, reason: str) -> Booking:
@@ -586,10 +737,12 @@ def _withdrawn(booking: Booking, by: str, role: str, now: datetime, reason: str)
 
 
 def _others(booking: Booking, actor: Actor) -> tuple[str, ...]:
-    """The parties who have not done it themselves; both of them when an admin has."""
-    return tuple(
-        user for user in (booking.user_id, booking.pandit_user_id) if user != actor.user_id
-    )
+    """The parties who have not done it themselves; both of them when an admin has.
+
+    The pandit is none yet while a booking waits for its payment.
+    """
+    parties = (booking.user_id, booking.pandit_user_id)
+    return tuple(user for user in parties[: 1 if booking.pay_by else 2] if user != actor.user_id)
 
 
 def _told_of_proposal(

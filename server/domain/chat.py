@@ -11,6 +11,7 @@ MAX_CONTENT_LENGTH: Final = 4000
 MAX_CID_LENGTH: Final = 36
 SYSTEM_SENDER: Final = "system"
 _PREVIEW_LENGTH: Final = 120
+_UNLOCK: Final = "u-"
 
 
 class MessageType(enum.StrEnum):
@@ -59,10 +60,10 @@ class RoomHead:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatRoom:
-    """The conversation about one booking. Only its two members may know that it exists.
+    """The conversation about one booking, or of one unlock. Only its two members know of it.
 
-    ``customer_id`` and ``pandit_user_id`` are user ids. ``reads`` maps a member's user id to his
-    mark.
+    ``booking_id`` is the booking's, or the payment's that unlocked it. ``customer_id`` and
+    ``pandit_user_id`` are user ids. ``reads`` maps a member's user id to his mark.
     """
 
     id: str
@@ -76,6 +77,11 @@ class ChatRoom:
     is_active: bool = True
     head: RoomHead | None = None
     reads: dict[str, ReadMark] = field(default_factory=dict)
+
+    @property
+    def is_of_booking(self) -> bool:
+        """Whether it belongs to a booking, and not to an unlock."""
+        return not self.booking_id.startswith(_UNLOCK)
 
     @property
     def members(self) -> tuple[str, str]:

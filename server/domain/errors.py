@@ -10,6 +10,7 @@
     ├── NotSignedIn               nobody, or a credential that no longer holds
     │   └── InvalidCredentials    wrong name, password or code
     ├── Forbidden                 signed in, but not entitled to this action
+    │   └── UnlockNeeded          the pandit's contact has to be unlocked first
     ├── NotFound                  absent, or not the asker's to know of
     ├── Conflict                  at odds with the present state
     │   ├── SlotTaken
@@ -21,12 +22,20 @@
     │   ├── ClientIdConflict
     │   ├── GatesFailed
     │   ├── CatalogueMoved
+    │   ├── PaymentDue            it waits for the customer's payment
+    │   ├── PaymentOpen           a payment of it is under way
+    │   ├── AlreadyPaid
+    │   ├── TooManyAttempts
+    │   ├── RefundRefused         more than is left, or not to be refunded at all
+    │   ├── InsufficientBalance
+    │   ├── ProofReused           a proof of payment that belongs to another payment
     │   └── RequestInProgress
     ├── TooLarge
     ├── UnsupportedMedia
     ├── RateLimited
     ├── GatewayDeclined           the payment provider says no, for good
     ├── ForgedCallback            what came back from a provider is not its own
+    ├── CallbackFailed            it is kept, but handling it failed: it shall come again
     └── Unavailable               try again later
         ├── StoreUnavailable
         ├── Overloaded
@@ -122,6 +131,12 @@ class Forbidden(DomainError):
     """The actor is known and is not entitled to this action."""
 
     code = "forbidden"
+
+
+class UnlockNeeded(Forbidden):
+    """Chat and contact details of a pandit take an accepted booking with him, or an unlock."""
+
+    code = "unlock-needed"
 
 
 class NotFound(DomainError):
@@ -226,6 +241,48 @@ class RequestInProgress(Conflict):
     code = "request-in-progress"
 
 
+class PaymentDue(Conflict):
+    """The customer has to pay first; until then nobody answers for the pandit."""
+
+    code = "payment-due"
+
+
+class PaymentOpen(Conflict):
+    """A payment is under way, so its price cannot change."""
+
+    code = "payment-open"
+
+
+class AlreadyPaid(Conflict):
+    """There was a successful payment before."""
+
+    code = "already-paid"
+
+
+class TooManyAttempts(Conflict):
+    """Too many tries to pay the same thing."""
+
+    code = "too-many-attempts"
+
+
+class RefundRefused(Conflict):
+    """Nothing is left to give back of it, or not so much, or it cannot be refunded."""
+
+    code = "refund-refused"
+
+
+class InsufficientBalance(Conflict):
+    """A wallet or a pandit's earnings do not hold so much."""
+
+    code = "insufficient-balance"
+
+
+class ProofReused(Conflict):
+    """What a provider gave as proof belongs to another payment already."""
+
+    code = "proof-reused"
+
+
 class KeyReused(DomainError):
     """An idempotency key came again with another body."""
 
@@ -307,6 +364,12 @@ class ForgedCallback(DomainError):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class CallbackFailed(DomainError):
+    """A provider's callback was stored, but handling it failed: the provider shall repeat it."""
+
+    code = "callback-failed"
 
 
 class GatewayUnavailable(Unavailable):

@@ -13,7 +13,10 @@ from datetime import datetime
 
 
 class EventKind(enum.StrEnum):
-    """Kinds of event, which are the notification types of the API."""
+    """Kinds of event, which are the notification types of the API.
+
+    PAYMENT_CHANGED and MONEY_MOVED are heard by services alone.
+    """
 
     BOOKING_CREATED = "BOOKING_CREATED"
     BOOKING_ACCEPTED = "BOOKING_ACCEPTED"
@@ -27,10 +30,19 @@ class EventKind(enum.StrEnum):
     BOOKING_TIME_PROPOSED = "BOOKING_TIME_PROPOSED"
     BOOKING_TIME_DECLINED = "BOOKING_TIME_DECLINED"
     BOOKING_REMINDER = "BOOKING_REMINDER"
+    PAYMENT_SUCCESS = "PAYMENT_SUCCESS"
+    PAYMENT_FAILED = "PAYMENT_FAILED"
+    PAYMENT_REFUNDED = "PAYMENT_REFUNDED"
+    PAYMENT_CHANGED = "PAYMENT_CHANGED"
+    MONEY_MOVED = "MONEY_MOVED"
     NEW_MESSAGE = "NEW_MESSAGE"
     PANDIT_REGISTERED = "PANDIT_REGISTERED"
     PANDIT_VERIFIED = "PANDIT_VERIFIED"
     PANDIT_REJECTED = "PANDIT_REJECTED"
+
+
+SERVICES_ONLY = frozenset({EventKind.PAYMENT_CHANGED, EventKind.MONEY_MOVED})
+"""Kinds that nobody is told of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

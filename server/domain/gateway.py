@@ -67,7 +67,8 @@ class PaymentOrder:
 
     ``reference`` is ours: unguessable, unique, at most 20 characters of ``[A-Za-z0-9-]``.
     ``return_url`` and ``cancel_url`` hold it in their path and carry no query. ``title`` is shown
-    to the payer; it is plain ASCII letters, digits, blanks and hyphens.
+    to the payer; it is plain ASCII letters, digits, blanks and hyphens. ``payer_id`` is the
+    customer's account with us, which no provider is told.
     """
 
     reference: str
@@ -79,6 +80,7 @@ class PaymentOrder:
     cancel_url: str
     website_url: str
     created_at: datetime
+    payer_id: str = ""
     customer_name: str = ""
     customer_email: str = ""
     customer_phone: str = ""

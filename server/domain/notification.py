@@ -183,5 +183,7 @@ def url_of(kind: EventKind, data: dict[str, str]) -> str:
         return "/pandit/profile/"
     if kind is EventKind.NEW_MESSAGE and (room_id := data.get("room_id")):
         return f"/chats/{room_id}/"
+    if kind.startswith("PAYMENT_") and (payment_id := data.get("payment_id")):
+        return f"/payments/{payment_id}/"
     booking_id = data.get("booking_id")
     return f"/bookings/{booking_id}/" if booking_id else "/notifications/"

@@ -212,6 +212,16 @@ class BaseHandler(web.RequestHandler):
         """The address that limits are counted by."""
         return self.request.remote_ip or ""
 
+    @property
+    def site_url(self) -> str:
+        """Scheme and host under which browsers reach us, without a path."""
+        settings = self.application.settings["settings"]
+        if settings.payment.public_url:
+            return str(settings.payment.public_url)
+        if settings.http.public_origins:
+            return str(settings.http.public_origins[0])
+        return f"{self.request.protocol}://{self.request.host}"
+
     async def limit(self, door: str) -> None:
         """Count one use of a door by the actor, else by the address. Raises ``RateLimited``."""
         who = self.actor.user_id if self.actor else self.client_address

@@ -13,15 +13,19 @@ from server.domain.errors import (
     ItemRequired,
     NotBookable,
     NotFound,
+    PaymentDue,
     SlotTaken,
     TooEarly,
 )
+from server.domain.payment import RefundTo
 from server.handlers.base import CUSTOMER, PANDIT, ApiHandler, operation
 from server.handlers.routing import Route
 from server.schemas.base import PageResponse
 from server.schemas.bookings import (
     BookingResponse,
     BookingsQuery,
+    CancelRequest,
+    CompleteRequest,
     CreateBookingRequest,
     EmptyRequest,
     QuantityRequest,
@@ -76,7 +80,7 @@ class BookingHandler(ApiHandler):
 class AcceptHandler(ApiHandler):
     """The pandit takes a booking on."""
 
-    @operation("Accept a booking", roles=PANDIT, errors=(NotFound, IllegalTransition))
+    @operation("Accept a booking", roles=PANDIT, errors=(NotFound, IllegalTransition, PaymentDue))
     async def post(self, booking_id: str, actor: Actor, body: EmptyRequest) -> BookingResponse:
         booking = await self.services.bookings.accept(actor, booking_id)
         return present_booking(booking, actor, self.reader)
@@ -108,8 +112,8 @@ class CompleteHandler(ApiHandler):
     """The pandit has finished."""
 
     @operation("Complete the puja", roles=PANDIT, errors=(NotFound, IllegalTransition))
-    async def post(self, booking_id: str, actor: Actor, body: EmptyRequest) -> BookingResponse:
-        booking = await self.services.bookings.complete(actor, booking_id)
+    async def post(self, booking_id: str, actor: Actor, body: CompleteRequest) -> BookingResponse:
+        booking = await self.services.bookings.complete(actor, booking_id, body.cash_amount)
         return present_booking(booking, actor, self.reader)
 
 
@@ -117,8 +121,13 @@ class CancelHandler(ApiHandler):
     """A party calls the booking off."""
 
     @operation("Cancel a booking", errors=(NotFound, IllegalTransition))
-    async def post(self, booking_id: str, actor: Actor, body: ReasonRequest) -> BookingResponse:
-        booking = await self.services.bookings.cancel(actor, booking_id, body.reason)
+    async def post(self, booking_id: str, actor: Actor, body: CancelRequest) -> BookingResponse:
+        booking = await self.services.bookings.cancel(
+            actor,
+            booking_id,
+            body.reason,
+            refund_to_wallet=body.refund_to is RefundTo.WALLET,
+        )
         return present_booking(booking, actor, self.reader)
 
 

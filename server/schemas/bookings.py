@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Annotated
 
@@ -24,7 +24,8 @@ from server.domain.booking import (
 )
 from server.domain.catalogue import SamagriType
 from server.domain.errors import FieldFault, Invalid
-from server.domain.money import Unit
+from server.domain.money import Unit, share
+from server.domain.payment import RefundTo
 from server.schemas.base import Id, PageQuery, Reader, Request, bs_text
 
 ClockTime = Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
@@ -33,7 +34,11 @@ Longitude = Annotated[float, Meta(ge=-180, le=180)]
 
 
 class CreateBookingRequest(Request, frozen=True, kw_only=True):
-    """A puja to be booked. Date and time are the pandit's local ones."""
+    """A puja to be booked. Date and time are the pandit's local ones.
+
+    With another method than CASH the slot is held for a payment in advance, and the pandit is asked
+    once it is paid.
+    """
 
     service_id: Id
     booking_date: date
@@ -46,6 +51,7 @@ class CreateBookingRequest(Request, frozen=True, kw_only=True):
     lng: Longitude | None = None
     notes: Annotated[str, Meta(max_length=1000)] = ""
     samagri_required: bool = False
+    payment_method: PaymentMethod = PaymentMethod.CASH
 
     def wish(self, request_key: str | None) -> BookingWish:
         """The domain's form; ``request_key`` is the idempotency key that came with it."""
@@ -60,6 +66,7 @@ class CreateBookingRequest(Request, frozen=True, kw_only=True):
             location=Place(area=self.area, city=self.city, address=self.address, point=point),
             notes=self.notes,
             samagri_required=self.samagri_required,
+            payment_method=self.payment_method,
             request_key=request_key,
         )
 
@@ -76,6 +83,18 @@ class ReasonRequest(Request, frozen=True, kw_only=True):
     """Why something is refused or called off."""
 
     reason: Annotated[str, Meta(max_length=500)] = ""
+
+
+class CancelRequest(ReasonRequest, frozen=True, kw_only=True):
+    """Why a booking is called off, and where what comes back of a payment shall go."""
+
+    refund_to: RefundTo = RefundTo.ORIGINAL
+
+
+class CompleteRequest(Request, frozen=True, kw_only=True):
+    """The cash that the pandit has got, in paisa; without it all that was due."""
+
+    cash_amount: Annotated[int, Meta(ge=0, le=1_000_000_000_00)] | None = None
 
 
 class EmptyRequest(Request, frozen=True, kw_only=True):
@@ -135,8 +154,22 @@ class ProposalResponse(Struct, frozen=True, kw_only=True):
     booking_time: str
 
 
+class RefundTierResponse(Struct, frozen=True, kw_only=True):
+    """Called off by the customer until then, so much is given back; later than the last nothing."""
+
+    until: datetime
+    hours_before: int
+    share_percent: float
+    amount: int
+
+
 class BookingResponse(Struct, frozen=True, kw_only=True):
-    """A booking as one of its parties sees it. Fees are paisa."""
+    """A booking as one of its parties sees it. Fees are paisa.
+
+    ``pay_by``: until then its slot is held for a payment, and the pandit cannot answer.
+    ``refund_policy`` is what a customer who cancels gets back; whatever others call off is given
+    back in full.
+    """
 
     id: str
     user: PartyResponse
@@ -163,6 +196,9 @@ class BookingResponse(Struct, frozen=True, kw_only=True):
     commission_amount: int | None
     payment_status: PaymentStatus
     payment_method: PaymentMethod
+    pay_by: datetime | None
+    refunded_amount: int
+    refund_policy: list[RefundTierResponse]
     proposal: ProposalResponse | None
     answer_by: datetime | None
     created_at: datetime
@@ -272,6 +308,9 @@ def present_booking(booking: Booking, actor: Actor, reader: Reader) -> BookingRe
         commission_amount=None if is_customer else booking.commission_amount,
         payment_status=booking.payment_status,
         payment_method=booking.payment_method,
+        pay_by=reader.maybe_local(booking.pay_by),
+        refunded_amount=booking.refunded_amount,
+        refund_policy=_present_tiers(booking, reader),
         proposal=None
         if proposal is None
         else ProposalResponse(
@@ -287,6 +326,18 @@ def present_booking(booking: Booking, actor: Actor, reader: Reader) -> BookingRe
         completed_at=reader.maybe_local(booking.completed_at),
         history=[_present_transition(move, actor, reader) for move in _history_for(booking, actor)],
     )
+
+
+def _present_tiers(booking: Booking, reader: Reader) -> list[RefundTierResponse]:
+    return [
+        RefundTierResponse(
+            until=reader.local(booking.starts_at - timedelta(hours=tier.hours)),
+            hours_before=tier.hours,
+            share_percent=tier.share / 100,
+            amount=share(booking.total_fee, tier.share),
+        )
+        for tier in sorted(booking.refund_tiers, key=lambda each: each.hours, reverse=True)
+    ]
 
 
 def present_samagri(booking: Booking, actor: Actor) -> SamagriResponse:

@@ -98,10 +98,13 @@ class PartyResponse(Struct, frozen=True, kw_only=True):
 
 
 class RoomResponse(Struct, frozen=True, kw_only=True):
-    """One of the reader's rooms. ``read_sequence`` is how far the reader has read."""
+    """One of the reader's rooms. ``read_sequence`` is how far the reader has read.
+
+    ``booking_id`` is null of a room that was opened by an unlock.
+    """
 
     id: str
-    booking_id: str
+    booking_id: str | None
     other: PartyResponse
     customer_name: str
     pandit_name: str
@@ -180,7 +183,7 @@ def present_room(room: ChatRoom, actor: Actor, reader: Reader) -> RoomResponse:
     )
     return RoomResponse(
         id=room.id,
-        booking_id=room.booking_id,
+        booking_id=room.booking_id if room.is_of_booking else None,
         other=other,
         customer_name=room.customer_name,
         pandit_name=room.pandit_name,

@@ -15,8 +15,12 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
+from server.domain import payment as payment_rules
 from server.domain.chat import Attachment, ChatRoom, Message, ReadMark, RoomHead
+from server.domain.payment import Attempt, Payment
+from server.domain.ports import Translator
 from server.schemas.chat import MAX_SEQUENCE, file_url
+from server.schemas.payment_texts import reason_text
 
 VERSION: Final = 1
 TYPING_TTL_SECONDS: Final = 6
@@ -287,6 +291,25 @@ class RoomHeadEvent(Struct, frozen=True, tag="room_head"):
     ts: str
 
 
+class PaymentEvent(Struct, frozen=True, tag="payment"):
+    """Where a payment stands, whole and not as a change: keep the highest ``version`` of each."""
+
+    payment: str
+    booking: str | None
+    version: int
+    status: str
+    provider: str
+    amount: int
+    currency: str
+    refunded_amount: int
+    needs_review: bool
+    reason: str
+    reason_ne: str
+    purpose: str
+    pandit: str | None
+    ts: str
+
+
 class ReconnectEvent(Struct, frozen=True, tag="reconnect"):
     """The server is going away: connect again after so many milliseconds."""
 
@@ -331,6 +354,7 @@ Event = (
     | PresenceEvent
     | RoomEvent
     | RoomHeadEvent
+    | PaymentEvent
     | ReconnectEvent
     | TokenExpiringEvent
     | AuthOkEvent
@@ -448,7 +472,7 @@ class JsonChatFrames:
             RoomEvent(
                 room=room.id,
                 is_active=room.is_active,
-                booking=room.booking_id,
+                booking=room.booking_id if room.is_of_booking else "",
                 booking_status=booking_status,
             )
         )
@@ -464,5 +488,34 @@ class JsonChatFrames:
                 preview=head.preview,
                 preview_ne=head.preview_ne,
                 ts=stamp(head.timestamp),
+            )
+        )
+
+
+class JsonPaymentFrames:
+    """See ``services.settlement.PaymentFrames``."""
+
+    def __init__(self, translator: Translator) -> None:
+        self._translator = translator
+
+    def payment(self, payment: Payment, attempt: Attempt) -> bytes:
+        """Where an attempt stands."""
+        reason = reason_text(attempt.reason)
+        return encode_frame(
+            PaymentEvent(
+                payment=payment_rules.attempt_id(payment, attempt),
+                booking=payment.booking_id,
+                version=payment.version,
+                status=attempt.status,
+                provider=attempt.method,
+                amount=attempt.amount,
+                currency=attempt.currency,
+                refunded_amount=attempt.refunded,
+                needs_review=attempt.needs_review,
+                reason=self._translator.text("en", reason) if reason else "",
+                reason_ne=self._translator.text("ne", reason) if reason else "",
+                purpose=payment.purpose,
+                pandit=payment.pandit_id,
+                ts=stamp(attempt.updated_at),
             )
         )

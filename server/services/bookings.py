@@ -19,9 +19,12 @@ from server.domain.booking import (
     Booking,
     BookingStatus,
     BookingWish,
+    PaymentMethod,
+    PaymentState,
     ServiceLocation,
 )
 from server.domain.calendar import Refusal, Span, check_bookable
+from server.domain.cancellation import DEFAULT_TIERS, RefundTier
 from server.domain.errors import (
     AlreadyExists,
     ConcurrentChange,
@@ -69,6 +72,9 @@ class BookingPolicy:
     commission_basis_points: int
     max_offers: int
     offer_radius_km: float
+    hold_minutes: int = 15
+    refund_tiers: tuple[RefundTier, ...] = DEFAULT_TIERS
+    payment_methods: frozenset[PaymentMethod] = frozenset(PaymentMethod)
 
 
 class BookingService:
@@ -112,6 +118,8 @@ class BookingService:
             If another booking holds part of that time.
         """
         now = self._clock.now()
+        if wish.payment_method not in self._policy.payment_methods:
+            raise Invalid(FieldFault("payment_method", "method-unavailable"))
         pandit, service = await self._offer(wish.service_id)
         if pandit.user_id == actor.user_id:
             raise Forbidden
@@ -123,6 +131,7 @@ class BookingService:
         customer = await self._users.find(actor.user_id)
         if customer is None:
             raise NotFound
+        is_prepaid = wish.payment_method is not PaymentMethod.CASH
         booking = Booking(
             id=self._ids.new(),
             user_id=actor.user_id,
@@ -157,7 +166,10 @@ class BookingService:
             commission_amount=rules.commission_of(
                 service.price, self._policy.commission_basis_points
             ),
-            answer_by=self._answer_by(now, span),
+            payment_method=wish.payment_method,
+            refund_tiers=self._policy.refund_tiers,
+            answer_by=None if is_prepaid else self._answer_by(now, span.starts_at),
+            pay_by=min(now + self._hold, span.starts_at) if is_prepaid else None,
             created_at=now,
             updated_at=now,
         )
@@ -239,16 +251,26 @@ class BookingService:
             actor, booking_id, lambda found: rules.start(found, actor, now, early)
         )
 
-    async def complete(self, actor: Actor, booking_id: str) -> Booking:
-        """The pandit has finished."""
-        now = self._clock.now()
-        return await self._move(actor, booking_id, lambda found: rules.complete(found, actor, now))
-
-    async def cancel(self, actor: Actor, booking_id: str, reason: str) -> Booking:
-        """Call it off."""
+    async def complete(
+        self, actor: Actor, booking_id: str, cash_amount: int | None = None
+    ) -> Booking:
+        """The pandit has finished; of cash he has got all that was due, or says how much."""
         now = self._clock.now()
         return await self._move(
-            actor, booking_id, lambda found: rules.cancel(found, actor, now, reason)
+            actor, booking_id, lambda found: rules.complete(found, actor, now, cash_amount)
+        )
+
+    async def cancel(
+        self, actor: Actor, booking_id: str, reason: str, *, refund_to_wallet: bool = False
+    ) -> Booking:
+        """Call it off; what was paid goes back by the policy that the booking was made under."""
+        now = self._clock.now()
+        return await self._move(
+            actor,
+            booking_id,
+            lambda found: rules.cancel(
+                found, actor, now, reason, refund_to_wallet=refund_to_wallet
+            ),
         )
 
     async def reject(self, actor: Actor, booking_id: str, reason: str) -> Booking:
@@ -312,6 +334,50 @@ class BookingService:
         return await self._move(
             actor, booking_id, lambda found: rules.decline_time(found, actor, now)
         )
+
+    # -- paying ----------------------------------------------------------------------------------
+
+    async def begin_payment(self, actor: Actor, booking_id: str, method: PaymentMethod) -> Booking:
+        """The customer sets about paying; the price stands from now on.
+
+        Raises ``NotFound``, ``Forbidden`` unless he is the customer, ``AlreadyPaid``, or
+        ``IllegalTransition`` when the booking has ended.
+        """
+        now = self._clock.now()
+        return await self._move(
+            actor,
+            booking_id,
+            lambda found: rules.begin_payment(
+                found,
+                actor,
+                method,
+                now,
+                hold=self._hold,
+                answer_by=self._answer_by(now, found.starts_at),
+            ),
+        )
+
+    async def follow_payment(self, booking_id: str, state: PaymentState) -> Booking | None:
+        """Take over where the payment stands; None when there is no such booking."""
+        now = self._clock.now()
+        found = await self._bookings.find(booking_id)
+        if found is None:
+            return None
+        if rules.with_payment(found, state, now, now) is found:
+            return found
+        return await self._change(
+            booking_id,
+            lambda old: rules.with_payment(old, state, now, self._answer_by(now, old.starts_at)),
+        )
+
+    async def list_unpaid(self) -> tuple[Booking, ...]:
+        """Some of the bookings whose time to pay has run out; for the clock."""
+        return await self._bookings.list_unpaid(self._clock.now(), _UNANSWERED_ROWS)
+
+    async def fail_unpaid(self, booking_id: str) -> Booking:
+        """Give the slot of an unpaid booking free. Raises ``IllegalTransition`` before its time."""
+        now = self._clock.now()
+        return await self._change(booking_id, lambda found: rules.fail_unpaid(found, now))
 
     # -- samagri ---------------------------------------------------------------------------------
 
@@ -431,8 +497,12 @@ class BookingService:
         minutes = (booking.ends_at - booking.starts_at) // timedelta(minutes=1)
         return self._span(pandit, minutes, day, at, now)
 
-    def _answer_by(self, now: datetime, span: Span) -> datetime:
-        return min(now + timedelta(hours=self._policy.answer_hours), span.starts_at)
+    def _answer_by(self, now: datetime, starts_at: datetime) -> datetime:
+        return min(now + timedelta(hours=self._policy.answer_hours), starts_at)
+
+    @property
+    def _hold(self) -> timedelta:
+        return timedelta(minutes=self._policy.hold_minutes)
 
     async def _suggested(self, booking: Booking) -> tuple[rules.SamagriLine, ...]:
         puja = await self._catalogue.find_puja(booking.puja_id)
@@ -494,7 +564,7 @@ class BookingService:
             distance_km=_distance(pandit, declined.location),
             service_id=service.id,
             span=span,
-            answer_by=self._answer_by(now, span),
+            answer_by=self._answer_by(now, span.starts_at),
             now=now,
         )
 

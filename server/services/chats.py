@@ -39,6 +39,7 @@ from server.domain.errors import (
     NotFound,
     RoomClosed,
     TooLarge,
+    UnlockNeeded,
 )
 from server.domain.events import Event, EventKind
 from server.domain.ports import (
@@ -76,6 +77,17 @@ SYSTEM_TEXTS: Final = {
     EventKind.BOOKING_CANCELLED: N_("The booking was cancelled, so this chat is closed."),
     EventKind.BOOKING_FAILED: N_("The booking could not go ahead, so this chat is closed."),
 }
+_NOT_OF_ROOMS: Final = frozenset(
+    {
+        EventKind.NEW_MESSAGE,
+        EventKind.PAYMENT_SUCCESS,
+        EventKind.PAYMENT_FAILED,
+        EventKind.PAYMENT_REFUNDED,
+        EventKind.PAYMENT_CHANGED,
+        EventKind.MONEY_MOVED,
+    }
+)
+UNLOCKED_TEXT: Final = N_("The contact is unlocked. You can talk with {pandit} here.")
 _CLOSING: Final = frozenset({EventKind.BOOKING_CANCELLED, EventKind.BOOKING_FAILED})
 _ENDED: Final = frozenset({BookingStatus.CANCELLED, BookingStatus.FAILED})
 
@@ -433,7 +445,7 @@ class ChatService:
 
     async def on_event(self, event: Event) -> None:
         """Open the room of an accepted booking, close that of a cancelled one, tell of the rest."""
-        if event.booking_id is None or event.kind is EventKind.NEW_MESSAGE:
+        if event.booking_id is None or event.kind in _NOT_OF_ROOMS:
             return
         booking = await self._bookings.find(event.booking_id)
         if booking is None:
@@ -454,6 +466,55 @@ class ChatService:
         frame = self._frames.room(room, booking.status)
         self._bus.publish(room_topic(room.id), frame)
 
+    # -- unlocks --------------------------------------------------------------------------------
+
+    async def open_unlocked(
+        self,
+        unlock_id: str,
+        *,
+        customer_id: str,
+        customer_name: str,
+        pandit_id: str,
+        pandit_user_id: str,
+        pandit_name: str,
+    ) -> ChatRoom:
+        """Open the room of an unlock, once however often it is asked for."""
+        room = await self._rooms.add(
+            ChatRoom(
+                id=self._ids.new(),
+                booking_id=unlock_id,
+                customer_id=customer_id,
+                customer_name=customer_name,
+                pandit_id=pandit_id,
+                pandit_user_id=pandit_user_id,
+                pandit_name=pandit_name,
+                created_at=self._clock.now(),
+            )
+        )
+        self._learn(room)
+        names = {"en": pandit_name, "ne": pandit_name}
+        await self._tell_room(room, "unlocked", UNLOCKED_TEXT, names)
+        return room
+
+    async def close_unlocked(self, unlock_id: str) -> None:
+        """Close the room of an unlock that was refunded; it can still be read."""
+        room = await self._rooms.find_by_booking(unlock_id)
+        if room is None or not room.is_active:
+            return
+        await self._rooms.close(unlock_id)
+        frame = self._frames.room(replace(room, is_active=False), "")
+        self._bus.publish(room_topic(room.id), frame)
+
+    async def room_with(self, actor: Actor, pandit_id: str) -> ChatRoom:
+        """The room in which a customer talks with a pandit: of an unlock, or of a booking.
+
+        Raises ``UnlockNeeded`` before there is one.
+        """
+        found = await self._rooms.find_with(actor.user_id, pandit_id)
+        if found is None:
+            raise UnlockNeeded
+        return self._learn(found)
+
     def _new_room(self, booking: Booking) -> ChatRoom:
         return ChatRoom(
             id=self._ids.new(),
@@ -468,14 +529,18 @@ class ChatService:
 
     async def _say(self, room: ChatRoom, event: Event, text: str, booking: Booking) -> None:
         # The event's id as cid: an event that is delivered again finds its message already there.
-        names = system_names(booking)
+        await self._tell_room(room, event.id, text, system_names(booking))
+
+    async def _tell_room(
+        self, room: ChatRoom, cid: str, text: str, names: Mapping[str, str]
+    ) -> None:
         await self._writer.submit(
             Draft(
                 room_id=room.id,
                 sender_id=SYSTEM_SENDER,
                 sender_role=SYSTEM_SENDER,
                 sender_name=SYSTEM_NAME,
-                cid=event.id,
+                cid=cid,
                 message_type=MessageType.SYSTEM,
                 content=self._translator.text("en", text, pandit=names["en"]),
                 content_ne=self._translator.text("ne", text, pandit=names["ne"]),

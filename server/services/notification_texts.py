@@ -12,7 +12,9 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from kundali.bikram_sambat import MONTHS, OutsideCalendar, to_bs
+from server.domain.booking import NOT_PAID
 from server.domain.events import Event, EventKind
+from server.domain.money import NPR
 from server.domain.ports import Translator
 from server.domain.texts import N_
 
@@ -69,6 +71,16 @@ WORDINGS: Final = {
     EventKind.BOOKING_REMINDER: Wording(
         N_("Puja ahead"), N_("{service} with {pandit} begins on {when}.")
     ),
+    EventKind.PAYMENT_SUCCESS: Wording(
+        N_("Payment received"), N_("Your payment of {amount} for {service} has arrived.")
+    ),
+    EventKind.PAYMENT_FAILED: Wording(
+        N_("Payment failed"),
+        N_("Your payment of {amount} for {service} did not go through. Nothing was taken."),
+    ),
+    EventKind.PAYMENT_REFUNDED: Wording(
+        N_("Money given back"), N_("{amount} for {service} has been given back to you.")
+    ),
     EventKind.NEW_MESSAGE: Wording(N_("New message"), N_("{sender} has sent you a message.")),
     EventKind.PANDIT_REGISTERED: Wording(
         N_("New pandit to verify"), N_("{pandit} has registered and waits for verification.")
@@ -86,6 +98,10 @@ WORDINGS: Final = {
 _REJECTED_WITHOUT_NOTES: Final = Wording(
     N_("Profile not approved"),
     N_("Your profile has not been approved. Please check your papers and send them again."),
+)
+_NOT_PAID: Final = Wording(
+    N_("Booking not paid"),
+    N_("{service} on {when} was not paid in time, so the booking has ended. The time is free."),
 )
 _JOB_EVENTS: Final = {
     EventKind.BOOKING_ACCEPTED: "JOB_ACCEPTED",
@@ -106,6 +122,8 @@ def compose(event: Event, translator: Translator, zone: ZoneInfo) -> dict[str, T
     wording = WORDINGS[event.kind]
     if event.kind is EventKind.PANDIT_REJECTED and not event.params.get("notes", "").strip():
         wording = _REJECTED_WITHOUT_NOTES
+    if event.kind is EventKind.BOOKING_FAILED and event.params.get("reason") == NOT_PAID:
+        wording = _NOT_PAID
     return {
         language: Text(
             translator.text(language, wording.title),
@@ -136,6 +154,20 @@ def written_instant(at: datetime, language: str) -> str:
     return f"{written}, {at:%H:%M}".translate(_DEVANAGARI)
 
 
+def written_amount(minor: int, currency: str, language: str) -> str:
+    """Write a sum as people do: "Rs. 2,500" or "रु. २,५००"; of others the code stands before it."""
+    whole, rest = divmod(minor, 100)
+    digits = str(whole)
+    head, tail = digits[:-3], digits[-3:]
+    while head:
+        # By thousands once, then by hundreds: 12,34,567.
+        head, tail = head[:-2], f"{head[-2:]},{tail}"
+    if rest:
+        tail += f".{rest:02}"
+    sign = currency if currency != NPR else "रु." if language == "ne" else "Rs."
+    return f"{sign} {tail.translate(_DEVANAGARI) if language == 'ne' else tail}"
+
+
 def _values(event: Event, language: str, zone: ZoneInfo) -> dict[str, str | int]:
     given = event.params
     values: dict[str, str | int] = {
@@ -147,4 +179,6 @@ def _values(event: Event, language: str, zone: ZoneInfo) -> dict[str, str | int]
         instant = given.get(param)
         local = datetime.fromisoformat(instant).astimezone(zone) if instant else None
         values[name] = written_instant(local, language) if local else ""
+    if "amount" in given:
+        values["amount"] = written_amount(int(given["amount"]), given.get("currency", ""), language)
     return values

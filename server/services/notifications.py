@@ -29,6 +29,7 @@ from server.domain.ports import (
 )
 from server.services.notification_texts import Text, compose, job_event
 
+_OF_PAYMENTS: Final = ("payment_id", "amount", "currency", "purpose")
 _encoder: Final = msgspec.json.Encoder()
 
 
@@ -227,7 +228,9 @@ class NotificationService:
 def _data(event: Event) -> dict[str, str]:
     # What a page needs to open or refresh the thing concerned.
     names = ("status", "room_id") if event.booking_id else ("status", "pandit_id")
-    data = {str(name): event.params[name] for name in names if name in event.params}
+    data = {
+        str(name): event.params[name] for name in (*names, *_OF_PAYMENTS) if name in event.params
+    }
     if event.booking_id is not None:
         data["booking_id"] = event.booking_id
     return data

@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 
 from server.domain.account import Actor, Role, User
 from server.domain.errors import NotFound, Unavailable
-from server.domain.events import EventKind
+from server.domain.events import SERVICES_ONLY, EventKind
 from server.domain.notification import (
     Channel,
     Notification,
@@ -63,6 +63,9 @@ _CUSTOMER: Final = frozenset(
         EventKind.BOOKING_STARTED,
         EventKind.BOOKING_COMPLETED,
         EventKind.BOOKING_FAILED,
+        EventKind.PAYMENT_SUCCESS,
+        EventKind.PAYMENT_FAILED,
+        EventKind.PAYMENT_REFUNDED,
     }
 )
 _PANDIT: Final = frozenset(
@@ -89,7 +92,7 @@ def kinds_for(role: Role) -> tuple[EventKind, ...]:
         Role.PANDIT: _CUSTOMER | _ADMIN,
         Role.ADMIN: _PANDIT | _CUSTOMER,
     }[role]
-    return tuple(kind for kind in EventKind if kind not in others)
+    return tuple(kind for kind in EventKind if kind not in others | SERVICES_ONLY)
 
 
 class PushService:

@@ -43,6 +43,7 @@ INDEXES: Final = (
     Index((("starts_at", DESCENDING), ("_id", DESCENDING))),
     Index((("answer_by", ASCENDING),), partial={"answer_by": ANY_TIME}),
     Index((("remind_at", ASCENDING),), partial={"remind_at": ANY_TIME}),
+    Index((("pay_by", ASCENDING),), partial={"pay_by": ANY_TIME}),
     outbox_index(),
 )
 _SHARED: Final = sorted(CONTACT_SHARED)
@@ -179,6 +180,17 @@ class MongoBookingRepository:
         )
         return tuple(from_document(Booking, document) for document in documents)
 
+    async def list_unpaid(self, now: datetime, limit: int) -> tuple[Booking, ...]:
+        documents = await self._bookings.aggregate(
+            [
+                {"$match": {"pay_by": {**ANY_TIME, "$lte": now}}},
+                {"$match": {"status": BookingStatus.PENDING.value}},
+                {"$sort": {"pay_by": ASCENDING}},
+                {"$limit": limit},
+            ]
+        )
+        return tuple(from_document(Booking, document) for document in documents)
+
     async def past_of(self, user_id: str, limit: int) -> tuple[PastBooking, ...]:
         documents = await self._bookings.aggregate(
             [
@@ -211,7 +223,7 @@ def booking_document(booking: Booking) -> Document:
     for name in ("claims", "outbox"):
         if not document[name]:
             del document[name]
-    for name in ("answer_by", "request_key"):
+    for name in ("answer_by", "pay_by", "request_key"):
         if document[name] is None:
             del document[name]
     return document

@@ -9,6 +9,7 @@ from server.store import (
     attachments,
     audit,
     bookings,
+    callbacks,
     catalogue,
     catalogue_imports,
     counters,
@@ -16,10 +17,13 @@ from server.store import (
     feedback,
     idempotency,
     interactions,
+    ledger,
     messages,
     notification_preferences,
     notifications,
     pandits,
+    payments,
+    payouts,
     preferences,
     push_subscriptions,
     reviews,
@@ -32,6 +36,7 @@ _MODULES: Final[tuple[ModuleType, ...]] = (
     attachments,
     audit,
     bookings,
+    callbacks,
     catalogue,
     catalogue_imports,
     counters,
@@ -39,10 +44,13 @@ _MODULES: Final[tuple[ModuleType, ...]] = (
     feedback,
     idempotency,
     interactions,
+    ledger,
     messages,
     notification_preferences,
     notifications,
     pandits,
+    payments,
+    payouts,
     preferences,
     push_subscriptions,
     reviews,
@@ -57,6 +65,7 @@ def declared_indexes() -> dict[str, tuple[Index, ...]]:
     }
     found.update(users.INDEXES)
     found[catalogue_imports.TEXTS] = catalogue_imports.TEXT_INDEXES
+    found[callbacks.HANDLED] = callbacks.HANDLED_INDEXES
     return found
 
 

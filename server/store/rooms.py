@@ -47,6 +47,18 @@ class MongoRoomRepository:
         document = await self._rooms.find_one({"booking_id": booking_id})
         return from_document(ChatRoom, document) if document else None
 
+    async def find_with(self, customer_id: str, pandit_id: str) -> ChatRoom | None:
+        """Return a customer's room with a pandit, the liveliest that is open first, or None."""
+        documents = await self._rooms.aggregate(
+            [
+                {"$match": {"members": customer_id}},
+                {"$match": {"pandit_id": pandit_id, "customer_id": customer_id}},
+                {"$sort": {"is_active": DESCENDING, "active_at": DESCENDING}},
+                {"$limit": 1},
+            ]
+        )
+        return from_document(ChatRoom, documents[0]) if documents else None
+
     async def list_for(self, user_id: str, *, limit: int, after: SortKey | None) -> Page[ChatRoom]:
         """Return a member's rooms, the latest activity first; the key is (active_at, id)."""
         query: Document = {"members": user_id}

@@ -30,6 +30,14 @@ class MemoryRoomRepository:
         self._look()
         return self.rows.get(room_id)
 
+    async def find_with(self, customer_id: str, pandit_id: str) -> ChatRoom | None:
+        rooms = [
+            room
+            for room in self.rows.values()
+            if (room.customer_id, room.pandit_id) == (customer_id, pandit_id)
+        ]
+        return max(rooms, key=lambda room: room.is_active, default=None)
+
     async def find_by_booking(self, booking_id: str) -> ChatRoom | None:
         self._look()
         return next((row for row in self.rows.values() if row.booking_id == booking_id), None)

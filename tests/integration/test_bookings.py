@@ -83,8 +83,9 @@ async def test_a_puja_from_the_booking_to_its_end(people: People, clock: FakeClo
         "IN_PROGRESS",
         "COMPLETED",
     ]
-    assert (await kinds(customer))[:3] == [
+    assert (await kinds(customer))[:4] == [
         "BOOKING_COMPLETED",
+        "PAYMENT_SUCCESS",
         "BOOKING_STARTED",
         "BOOKING_ACCEPTED",
     ]

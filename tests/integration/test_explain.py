@@ -79,6 +79,33 @@ async def test_slots_bookings_unread_counts_and_history_use_an_index(
             {"version": "rules", "surface": "samagri"},
             {"recommendation_counters"},
         ),
+        "one's payments": (crowd.customer, "/api/payments/", {}, {"payments"}),
+        "one's wallet": (crowd.customer, "/api/wallet/", {}, {"ledger"}),
+        "one's wallet's entries": (crowd.customer, "/api/wallet/entries/", {}, {"ledger"}),
+        "what one has earned": (crowd.pandit, "/api/pandits/me/earnings/", {}, {"ledger"}),
+        "one's payouts": (crowd.pandit, "/api/payouts/", {}, {"payouts"}),
+        "payments of a state": (
+            crowd.admin,
+            "/api/admin/payments/",
+            {"status": "PENDING"},
+            {"payments"},
+        ),
+        "payments to review": (
+            crowd.admin,
+            "/api/admin/payments/",
+            {"needs_review": "true"},
+            {"payments"},
+        ),
+        "open refunds": (crowd.admin, "/api/admin/payments/", {"refunds": "true"}, {"payments"}),
+        "an account": (
+            crowd.admin,
+            "/api/admin/ledger/",
+            {"account": "gateway:KHALTI"},
+            {"ledger"},
+        ),
+        "the totals of the ledger": (crowd.admin, "/api/admin/ledger/totals/", {}, {"ledger"}),
+        "callbacks": (crowd.admin, "/api/admin/callbacks/", {}, {"callbacks"}),
+        "payouts": (crowd.admin, "/api/admin/payouts/", {"status": "ASKED"}, {"payouts"}),
         "what one prefers": (
             crowd.customer,
             "/api/users/me/samagri-preferences/",
@@ -108,6 +135,8 @@ async def test_periodic_duties_use_an_index(
     recorder.take()
     await server.services.relay.sweep()
     await server.services.bookings.pass_on_unanswered()
+    await server.services.booking_payments.fail_unpaid()
+    await server.services.settlement.reconcile()
     client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(database_settings.uri)
     async with client:
         plans = await plans_of(client.get_database(database_settings.name), recorder.take())
@@ -117,6 +146,9 @@ async def test_periodic_duties_use_an_index(
         ("bookings", "outbox.at_1"),
         ("pandits", "outbox.at_1"),
         ("bookings", "answer_by_1"),
+        ("bookings", "pay_by_1"),
+        ("payments", "due_at_1"),
+        ("payments", "outbox.at_1"),
     }
 
 

@@ -134,13 +134,14 @@ async def test_a_list_is_never_without_a_limit(people: People) -> None:
         limit = next((each for each in item["get"]["parameters"] if each["name"] == "limit"), None)
         if limit is None:
             # Bounded by nature: the samagri of one booking or puja, the catalogue's short tables,
-            # the arms of the models that serve.
+            # the arms of the models that serve, the ways to pay.
             assert path in {
                 "/api/bookings/{booking_id}/samagri/",
                 "/api/recommendations/samagri/",
                 "/api/admin/recommendations/accuracy/",
                 "/api/pujas/",
                 "/api/samagri/categories/",
+                "/api/payment-methods/",
             }, path
         else:
             assert limit["schema"]["maximum"] <= 100

@@ -34,6 +34,19 @@ LISTS: dict[str, list[tuple[str, dict[str, str]]]] = {
     "/api/messages/": [("customer", {"room_id": "{room_id}"})],
     "/api/notifications/": [("customer", {}), ("customer", {"unread": "true"})],
     "/api/users/me/samagri-preferences/": [("customer", {})],
+    "/api/payments/": [("customer", {})],
+    "/api/wallet/entries/": [("customer", {})],
+    "/api/pandits/me/earnings/entries/": [("pandit", {})],
+    "/api/payouts/": [("pandit", {})],
+    "/api/admin/payments/": [
+        ("admin", {}),
+        ("admin", {"status": "PENDING"}),
+        ("admin", {"needs_review": "true"}),
+        ("admin", {"refunds": "true"}),
+    ],
+    "/api/admin/callbacks/": [("admin", {}), ("admin", {"outcome": "processed"})],
+    "/api/admin/payouts/": [("admin", {}), ("admin", {"status": "ASKED"})],
+    "/api/admin/ledger/": [("admin", {}), ("admin", {"account": "gateway:KHALTI"})],
     "/api/admin/pandits/": [("admin", {"verification_status": "APPROVED"})],
 }
 """Every list, by whom it is asked and with what."""

@@ -1,0 +1,148 @@
+"""What pandits earn, and how it is paid to them.
+
+A sum is reserved in the ledger in the moment in which it is asked for; nobody can ask for it
+twice. Of cash that he has taken himself a pandit owes our commission: that is settled with his next
+payout.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import Final
+
+from server.domain import ledger
+from server.domain.account import Actor, Role
+from server.domain.errors import (
+    Conflict,
+    FieldFault,
+    Forbidden,
+    InsufficientBalance,
+    Invalid,
+    NotFound,
+)
+from server.domain.ledger import EntryKind, LedgerEntry, Posting
+from server.domain.money import NPR
+from server.domain.payout import Payout, PayoutStatus
+from server.domain.ports import Clock, IdSource, Page, PayoutRepository, SortKey
+from server.services.ledger import Earnings, LedgerService
+
+_audit: Final = logging.getLogger("server.audit")
+
+
+class PayoutService:
+    """Earnings and payouts, for pandits and staff."""
+
+    def __init__(
+        self,
+        payouts: PayoutRepository,
+        book: LedgerService,
+        clock: Clock,
+        ids: IdSource,
+        least: int,
+    ) -> None:
+        self._payouts = payouts
+        self._book = book
+        self._clock = clock
+        self._ids = ids
+        self._least = least
+
+    async def earnings(self, actor: Actor) -> Earnings:
+        """What the actor, a pandit, has earned and may withdraw."""
+        return await self._book.earnings(actor.user_id)
+
+    async def ask(self, actor: Actor, amount: int, destination: str) -> Payout:
+        """Ask to be paid a part of what one has earned.
+
+        Raises ``Invalid`` below the least sum, ``InsufficientBalance`` for more than there is.
+        """
+        if actor.role is not Role.PANDIT:
+            raise Forbidden
+        if amount < self._least:
+            raise Invalid(FieldFault("amount", "below-minimum"))
+        payout = Payout(
+            id=self._ids.new(),
+            pandit_user_id=actor.user_id,
+            pandit_name=actor.full_name,
+            amount=amount,
+            currency=NPR,
+            destination=destination,
+            asked_at=self._clock.now(),
+        )
+        await self._reserve(payout)
+        await self._payouts.add(payout)
+        return payout
+
+    async def _reserve(self, payout: Payout) -> None:
+        """Take the sum out of his balance, and what he owes of cash with it."""
+        owner = payout.pandit_user_id
+        earnings = await self._book.earnings(owner)
+        if payout.amount > earnings.available:
+            raise InsufficientBalance
+        postings = [
+            Posting(ledger.pandit(owner), payout.amount + earnings.owed),
+            Posting(ledger.payouts(owner), -payout.amount),
+        ]
+        if earnings.owed:
+            postings.append(Posting(ledger.cash(owner), -earnings.owed))
+        await self._record(payout, f"payout-asked:{payout.id}", EntryKind.PAYOUT_ASKED, postings)
+
+    async def settle(self, actor: Actor, payout_id: str, *, is_paid: bool, note: str) -> Payout:
+        """Staff have paid it, or refuse it and give the sum back to his balance. Once.
+
+        Raises ``NotFound``, or ``Conflict`` when it has ended the other way.
+        """
+        if not actor.is_admin:
+            raise Forbidden
+        payout = await self._payouts.find(payout_id)
+        if payout is None:
+            raise NotFound
+        owner = payout.pandit_user_id
+        kind = EntryKind.PAYOUT_PAID if is_paid else EntryKind.PAYOUT_REFUSED
+        to = ledger.BANK if is_paid else ledger.pandit(owner)
+        postings = [Posting(ledger.payouts(owner), payout.amount), Posting(to, -payout.amount)]
+        # One cause for both ends: of two members of staff who disagree the first decides.
+        entry = await self._record(payout, f"payout-settled:{payout.id}", kind, postings)
+        if entry.kind is not kind:
+            raise Conflict
+        settled = replace(
+            payout,
+            status=PayoutStatus.PAID if is_paid else PayoutStatus.REFUSED,
+            settled_at=self._clock.now(),
+            settled_by=actor.user_id,
+            note=note,
+        )
+        await self._payouts.settle_if_asked(settled)
+        _audit.info(
+            "payout_settled",
+            extra={"admin_id": actor.user_id, "payout_id": payout_id, "status": settled.status},
+        )
+        return await self._payouts.find(payout_id) or settled
+
+    async def _record(
+        self, payout: Payout, cause: str, kind: EntryKind, postings: list[Posting]
+    ) -> LedgerEntry:
+        return await self._book.record(
+            LedgerEntry(
+                cause=cause,
+                kind=kind,
+                at=self._clock.now(),
+                currency=payout.currency,
+                postings=tuple(postings),
+                refs={"payout_id": payout.id, "user_id": payout.pandit_user_id},
+            )
+        )
+
+    async def list_own(self, actor: Actor, *, limit: int, after: SortKey | None) -> Page[Payout]:
+        """The actor's own payouts, newest first."""
+        return await self._payouts.list_page(
+            pandit_user_id=actor.user_id, status=None, limit=limit, after=after
+        )
+
+    async def list_all(
+        self, *, status: PayoutStatus | None, limit: int, after: SortKey | None
+    ) -> Page[Payout]:
+        """Everybody's payouts, newest first; for staff."""
+        return await self._payouts.list_page(
+            pandit_user_id=None, status=status, limit=limit, after=after
+        )
