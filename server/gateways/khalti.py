@@ -165,13 +165,25 @@ class KhaltiGateway:
         raise NotFound
 
     async def _verify_token(self, attempt: AttemptFacts, token: str) -> Verdict:
-        """Verify once; when that is not an answer, the status of the token decides.
+        """Verify; when that is not an answer, the status of the token decides.
 
-        Verifying is what takes the money, and a second time it is refused.
+        Verifying is what takes the money, and a second time it may be refused. Only its answer
+        names the transaction, so a lost one of a payment that was made is asked for once more.
         """
         paid = {"token": token, "amount": str(attempt.amount)}
+        answer = await self._widget_verification(paid)
+        if answer is not None and answer.is_good:
+            return read_widget_verification(answer.data)
+        verdict = await self._widget_status(attempt, token, paid)
+        if answer is None and verdict.outcome is Outcome.PAID:
+            again = await self._widget_verification(paid)
+            if again is not None and again.is_good:
+                return read_widget_verification(again.data)
+        return verdict
+
+    async def _widget_verification(self, paid: Mapping[str, str]) -> Answer | None:
         try:
-            answer = await self._client.send(
+            return await self._client.send(
                 Call(
                     gateway="khalti",
                     name="widget-verify",
@@ -183,10 +195,11 @@ class KhaltiGateway:
                 )
             )
         except AnswerLost:
-            pass
-        else:
-            if answer.is_good:
-                return read_widget_verification(answer.data)
+            return None
+
+    async def _widget_status(
+        self, attempt: AttemptFacts, token: str, paid: Mapping[str, str]
+    ) -> Verdict:
         answer = await self._client.send(
             Call(
                 gateway="khalti",

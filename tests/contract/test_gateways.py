@@ -107,10 +107,10 @@ class Trip:
 
 
 class HastyClient(GatewayClient):
-    """Does not wait between its tries, nor long for an answer."""
+    """Does not wait between its tries."""
 
     def __init__(self) -> None:
-        super().__init__(GatewaySettings(read_seconds=1.0), sleep=self._go_on)
+        super().__init__(GatewaySettings(), sleep=self._go_on)
 
     async def _go_on(self, seconds: float) -> None:
         return
@@ -633,7 +633,7 @@ async def test_a_refund_with_a_lost_answer_is_made_once(
 ) -> None:
     journey = await trip(name)
     await journey.paid()
-    await sandbox.order(name, "refund-timeout", on_payment=journey.order.reference)
+    await sandbox.order(name, "refund-timeout", seconds=0.5, on_payment=journey.order.reference)
     answer = await journey.gateway.refund(journey.facts, refund_of(journey, journey.order.amount))
     # Stripe is asked again under the same key; Khalti has none, so it is looked up instead.
     assert answer.state is state

@@ -1,5 +1,6 @@
 """provider   a local provider that answers as told
 client     a GatewayClient that does not wait between its tries; ``client.pauses`` has the waits
+impatient  one that soon gives an answer up
 attempt    makes AttemptFacts; order makes a PaymentOrder"""
 
 from __future__ import annotations
@@ -37,7 +38,14 @@ async def provider() -> AsyncIterator[Provider]:
 
 @pytest.fixture
 async def client() -> AsyncIterator[HastyClient]:
-    client = HastyClient(GatewaySettings(connect_seconds=0.5, read_seconds=0.2))
+    client = HastyClient(GatewaySettings())
+    yield client
+    await client.close()
+
+
+@pytest.fixture
+async def impatient() -> AsyncIterator[HastyClient]:
+    client = HastyClient(GatewaySettings(read_seconds=0.1))
     yield client
     await client.close()
 

@@ -36,7 +36,7 @@ async def test_an_answer_is_read_whatever_its_status(provider, client):
     assert provider.seen[0].json == {"a": 1}
 
 
-@pytest.mark.parametrize("trouble", [BAD_GATEWAY, HTML_PAGE, HANGS, BREAKS, Reply(b"", 429)])
+@pytest.mark.parametrize("trouble", [BAD_GATEWAY, HTML_PAGE, BREAKS, Reply(b"", 429)])
 async def test_what_is_safe_is_tried_four_times_with_growing_pauses(provider, client, trouble):
     provider.will(trouble)
     with pytest.raises((AnswerLost, NotSent)):
@@ -45,13 +45,36 @@ async def test_what_is_safe_is_tried_four_times_with_growing_pauses(provider, cl
     assert client.pauses == [1.0, 2.0, 4.0]
 
 
+@pytest.mark.parametrize(("luck", "pauses"), [(0.0, [0.75, 1.5, 3.0]), (1.0, [1.25, 2.5, 5.0])])
+async def test_pauses_are_spread_so_that_tries_do_not_come_together(provider, luck, pauses):
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    spread = GatewayClient(GatewaySettings(), sleep=sleep, jitter=lambda: luck)
+    provider.will(BAD_GATEWAY)
+    with pytest.raises(AnswerLost):
+        await spread.send(call(provider.url))
+    assert slept == pauses
+    await spread.close()
+
+
 async def test_a_later_try_may_succeed(provider, client):
-    provider.will(HANGS, BAD_GATEWAY, says({"ok": True}))
+    provider.will(BREAKS, BAD_GATEWAY, says({"ok": True}))
     assert (await client.send(call(provider.url))).data == {"ok": True}
     assert client.pauses == [1.0, 2.0]
 
 
-@pytest.mark.parametrize("trouble", [BAD_GATEWAY, HTML_PAGE, HANGS, BREAKS])
+@pytest.mark.parametrize("is_safe", [True, False])
+async def test_an_answer_that_does_not_come_is_given_up(provider, impatient, is_safe):
+    provider.will(HANGS)
+    with pytest.raises(AnswerLost):
+        await impatient.send(call(provider.url, is_safe=is_safe))
+    assert impatient.pauses == ([1.0, 2.0, 4.0] if is_safe else [])
+
+
+@pytest.mark.parametrize("trouble", [BAD_GATEWAY, HTML_PAGE, BREAKS])
 async def test_what_may_have_been_done_is_not_repeated(provider, client, trouble):
     provider.will(trouble, says({}))
     with pytest.raises(AnswerLost):
@@ -72,7 +95,7 @@ async def test_nobody_listens(client):
 
 
 async def test_tries_end_when_their_time_is_over(provider):
-    hurried = GatewayClient(GatewaySettings(read_seconds=0.2, total_seconds=0.5))
+    hurried = GatewayClient(GatewaySettings(total_seconds=0.5))
     provider.will(BAD_GATEWAY)
     with pytest.raises(AnswerLost):
         await hurried.send(call(provider.url))

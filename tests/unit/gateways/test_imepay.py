@@ -28,7 +28,7 @@ from server.gateways.imepay import (
     read_returned,
 )
 from server.settings import ImePaySettings
-from tests.provider import BAD_GATEWAY, BREAKS, HANGS, HTML_PAGE, says
+from tests.provider import BAD_GATEWAY, BREAKS, HTML_PAGE, says
 from tests.unit.gateways.conftest import STARTED
 
 NOW = STARTED + timedelta(minutes=2)
@@ -164,7 +164,6 @@ async def test_a_refused_token_is_final(imepay, provider):
     [
         BAD_GATEWAY,
         HTML_PAGE,
-        HANGS,
         BREAKS,
         says({"Message": "?"}, 400),
         says(TOKEN | {"TokenId": None}),
@@ -292,7 +291,7 @@ async def test_a_forged_transaction_is_replaced_by_the_real_one(imepay, provider
     assert (verdict.outcome, verdict.transaction_id) == (Outcome.PAID, TRANSACTION)
 
 
-@pytest.mark.parametrize("trouble", [HANGS, BAD_GATEWAY, BREAKS])
+@pytest.mark.parametrize("trouble", [BAD_GATEWAY, BREAKS])
 async def test_a_lost_confirmation_is_made_again(imepay, provider, facts, trouble):
     provider.will(trouble, says(PAID), says(PAID))
     verdict = await imepay.verify(facts(details=BROUGHT), NOW)

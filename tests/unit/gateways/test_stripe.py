@@ -32,7 +32,7 @@ from server.gateways.stripe import (
     with_refunds,
 )
 from server.settings import StripeSettings
-from tests.provider import BAD_GATEWAY, HANGS, says
+from tests.provider import BAD_GATEWAY, BREAKS, says
 from tests.unit.gateways.conftest import STARTED
 
 SECRET = "whsec_pandityatra_unit_test"
@@ -333,7 +333,7 @@ def failure(code: str, status: int = 400, kind: str = "invalid_request_error"):
         (failure("", 400, "idempotency_error"), GatewayUnavailable),
         (failure("", 500, "api_error"), GatewayUnavailable),
         (BAD_GATEWAY, GatewayUnavailable),
-        (HANGS, GatewayUnavailable),
+        (BREAKS, GatewayUnavailable),
         (says(OPEN | {"url": "javascript:alert(1)"}), GatewayUnavailable),
         (says(OPEN | {"url": None}), GatewayUnavailable),
         (says(OPEN | {"id": None}), GatewayUnavailable),
@@ -455,7 +455,7 @@ async def test_an_unknown_session_is_looked_at(stripe, provider, facts):
     assert verdict.review
 
 
-@pytest.mark.parametrize("trouble", [BAD_GATEWAY, HANGS])
+@pytest.mark.parametrize("trouble", [BAD_GATEWAY, BREAKS])
 async def test_trouble_at_stripe_changes_nothing(stripe, provider, facts, trouble):
     for replies in ([trouble], [says(SESSION), trouble], [says(SESSION), says(INTENT), trouble]):
         provider.will(*replies)
@@ -498,7 +498,7 @@ async def test_a_refund_is_asked_for_under_its_own_key(stripe, provider, facts, 
     assert (answer.state, answer.gateway_id) == (state, "re_1")
 
 
-@pytest.mark.parametrize("trouble", [BAD_GATEWAY, HANGS, failure("", 500, "api_error")])
+@pytest.mark.parametrize("trouble", [BAD_GATEWAY, BREAKS, failure("", 500, "api_error")])
 async def test_a_lost_refund_is_neither_done_nor_failed(stripe, provider, facts, trouble):
     provider.will(trouble)
     answer = await stripe.refund(facts(transaction_id="pi_1"), REFUND)
