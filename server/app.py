@@ -89,6 +89,7 @@ from server.services.recommendations import (
     RecommendationPolicy,
     RecommendationService,
 )
+from server.services.recurrences import RecurrenceService
 from server.services.relay import EventRelay
 from server.services.samagri import SamagriAdder
 from server.services.settlement import Gateways, Settlement
@@ -97,6 +98,7 @@ from server.settings import ExperimentSettings, PaymentSettings, Settings
 from server.store import bookings as booking_documents
 from server.store import pandits as pandit_documents
 from server.store import payments as payment_documents
+from server.store import series as series_documents
 from server.store.attachments import DiskFileStore, MongoAttachmentRepository
 from server.store.audit import MongoAuditRepository
 from server.store.bookings import MongoBookingRepository
@@ -126,6 +128,7 @@ from server.store.preferences import MongoPreferenceRepository
 from server.store.push_subscriptions import MongoPushSubscriptionRepository
 from server.store.reviews import MongoReviewRepository
 from server.store.rooms import MongoRoomRepository
+from server.store.series import MongoSeriesRepository
 from server.store.users import MongoCodeRepository, MongoSessionRepository, MongoUserRepository
 from server.workers import Threads
 from server.ws.commands import receive
@@ -230,6 +233,7 @@ async def open_server(
                 Duty("relay", 5.0, services.relay.sweep),
                 Duty("unanswered", 30.0, services.bookings.pass_on_unanswered),
                 Duty("reminders", 30.0, services.bookings.remind_due),
+                Duty("series", 300.0, services.recurrences.book_due),
                 Duty("imports", 60.0, services.catalogue_admin.finish_applying),
                 Duty("digests", 600.0, services.push.send_digests),
                 Duty("unpaid", 15.0, services.booking_payments.fail_unpaid),
@@ -400,6 +404,7 @@ def build_services(
             "bookings": MongoOutboxRepository(store, booking_documents.COLLECTION),
             "pandits": MongoOutboxRepository(store, pandit_documents.COLLECTION),
             "payments": MongoOutboxRepository(store, payment_documents.COLLECTION),
+            "series": MongoOutboxRepository(store, series_documents.COLLECTION),
         },
         receivers,
         clock,
@@ -550,6 +555,16 @@ def build_services(
         ledger=ledger,
         payouts=PayoutService(
             MongoPayoutRepository(store), ledger, clock, ids, settings.payment.payout_min
+        ),
+        recurrences=RecurrenceService(
+            series=MongoSeriesRepository(store),
+            bookings=booking_service,
+            users=users,
+            relay=relay,
+            workers=workers,
+            clock=clock,
+            ids=ids,
+            horizon_days=policy.horizon_days,
         ),
         chats=chats,
         notifications=notifications,

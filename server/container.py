@@ -27,6 +27,7 @@ from server.services.places import PlaceService
 from server.services.preferences import PreferenceService
 from server.services.push import PushService
 from server.services.recommendations import RecommendationService
+from server.services.recurrences import RecurrenceService
 from server.services.relay import EventRelay
 from server.services.settlement import Settlement
 from server.ws.hub import Hub
@@ -56,6 +57,7 @@ class Services:
     notifications: NotificationService
     push: PushService
     recommendations: RecommendationService
+    recurrences: RecurrenceService
     preferences: PreferenceService
     learning: LearningService
     accuracy: AccuracyService

@@ -21,6 +21,7 @@ from server.handlers import (
     payments,
     places,
     recommendations,
+    recurrences,
 )
 from server.handlers.routing import Route
 from server.ws import connection
@@ -34,6 +35,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *places.ROUTES,
     *bookings.ROUTES,
     *payments.ROUTES,
+    *recurrences.ROUTES,
     *chat.ROUTES,
     *notifications.ROUTES,
     *feedback.ROUTES,

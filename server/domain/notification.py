@@ -185,5 +185,7 @@ def url_of(kind: EventKind, data: dict[str, str]) -> str:
         return f"/chats/{room_id}/"
     if kind.startswith("PAYMENT_") and (payment_id := data.get("payment_id")):
         return f"/payments/{payment_id}/"
+    if series_id := data.get("series_id"):
+        return f"/series/{series_id}/"
     booking_id = data.get("booking_id")
     return f"/bookings/{booking_id}/" if booking_id else "/notifications/"

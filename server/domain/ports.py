@@ -47,6 +47,7 @@ from server.domain.recommendation import (
     PastBooking,
     Preferences,
 )
+from server.domain.recurrence import Series
 from server.domain.review import Review
 
 T = TypeVar("T")
@@ -571,6 +572,34 @@ class PayoutRepository(Protocol):
         after: SortKey | None,
     ) -> Page[Payout]:
         """Return payouts, newest first: a pandit's, or all of a status."""
+        ...
+
+
+class SeriesRepository(Protocol):
+    """Bookings that come again."""
+
+    async def add(self, series: Series) -> None:
+        """Store a new one. Raises ``AlreadyExists``."""
+        ...
+
+    async def find(self, series_id: str) -> Series | None:
+        """Return it, or None."""
+        ...
+
+    async def find_by_booking(self, booking_id: str) -> Series | None:
+        """Return the series that a booking belongs to, or None."""
+        ...
+
+    async def replace(self, series: Series) -> bool:
+        """Write it if nobody has changed it since it was read (``version``)."""
+        ...
+
+    async def list_page(self, user_id: str, *, limit: int, after: SortKey | None) -> Page[Series]:
+        """Return a customer's, the latest first; the sort key is (created_at, id)."""
+        ...
+
+    async def list_due(self, today: date, limit: int) -> tuple[Series, ...]:
+        """Return those with a planned day that can be booked from today on."""
         ...
 
 

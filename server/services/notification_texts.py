@@ -81,6 +81,12 @@ WORDINGS: Final = {
     EventKind.PAYMENT_REFUNDED: Wording(
         N_("Money given back"), N_("{amount} for {service} has been given back to you.")
     ),
+    EventKind.RECURRENCE_CONFLICT: Wording(
+        N_("One day could not be booked"),
+        N_(
+            "A puja that comes again could not be booked on {when}. Please move that day or skip it."
+        ),
+    ),
     EventKind.NEW_MESSAGE: Wording(N_("New message"), N_("{sender} has sent you a message.")),
     EventKind.PANDIT_REGISTERED: Wording(
         N_("New pandit to verify"), N_("{pandit} has registered and waits for verification.")

@@ -227,7 +227,7 @@ class NotificationService:
 
 def _data(event: Event) -> dict[str, str]:
     # What a page needs to open or refresh the thing concerned.
-    names = ("status", "room_id") if event.booking_id else ("status", "pandit_id")
+    names = ("status", "room_id") if event.booking_id else ("status", "pandit_id", "series_id")
     data = {
         str(name): event.params[name] for name in (*names, *_OF_PAYMENTS) if name in event.params
     }

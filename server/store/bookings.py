@@ -223,7 +223,7 @@ def booking_document(booking: Booking) -> Document:
     for name in ("claims", "outbox"):
         if not document[name]:
             del document[name]
-    for name in ("answer_by", "pay_by", "request_key"):
+    for name in ("answer_by", "pay_by", "remind_at", "request_key"):
         if document[name] is None:
             del document[name]
     return document

@@ -28,6 +28,7 @@ from server.store import (
     push_subscriptions,
     reviews,
     rooms,
+    series,
     users,
 )
 from server.store.client import Index, Store
@@ -55,6 +56,7 @@ _MODULES: Final[tuple[ModuleType, ...]] = (
     push_subscriptions,
     reviews,
     rooms,
+    series,
 )
 
 

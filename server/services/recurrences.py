@@ -1,0 +1,324 @@
+"""Bookings that come again: planning their days, and booking each once its time has come."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import date, datetime, time, timedelta
+from typing import Final
+
+from kundali.panchang import panchangs
+from server.domain import recurrence as rules
+from server.domain.account import Actor, Role
+from server.domain.booking import Booking, BookingWish
+from server.domain.calendar import local_today
+from server.domain.errors import (
+    AlreadyExists,
+    ConcurrentChange,
+    Conflict,
+    FieldFault,
+    Forbidden,
+    IllegalTransition,
+    Invalid,
+    NotBookable,
+    NotFound,
+    SlotTaken,
+    Unavailable,
+)
+from server.domain.ports import (
+    Clock,
+    IdSource,
+    Page,
+    SeriesRepository,
+    SortKey,
+    UserRepository,
+    Workers,
+)
+from server.domain.recurrence import OccurrenceState, RecurrenceRule, Series
+from server.services.bookings import BookingService
+from server.services.optimistic import change
+from server.services.relay import EventRelay
+
+_log: Final = logging.getLogger(__name__)
+_DUE_ROWS: Final = 20
+_TITHI_WINDOW: Final = timedelta(days=25)
+_LUNAR_LEAD: Final = timedelta(days=354)
+_DAY: Final = timedelta(days=1)
+
+
+class RecurrenceService:
+    """What customers and the clock do with series of bookings."""
+
+    def __init__(
+        self,
+        *,
+        series: SeriesRepository,
+        bookings: BookingService,
+        users: UserRepository,
+        relay: EventRelay,
+        workers: Workers,
+        clock: Clock,
+        ids: IdSource,
+        horizon_days: int,
+    ) -> None:
+        self._series = series
+        self._bookings = bookings
+        self._users = users
+        self._relay = relay
+        self._workers = workers
+        self._clock = clock
+        self._ids = ids
+        self._horizon_days = horizon_days
+
+    # -- placing ---------------------------------------------------------------------------------
+
+    async def book(
+        self, actor: Actor, wish: BookingWish, rule: RecurrenceRule
+    ) -> tuple[Booking, Series]:
+        """Book the first day, and plan the others; those within reach are booked at once.
+
+        Raises
+        ------
+        Invalid, NotFound, NotBookable, SlotTaken
+            As ``BookingService.book`` of the first day, or for a rule that makes no series; then
+            nothing is planned.
+        """
+        if actor.role is not Role.USER:
+            raise Forbidden
+        days = await self._days(rule, wish.booking_date)
+        series_id = self._id_of(actor, wish)
+        first = await self._bookings.book(actor, _wish_of(wish, series_id, 0, wish.booking_date))
+        found = await self._series.find(series_id)
+        if found is None:
+            now = self._clock.now()
+            fresh = Series(
+                id=series_id,
+                user_id=actor.user_id,
+                wish=replace(wish, request_key=None),
+                frequency=rule.frequency,
+                occurrences=tuple(
+                    rules.Occurrence(
+                        number=number,
+                        on=day,
+                        at=wish.booking_time,
+                        state=OccurrenceState.PLANNED if number else OccurrenceState.BOOKED,
+                        booking_id=None if number else first.id,
+                    )
+                    for number, day in enumerate(days)
+                ),
+                created_at=now,
+                updated_at=now,
+            )
+            with suppress(AlreadyExists):
+                await self._series.add(rules.planned(fresh, self._horizon_days))
+        return first, await self._advance(series_id)
+
+    # -- reading ---------------------------------------------------------------------------------
+
+    async def get(self, actor: Actor, series_id: str) -> Series:
+        """One series of the actor's own. Raises ``NotFound``."""
+        found = await self._series.find(series_id)
+        if found is None:
+            raise NotFound
+        return rules.require_owner(found, actor)
+
+    async def find_by_booking(self, actor: Actor, booking_id: str) -> Series | None:
+        """The actor's series that a booking belongs to, None when it stands alone."""
+        found = await self._series.find_by_booking(booking_id)
+        return found if found is not None and found.user_id == actor.user_id else None
+
+    async def list_own(self, actor: Actor, *, limit: int, after: SortKey | None) -> Page[Series]:
+        """The actor's series, the latest first."""
+        return await self._series.list_page(actor.user_id, limit=limit, after=after)
+
+    # -- changing --------------------------------------------------------------------------------
+
+    async def move(self, actor: Actor, series_id: str, number: int, day: date, at: time) -> Series:
+        """Plan one day for another time; a booked one is moved by the rules of its booking.
+
+        Raises
+        ------
+        NotBookable, SlotTaken
+            If it cannot be booked then; it stays as it was.
+        IllegalTransition
+            If it was skipped, or the series has ended.
+        """
+        found = await self.get(actor, series_id)
+        each = rules.occurrence_of(found, number)
+        if each.state is OccurrenceState.BOOKED and each.booking_id is not None:
+            await self._bookings.reschedule(actor, each.booking_id, day, at)
+            return found
+        today = local_today(self._clock.now(), actor.timezone)
+        if day <= today:
+            raise Invalid(FieldFault("booking_date", "in-the-past"))
+        rules.moved(found, number, day, at, self._clock.now())
+        if day <= today + timedelta(days=self._horizon_days):
+            wish = replace(found.wish, booking_time=at)
+            # Its own key: the one of the planned time may have been tried before.
+            key = f"{number}.{day.isoformat()}.{at:%H%M}"
+            booking = await self._bookings.book(actor, _wish_of(wish, series_id, key, day))
+            return await self._change(
+                series_id,
+                lambda now_found: rules.booked(
+                    rules.moved(now_found, number, day, at, self._clock.now()),
+                    number,
+                    booking.id,
+                    self._clock.now(),
+                ),
+            )
+        return await self._change(
+            series_id,
+            lambda now_found: rules.moved(now_found, number, day, at, self._clock.now()),
+        )
+
+    async def skip(self, actor: Actor, series_id: str, number: int) -> Series:
+        """Leave one day out; if it is booked, its booking is called off by its own rules."""
+        found = await self.get(actor, series_id)
+        each = rules.occurrence_of(found, number)
+        if each.state is OccurrenceState.BOOKED and each.booking_id is not None:
+            # One that has ended already needs no calling off.
+            with suppress(IllegalTransition):
+                await self._bookings.cancel(actor, each.booking_id, "skipped")
+        return await self._change(
+            series_id, lambda now_found: rules.skipped(now_found, number, self._clock.now())
+        )
+
+    async def end(self, actor: Actor, series_id: str, *, with_booked: bool) -> Series:
+        """Plan no more days; ``with_booked`` also calls off those that are still ahead."""
+        found = await self.get(actor, series_id)
+        ended = await self._change(
+            series_id, lambda now_found: rules.ended(now_found, self._clock.now())
+        )
+        if with_booked:
+            today = local_today(self._clock.now(), actor.timezone)
+            for each in found.occurrences:
+                if each.booking_id is not None and each.on >= today:
+                    with suppress(IllegalTransition, NotFound):
+                        await self._bookings.cancel(actor, each.booking_id, "series-ended")
+        return ended
+
+    async def book_due(self) -> int:
+        """Book the planned days that have come within reach; for the clock."""
+        today = self._clock.now().date()
+        due = await self._series.list_due(today, _DUE_ROWS)
+        for each in due:
+            try:
+                await self._advance(each.id)
+            except (ConcurrentChange, Unavailable):
+                _log.warning("series_left_for_later", extra={"series_id": each.id})
+        return len(due)
+
+    async def _advance(self, series_id: str) -> Series:
+        found = await self._series.find(series_id)
+        if found is None:
+            raise NotFound
+        customer = await self._users.find(found.user_id)
+        if customer is None or not customer.is_active:
+            return await self._change(
+                series_id, lambda series: rules.ended(series, self._clock.now())
+            )
+        actor = Actor(
+            user_id=customer.id,
+            role=Role.USER,
+            session_id="",
+            full_name=customer.full_name,
+            language=customer.language,
+            timezone=customer.timezone,
+        )
+        reach = self._clock.now().date() + timedelta(days=self._horizon_days)
+        for each in found.occurrences:
+            if each.state is OccurrenceState.PLANNED and each.on <= reach:
+                found = await self._book_one(actor, found, each)
+        return found
+
+    async def _book_one(self, actor: Actor, series: Series, each: rules.Occurrence) -> Series:
+        wish = replace(series.wish, booking_time=each.at)
+        try:
+            booking = await self._bookings.book(
+                actor, _wish_of(wish, series.id, each.number, each.on)
+            )
+        except NotBookable as error:
+            reason = error.reason
+        except (SlotTaken, NotFound, Conflict) as error:
+            reason = error.code
+        else:
+            return await self._settle(
+                series.id,
+                each,
+                lambda found, now: rules.booked(found, each.number, booking.id, now),
+            )
+        return await self._settle(
+            series.id, each, lambda found, now: rules.conflicting(found, each.number, reason, now)
+        )
+
+    async def _settle(
+        self,
+        series_id: str,
+        each: rules.Occurrence,
+        apply: Callable[[Series, datetime], Series],
+    ) -> Series:
+        def settle(found: Series) -> Series:
+            if rules.occurrence_of(found, each.number).state is not OccurrenceState.PLANNED:
+                # Another process was faster, or the customer has skipped it meanwhile.
+                return found
+            return apply(found, self._clock.now())
+
+        return await self._change(series_id, settle)
+
+    async def _change(self, series_id: str, apply: Callable[[Series], Series]) -> Series:
+        async def load() -> Series:
+            found = await self._series.find(series_id)
+            if found is None:
+                raise NotFound
+            return found
+
+        def planned(found: Series) -> Series:
+            return rules.planned(apply(found), self._horizon_days)
+
+        changed = await change(load, planned, self._series.replace)
+        if changed.outbox:
+            await self._relay.deliver("series", series_id, changed.outbox)
+        return replace(changed, version=changed.version + 1)
+
+    def _id_of(self, actor: Actor, wish: BookingWish) -> str:
+        if wish.request_key is None:
+            return self._ids.new()
+        # The same request again means the same series.
+        return hashlib.sha256(f"{actor.user_id}|{wish.request_key}".encode()).hexdigest()[:24]
+
+    async def _days(self, rule: RecurrenceRule, first: date) -> Sequence[date]:
+        return await self._workers.run(lambda: rules.days_of(rule, first, yearly_tithi_days))
+
+
+def yearly_tithi_days(first: date, count: int) -> list[date]:
+    """The days of ``count`` years on the tithi and in the lunar month of the first day's sunrise.
+
+    Months that are put in (adhika) have no vows of their own: the true month counts. A tithi that
+    holds no sunrise is kept on the day in which it begins.
+    """
+    (start,) = panchangs(first, first)
+    tithi, month = start.tithis[0].number, start.masa.amanta
+    found, day = [first], first
+    while len(found) < count:
+        middle = day + _LUNAR_LEAD
+        # Twelve lunar months, or thirteen where one is put in.
+        later = [
+            each
+            for offset in (timedelta(), timedelta(days=30))
+            for each in panchangs(middle + offset - _TITHI_WINDOW, middle + offset + _TITHI_WINDOW)
+            if not each.masa.is_adhika and each.masa.amanta == month and each.day > day + 300 * _DAY
+        ]
+        exact = [each.day for each in later if each.tithis[0].number == tithi]
+        lost = [each.day for each in later if tithi in each.lost_tithis]
+        if not exact and not lost:
+            break
+        day = min(exact or lost)
+        found.append(day)
+    return found
+
+
+def _wish_of(wish: BookingWish, series_id: str, number: object, day: date) -> BookingWish:
+    return replace(wish, booking_date=day, request_key=f"series:{series_id}:{number}")
