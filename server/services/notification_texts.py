@@ -83,9 +83,7 @@ WORDINGS: Final = {
     ),
     EventKind.RECURRENCE_CONFLICT: Wording(
         N_("One day could not be booked"),
-        N_(
-            "A puja that comes again could not be booked on {when}. Please move that day or skip it."
-        ),
+        N_("A repeated puja could not be booked on {when}. Please move or skip that day."),
     ),
     EventKind.NEW_MESSAGE: Wording(N_("New message"), N_("{sender} has sent you a message.")),
     EventKind.PANDIT_REGISTERED: Wording(

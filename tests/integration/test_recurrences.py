@@ -1,0 +1,172 @@
+"""Series of bookings through the running server: planned, booked, in conflict, moved, skipped."""
+
+from __future__ import annotations
+
+from datetime import date, time
+from typing import Any
+
+import pytest
+
+from server.app import RunningServer
+from server.domain.account import Actor, Place, Role
+from server.domain.booking import BookingWish, ServiceLocation
+from server.domain.errors import NotBookable
+from server.domain.recurrence import Frequency, RecurrenceRule
+from tests.integration.test_notifications import listed
+from tests.support import FakeClock, People, Person
+from tests.talk import book
+
+WEDNESDAY = date(2026, 11, 25)
+
+
+def actor_of(person: Person) -> Actor:
+    return Actor(user_id=person.user_id, role=Role.USER, session_id="s", full_name=person.full_name)
+
+
+async def placed(
+    server: RunningServer, customer: Person, pandit: Person, rule: RecurrenceRule, **more: Any
+) -> dict[str, Any]:
+    wish = BookingWish(
+        service_id=pandit.service_id,
+        booking_date=more.get("on", WEDNESDAY),
+        booking_time=time(10),
+        service_location=ServiceLocation.PANDIT_LOCATION,
+        location=Place(),
+        notes="",
+        samagri_required=False,
+        request_key=more.get("key"),
+    )
+    _, series = await server.services.recurrences.book(actor_of(customer), wish, rule)
+    return await shown(customer, series.id)
+
+
+async def shown(customer: Person, series_id: str) -> dict[str, Any]:
+    answer = await customer.api.get(f"/api/recurrences/{series_id}/")
+    found: dict[str, Any] = answer.raise_for_status().json()
+    return found
+
+
+def states(series: dict[str, Any]) -> list[str]:
+    return [each["state"] for each in series["occurrences"]]
+
+
+WEEKLY = RecurrenceRule(frequency=Frequency.WEEKLY, count=4)
+
+
+async def test_days_within_reach_are_booked_and_later_ones_when_their_time_comes(
+    server: RunningServer, clock: FakeClock, people: People
+):
+    pandit, sita = await people.pandit(), await people.customer()
+    weekly = RecurrenceRule(frequency=Frequency.WEEKLY, count=52)
+    series = await placed(server, sita, pandit, weekly)
+    found = states(series)
+    planned = found.count("PLANNED")
+    assert found[0] == "BOOKED"
+    assert planned > 0
+    assert found == ["BOOKED"] * (52 - planned) + ["PLANNED"] * planned
+    assert all(each["date_bs"] for each in series["occurrences"])
+    clock.advance(days=7)
+    await people.sign_in_again(sita)
+    assert await server.services.recurrences.book_due() == 1
+    assert states(await shown(sita, series["id"])).count("PLANNED") == planned - 1
+    assert await server.services.recurrences.book_due() == 0
+
+
+async def test_the_same_request_again_is_the_same_series(server: RunningServer, people: People):
+    pandit, sita = await people.pandit(), await people.customer()
+    first = await placed(server, sita, pandit, WEEKLY, key="once")
+    again = await placed(server, sita, pandit, WEEKLY, key="once")
+    assert first == again
+    bookings = (await sita.api.get("/api/bookings/")).json()["results"]
+    assert len(bookings) == 4
+
+
+async def test_a_taken_day_is_a_conflict_that_is_moved(server: RunningServer, people: People):
+    pandit, sita, gita = (
+        await people.pandit(),
+        await people.customer(),
+        await people.customer("Gita Rai"),
+    )
+    await book(gita, pandit, booking_date="2026-12-09")
+    series = await placed(server, sita, pandit, WEEKLY)
+    assert states(series) == ["BOOKED", "BOOKED", "CONFLICT", "BOOKED"]
+    assert series["occurrences"][2]["reason"] == "slot-taken"
+    (row,) = [
+        each for each in await listed(sita) if each["notification_type"] == "RECURRENCE_CONFLICT"
+    ]
+    assert "9 Dec 2026" in row["message"]
+    path = f"/api/recurrences/{series['id']}/occurrences/2"
+    taken = await sita.api.post(
+        f"{path}/move/", json={"booking_date": "2026-12-09", "booking_time": "11:00"}
+    )
+    assert taken.status_code == 409
+    moved = await sita.api.post(
+        f"{path}/move/", json={"booking_date": "2026-12-10", "booking_time": "10:00"}
+    )
+    assert states(moved.raise_for_status().json()) == ["BOOKED"] * 4
+    late = await sita.api.post(
+        f"{path}/move/", json={"booking_date": "2026-11-20", "booking_time": "10:00"}
+    )
+    assert late.status_code in (409, 422)
+
+
+async def test_a_skipped_day_frees_the_pandit(server: RunningServer, people: People):
+    pandit, sita, gita = (
+        await people.pandit(),
+        await people.customer(),
+        await people.customer("Gita Rai"),
+    )
+    series = await placed(server, sita, pandit, WEEKLY)
+    answer = await sita.api.post(f"/api/recurrences/{series['id']}/occurrences/1/skip/", json={})
+    assert states(answer.raise_for_status().json()) == ["BOOKED", "SKIPPED", "BOOKED", "BOOKED"]
+    await book(gita, pandit, booking_date="2026-12-02")
+
+
+async def test_ending_keeps_or_calls_off_what_is_booked(server: RunningServer, people: People):
+    pandit, sita = await people.pandit(), await people.customer()
+    series = await placed(server, sita, pandit, WEEKLY)
+    path = f"/api/recurrences/{series['id']}/cancel/"
+    ended = (await sita.api.post(path, json={})).raise_for_status().json()
+    assert ended["is_ended"]
+    open_ones = await sita.api.get("/api/bookings/", params={"status": "PENDING"})
+    assert len(open_ones.json()["results"]) == 4
+    assert (await sita.api.post(path, json={})).status_code in (200, 409)
+    other = await placed(server, sita, pandit, WEEKLY, on=date(2026, 11, 26))
+    await sita.api.post(f"/api/recurrences/{other['id']}/cancel/", json={"with_booked": True})
+    open_ones = await sita.api.get("/api/bookings/", params={"status": "PENDING"})
+    assert len(open_ones.json()["results"]) == 4
+
+
+async def test_a_series_whose_first_day_cannot_be_booked_is_none(
+    server: RunningServer, people: People
+):
+    pandit, sita = await people.pandit(), await people.customer()
+    with pytest.raises(NotBookable):
+        # A Saturday.
+        await placed(server, sita, pandit, WEEKLY, on=date(2026, 11, 28))
+    assert (await sita.api.get("/api/recurrences/")).json()["results"] == []
+
+
+async def test_a_vow_is_kept_on_its_tithi_every_year(server: RunningServer, people: People):
+    pandit, sita = await people.pandit(), await people.customer()
+    rule = RecurrenceRule(frequency=Frequency.YEARLY_TITHI, count=3)
+    series = await placed(server, sita, pandit, rule)
+    days = [each["date"] for each in series["occurrences"]]
+    # The first day after the full moon of Kartik, by the printed almanac.
+    assert days == ["2026-11-25", "2027-11-15", "2028-12-03"]
+
+
+async def test_a_series_is_its_customers_alone(server: RunningServer, people: People):
+    pandit, sita, gita = (
+        await people.pandit(),
+        await people.customer(),
+        await people.customer("Gita Rai"),
+    )
+    series = await placed(server, sita, pandit, WEEKLY)
+    path = f"/api/recurrences/{series['id']}/"
+    assert (await gita.api.get(path)).status_code == 404
+    assert (await pandit.api.get(path)).status_code == 404
+    assert (await (await people.nobody()).get(path)).status_code == 401
+    for rest in ("occurrences/1/skip/", "cancel/"):
+        assert (await gita.api.post(path + rest, json={})).status_code == 404
+    assert states(await shown(sita, series["id"])) == ["BOOKED"] * 4
