@@ -233,7 +233,7 @@ async def open_server(
                 Duty("relay", 5.0, services.relay.sweep),
                 Duty("unanswered", 30.0, services.bookings.pass_on_unanswered),
                 Duty("reminders", 30.0, services.bookings.remind_due),
-                Duty("series", 300.0, services.recurrences.book_due),
+                Duty("series", 30.0, services.recurrences.book_due),
                 Duty("imports", 60.0, services.catalogue_admin.finish_applying),
                 Duty("digests", 600.0, services.push.send_digests),
                 Duty("unpaid", 15.0, services.booking_payments.fail_unpaid),

@@ -44,6 +44,8 @@ from server.services.relay import EventRelay
 
 _log: Final = logging.getLogger(__name__)
 _DUE_ROWS: Final = 20
+_AT_ONCE: Final = 8
+"""Days of a series that one request, or one turn of the clock, books."""
 _TITHI_WINDOW: Final = timedelta(days=25)
 _LUNAR_LEAD: Final = timedelta(days=354)
 _DAY: Final = timedelta(days=1)
@@ -78,7 +80,7 @@ class RecurrenceService:
     async def book(
         self, actor: Actor, wish: BookingWish, rule: RecurrenceRule
     ) -> tuple[Booking, Series]:
-        """Book the first day, and plan the others; those within reach are booked at once.
+        """Book the first day, and plan the others; the next of them are booked at once.
 
         Raises
         ------
@@ -229,9 +231,13 @@ class RecurrenceService:
             timezone=customer.timezone,
         )
         reach = self._clock.now().date() + timedelta(days=self._horizon_days)
-        for each in found.occurrences:
-            if each.state is OccurrenceState.PLANNED and each.on <= reach:
-                found = await self._book_one(actor, found, each)
+        due = [
+            each
+            for each in found.occurrences
+            if each.state is OccurrenceState.PLANNED and each.on <= reach
+        ]
+        for each in due[:_AT_ONCE]:
+            found = await self._book_one(actor, found, each)
         return found
 
     async def _book_one(self, actor: Actor, series: Series, each: rules.Occurrence) -> Series:
