@@ -64,7 +64,8 @@ class BookingsHandler(ApiHandler):
         errors=(NotFound, NotBookable, SlotTaken),
     )
     async def post(self, actor: Actor, body: CreateBookingRequest) -> BookingResponse:
-        booking = await self.services.bookings.book(actor, body.wish(self.idempotency_key))
+        rule = body.recurrence.rule() if body.recurrence else None
+        booking = await self.services.recurrences.book(actor, body.wish(self.idempotency_key), rule)
         return present_booking(booking, actor, self.reader)
 
 

@@ -26,11 +26,24 @@ from server.domain.catalogue import SamagriType
 from server.domain.errors import FieldFault, Invalid
 from server.domain.money import Unit, share
 from server.domain.payment import RefundTo
+from server.domain.recurrence import Frequency, RecurrenceRule
 from server.schemas.base import Id, PageQuery, Reader, Request, bs_text
 
 ClockTime = Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
 Latitude = Annotated[float, Meta(ge=-90, le=90)]
 Longitude = Annotated[float, Meta(ge=-180, le=180)]
+
+
+class RecurrenceRequest(Request, frozen=True, kw_only=True):
+    """How often: so many times (the first included), or up to a day; one of the two."""
+
+    frequency: Frequency
+    count: Annotated[int, Meta(ge=2, le=52)] | None = None
+    until: date | None = None
+
+    def rule(self) -> RecurrenceRule:
+        """The domain's form."""
+        return RecurrenceRule(frequency=self.frequency, count=self.count, until=self.until)
 
 
 class CreateBookingRequest(Request, frozen=True, kw_only=True):
@@ -52,6 +65,7 @@ class CreateBookingRequest(Request, frozen=True, kw_only=True):
     notes: Annotated[str, Meta(max_length=1000)] = ""
     samagri_required: bool = False
     payment_method: PaymentMethod = PaymentMethod.CASH
+    recurrence: RecurrenceRequest | None = None
 
     def wish(self, request_key: str | None) -> BookingWish:
         """The domain's form; ``request_key`` is the idempotency key that came with it."""

@@ -3,31 +3,12 @@
 from __future__ import annotations
 
 from datetime import date, datetime, time
-from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
-from server.domain.recurrence import (
-    Frequency,
-    Occurrence,
-    OccurrenceState,
-    RecurrenceRule,
-    Series,
-)
+from server.domain.recurrence import Frequency, Occurrence, OccurrenceState, Series
 from server.schemas.base import Reader, Request, bs_text
 from server.schemas.bookings import ClockTime
-
-
-class RecurrenceRequest(Request, frozen=True, kw_only=True):
-    """How often: so many times (the first included), or up to a day; one of the two."""
-
-    frequency: Frequency
-    count: Annotated[int, Meta(ge=2, le=52)] | None = None
-    until: date | None = None
-
-    def rule(self) -> RecurrenceRule:
-        """The domain's form."""
-        return RecurrenceRule(frequency=self.frequency, count=self.count, until=self.until)
 
 
 class MoveRequest(Request, frozen=True, kw_only=True):

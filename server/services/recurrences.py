@@ -13,7 +13,7 @@ from typing import Final
 from kundali.panchang import panchangs
 from server.domain import recurrence as rules
 from server.domain.account import Actor, Role
-from server.domain.booking import Booking, BookingWish
+from server.domain.booking import Booking, BookingWish, PaymentMethod
 from server.domain.calendar import local_today
 from server.domain.errors import (
     AlreadyExists,
@@ -77,7 +77,13 @@ class RecurrenceService:
 
     # -- placing ---------------------------------------------------------------------------------
 
-    async def book(
+    async def book(self, actor: Actor, wish: BookingWish, rule: RecurrenceRule | None) -> Booking:
+        """Book once, or with a rule again and again; returns the first booking."""
+        if rule is None:
+            return await self._bookings.book(actor, wish)
+        return (await self.book_series(actor, wish, rule))[0]
+
+    async def book_series(
         self, actor: Actor, wish: BookingWish, rule: RecurrenceRule
     ) -> tuple[Booking, Series]:
         """Book the first day, and plan the others; the next of them are booked at once.
@@ -99,7 +105,8 @@ class RecurrenceService:
             fresh = Series(
                 id=series_id,
                 user_id=actor.user_id,
-                wish=replace(wish, request_key=None),
+                # Later days are booked while nobody is there to pay in advance.
+                wish=replace(wish, request_key=None, payment_method=PaymentMethod.CASH),
                 frequency=rule.frequency,
                 occurrences=tuple(
                     rules.Occurrence(

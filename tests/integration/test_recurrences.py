@@ -37,7 +37,7 @@ async def placed(
         samagri_required=False,
         request_key=more.get("key"),
     )
-    _, series = await server.services.recurrences.book(actor_of(customer), wish, rule)
+    _, series = await server.services.recurrences.book_series(actor_of(customer), wish, rule)
     return await shown(customer, series.id)
 
 
@@ -171,3 +171,21 @@ async def test_a_series_is_its_customers_alone(server: RunningServer, people: Pe
     for rest in ("occurrences/1/skip/", "cancel/"):
         assert (await gita.api.post(path + rest, json={})).status_code == 404
     assert states(await shown(sita, series["id"])) == ["BOOKED"] * 4
+
+
+async def test_a_series_is_booked_over_the_api(people: People):
+    pandit, sita = await people.pandit(), await people.customer()
+    wish = {
+        "service_id": pandit.service_id,
+        "booking_date": "2026-11-25",
+        "booking_time": "10:00",
+        "service_location": "PANDIT_LOCATION",
+        "recurrence": {"frequency": "weekly", "count": 3},
+    }
+    answer = await sita.api.post("/api/bookings/", json=wish)
+    booking = answer.raise_for_status().json()
+    (series,) = (await sita.api.get("/api/recurrences/")).json()["results"]
+    assert series["occurrences"][0]["booking_id"] == booking["id"]
+    assert states(series) == ["BOOKED"] * 3
+    bad = await sita.api.post("/api/bookings/", json=wish | {"recurrence": {"frequency": "weekly"}})
+    assert (bad.status_code, bad.json()["errors"][0]["field"]) == (422, "recurrence.count")
