@@ -460,6 +460,7 @@ def build_services(
         bookings=bookings,
         catalogue=catalogue,
         reviews=reviews,
+        payments=payments,
         users=users,
         relay=relay,
         clock=clock,
@@ -484,18 +485,20 @@ def build_services(
         PaymentMethod.CASH: CashGateway(),
         PaymentMethod.WALLET: WalletGateway(ledger, clock),
     }
+    payment_frames = JsonPaymentFrames(translations)
     settlement = Settlement(
         payments=payments,
         users=users,
         gateways=gateways,
         relay=relay,
         bus=bus,
-        frames=JsonPaymentFrames(translations),
+        frames=payment_frames,
         meter=metrics,
         clock=clock,
         batch=settings.payment.reconcile_batch,
     )
     payment_service = PaymentService(
+        frames=payment_frames,
         payments=payments,
         settlement=settlement,
         bookings=booking_service,
@@ -592,6 +595,7 @@ def build_services(
             on_frame=receive,
             chats=chats,
             notifications=notifications,
+            payments=payment_service,
             accounts=accounts,
             translator=translations,
             clock=clock,

@@ -24,6 +24,8 @@ import pytest
 
 from server import app
 from server.app import RunningServer, open_server
+from server.domain.booking import PaymentMethod
+from server.domain.gateway import PaymentGateway
 from server.places.directory import load_places
 from server.settings import (
     AuthSettings,
@@ -131,14 +133,21 @@ def listeners() -> list[Any]:
 
 
 @pytest.fixture
+def providers() -> dict[PaymentMethod, PaymentGateway] | None:
+    """Payment providers in the place of those that the settings name."""
+    return None
+
+
+@pytest.fixture
 async def server(
     settings: Settings,
     clock: FakeClock,
     code_sender: CapturingCodeSender,
     listeners: list[Any],
+    providers: dict[PaymentMethod, PaymentGateway] | None,
 ) -> AsyncIterator[RunningServer]:
     async with open_server(
-        settings, clock=clock, sender=code_sender, listeners=listeners
+        settings, clock=clock, sender=code_sender, listeners=listeners, providers=providers
     ) as running:
         yield running
     # Only now: what the server still had to write, it has written.

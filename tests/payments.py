@@ -99,6 +99,11 @@ class Bookings:
             answer = await self.pandit.api.post(f"/api/bookings/{booking_id}/{move}/", json=body)
             assert answer.status_code == 200, answer.text
 
+    @staticmethod
+    def starts_at(booking: dict[str, Any]) -> datetime:
+        """When the puja begins."""
+        return datetime.fromisoformat(booking["starts_at"]).astimezone(UTC)
+
     async def pass_time(self, **span: float) -> None:
         self.clock.advance(**span)
         for person in (self.pandit, self.customer):
@@ -144,8 +149,9 @@ class ToldProvider:
     asked: int = 0
     traits: GatewayTraits = TRAITS
 
-    def pays(self, reference: str, **overrides: Any) -> None:
-        """From now on the provider says that this was paid."""
+    def pays(self, paid: str, /, **overrides: Any) -> None:
+        """From now on the provider says that the order of that reference was paid."""
+        reference = paid
         order = self.orders[reference]
         verdict = Verdict(
             outcome=Outcome.PAID,

@@ -172,3 +172,7 @@ def chat_socket(
 
 def notification_socket(port: int, token: str | None, *, query: str = "", **options: Any) -> Any:
     return open_socket(f"ws://127.0.0.1:{port}/ws/notifications/{query}", token, **options)
+
+
+def payment_socket(port: int, token: str | None, *, query: str = "", **options: Any) -> Any:
+    return open_socket(f"ws://127.0.0.1:{port}/ws/payment/{query}", token, **options)

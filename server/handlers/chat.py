@@ -19,6 +19,7 @@ from server.schemas.chat import (
     MessageResponse,
     ReadRequest,
     ReadResponse,
+    RoomRequest,
     RoomResponse,
     SendRequest,
     UnreadCountResponse,
@@ -44,6 +45,16 @@ class RoomsHandler(ApiHandler):
             results=[present_room(room, actor, self.reader) for room in page.rows],
             next=self.cursor(page.next_key),
         )
+
+    @operation(
+        "Open the chat with a pandit, after an accepted booking or an unlock",
+        roles=CUSTOMER,
+        errors=(errors.UnlockNeeded,),
+    )
+    async def post(self, actor: Actor, body: RoomRequest) -> RoomResponse:
+        """Show the room; before there is one, 403 says what it takes."""
+        room = await self.services.chats.room_with(actor, body.pandit_id)
+        return present_room(room, actor, self.reader)
 
 
 class MessagesHandler(ApiHandler):

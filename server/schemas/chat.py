@@ -97,6 +97,12 @@ class PartyResponse(Struct, frozen=True, kw_only=True):
     name: str
 
 
+class RoomRequest(Request, frozen=True, kw_only=True):
+    """The pandit with whom a customer wants to talk."""
+
+    pandit_id: Id
+
+
 class RoomResponse(Struct, frozen=True, kw_only=True):
     """One of the reader's rooms. ``read_sequence`` is how far the reader has read.
 

@@ -79,6 +79,18 @@ class FileCommand(Struct, frozen=True, tag="FILE"):
     cid: Cid | None = None
 
 
+class WatchCommand(Struct, frozen=True, tag="watch"):
+    """Hear of this payment alone, beside others that are watched; answered by ``payment``."""
+
+    payment: FrameId
+
+
+class UnwatchCommand(Struct, frozen=True, tag="unwatch"):
+    """Hear of this payment no more; when none is watched any longer, of all of them."""
+
+    payment: FrameId
+
+
 class SyncCommand(Struct, frozen=True, tag="sync"):
     """Ask for what follows a number; answered by ``history``."""
 
@@ -137,6 +149,7 @@ Command = (
     | PingCommand
 )
 NotificationCommand = ReadNotificationsCommand | SyncCommand | AuthCommand | PingCommand
+PaymentCommand = WatchCommand | UnwatchCommand | AuthCommand | PingCommand
 
 
 # -- what clients hear --------------------------------------------------------------------------
@@ -372,6 +385,7 @@ class Heading(Struct, frozen=True):
     user: str = ""
     is_active: bool = True
     unread: int = 0
+    payment: str = ""
     sender: Any = None
 
     @property

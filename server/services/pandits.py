@@ -24,6 +24,7 @@ from server.domain.calendar import (
 from server.domain.errors import FieldFault, Invalid, NotFound
 from server.domain.events import Event, EventKind
 from server.domain.pandit import Pandit, Service, ServiceOffer, VerificationStatus
+from server.domain.payment import unlock_payment_id
 from server.domain.ports import (
     BookingRepository,
     CatalogueRepository,
@@ -33,6 +34,7 @@ from server.domain.ports import (
     PanditHit,
     PanditRepository,
     PanditSearch,
+    PaymentRepository,
     ReviewRepository,
     SortKey,
     UserRepository,
@@ -85,6 +87,7 @@ class PanditService:
         bookings: BookingRepository,
         catalogue: CatalogueRepository,
         reviews: ReviewRepository,
+        payments: PaymentRepository,
         users: UserRepository,
         relay: EventRelay,
         clock: Clock,
@@ -97,6 +100,7 @@ class PanditService:
         self._bookings = bookings
         self._catalogue = catalogue
         self._reviews = reviews
+        self._payments = payments
         self._users = users
         self._relay = relay
         self._clock = clock
@@ -321,19 +325,25 @@ class PanditService:
     async def profile(self, actor: Actor | None, pandit_id: str) -> PanditProfile:
         """Return a pandit as the actor may see him.
 
-        Contact details are for himself, admins, and customers with whom he has accepted a booking;
-        to others a pandit who is not approved does not exist.
+        Contact details are for himself, admins, and customers with whom he has accepted a booking
+        or who have unlocked him; to others a pandit who is not approved does not exist.
         """
         pandit = await self._pandits.find(pandit_id)
         if pandit is None:
             raise NotFound
         is_insider = actor is not None and (actor.is_admin or actor.user_id == pandit.user_id)
         shows_contact = is_insider or (
-            actor is not None and await self._bookings.has_accepted(actor.user_id, pandit.id)
+            actor is not None and await self._may_contact(actor.user_id, pandit.id)
         )
         if not pandit.is_verified and not shows_contact:
             raise NotFound
         return PanditProfile(pandit, shows_contact=shows_contact, shows_papers=is_insider)
+
+    async def _may_contact(self, user_id: str, pandit_id: str) -> bool:
+        if await self._bookings.has_accepted(user_id, pandit_id):
+            return True
+        unlock = await self._payments.find(unlock_payment_id(user_id, pandit_id))
+        return unlock is not None and unlock.is_confirmed
 
     async def list_reviews(
         self, pandit_id: str, *, limit: int, after: SortKey | None

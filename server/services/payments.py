@@ -53,7 +53,7 @@ from server.domain.ports import (
 )
 from server.services.bookings import BookingService
 from server.services.ledger import LedgerService
-from server.services.settlement import Gateways, Settlement
+from server.services.settlement import Gateways, PaymentFrames, Settlement
 
 _log: Final = logging.getLogger(__name__)
 _audit: Final = logging.getLogger("server.audit")
@@ -61,6 +61,7 @@ _ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 _REFERENCE_LENGTH: Final = 20
 _NOT_PLAIN: Final = re.compile(r"[^A-Za-z0-9 -]+")
 _MAX_TITLE: Final = 60
+_LATE_PAYMENTS: Final = 10
 TOKEN_DETAIL: Final = "kpg1_token"  # noqa: S105  # the name of a field
 """Where an attempt keeps the token of Khalti's older widget."""
 
@@ -109,6 +110,7 @@ class PaymentService:
         users: UserRepository,
         ledger: LedgerService,
         gateways: Gateways,
+        frames: PaymentFrames,
         clock: Clock,
         ids: IdSource,
         policy: PaymentPolicy,
@@ -120,6 +122,7 @@ class PaymentService:
         self._users = users
         self._ledger = ledger
         self._gateways = gateways
+        self._frames = frames
         self._clock = clock
         self._ids = ids
         self._policy = policy
@@ -401,6 +404,21 @@ class PaymentService:
         """Whether a customer has paid for a pandit's chat and contact details."""
         found = await self._payments.find(rules.unlock_payment_id(user_id, pandit_id))
         return found is not None and found.is_confirmed
+
+    async def frames_of(self, actor: Actor, public_id: str | None = None) -> list[bytes]:
+        """Where the actor's payments stand, as frames: one of them, or those of late.
+
+        Raises ``NotFound`` for one that is not his.
+        """
+        if public_id is not None:
+            view = await self.get(actor, public_id)
+            return [self._frames.payment(view.payment, view.attempt)]
+        page = await self.list_own(actor, limit=_LATE_PAYMENTS, after=None)
+        return [
+            self._frames.payment(payment, payment.main)
+            for payment in page.rows
+            if payment.main is not None
+        ]
 
     # -- coming back ------------------------------------------------------------------------------
 

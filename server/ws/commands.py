@@ -38,6 +38,7 @@ from server.schemas.frames import (
     ImageCommand,
     MessageCommand,
     NotificationCommand,
+    PaymentCommand,
     PingCommand,
     PongEvent,
     ReadCommand,
@@ -45,11 +46,13 @@ from server.schemas.frames import (
     SyncCommand,
     TextCommand,
     TypingCommand,
+    UnwatchCommand,
+    WatchCommand,
     stamp,
 )
 from server.services.chats import Outgoing
 from server.services.message_writer import Written
-from server.ws.framing import Opcode, Received
+from server.ws.framing import Opcode, Received, encode
 from server.ws.hub import Hub
 from server.ws.protocol import (
     BadFrame,
@@ -211,6 +214,19 @@ async def read_notifications(
     await hub.notifications.mark_read(session.actor, ids=command.ids, up_to=command.seq)
 
 
+async def watch(hub: Hub, session: Session, stream: Stream, command: WatchCommand) -> None:
+    """Narrow the socket to some payments of one's own, and say where this one stands."""
+    frames = await hub.payments.frames_of(session.actor, command.payment)
+    session.busy.watched.add(command.payment)
+    for frame in frames:
+        session.send_frame(encode(frame))
+
+
+def unwatch(hub: Hub, session: Session, stream: Stream, command: UnwatchCommand) -> None:
+    """Stop hearing of one payment."""
+    session.busy.watched.discard(command.payment)
+
+
 async def renew(hub: Hub, session: Session, stream: Stream, command: AuthCommand) -> None:
     """Go on with a fresh token of the same person; any other closes the connection."""
     try:
@@ -273,10 +289,19 @@ NOTIFICATION_COMMANDS: Final[dict[type[Struct], Act]] = {
     AuthCommand: renew,
     PingCommand: ping,
 }
+PAYMENT_COMMANDS: Final[dict[type[Struct], Act]] = {
+    WatchCommand: watch,
+    UnwatchCommand: unwatch,
+    AuthCommand: renew,
+    PingCommand: ping,
+}
 CHAT_READER: Final[CommandReader[Any]] = CommandReader(Command, tuple(CHAT_COMMANDS))
 NOTIFICATION_READER: Final[CommandReader[Any]] = CommandReader(
     NotificationCommand, tuple(NOTIFICATION_COMMANDS)
 )
+
+
+PAYMENT_READER: Final[CommandReader[Any]] = CommandReader(PaymentCommand, tuple(PAYMENT_COMMANDS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +315,7 @@ class _Door:
 _DOORS: Final = {
     "chat": _Door(CHAT_READER, CHAT_COMMANDS),
     "notifications": _Door(NOTIFICATION_READER, NOTIFICATION_COMMANDS),
+    "payments": _Door(PAYMENT_READER, PAYMENT_COMMANDS),
 }
 
 

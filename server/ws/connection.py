@@ -32,7 +32,7 @@ from server.schemas.frames import (
     view_room,
 )
 from server.ws.commands import answer_of
-from server.ws.framing import handshake_fault, handshake_response, negotiate_deflate
+from server.ws.framing import encode, handshake_fault, handshake_response, negotiate_deflate
 from server.ws.hub import Hub
 from server.ws.protocol import (
     BEARER_PREFIX,
@@ -321,7 +321,32 @@ class NotificationSocket(SocketHandler):
         return stream, first
 
 
+class PaymentSocket(SocketHandler):
+    """``/ws/payment/``: where one's payments stand, whole, on connecting and after each change."""
+
+    kind = "payments"
+
+    async def _begin(
+        self, session: Session, path: tuple[str, ...], cursor: int | None, epoch: str
+    ) -> tuple[Stream, FirstPage] | None:
+        """Go live, then read: a state that was told meanwhile has the higher version."""
+        wanted = self.get_query_argument("payment", "") or None
+        stream = await self.hub.join_payments(session.user_id)
+        if not session.is_open:
+            self.hub.drop(stream)
+            return None
+        if wanted is not None:
+            session.busy.watched.add(wanted)
+        self.hub.add(stream, session)
+        session.send(self._hello(session))
+        self.hub.enter(session)
+        for frame in await self.hub.payments.frames_of(session.actor, wanted):
+            session.send_frame(encode(frame))
+        return None
+
+
 ROUTES: Final = (
     Route("/ws/chat/{room_id}/", ChatSocket, "ws_chat"),
     Route("/ws/notifications/", NotificationSocket, "ws_notifications"),
+    Route("/ws/payment/", PaymentSocket, "ws_payment"),
 )

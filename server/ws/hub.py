@@ -33,12 +33,14 @@ from server.schemas.frames import PresenceEvent, ReconnectEvent, TokenExpiringEv
 from server.services.accounts import CONTROL_TOPIC, AccountService
 from server.services.chats import ChatService, room_topic
 from server.services.notifications import NotificationService, user_topic
+from server.services.payments import PaymentService
+from server.services.settlement import payments_topic
 from server.settings import RealtimeSettings
 from server.ws.framing import PING, Received
 from server.ws.limits import AddressGate, Pace
 from server.ws.protocol import NOTIFICATION_FRAME_BYTES, CloseCode
 from server.ws.session import Session
-from server.ws.streams import NotificationSource, RoomSource, Shared, Source, Stream
+from server.ws.streams import NotificationSource, PaymentSource, RoomSource, Shared, Source, Stream
 from server.ws.wire import Bounds, Poller, TurnedAway
 
 _log: Final = logging.getLogger(__name__)
@@ -120,6 +122,7 @@ class Hub:
         board: PresenceBoard,
         chats: ChatService,
         notifications: NotificationService,
+        payments: PaymentService,
         accounts: AccountService,
         translator: Translator,
         clock: Clock,
@@ -129,6 +132,7 @@ class Hub:
     ) -> None:
         self.chats = chats
         self.notifications = notifications
+        self.payments = payments
         self.accounts = accounts
         self.translator = translator
         self.clock = clock
@@ -145,10 +149,12 @@ class Hub:
         self._sources: dict[str, Source] = {
             "chat": RoomSource(chats),
             "notifications": NotificationSource(notifications),
+            "payments": PaymentSource(),
         }
         self._bounds = {
             "chat": self._bounds_of(limits.max_frame_bytes),
             "notifications": self._bounds_of(min(NOTIFICATION_FRAME_BYTES, limits.max_frame_bytes)),
+            "payments": self._bounds_of(min(NOTIFICATION_FRAME_BYTES, limits.max_frame_bytes)),
         }
         self._count = 0
         self._numbers = 0
@@ -391,6 +397,10 @@ class Hub:
     async def join_notifications(self, user_id: str) -> Stream:
         """Subscribe to a person's own stream."""
         return await self._join(user_topic(user_id), user_id, "notifications")
+
+    async def join_payments(self, user_id: str) -> Stream:
+        """Subscribe to what becomes of a customer's payments."""
+        return await self._join(payments_topic(user_id), user_id, "payments")
 
     async def _join(self, topic: str, key: str, kind: str) -> Stream:
         stream = self._streams.get(topic)
@@ -647,6 +657,11 @@ class Hub:
                     stream.receive(frame)
 
     async def _count_again(self, stream: Stream) -> None:
+        if stream.topic == payments_topic(stream.key):
+            if stream.sessions:
+                for frame in await self.payments.frames_of(stream.sessions[0].actor):
+                    stream.receive(frame)
+            return
         if stream.sessions and stream.unread is not None:
             unread = await self.notifications.unread_count(stream.key)
             if unread != stream.unread:

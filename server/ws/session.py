@@ -81,7 +81,8 @@ class Keeper(Protocol):
 class Busy:
     """What only sessions have that do something at the moment; the idle ones share one ``None``.
 
-    ``own_cids`` are messages sent here whose ``ack`` takes the place of their publication.
+    ``own_cids`` are messages sent here whose ``ack`` takes the place of their publication,
+    ``watched`` the payments that it is narrowed to.
     """
 
     __slots__ = (
@@ -92,6 +93,7 @@ class Busy:
         "refused",
         "typing_merger",
         "unacked",
+        "watched",
         "when_acked",
     )
 
@@ -104,6 +106,7 @@ class Busy:
         self.malformed: deque[float] = deque()
         self.typing_merger: Merger[bool] | None = None
         self.read_merger: Merger[int] | None = None
+        self.watched: set[str] = set()
 
 
 class Session(Socket):
@@ -189,6 +192,11 @@ class Session(Socket):
         if self._busy is None:
             self._busy = Busy()
         return self._busy
+
+    def watches(self, payment_id: str) -> bool:
+        """Whether it wants to hear of that payment: of all, unless it has named some."""
+        watched = self._busy.watched if self._busy is not None else None
+        return not watched or payment_id in watched
 
     # -- sending --------------------------------------------------------------------------------
 

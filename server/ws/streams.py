@@ -131,6 +131,27 @@ class NotificationSource:
         )
 
 
+class PaymentSource:
+    """A customer's payments are told as states and not numbered: there is nothing to replay."""
+
+    def heard(self, key: str, sequence: int) -> None:
+        """Nothing is numbered."""
+
+    async def after(self, key: str, sequence: int, limit: int) -> list[Numbered]:
+        """Nothing."""
+        return []
+
+    async def before(self, key: str, sequence: int | None, limit: int) -> list[Numbered]:
+        """Nothing."""
+        return []
+
+    def page(
+        self, key: str, rows: Sequence[Numbered], start: int, end: int, *, more: bool, gap: bool
+    ) -> HistoryEvent:
+        """An empty page."""
+        return HistoryEvent(from_=start, to=end, more=more, gap=gap, messages=UNSET)
+
+
 class Shared:
     """What all streams of a process use: one object instead of a handful of references each."""
 
@@ -516,6 +537,8 @@ def _is_meant(session: Session, heading: Heading) -> bool:
     """Whether an unnumbered publication is told to the session."""
     if not session.is_ready:
         return False
+    if heading.type == "payment":
+        return session.watches(heading.payment)
     if heading.user != session.user_id:
         return True
     if heading.type == "read":

@@ -192,6 +192,7 @@ class Process:
             board=MemoryPresence(),
             chats=self.chats,
             notifications=nothing,
+            payments=nothing,
             accounts=cast("Any", _Accounts()),
             translator=translations,
             clock=clock,

@@ -10,7 +10,13 @@ import msgspec
 
 from server.domain import errors
 from server.schemas import frames
-from server.ws.commands import CHAT_COMMANDS, CHAT_READER, NOTIFICATION_COMMANDS
+from server.ws.commands import (
+    CHAT_COMMANDS,
+    CHAT_READER,
+    NOTIFICATION_COMMANDS,
+    PAYMENT_COMMANDS,
+    PAYMENT_READER,
+)
 from server.ws.protocol import BadFrame, CloseCode, FrameFault
 from tests.talk import Frame
 from tools.check_layers import ROOT
@@ -40,14 +46,16 @@ def test_every_frame_of_the_server_has_an_example_that_fits_its_type() -> None:
 
 def test_every_command_has_an_example_that_is_understood() -> None:
     shown = examples(CLIENT_PART)
-    assert {frame["type"] for frame in shown} == tags(frames.Command)
+    assert {frame["type"] for frame in shown} == tags(frames.Command) | tags(frames.PaymentCommand)
     for frame in shown:
-        assert not isinstance(CHAT_READER.read(json.dumps(frame).encode()), BadFrame)
+        reader = CHAT_READER if frame["type"] in tags(frames.Command) else PAYMENT_READER
+        assert not isinstance(reader.read(json.dumps(frame).encode()), BadFrame)
 
 
 def test_the_tables_of_commands_are_complete() -> None:
     assert set(CHAT_COMMANDS) == set(get_args(frames.Command))
     assert set(NOTIFICATION_COMMANDS) == set(get_args(frames.NotificationCommand))
+    assert set(PAYMENT_COMMANDS) == set(get_args(frames.PaymentCommand))
 
 
 def test_every_close_code_is_in_the_table_and_no_other() -> None:

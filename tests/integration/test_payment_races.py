@@ -1,0 +1,524 @@
+"""What a provider may do to us: late, twice, at once, forged, lost. The stored truth holds."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from server.app import RunningServer
+from server.domain.booking import PaymentMethod
+from server.domain.gateway import Outcome, RefundState
+from tests.payments import Bookings, ToldProvider, ledger_sums, ledger_totals, pay
+from tests.support import FakeClock, People, Person
+from tests.talk import chat_socket, payment_socket
+
+FEE = 250_000
+
+
+@pytest.fixture
+def khalti() -> ToldProvider:
+    return ToldProvider()
+
+
+@pytest.fixture
+def esewa() -> ToldProvider:
+    return ToldProvider(PaymentMethod.ESEWA)
+
+
+@pytest.fixture
+def providers(khalti: ToldProvider, esewa: ToldProvider) -> dict[PaymentMethod, Any]:
+    return {PaymentMethod.KHALTI: khalti, PaymentMethod.ESEWA: esewa}
+
+
+@pytest.fixture
+async def bookings(server: RunningServer, people: People, clock: FakeClock) -> Bookings:
+    return await Bookings.make(server, people, clock)
+
+
+async def show(person: Person, payment: dict[str, Any]) -> dict[str, Any]:
+    shown: dict[str, Any] = (await person.api.get(f"/api/payments/{payment['id']}/")).json()
+    return shown
+
+
+async def back(people: People, payment: dict[str, Any], **query: str) -> int:
+    browser = await people.nobody()
+    answer = await browser.get(
+        f"/api/payments/{payment['payment_method']}/return/{payment['reference']}/",
+        params=query,
+        headers={"Accept": "application/json"},
+    )
+    return answer.status_code
+
+
+async def send_webhook(people: People, reference: str, kind: str = "application/json") -> Any:
+    sender = await people.nobody()
+    return await sender.post(
+        "/api/payments/webhooks/khalti/", content=reference, headers={"Content-Type": kind}
+    )
+
+
+async def test_fifty_identical_webhooks_at_once_make_one_ledger_entry(
+    server: RunningServer, people: People, bookings: Bookings, khalti: ToldProvider
+):
+    booking = await bookings.book(payment_method="KHALTI")
+    payment = await pay(bookings.customer, booking["id"])
+    khalti.pays(payment["reference"])
+    answers = await asyncio.gather(*(send_webhook(people, payment["reference"]) for _ in range(50)))
+    assert {answer.status_code for answer in answers} == {200}
+    admin = await people.admin()
+    entries = (await admin.api.get("/api/admin/ledger/")).json()["results"]
+    assert [entry["kind"] for entry in entries] == ["capture"]
+    assert (await ledger_totals(server)) == {"gateway:KHALTI": FEE, "customer": -FEE}
+    rows = (await admin.api.get("/api/admin/callbacks/", params={"limit": 100})).json()["results"]
+    assert len(rows) == 50
+    assert {row["outcome"] for row in rows} <= {"processed", "duplicate"}
+    assert (await bookings.show(booking["id"]))["payment_status"] == "COMPLETED"
+    told = (await bookings.customer.api.get("/api/notifications/")).json()["results"]
+    assert [row["notification_type"] for row in told] == ["PAYMENT_SUCCESS"]
+
+
+async def test_a_forged_webhook_is_stored_and_refused_and_an_unknown_reference_is_no_error(
+    people: People, bookings: Bookings, khalti: ToldProvider
+):
+    booking = await bookings.book(payment_method="KHALTI")
+    payment = await pay(bookings.customer, booking["id"])
+    khalti.pays(payment["reference"])
+    forged = await send_webhook(people, payment["reference"], kind="text/plain")
+    assert (forged.status_code, forged.json()["type"]) == (400, "callback-refused")
+    assert (await show(bookings.customer, payment))["status"] == "PENDING"
+    unknown = await send_webhook(people, "NOBODY")
+    assert (unknown.status_code, unknown.json()["outcome"]) == (200, "unmatched")
+    admin = await people.admin()
+    rows = (await admin.api.get("/api/admin/callbacks/")).json()["results"]
+    assert [row["outcome"] for row in rows] == ["unmatched", "forged"]
+    large = await send_webhook(people, "x" * 70_000)
+    assert large.status_code == 413
+
+
+async def test_a_webhook_whose_handling_fails_is_answered_so_that_it_comes_again(
+    server: RunningServer, people: People, bookings: Bookings, khalti: ToldProvider
+):
+    booking = await bookings.book(payment_method="KHALTI")
+    payment = await pay(bookings.customer, booking["id"])
+    khalti.pays(payment["reference"])
+    callbacks = server.services.callbacks
+    broken, callbacks._payments = callbacks._payments, None  # type: ignore[assignment]
+    try:
+        failed = await send_webhook(people, payment["reference"])
+    finally:
+        callbacks._payments = broken
+    assert (failed.status_code, failed.json()["type"]) == (500, "callback-failed")
+    admin = await people.admin()
+    (row,) = (await admin.api.get("/api/admin/callbacks/")).json()["results"]
+    assert (row["outcome"], row["processed_at"]) == ("failed", None)
+    replayed = await admin.api.post(f"/api/admin/callbacks/{row['id']}/replay/", json={})
+    assert replayed.json()["outcome"] == "processed"
+    assert (await show(bookings.customer, payment))["status"] == "COMPLETED"
+
+
+async def test_the_second_success_of_a_payment_is_given_back(
+    server: RunningServer,
+    people: People,
+    bookings: Bookings,
+    khalti: ToldProvider,
+    esewa: ToldProvider,
+):
+    booking = await bookings.book(payment_method="KHALTI")
+    first = await pay(bookings.customer, booking["id"], "KHALTI")
+    second = await pay(bookings.customer, booking["id"], "ESEWA")
+    khalti.pays(first["reference"])
+    esewa.pays(second["reference"])
+    assert await asyncio.gather(back(people, first), back(people, second)) == [200, 200]
+    await server.services.settlement.idle()
+    shown = [await show(bookings.customer, payment) for payment in (first, second)]
+    assert sorted(each["status"] for each in shown) == ["COMPLETED", "REFUNDED"]
+    assert sorted(each["needs_review"] for each in shown) == [False, True]
+    assert {each["payment_status"] for each in shown} == {"COMPLETED"}
+    assert sum((khalti.refunds | esewa.refunds).values()) == FEE
+    assert (await ledger_totals(server))["customer"] == -FEE
+    third = await bookings.customer.api.post(
+        "/api/payments/", json={"booking_id": booking["id"], "payment_method": "KHALTI"}
+    )
+    assert (third.status_code, third.json()["type"]) == (409, "already-paid")
+
+
+async def test_a_failure_that_becomes_a_success_a_minute_later_is_paid(
+    server: RunningServer,
+    people: People,
+    bookings: Bookings,
+    khalti: ToldProvider,
+    clock: FakeClock,
+):
+    booking = await bookings.book(payment_method="KHALTI")
+    payment = await pay(bookings.customer, booking["id"])
+    khalti.says(payment["reference"], Outcome.FAILED, reason="cancelled")
+    await back(people, payment)
+    assert (await show(bookings.customer, payment))["status"] == "FAILED"
+    assert (await bookings.show(booking["id"]))["payment_status"] == "FAILED"
+    khalti.pays(payment["reference"])
+    clock.advance(seconds=61)
+    await server.services.settlement.reconcile()
+    assert (await show(bookings.customer, payment))["status"] == "COMPLETED"
+    assert (await bookings.show(booking["id"]))["payment_status"] == "COMPLETED"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"amount": 100},
+        {"currency": "USD"},
+        {"reference": "ANOTHER"},
+        {"gateway_id": "gw-another"},
+        {"mismatches": ("merchant",)},
+    ],
+)
+async def test_a_success_that_contradicts_what_was_stored_moves_nothing(
+    server: RunningServer,
+    people: People,
+    bookings: Bookings,
+    khalti: ToldProvider,
+    wrong: dict[str, Any],
+):
+    booking = await bookings.book(payment_method="KHALTI")
+    payment = await pay(bookings.customer, booking["id"])
+    khalti.pays(payment["reference"], **wrong)
+    await back(people, payment, claim="paid")
+    shown = await show(bookings.customer, payment)
+    assert (shown["status"], shown["needs_review"]) == ("PROCESSING", True)
+    assert await ledger_totals(server) == {}
+
+
+async def test_the_transaction_of_one_payment_does_not_pay_another(
+    server: RunningServer, people: People, bookings: Bookings, khalti: ToldProvider
+):
+    cheap, dear = [await bookings.book(payment_method="KHALTI") for _ in range(2)]
+    paid = await pay(bookings.customer, cheap["id"])
+    unpaid = await pay(bookings.customer, dear["id"])
+    khalti.pays(paid["reference"])
+    khalti.pays(unpaid["reference"], transaction_id=f"tx-{paid['reference']}")
+    await back(people, paid)
+    await back(people, unpaid)
+    shown = await show(bookings.customer, unpaid)
+    assert (shown["status"], shown["needs_review"]) == ("PROCESSING", True)
+    assert (await ledger_totals(server))["gateway:KHALTI"] == FEE
+
+
+async def test_while_the_provider_is_away_nothing_fails_and_the_reconciler_goes_on(
+    server: RunningServer,
+    people: People,
+    bookings: Bookings,
+    khalti: ToldProvider,
+    clock: FakeClock,
+):
+    booking = await bookings.book()
+    await bookings.accept(booking["id"])
+    payment = await pay(bookings.customer, booking["id"])
+    khalti.is_down = True
+    assert await back(people, payment) == 200
+    assert (await show(bookings.customer, payment))["status"] == "PROCESSING"
+    clock.advance(hours=23)
+    await server.services.settlement.reconcile()
+    await bookings.pass_time(hours=1)
+    await server.services.settlement.reconcile()
+    shown = await show(bookings.customer, payment)
+    assert (shown["status"], shown["needs_review"]) == ("PROCESSING", True)
+    khalti.is_down = False
+    khalti.pays(payment["reference"])
+    admin = await people.admin()
+    checked = await admin.api.post(f"/api/admin/payments/{payment['id']}/check/", json={})
+    assert checked.json()["status"] == "COMPLETED"
+
+
+async def test_a_payment_that_nobody_made_fails_after_a_day(
+    server: RunningServer, bookings: Bookings, clock: FakeClock, khalti: ToldProvider
+):
+    booking = await bookings.book()
+    await bookings.accept(booking["id"])
+    payment = await pay(bookings.customer, booking["id"])
+    for _ in range(60):
+        clock.advance(minutes=30)
+        await server.services.settlement.reconcile()
+    asked = khalti.asked
+    assert 20 <= asked <= 30
+    await bookings.pass_time(hours=1)
+    shown = await show(bookings.customer, payment)
+    assert (shown["status"], shown["reason"]) == ("FAILED", "ran-out")
+    assert (await bookings.show(booking["id"]))["payment_status"] == "PENDING"
+
+
+async def test_a_refund_whose_answer_was_lost_is_looked_up_and_made_once(
+    server: RunningServer,
+    people: People,
+    bookings: Bookings,
+    khalti: ToldProvider,
+    clock: FakeClock,
+):
+    booking = await bookings.book(payment_method="KHALTI")
+    payment = await pay(bookings.customer, booking["id"])
+    khalti.pays(payment["reference"])
+    await back(people, payment)
+    khalti.refund_answers = [RefundState.UNKNOWN]
+    admin = await people.admin()
+    asked = await admin.api.post(f"/api/payments/{payment['id']}/refund/", json={"note": "kind"})
+    assert asked.status_code == 200, asked.text
+    await server.services.settlement.idle()
+    assert (await show(bookings.customer, payment))["refunds"][0]["state"] == "unknown"
+    clock.advance(seconds=61)
+    await server.services.settlement.reconcile()
+    shown = await show(bookings.customer, payment)
+    assert (shown["status"], shown["refunded_amount"]) == ("REFUNDED", FEE)
+    assert khalti.refunds == {payment["reference"]: FEE}
+    assert await ledger_totals(server) == {}
+    again = await admin.api.post(f"/api/payments/{payment['id']}/refund/", json={})
+    assert (again.status_code, again.json()["type"]) == (409, "refund-refused")
+
+
+async def test_a_refund_that_was_surely_not_made_is_sent_again(
+    server: RunningServer,
+    people: People,
+    bookings: Bookings,
+    khalti: ToldProvider,
+    clock: FakeClock,
+):
+    booking = await bookings.book(payment_method="KHALTI")
+    payment = await pay(bookings.customer, booking["id"])
+    khalti.pays(payment["reference"])
+    await back(people, payment)
+    khalti.refund_answers = [RefundState.REQUESTED, RefundState.DONE]
+    admin = await people.admin()
+    await admin.api.post(f"/api/payments/{payment['id']}/refund/", json={"amount": 100_000})
+    await server.services.settlement.idle()
+    assert khalti.refunds == {}
+    clock.advance(minutes=4)
+    await server.services.settlement.reconcile()
+    shown = await show(bookings.customer, payment)
+    assert (shown["status"], shown["refunded_amount"]) == ("COMPLETED", 100_000)
+    assert (await bookings.show(booking["id"]))["refunded_amount"] == 100_000
+    assert set((await ledger_sums(server)).values()) == {0}
+
+
+@pytest.mark.parametrize(
+    ("hours_before", "refunded"), [(49, FEE), (47, 187_500), (23, 125_000), (5, 0)]
+)
+async def test_a_customer_who_cancels_gets_back_what_the_policy_says(
+    server: RunningServer,
+    people: People,
+    bookings: Bookings,
+    khalti: ToldProvider,
+    clock: FakeClock,
+    hours_before: int,
+    refunded: int,
+):
+    booking = await bookings.book(payment_method="KHALTI")
+    assert [tier["amount"] for tier in booking["refund_policy"]] == [FEE, 187_500, 125_000]
+    payment = await pay(bookings.customer, booking["id"])
+    khalti.pays(payment["reference"])
+    await back(people, payment)
+    await bookings.accept(booking["id"])
+    starts_at = bookings.starts_at(await bookings.show(booking["id"]))
+    await bookings.pass_time(hours=(starts_at - clock.now()).total_seconds() / 3600 - hours_before)
+    cancelled = await bookings.customer.api.post(f"/api/bookings/{booking['id']}/cancel/", json={})
+    assert cancelled.status_code == 200
+    await server.services.settlement.idle()
+    shown = await bookings.show(booking["id"])
+    assert (shown["status"], shown["refunded_amount"]) == ("CANCELLED", refunded)
+    assert shown["payment_status"] == ("REFUNDED" if refunded == FEE else "COMPLETED")
+    totals = await ledger_totals(server)
+    assert totals.get("income:kept", 0) == refunded - FEE
+    assert totals.get("customer", 0) == 0
+
+
+async def test_what_the_pandit_calls_off_goes_back_in_full_even_into_the_wallet(
+    server: RunningServer,
+    people: People,
+    bookings: Bookings,
+    khalti: ToldProvider,
+    clock: FakeClock,
+):
+    first = await bookings.book(payment_method="KHALTI")
+    payment = await pay(bookings.customer, first["id"])
+    khalti.pays(payment["reference"])
+    await back(people, payment)
+    wallet = {"refund_to": "WALLET"}
+    await bookings.customer.api.post(f"/api/bookings/{first['id']}/cancel/", json=wallet)
+    await server.services.settlement.idle()
+    balance = (await bookings.customer.api.get("/api/wallet/")).json()
+    assert balance == {"balance": FEE, "currency": "NPR"}
+    # And with it he pays the next one, at once and once.
+    second = await bookings.book(payment_method="WALLET")
+    paid = await pay(bookings.customer, second["id"], "WALLET")
+    assert (paid["status"], paid["action"]["kind"]) == ("COMPLETED", "none")
+    third = await bookings.book(payment_method="WALLET")
+    refused = await bookings.customer.api.post(
+        "/api/payments/", json={"booking_id": third["id"], "payment_method": "WALLET"}
+    )
+    assert (refused.status_code, refused.json()["type"]) == (409, "insufficient-balance")
+    await bookings.accept(second["id"])
+    await bookings.pass_time(hours=60)
+    await bookings.pandit.api.post(f"/api/bookings/{second['id']}/cancel/", json={})
+    await server.services.settlement.idle()
+    assert (await bookings.customer.api.get("/api/wallet/")).json()["balance"] == FEE
+    lines = (await bookings.customer.api.get("/api/wallet/entries/")).json()["results"]
+    assert [(line["kind"], line["amount"], line["balance"]) for line in lines] == [
+        ("wallet-refund", FEE, FEE),
+        ("wallet-payment", -FEE, 0),
+        ("refund-paid", FEE, FEE),
+    ]
+    assert set((await ledger_sums(server)).values()) == {0}
+
+
+async def test_a_wallet_is_never_overdrawn_by_payments_at_once(
+    server: RunningServer, people: People, bookings: Bookings, khalti: ToldProvider
+):
+    begun = await bookings.customer.api.post(
+        "/api/wallet/top-up/", json={"amount": FEE + 1000, "payment_method": "KHALTI"}
+    )
+    assert begun.status_code == 201, begun.text
+    khalti.pays(begun.json()["reference"])
+    await back(people, begun.json())
+    wanted = [await bookings.book(payment_method="WALLET") for _ in range(4)]
+    answers = await asyncio.gather(
+        *(
+            bookings.customer.api.post(
+                "/api/payments/", json={"booking_id": each["id"], "payment_method": "WALLET"}
+            )
+            for each in wanted
+        )
+    )
+    assert sorted(answer.status_code for answer in answers) == [201, 409, 409, 409]
+    assert (await bookings.customer.api.get("/api/wallet/")).json()["balance"] == 1000
+
+
+async def test_a_pandit_withdraws_what_he_has_earned_and_no_more(
+    server: RunningServer, people: People, bookings: Bookings, khalti: ToldProvider
+):
+    booking = await bookings.book(payment_method="KHALTI")
+    payment = await pay(bookings.customer, booking["id"])
+    khalti.pays(payment["reference"])
+    await back(people, payment)
+    await bookings.hold_puja(booking["id"])
+    answers = await asyncio.gather(
+        *(bookings.pandit.api.post("/api/payouts/", json={"amount": 200_000}) for _ in range(5))
+    )
+    assert sorted(answer.status_code for answer in answers) == [201, 409, 409, 409, 409]
+    earnings = (await bookings.pandit.api.get("/api/pandits/me/earnings/")).json()
+    assert (earnings["balance"], earnings["under_way"]) == (25_000, 200_000)
+    admin = await people.admin()
+    (asked,) = (await admin.api.get("/api/admin/payouts/", params={"status": "ASKED"})).json()[
+        "results"
+    ]
+    paid = await admin.api.post(
+        f"/api/admin/payouts/{asked['id']}/settle/", json={"is_paid": True, "note": "bank"}
+    )
+    assert paid.json()["status"] == "PAID"
+    other = await admin.api.post(
+        f"/api/admin/payouts/{asked['id']}/settle/", json={"is_paid": False}
+    )
+    assert other.status_code == 409
+    assert await ledger_totals(server) == {
+        "gateway:KHALTI": FEE,
+        "commission": -25_000,
+        "pandit": -25_000,
+        "bank": -200_000,
+    }
+    export = await admin.api.get("/api/admin/ledger.csv")
+    assert export.headers["content-type"].startswith("text/csv")
+    assert len(export.text.splitlines()) == 1 + 2 + 3 + 2 + 2
+
+
+async def test_an_unlock_opens_the_chat_and_the_contact_details_on_rest_and_sockets(
+    server: RunningServer, people: People, bookings: Bookings, khalti: ToldProvider
+):
+    customer, pandit = bookings.customer, bookings.pandit
+    wanted = {"pandit_id": pandit.pandit_id}
+    refused = await customer.api.post("/api/chat/rooms/", json=wanted)
+    assert (refused.status_code, refused.json()["type"]) == (403, "unlock-needed")
+    profile = await customer.api.get(f"/api/pandits/{pandit.pandit_id}/")
+    assert profile.json()["contact"] is None
+    async with payment_socket(server.port, customer.access) as socket:
+        begun = await customer.api.post(
+            "/api/payments/create-payment-intent/", json={**wanted, "payment_method": "KHALTI"}
+        )
+        assert (begun.status_code, begun.json()["amount"]) == (201, 3000)
+        payment = begun.json()
+        assert (await socket.next("payment"))["status"] == "PENDING"
+        assert (await customer.api.post("/api/chat/rooms/", json=wanted)).status_code == 403
+        khalti.pays(payment["reference"])
+        await back(people, payment)
+        frame = await socket.where(lambda each: each.get("status") == "COMPLETED")
+        assert (frame["purpose"], frame["pandit"], frame["amount"]) == (
+            "UNLOCK",
+            pandit.pandit_id,
+            3000,
+        )
+    room = (await customer.api.post("/api/chat/rooms/", json=wanted)).json()
+    assert (room["booking_id"], room["is_active"]) == (None, True)
+    profile = await customer.api.get(f"/api/pandits/{pandit.pandit_id}/")
+    assert profile.json()["contact"]["phone_number"].endswith(pandit.phone)
+    sent = await customer.api.post(
+        "/api/messages/send/", json={"room_id": room["id"], "content": "Namaste"}
+    )
+    assert sent.status_code == 201
+    stranger = await people.customer("Gita Rai")
+    async with chat_socket(server.port, customer.access, room["id"]) as talk:
+        assert talk.hello["room"]["id"] == room["id"]
+    async with chat_socket(server.port, stranger.access, room["id"], greet=False) as talk:
+        assert await talk.closed() == 4404
+    assert (await stranger.api.post("/api/chat/rooms/", json=wanted)).status_code == 403
+    assert await ledger_totals(server) == {"gateway:KHALTI": 3000, "income:unlocks": -3000}
+
+
+async def test_the_payment_socket_tells_ones_own_alone_and_the_present_state_on_connecting(
+    server: RunningServer, people: People, bookings: Bookings, khalti: ToldProvider
+):
+    booking = await bookings.book(payment_method="KHALTI")
+    payment = await pay(bookings.customer, booking["id"])
+    other = await people.customer("Gita Rai")
+    query = f"?payment={payment['id']}"
+    async with (
+        payment_socket(server.port, bookings.customer.access, query=query) as mine,
+        payment_socket(server.port, other.access) as theirs,
+    ):
+        first = await mine.next("payment")
+        assert (first["payment"], first["status"]) == (payment["id"], "PENDING")
+        await theirs.send(type="watch", payment=payment["id"])
+        assert (await theirs.next("error"))["code"] == "not_found"
+        khalti.pays(payment["reference"])
+        await back(people, payment)
+        last = await mine.where(lambda each: each.get("status") == "COMPLETED")
+        assert last["version"] > first["version"]
+        await theirs.send(type="ping", t=1)
+        assert (await theirs.next("pong", "payment"))["type"] == "pong"
+    async with payment_socket(server.port, other.access, query=query) as foreign:
+        assert await foreign.closed() == 4404
+
+
+async def test_less_cash_than_was_due_stays_unpaid_until_staff_have_the_rest(
+    server: RunningServer, people: People, bookings: Bookings
+):
+    booking = await bookings.book()
+    await bookings.hold_puja(booking["id"], cash_amount=FEE - 1)
+    shown = await bookings.show(booking["id"])
+    assert (shown["status"], shown["payment_status"]) == ("COMPLETED", "PENDING")
+    (payment,) = (await bookings.customer.api.get("/api/payments/")).json()["results"]
+    assert (payment["status"], payment["needs_review"]) == ("PENDING", True)
+    assert await ledger_totals(server) == {}
+    admin = await people.admin()
+    for _ in range(2):
+        recorded = await admin.api.post(
+            f"/api/payments/{payment['id']}/cash/", json={"amount": FEE}
+        )
+        assert recorded.json()["status"] == "COMPLETED"
+    assert (await bookings.show(booking["id"]))["payment_status"] == "COMPLETED"
+    assert await ledger_totals(server) == {"cash": 25_000, "commission": -25_000}
+
+
+async def test_samagri_cannot_change_while_it_is_being_paid(
+    bookings: Bookings, khalti: ToldProvider
+):
+    booking = await bookings.book(payment_method="KHALTI", samagri_required=True)
+    await pay(bookings.customer, booking["id"])
+    refused = await bookings.customer.api.post(f"/api/bookings/{booking['id']}/samagri/", json={})
+    assert (refused.status_code, refused.json()["type"]) == (409, "payment-open")
