@@ -468,7 +468,13 @@ def _check_entry(entry: FileEntry, manifest: Manifest, limits: Limits) -> None:
             )
 
 
-def load(folder: Path, *, limits: Limits | None = None, pause_seconds: float = 0.0) -> Artifact:
+def load(
+    folder: Path,
+    *,
+    limits: Limits | None = None,
+    pause_seconds: float = 0.0,
+    without_ids: Collection[str] = (),
+) -> Artifact:
     """Read and check the artifact in ``folder``.
 
     Every byte is hashed. An artifact of 100 MB takes a fraction of a second; arrays are mapped and
@@ -483,6 +489,9 @@ def load(folder: Path, *, limits: Limits | None = None, pause_seconds: float = 0
     pause_seconds : float
         To rest after each MiB. Beside an event loop a millisecond keeps a loader in a thread from
         competing with it for the processor.
+    without_ids : collection of str
+        Kinds whose identifiers are not wanted: their files are hashed, but not unpacked and not
+        kept.
 
     Raises
     ------
@@ -505,6 +514,8 @@ def load(folder: Path, *, limits: Limits | None = None, pause_seconds: float = 0
             if entry.path.endswith(".npy"):
                 top = manifest.id_maps[entry.values].count if entry.values else None
                 arrays[entry.path.removesuffix(".npy")] = _array(stream, entry, top, pause_seconds)
+            elif paths_of_ids.get(entry.path) in without_ids:
+                _check_hash(entry, _hash(stream, pause_seconds))
             elif entry.path in paths_of_ids:
                 kind = paths_of_ids[entry.path]
                 ids[kind] = _ids(stream, entry, manifest.id_maps[kind].count, bounds, pause_seconds)

@@ -33,8 +33,7 @@ import scipy
 from recsys import registry
 from recsys.artifact import Artifact, ArtifactError, ArtifactWriter, Ids, SmokeCase, check_smoke
 from recsys.calibration import Calibration
-from recsys.models.als import Als
-from recsys.models.base import BadModelData, Model, Saved, top_k
+from recsys.models.base import BadModelData, Model, Saved
 from recsys.next_puja import Habits
 from recsys.signals import Knowledge
 
@@ -54,6 +53,9 @@ FIELDS: Final[Mapping[str, str]] = {
 }
 """The id map that each field of a context is numbered by; others are numbers as they are."""
 SMOKE_K: Final = 5
+_OF_CUSTOMERS: Final = frozenset({"user_item", "pandit", "puja"})
+UNSERVED_IDS: Final = frozenset({"users"})
+"""Id maps that no answer needs: a customer is known by what he has."""
 BLEND: Final = "blend"
 """The part that holds what the blend was taught."""
 HABITS: Final = "habits"
@@ -129,8 +131,8 @@ class Bundle:
     def answer(self, case: SmokeCase) -> list[str]:
         """Answer a stored question: ids, best first.
 
-        Its query has either ``user``, whose stored vector is asked, or ``given`` (ids of the slot)
-        and ``context``.
+        Its query has ``given`` (ids of the slot) and ``context``: customers too are asked about by
+        what they have, as serving does it, so the names of those of the training are not needed.
 
         Raises
         ------
@@ -140,15 +142,12 @@ class Bundle:
         slot, query = case.kind, case.query
         if slot not in self.models:
             raise ArtifactError("smoke", f"there is no model for {slot}")
-        ids, model, user = self.ids_of(slot), self.models[slot], query.get("user")
-        if user is None:
-            given = ids.encode(query.get("given", ()))
-            context = self.context(query.get("context", {}))
-            ranking = model.recommend(given, SMOKE_K, context=context)
-        elif isinstance(model, Als) and user in self.ids["users"]:
-            ranking = top_k(model.score_user(self.ids["users"].index(user)), SMOKE_K)
-        else:
-            raise ArtifactError("smoke", f"{slot} knows nothing of the user {user}")
+        ids, names = self.ids_of(slot), query.get("given", ())
+        given = ids.encode(names)
+        if len(given) < len(names):
+            raise ArtifactError("smoke", f"{slot} is asked about what it does not know")
+        context = self.context(query.get("context", {}))
+        ranking = self.models[slot].recommend(given, SMOKE_K, context=context)
         return ids.decode(ranking.items.tolist())
 
 
@@ -283,18 +282,17 @@ def write_bundle(writer: ArtifactWriter, bundle: Bundle) -> dict[str, dict[str, 
     return described
 
 
-def questions(bundle: Bundle, *, users: int = 20, pujas: int = 5) -> tuple[SmokeCase, ...]:
-    """Questions spread over users and pujas, with the answers that these models give now."""
+def questions(bundle: Bundle, *, customers: int = 20, pujas: int = 5) -> tuple[SmokeCase, ...]:
+    """Questions spread over items and pujas, with the answers that these models give now."""
     asked: list[SmokeCase] = []
     for slot in sorted(bundle.models):
-        ids, model = bundle.ids_of(slot), bundle.models[slot]
-        if isinstance(model, Als):
-            queries: list[dict[str, Any]] = [
-                {"user": user} for user in _spread(bundle.ids["users"].ids, users)
-            ]
+        names = bundle.ids_of(slot).ids
+        queries: list[dict[str, Any]]
+        if slot in _OF_CUSTOMERS:
+            queries = [{"given": [name]} for name in _spread(names, customers)]
         else:
             queries = [
-                {"given": list(_spread(ids.ids, number + 1)), "context": {"puja": puja}}
+                {"given": list(_spread(names, number + 1)), "context": {"puja": puja}}
                 for number, puja in enumerate(_spread(bundle.ids["pujas"].ids, pujas))
             ]
         for query in queries:

@@ -14,6 +14,7 @@ import io
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -28,7 +29,12 @@ from recsys.models.base import Interactions
 DATABASE: Final = "pandityatra"
 _SELECT_MS: Final = 10_000
 _SOCKET_MS: Final = 120_000
-_BATCH: Final = 2_000
+_BATCH: Final = 500
+_DATED: Final = {"bookings": "starts_at"}
+"""Large collections, and the indexed date by which they are read in parts."""
+_FIRST_MONTH: Final = datetime(2020, 1, 1, tzinfo=UTC)
+_MONTHS_AHEAD: Final = 13
+_LONGEST_REST: Final = 0.5
 _SUFFIXES: Final = (".parquet", ".jsonl", ".jsonl.gz", ".csv", ".csv.gz")
 
 
@@ -156,14 +162,32 @@ def mongo_tables(uri: str) -> dict[str, dict[str, list[Any]]]:
             database = client.get_default_database(default=DATABASE)
 
             def rows(name: str, *fields: str) -> Iterator[dict[str, Any]]:
-                found = database.get_collection(name).find(
-                    {}, projection=dict.fromkeys(fields, 1) if fields else None, batch_size=_BATCH
-                )
-                yield from found
+                wanted = dict.fromkeys(fields, 1) if fields else None
+                collection = database.get_collection(name)
+                for window in _windows(_DATED[name]) if name in _DATED else ({},):
+                    began = time.monotonic()
+                    yield from collection.find(window, projection=wanted, batch_size=_BATCH)
+                    # Whoever is served by this database meanwhile has his turn.
+                    time.sleep(min(time.monotonic() - began, _LONGEST_REST))
 
             return _tables_of(rows)
     except PyMongoError as error:
         raise BadData(f"the database cannot be read: {error}") from error
+
+
+def _windows(field: str) -> Iterator[dict[str, Any]]:
+    """Conditions that together hold for every date, a month at a time.
+
+    An embedded server answers one command at a time, and one that asks for everything keeps all
+    others waiting; a month by an index of both bounds is found at once.
+    """
+    first, last = _FIRST_MONTH, datetime.now(UTC) + timedelta(days=_MONTHS_AHEAD * 31)
+    yield {field: {"$lt": first}}
+    while first < last:
+        after = (first + timedelta(days=31)).replace(day=1)
+        yield {field: {"$gte": first, "$lt": after}}
+        first = after
+    yield {field: {"$gte": first}}
 
 
 def _tables_of(rows: Any) -> dict[str, dict[str, list[Any]]]:
@@ -172,7 +196,8 @@ def _tables_of(rows: Any) -> dict[str, dict[str, list[Any]]]:
     events: list[dict[str, Any]] = []
     for document in rows(
         "bookings", "user_id", "pandit_id", "puja_id", "status", "created_at", "updated_at",
-        "starts_at", "completed_at", "location", "samagri", "samagri_declined",
+        "starts_at", "completed_at", "location", "samagri", "samagri_declined", "rejected_by",
+        "history",
     ):  # fmt: skip
         bookings.append(_booking_row(document))
         lines.extend(_line_rows(document))
@@ -247,6 +272,15 @@ def _line_rows(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         }
 
 
+def _let_down_by(document: Mapping[str, Any]) -> list[str]:
+    """The pandits who refused, did not answer, or called it off after they had accepted it."""
+    found = [str(each) for each in document.get("rejected_by") or ()]
+    last = (document.get("history") or [{}])[-1]
+    if last.get("to_status") == "CANCELLED" and last.get("role") == "pandit":
+        found.append(str(document.get("pandit_id")))
+    return list(dict.fromkeys(found))
+
+
 def _booking_events(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     common = {
         "booking_id": document["_id"],
@@ -257,10 +291,12 @@ def _booking_events(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     }
 
     def event(kind: str, ts: Any, **more: Any) -> dict[str, Any]:
-        name = f"{kind}:{document['_id']}:{more.get('item_id', '')}"
+        name = f"{kind}:{document['_id']}:{more.get('item_id', more.get('pandit_id', ''))}"
         return {**common, "event_id": name, "kind": kind, "ts": to_ms(ts), **more}
 
     yield event("booking_created", document.get("created_at"))
+    for pandit_id in _let_down_by(document):
+        yield event("pandit_declined", document.get("updated_at"), pandit_id=pandit_id)
     status = _STATUS.get(document.get("status", ""))
     if status == "cancelled":
         yield event("booking_cancelled", document.get("updated_at"))

@@ -22,7 +22,7 @@ import os
 import shutil
 import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -131,9 +131,16 @@ class ModelStore:
             raise ArtifactError("pointer", f"the pointer says {version!r}")
         return version
 
-    def load(self, version: str, *, pause_seconds: float = 0.0) -> Artifact:
+    def load(
+        self, version: str, *, pause_seconds: float = 0.0, without_ids: Collection[str] = ()
+    ) -> Artifact:
         """Read and check one version; see `recsys.artifact.load`."""
-        return load(self.folder(version), limits=self.limits, pause_seconds=pause_seconds)
+        return load(
+            self.folder(version),
+            limits=self.limits,
+            pause_seconds=pause_seconds,
+            without_ids=without_ids,
+        )
 
     def load_current(self) -> Artifact | None:
         """Read and check what the pointer names; None when nothing was published."""

@@ -23,7 +23,7 @@ from typing import Final, Protocol, TypeVar
 import structlog
 
 from recsys.artifact import VERSION_PATTERN, Artifact, ArtifactError, check_known, check_smoke
-from recsys.bundle import Bundle, build_name, open_bundle
+from recsys.bundle import UNSERVED_IDS, Bundle, build_name, open_bundle
 from recsys.store import Listed, ModelStore
 from server.domain.catalogue import SamagriItem
 from server.domain.errors import GatesFailed, ModelRefused, NotFound, StoreUnavailable
@@ -317,7 +317,7 @@ def _load(
     store: ModelStore, version: str, catalogue: CatalogueOfTheDay, params: AdviceParams
 ) -> Advice:
     with _short_turns():
-        artifact = store.load(version)
+        artifact = store.load(version, without_ids=UNSERVED_IDS)
         return Advice(catalogue, params, _checked(artifact, catalogue))
 
 

@@ -139,3 +139,17 @@ async def test_a_database_that_does_not_answer_is_bad_data(
     monkeypatch.setattr(sources, "_SELECT_MS", 50)
     with pytest.raises(BadData, match="cannot be read"):
         await asyncio.to_thread(sources.read, "mongodb://127.0.0.1:9/nothing", at_ms=NOW_MS)
+
+
+async def test_bookings_of_every_time_are_read_once(
+    store: Store, database_settings: DatabaseSettings
+) -> None:
+    bookings = MongoBookingRepository(store)
+    days = (-3000, -400, -40, -31, -30, -1, 0, 20, 500, 2000)
+    for day in days:
+        moment = NOW + timedelta(days=day)
+        await bookings.add(make_booking(id=f"at{day}", starts_at=moment, claims=()))
+    month = (NOW + timedelta(days=1)).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    await bookings.add(make_booking(id="first-of-month", starts_at=month, claims=()))
+    found = await read(database_settings)
+    assert sorted(found.booking_ids.ids) == sorted(["first-of-month", *(f"at{d}" for d in days)])

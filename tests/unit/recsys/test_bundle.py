@@ -10,7 +10,15 @@ from scipy.sparse import csr_array
 from recsys import list as listing
 from recsys import publish, rollback, verify
 from recsys.artifact import ArtifactError, Ids, SmokeCase, load
-from recsys.bundle import Bundle, build_name, check_answers, open_bundle, questions, write_bundle
+from recsys.bundle import (
+    UNSERVED_IDS,
+    Bundle,
+    build_name,
+    check_answers,
+    open_bundle,
+    questions,
+    write_bundle,
+)
 from recsys.engine import AlsParams
 from recsys.models.als import Als
 from recsys.models.base import Field, Interactions, Saved
@@ -75,6 +83,25 @@ def test_a_bundle_answers_after_loading_as_before(store: ModelStore) -> None:
     assert after.documents == before.documents
 
 
+def test_answers_need_no_names_of_customers(store: ModelStore) -> None:
+    version = put(store, a_bundle(), "20260401T000000Z")
+    artifact = store.load(version, without_ids=UNSERVED_IDS)
+    assert "users" not in artifact.ids
+    check_answers(artifact)
+    assert {case.kind for case in artifact.manifest.smoke} == {"pandit", "samagri"}
+
+
+def test_names_that_are_not_wanted_are_hashed_all_the_same(store: ModelStore) -> None:
+    version = put(store, a_bundle(), "20260401T000000Z")
+    path = store.folder(version) / "ids.users.jsonl.gz"
+    data = bytearray(path.read_bytes())
+    data[-5] ^= 1
+    path.write_bytes(bytes(data))
+    with pytest.raises(ArtifactError) as caught:
+        store.load(version, without_ids=UNSERVED_IDS)
+    assert caught.value.code == "hash"
+
+
 def test_the_arrays_of_the_models_stay_mapped(store: ModelStore) -> None:
     artifact = store.load(put(store, a_bundle(), "20260401T000000Z"))
     model = open_bundle(artifact).models["pandit"]
@@ -82,8 +109,8 @@ def test_the_arrays_of_the_models_stay_mapped(store: ModelStore) -> None:
     assert np.shares_memory(model.user_, artifact.arrays["pandit.als.user"])
 
 
-def test_questions_cover_users_and_pujas() -> None:
-    asked = questions(a_bundle(), users=4, pujas=2)
+def test_questions_cover_customers_and_pujas() -> None:
+    asked = questions(a_bundle(), customers=4, pujas=2)
     assert [case.kind for case in asked] == ["pandit"] * 4 + ["samagri"] * 2
     assert all(case.expected for case in asked)
 
@@ -101,8 +128,8 @@ def test_a_context_leaves_out_what_is_unknown() -> None:
     "case",
     [
         SmokeCase(kind="user_item", query={}, expected=()),
-        SmokeCase(kind="samagri", query={"user": "user-00"}, expected=()),
-        SmokeCase(kind="pandit", query={"user": "nobody"}, expected=()),
+        SmokeCase(kind="samagri", query={"given": ["never-heard-of"]}, expected=()),
+        SmokeCase(kind="pandit", query={"given": ["pandit-0", "nobody"]}, expected=()),
     ],
 )
 def test_a_question_that_cannot_be_asked_is_refused(case: SmokeCase) -> None:
