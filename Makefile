@@ -28,7 +28,7 @@ train: setup ## train a model from the running demo (or SOURCE=) and let the ser
 	@test -n "$(SOURCE)" || { echo "No demo runs here: make demo in another terminal, or SOURCE=mongodb://..."; exit 1; }
 	@mkdir -p var
 	@$(BIN)/python -m kundali festivals --pujas config/festivals.toml --json > var/festivals.json
-	@$(BIN)/python -m recsys.train --source "$(SOURCE)" --festivals var/festivals.json --publish \
+	@nice -n 10 $(BIN)/python -m recsys.train --source "$(SOURCE)" --festivals var/festivals.json --publish \
 		--data.max-age-hours 87600 $(ARGS)
 
 test: setup-test ## run every test and count them by kind

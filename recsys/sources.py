@@ -12,9 +12,10 @@ import csv
 import gzip
 import io
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -30,8 +31,7 @@ DATABASE: Final = "pandityatra"
 _SELECT_MS: Final = 10_000
 _SOCKET_MS: Final = 120_000
 _BATCH: Final = 500
-_DATED: Final = {"bookings": "starts_at"}
-"""Large collections, and the indexed date by which they are read in parts."""
+_NAMES_A_PART: Final = 200
 _FIRST_MONTH: Final = datetime(2020, 1, 1, tzinfo=UTC)
 _MONTHS_AHEAD: Final = 13
 _LONGEST_REST: Final = 0.5
@@ -161,10 +161,12 @@ def mongo_tables(uri: str) -> dict[str, dict[str, list[Any]]]:
         ) as client:
             database = client.get_default_database(default=DATABASE)
 
-            def rows(name: str, *fields: str) -> Iterator[dict[str, Any]]:
+            def rows(
+                name: str, *fields: str, parts: Iterable[dict[str, Any]] = ({},)
+            ) -> Iterator[dict[str, Any]]:
                 wanted = dict.fromkeys(fields, 1) if fields else None
                 collection = database.get_collection(name)
-                for window in _windows(_DATED[name]) if name in _DATED else ({},):
+                for window in parts:
                     began = time.monotonic()
                     yield from collection.find(window, projection=wanted, batch_size=_BATCH)
                     # Whoever is served by this database meanwhile has his turn.
@@ -175,11 +177,11 @@ def mongo_tables(uri: str) -> dict[str, dict[str, list[Any]]]:
         raise BadData(f"the database cannot be read: {error}") from error
 
 
-def _windows(field: str) -> Iterator[dict[str, Any]]:
+def _months(field: str) -> Iterator[dict[str, Any]]:
     """Conditions that together hold for every date, a month at a time.
 
     An embedded server answers one command at a time, and one that asks for everything keeps all
-    others waiting; a month by an index of both bounds is found at once.
+    others waiting; a part between two bounds of an index is found at once.
     """
     first, last = _FIRST_MONTH, datetime.now(UTC) + timedelta(days=_MONTHS_AHEAD * 31)
     yield {field: {"$lt": first}}
@@ -190,6 +192,18 @@ def _windows(field: str) -> Iterator[dict[str, Any]]:
     yield {field: {"$gte": first}}
 
 
+def _ranges(field: str, names: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """Conditions that together hold for every name, with some of these names in each."""
+    bounds = sorted({*names})[_NAMES_A_PART::_NAMES_A_PART]
+    if not bounds:
+        yield {}
+        return
+    yield {field: {"$lt": bounds[0]}}
+    for low, high in pairwise(bounds):
+        yield {field: {"$gte": low, "$lt": high}}
+    yield {field: {"$gte": bounds[-1]}}
+
+
 def _tables_of(rows: Any) -> dict[str, dict[str, list[Any]]]:
     bookings: list[dict[str, Any]] = []
     lines: list[dict[str, Any]] = []
@@ -197,12 +211,15 @@ def _tables_of(rows: Any) -> dict[str, dict[str, list[Any]]]:
     for document in rows(
         "bookings", "user_id", "pandit_id", "puja_id", "status", "created_at", "updated_at",
         "starts_at", "completed_at", "location", "samagri", "samagri_declined", "rejected_by",
-        "history",
+        "history", parts=_months("starts_at"),
     ):  # fmt: skip
         bookings.append(_booking_row(document))
         lines.extend(_line_rows(document))
         events.extend(_booking_events(document))
-    reviews = rows("reviews", "user_id", "pandit_id", "booking_id", "rating", "created_at")
+    reviews = rows(
+        "reviews", "user_id", "pandit_id", "booking_id", "rating", "created_at",
+        parts=_ranges("booking_id", (each["booking_id"] for each in bookings)),
+    )  # fmt: skip
     events.extend(
         {
             "event_id": f"review:{review['_id']}",
@@ -215,7 +232,10 @@ def _tables_of(rows: Any) -> dict[str, dict[str, list[Any]]]:
         }
         for review in reviews
     )
-    events.extend({**each, "event_id": str(each["_id"])} for each in rows("interactions"))
+    of_users = _ranges("user_id", (str(each["user_id"]) for each in bookings))
+    events.extend(
+        {**each, "event_id": str(each["_id"])} for each in rows("interactions", parts=of_users)
+    )
     pujas = list(rows("pujas", "category_id", "requirements"))
     return {
         "bookings": _columns_of(iter(bookings)),

@@ -2,7 +2,8 @@
  * `<py-samagri booking-id="…">`: the items of a booking, to be changed while the price follows.
  *
  * Attributes: `booking-id`; `readonly` shows the list only; `compute` asks the server for its
- * recommendation when the list is still empty. Elements anywhere in the page with
+ * recommendation when the list is still empty; `puja-id` and `pandit-id` let it suggest what others
+ * take for that puja, and tell the server what became of it. Elements anywhere in the page with
  * `data-fee="service_fee"`, `"samagri_fee"` or `"total_fee"` show the current sums. Events: `py-fees`
  * (bubbles, detail: `{service_fee, samagri_fee, total_fee, currency}`).
  */
@@ -13,6 +14,7 @@ import { live } from "../vendor/lit/directives/live.js";
 import { api } from "./api.js";
 import { number, parseNumber, pick, price, t } from "./i18n.js";
 import { icon, PageElement, toast } from "./page.js";
+import { Suggestions } from "./suggestions.js";
 import { grouped, lineOf, orderable, stepped, unitName } from "./samagri-list.js";
 
 const TYPING_MS = 600;
@@ -28,6 +30,8 @@ function groupName(type) {
 class Samagri extends PageElement {
   static properties = {
     bookingId: { attribute: "booking-id" },
+    pujaId: { attribute: "puja-id" },
+    panditId: { attribute: "pandit-id" },
     readonly: { type: Boolean },
     compute: { type: Boolean },
     lines: { state: true },
@@ -43,6 +47,12 @@ class Samagri extends PageElement {
   constructor() {
     super();
     this.bookingId = "";
+    this.pujaId = "";
+    this.panditId = "";
+    /** @type {Suggestions | null} */
+    this.suggestions = null;
+    /** Tells when the suggestions come into view. @type {IntersectionObserver | null} */
+    this.watch = null;
     this.readonly = false;
     this.compute = false;
     /** @type {import("./samagri-list.js").Line[] | null} */
@@ -85,6 +95,8 @@ class Samagri extends PageElement {
   disconnectedCallback() {
     super.disconnectedCallback();
     document.removeEventListener("py-booking-changed", this.onBooking);
+    this.watch?.disconnect();
+    this.watch = null;
     for (const timer of this.timers.values()) clearTimeout(timer);
   }
 
@@ -97,9 +109,69 @@ class Samagri extends PageElement {
         answer = await api.post(this.path, {}, { idempotencyKey: true });
       }
       this.#take(answer);
+      await this.#suggest();
     } catch (error) {
       this.fault = /** @type {any} */ (error).text ?? String(error);
     }
+  }
+
+  /** Ask once what else might be wanted. */
+  async #suggest() {
+    if (this.suggestions || !this.pujaId || !this.#editable) return;
+    this.suggestions = new Suggestions(api, { puja: this.pujaId, pandit: this.panditId });
+    await this.suggestions.load();
+    this.requestUpdate();
+  }
+
+  get #suggested() {
+    return this.suggestions?.beside((this.lines ?? []).map((line) => line.id)) ?? [];
+  }
+
+  /** @param {Map<string, unknown>} changed */
+  updated(changed) {
+    super.updated(changed);
+    const place = this.querySelector(".samagri__suggested");
+    this.watch?.disconnect();
+    if (!place) return;
+    this.watch = new IntersectionObserver((entries) => {
+      if (entries.some((entry) => entry.isIntersecting)) {
+        this.suggestions?.seen(this.#suggested.map((each) => each.item.id));
+      }
+    });
+    this.watch.observe(place);
+  }
+
+  /** @param {import("./suggestions.js").Advised} each */
+  async #accept(each) {
+    if (await this.#add(each.item.id, Number(each.quantity), each.unit)) {
+      this.suggestions?.added(each.item.id);
+      toast({ kind: "good", text: t("{name} was added.", { name: pick(each.item, "name") }) });
+      /** @type {HTMLElement | null} */ (this.querySelector("#samagri-title"))?.focus();
+    } else {
+      this.fault = this.faults[each.item.id];
+    }
+  }
+
+  /** @param {import("./suggestions.js").Advised} each */
+  async #hide(each) {
+    const id = each.item.id;
+    const done = await this.suggestions?.hide(id);
+    this.requestUpdate();
+    if (!done) {
+      toast({ kind: "bad", text: t("That did not work. Please try again.") });
+      return;
+    }
+    toast({
+      text: t("{name} will not be suggested again.", { name: pick(each.item, "name") }),
+      action: {
+        label: t("Undo"),
+        run: async () => {
+          await this.suggestions?.unhide(id);
+          this.requestUpdate();
+        },
+      },
+    });
+    /** @type {HTMLElement | null} */ (this.querySelector("#samagri-title"))?.focus();
   }
 
   get #editable() {
@@ -320,6 +392,48 @@ class Samagri extends PageElement {
     </div>`;
   }
 
+  #suggestions() {
+    const suggested = this.#suggested;
+    if (!suggested.length) return nothing;
+    return html`<section class="samagri__suggested" aria-labelledby="samagri-suggested">
+      <h3 id="samagri-suggested">${t("Families also take")}</h3>
+      <ul class="samagri__list">
+        ${repeat(
+          suggested,
+          (each) => each.item.id,
+          (each) => {
+            const name = pick(each.item, "name");
+            return html`<li class="samagri__row" data-suggested=${each.item.id}>
+              <div class="samagri__name"><strong>${name}</strong><span class="samagri__reason">${pick(each, "reason")}</span></div>
+              <div class="samagri__quantity">
+                <button
+                  type="button"
+                  class="small"
+                  aria-label=${t("Add {name}", { name })}
+                  ?disabled=${this.busy.has(each.item.id)}
+                  @click=${() => this.#accept(each)}
+                >
+                  <span class="icon-text">${icon("plus")}${t("Add")}</span>
+                </button>
+              </div>
+              <span class="samagri__price price">${price(each.price_at_booking, this.fees?.currency)}</span>
+              <div class="samagri__remove">
+                <button
+                  type="button"
+                  class="icon-btn"
+                  aria-label=${t("Do not suggest {name} again", { name })}
+                  @click=${() => this.#hide(each)}
+                >
+                  ${icon("x")}
+                </button>
+              </div>
+            </li>`;
+          },
+        )}
+      </ul>
+    </section>`;
+  }
+
   #sums() {
     const fees = this.fees;
     if (!fees) return nothing;
@@ -380,7 +494,7 @@ class Samagri extends PageElement {
             </section>`,
           )
         : html`<div class="empty">${icon("shopping-basket")}<p>${t("No items yet.")}</p></div>`}
-      ${this.#editable ? this.#adder() : nothing} ${this.#sums()}
+      ${this.#editable ? [this.#suggestions(), this.#adder()] : nothing} ${this.#sums()}
     </div>`;
   }
 }
