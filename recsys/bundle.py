@@ -35,6 +35,7 @@ from recsys.artifact import Artifact, ArtifactError, ArtifactWriter, Ids, SmokeC
 from recsys.calibration import Calibration
 from recsys.models.base import BadModelData, Model, Saved
 from recsys.next_puja import Habits
+from recsys.pandits import Records
 from recsys.signals import Knowledge
 
 SLOTS: Final[Mapping[str, str]] = {
@@ -60,6 +61,8 @@ BLEND: Final = "blend"
 """The part that holds what the blend was taught."""
 HABITS: Final = "habits"
 """The part that holds the habits of families, for the next puja."""
+PANDITS: Final = "pandits"
+"""The part that holds the records of pandits."""
 CALIBRATIONS: Final = "calibrations"
 """The part that holds the calibrations of single slots."""
 _PART: Final = "part"
@@ -198,6 +201,7 @@ def check_answers(artifact: Artifact) -> None:
     bundle = open_bundle(artifact)
     knowledge_of(bundle)
     habits_of(bundle)
+    records_of(bundle)
     for slot in bundle.models:
         calibration_of(bundle, slot)
     check_smoke(artifact.manifest, bundle.answer, build=build_name())
@@ -235,6 +239,23 @@ def habits_of(bundle: Bundle) -> Habits | None:
         return Habits.restored(saved, len(bundle.ids["pujas"]), len(bundle.ids["regions"]))
     except ValueError as error:
         raise ArtifactError("shape", f"{HABITS}: {error}") from error
+
+
+def records_of(bundle: Bundle) -> Records | None:
+    """The records of pandits; None in a bundle without them.
+
+    Raises
+    ------
+    ArtifactError
+        When they are of other pandits.
+    """
+    saved = bundle.parts.get(PANDITS)
+    if saved is None:
+        return None
+    try:
+        return Records.restored(saved, len(bundle.ids["pandits"]))
+    except ValueError as error:
+        raise ArtifactError("shape", f"{PANDITS}: {error}") from error
 
 
 def calibration_of(bundle: Bundle, slot: str) -> Calibration | None:

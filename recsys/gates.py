@@ -57,6 +57,7 @@ class Measured:
     """The paired difference of NDCG@10, new minus current."""
     coverage: float | None = None
     exposure: float | None = None
+    """The upper bound of the share of new pandits among the first five, over replayed lists."""
     slices: Mapping[str, Slice] = field(default_factory=dict)
     ece: float | None = None
     keep_rate: float | None = None
@@ -141,7 +142,7 @@ def _quality(measured: Measured, config: Config) -> Iterator[Gate]:
 def _breadth(measured: Measured, config: Config) -> Iterator[Gate]:
     bounds = config.gates
     yield _at_least("coverage", measured.coverage, bounds.min_coverage, "coverage@10")
-    what = "share of top-5 places for new pandits in replay"
+    what = "share of top-5 places for new pandits in replay, at most"
     yield _at_least("exposure", measured.exposure, bounds.min_exposure, what)
     counted = {
         name: each for name, each in measured.slices.items() if each.rows >= bounds.slice_rows

@@ -20,6 +20,8 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.models.base import Saved
+
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
@@ -36,6 +38,8 @@ DEFAULT_WEIGHTS: Final[Mapping[str, float]] = {
 }
 PRICE_WEIGHT: Final = 0.10  # once the customer has named a budget
 NEW_BELOW: Final = 10  # completed bookings
+NO_PRIOR: Final = (4.2, 10.0)
+"""Mean stars and their weight in reviews, where no reviews tell them."""
 _EARTH_KM: Final = 6371.0088
 _DRAWS: Final = 128
 _MAX_NEW: Final = 16
@@ -43,6 +47,48 @@ _TOP: Final = 5
 _PLACES: Final = (3, 4)
 _NEWTON_STEPS: Final = 60
 _HALVINGS: Final = 20
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Records:
+    """What is known of each pandit of the model, by index.
+
+    Attributes
+    ----------
+    done, let_down
+        Bookings that he held; bookings in which he let the family down.
+    rating_mean, rating_weight
+        The mean of all stars, and for how many reviews it counts beside a pandit's own.
+    """
+
+    done: NDArray[np.int32]
+    let_down: NDArray[np.int32]
+    rating_mean: float = NO_PRIOR[0]
+    rating_weight: float = NO_PRIOR[1]
+
+    def saved(self) -> Saved:
+        """Two arrays, and the prior as parameters."""
+        return Saved(
+            {"done": self.done, "let_down": self.let_down},
+            {"rating_mean": self.rating_mean, "rating_weight": self.rating_weight},
+        )
+
+    @classmethod
+    def restored(cls, saved: Saved, n_pandits: int) -> Self:
+        """What ``saved`` gave. Raises ``ValueError`` if it does not fit the ids."""
+        found = {}
+        for name in ("done", "let_down"):
+            array = saved.arrays.get(name)
+            if array is None or array.shape != (n_pandits,) or (array < 0).any():
+                raise ValueError(f"the records lack {name} of {n_pandits} pandits")
+            found[name] = array
+        try:
+            mean, weight = (float(saved.params[name]) for name in ("rating_mean", "rating_weight"))
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"the records lack {error}") from error
+        if not (1 <= mean <= 5 and 0 < weight <= 1000):
+            raise ValueError(f"no prior of ratings: {mean} of {weight}")
+        return cls(found["done"], found["let_down"], mean, weight)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

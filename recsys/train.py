@@ -40,6 +40,7 @@ from recsys.bundle import (
     BLEND,
     CALIBRATIONS,
     HABITS,
+    PANDITS,
     Bundle,
     build_name,
     check_answers,
@@ -57,6 +58,8 @@ from recsys.models.als import Als
 from recsys.models.base import Model, Saved
 from recsys.next_puja import Festival
 from recsys.next_puja_train import train_next_puja
+from recsys.pandit_train import Replay, records, replay
+from recsys.pandits import PanditParams
 from recsys.pipeline import SLOTS_OF_TASK, Solver, TooLittleData, Trained, Windows, solve_here
 from recsys.store import ModelStore
 from recsys.town import TownConfig, simulate
@@ -194,7 +197,7 @@ class _Run:
         self.recorder = recorder
         slots = [slot for task in config.run.only for slot in SLOTS_OF_TASK[task]]
         self.slots = tuple(dict.fromkeys(slots))
-        self.progress = Progress(8 + len(self.slots), quiet=options.quiet)
+        self.progress = Progress(9 + len(self.slots), quiet=options.quiet)
         self._trials = 0
 
     def all(self) -> tuple[Exit, dict[str, Any]]:
@@ -226,6 +229,12 @@ class _Run:
                 )
                 parts[HABITS] = habits.saved()
                 figures[HABITS] = hits.as_dict()
+            replayed = None
+            if "pandit" in trained:
+                self.progress.step("pandits: count, replay")
+                parts[PANDITS] = records(data, cut.end).saved()
+                replayed = self._replayed(data, cut, trained["pandit"])
+                figures[PANDITS] = replayed.as_dict()
             parts[CALIBRATIONS] = _calibrations(trained)
             bundle = Bundle("", _ids(data), models, parts)
             root = Path(self.config.store.path)
@@ -234,7 +243,17 @@ class _Run:
             store = ModelStore(root)
             current, current_until = _current(ModelStore(Path(self.config.store.path)))
             measured, compared = self._measure(
-                data, cut, present, trained, test, models, current, current_until, solver, trust
+                data,
+                cut,
+                present,
+                trained,
+                test,
+                models,
+                current,
+                current_until,
+                solver,
+                trust,
+                replayed,
             )
             self.progress.step("write and verify")
             stack.enter_context(_swept(store))
@@ -293,6 +312,11 @@ class _Run:
             self.recorder.metric(f"{slot}.ndcg@10", each.outcome.mean())
         return trained, test, support
 
+    def _replayed(self, data: Dataset, cut: Windows, trained: Trained) -> Replay:
+        model = trained.judged if isinstance(trained.judged, Als) else None
+        share = PanditParams().new_share
+        return replay(data, cut.test, model, new_share=share, seed=self.config.run.seed)
+
     def _told(self, slot: str, kind: str, number: int, trial: Trial) -> None:
         self._trials += 1
         self.progress.trial(slot, kind, number, trial)
@@ -310,6 +334,7 @@ class _Run:
         current_until: int,
         solver: Solver,
         trust: Trust | None,
+        replayed: Replay | None,
     ) -> tuple[Measured, pipeline.Comparison | None]:
         self.progress.step("compare with what serves")
         baskets = trained.get("samagri")
@@ -327,6 +352,7 @@ class _Run:
             baseline=baskets.best_baseline().name if baskets else "",
             against_current=compared.gain if compared else None,
             coverage=baskets.outcome.coverage if baskets else None,
+            exposure=replayed.new_share.high if replayed and replayed.lists else None,
             slices=_slices(data, cut, baskets, test) if baskets and test else {},
             ece=trust.ece if trust else None,
             keep_rate=trust.keep_rate.mean if trust and trust.shown else None,
@@ -470,6 +496,7 @@ class _Run:
                 "questions": compared.queries,
                 "how": compared.how,
             },
+            fairness=manifest.metrics.get(PANDITS, {}),
             notes=notes,
         )
 

@@ -66,10 +66,12 @@ class Customer:
     """Who asks, as recommendations know him; nobody in particular without a ``user_id``.
 
     ``history`` begins with the latest booking. ``stars`` is the mean of what he gave, by pandit.
+    ``language`` is the one that he reads; empty: not known.
     """
 
     user_id: str = ""
     city: str = ""
+    language: str = ""
     home: GeoPoint | None = None
     preferences: Preferences = Preferences()
     history: tuple[PastBooking, ...] = ()

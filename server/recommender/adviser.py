@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from recsys import reasons
 from recsys.artifact import Ids
 from recsys.blend import BlendParams, Bought, Demand, Request, Row, SamagriBlend
-from recsys.bundle import Bundle, calibration_of, habits_of, knowledge_of
+from recsys.bundle import Bundle, calibration_of, habits_of, knowledge_of, records_of
 from recsys.data import Kind, Tier
 from recsys.matrix import Strength, decay
 from recsys.models.als import Als
@@ -38,13 +38,14 @@ from recsys.next_puja import (
     NextPuja,
     Past,
 )
-from recsys.pandits import Candidates, PanditParams, PanditRanker, Wish
+from recsys.pandits import NO_PRIOR, Candidates, PanditParams, PanditRanker, Wish
 from recsys.pandits import RankedPandit as Placed
 from recsys.shelf import Shelf, ShelfItem
 from recsys.signals import Knowledge
 from server.domain.booking import OCCUPYING, BookingStatus
 from server.domain.catalogue import Puja, SamagriItem, SamagriType
 from server.domain.money import Unit
+from server.domain.pandit import Pandit
 from server.domain.recommendation import (
     MODEL,
     RULES_VERSION,
@@ -76,15 +77,19 @@ _SOURCES: Final = {
 }
 _BY_RULE: Final = frozenset({"requirement", "rule"})
 _KINDS: Final = {FESTIVAL: PujaReason.FESTIVAL, SEASON: PujaReason.SEASON}
-# What the platform knows of every pandit; how often he cancels or did not come is not counted yet.
 _PANDIT_WEIGHTS: Final = {
-    "location": 0.25,
+    "location": 0.20,
     "rating": 0.25,
-    "experience": 0.15,
-    "availability": 0.10,
+    "experience": 0.10,
+    "reliability": 0.10,
+    "availability": 0.05,
+    "language": 0.05,
     "past": 0.15,
     "affinity": 0.10,
 }
+# Nearly every family is served well enough in Nepali, whatever else is spoken at home.
+_COMMON_LANGUAGE: Final = "ne"
+_GETS_BY: Final = 0.5
 # What the catalogue says of its own rules. What they put on a list teaches the model little: it is
 # the customers' choice only where they take it off again, so the model alone would think too ill.
 _RULE_FLOOR: Final = 0.8
@@ -174,9 +179,13 @@ class Advice:
             ),
         )
         self._experience = _Experience.of(knowledge)
+        self._records = None if bundle is None else records_of(bundle)
+        prior = self._records
         self._ranker = PanditRanker(
             PanditParams(
                 weights=_PANDIT_WEIGHTS,
+                rating_mean=prior.rating_mean if prior else NO_PRIOR[0],
+                rating_weight=prior.rating_weight if prior else NO_PRIOR[1],
                 experience_cap=self._experience.cap,
                 new_share=params.new_pandits_share,
             )
@@ -327,7 +336,7 @@ class Advice:
         times = Counter(
             past.pandit_id for past in customer.history if past.status is BookingStatus.COMPLETED
         )
-        nothing, unknown = np.zeros(len(given)), np.full(len(given), np.nan)
+        nothing = np.zeros(len(given))
         return Candidates(
             pandit_id=ids,
             is_eligible=np.array([pandit.is_bookable for pandit in pandits], np.bool_),
@@ -342,9 +351,9 @@ class Advice:
             # Each review is of a booking that was held, whatever the model has seen of it.
             done_other=np.maximum(other, reviews - this),
             years=_floats(pandit.experience_years for pandit in pandits),
-            cancelled=nothing,
+            cancelled=self._let_down(ids),
             no_show=nothing,
-            language=unknown,
+            language=_languages(pandits, customer.language),
             past_times=_floats(times.get(each, 0) or math.nan for each in ids),
             past_stars=_floats(customer.stars.get(each, math.nan) for each in ids),
             affinity=self._affinity(question, ids),
@@ -352,6 +361,14 @@ class Advice:
             shown=nothing,
             booked=nothing,
         )
+
+    def _let_down(self, ids: Sequence[str]) -> NDArray[np.float64]:
+        """In how many bookings each let the family down, as far as the model has seen."""
+        if self._records is None or self._bundle is None:
+            return np.zeros(len(ids))
+        known = self._bundle.ids["pandits"]
+        counts = self._records.let_down
+        return _floats(counts[i] if (i := known.index(each)) >= 0 else 0.0 for each in ids)
 
     def _affinity(self, question: PanditQuestion, ids: Sequence[str]) -> NDArray[np.float64]:
         model = self._model("pandit")
@@ -610,6 +627,20 @@ def _ranked(placed: Placed) -> RankedPandit:
         },
         is_explored=placed.explored,
         propensity=placed.propensity,
+    )
+
+
+def _languages(pandits: Sequence[Pandit], wanted: str) -> NDArray[np.float64]:
+    """How well each speaks the customer's language; null where that is not known."""
+    if not wanted:
+        return np.full(len(pandits), np.nan)
+    return _floats(
+        1.0
+        if wanted in pandit.languages
+        else _GETS_BY
+        if _COMMON_LANGUAGE in pandit.languages
+        else 0.0
+        for pandit in pandits
     )
 
 

@@ -32,8 +32,8 @@ from server.schemas.pandits import Latitude, Longitude, PanditCardResponse, pres
 
 Day: TypeAlias = date
 _DIGITS: Final = 6
-_AFFINITY: Final = frozenset({"affinity", "past", "language"})
-"""What ties pandit and family together: liking, earlier pujas, the same language."""
+_SHOWN_AS: Final = {"past": "affinity", "language": "affinity", "reliability": "experience"}
+"""What ties pandit and family together is one factor, and what he has done another."""
 
 
 # -- requests ------------------------------------------------------------------------------------
@@ -144,7 +144,8 @@ class SamagriAdviceResponse(Struct, frozen=True, kw_only=True):
 class FactorsResponse(Struct, frozen=True, kw_only=True):
     """What each factor adds to the score; they sum to it.
 
-    ``affinity`` holds what ties the pandit to this family: liking, and the pujas that he held.
+    ``affinity`` holds what ties the pandit to this family: liking, the pujas that he held, the
+    language. ``experience`` holds what he has done, and how often he kept his word.
     """
 
     location: float
@@ -316,7 +317,7 @@ def present_place(place: RankedPandit, card: PanditCard, reader: Reader) -> Rank
     """Show a place of the ranking."""
     added = dict.fromkeys(FACTORS, 0.0)
     for name, factor in place.factors.items():
-        added["affinity" if name in _AFFINITY else name] += factor.contribution
+        added[_SHOWN_AS.get(name, name)] += factor.contribution
     rounded = {name: round(value, _DIGITS) for name, value in added.items()}
     return RankedPanditResponse(
         pandit=present_card(card, reader),

@@ -109,6 +109,7 @@ class CustomerReader:
         return Customer(
             user_id=user_id,
             city=place.city if place else "",
+            language=user.language if user else "",
             home=place.point if place else None,
             preferences=preferences,
             history=history,
