@@ -34,7 +34,7 @@ _BATCH: Final = 500
 _NAMES_A_PART: Final = 200
 _FIRST_MONTH: Final = datetime(2020, 1, 1, tzinfo=UTC)
 _MONTHS_AHEAD: Final = 13
-_LONGEST_REST: Final = 0.5
+_LONGEST_REST: Final = 5.0
 _SUFFIXES: Final = (".parquet", ".jsonl", ".jsonl.gz", ".csv", ".csv.gz")
 
 

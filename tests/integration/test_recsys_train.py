@@ -18,7 +18,14 @@ import pytest
 
 from recsys import synth, train
 from recsys.artifact import read_manifest
-from recsys.bundle import calibration_of, check_answers, habits_of, knowledge_of, open_bundle
+from recsys.bundle import (
+    calibration_of,
+    check_answers,
+    habits_of,
+    knowledge_of,
+    open_bundle,
+    records_of,
+)
 from recsys.store import ModelStore
 from recsys.town import TownConfig, simulate
 from server import demo
@@ -69,6 +76,9 @@ def test_a_model_is_trained_tested_stored_and_published(
     assert set(bundle.models) == {"samagri", "usual", "popular", "user_item", "pandit", "puja"}
     assert knowledge_of(bundle) is not None
     assert habits_of(bundle) is not None
+    assert records_of(bundle) is not None
+    for name in ("habits", "pandits"):
+        assert artifact.manifest.metrics[name]
     for slot in ("pandit", "puja", "user_item"):
         calibration = calibration_of(bundle, slot)
         assert calibration is not None
