@@ -17,12 +17,14 @@ from server.handlers.pages import (
     preferences,
     requests,
     search,
+    series,
 )
 
 ROUTES: Final = (
     *search.ROUTES,
     *account.ROUTES,
     *bookings.ROUTES,
+    *series.ROUTES,
     *requests.ROUTES,
     *offers.ROUTES,
     *chats.ROUTES,

@@ -19,8 +19,9 @@ from server.domain.errors import (
     RequestInProgress,
 )
 from server.domain.ports import StoredAnswer
+from server.domain.recurrence import RecurrenceRule
 from server.handlers.base import ANYONE, CUSTOMER
-from server.handlers.page_base import Form, fresh_key
+from server.handlers.page_base import Form, decode_known, fresh_key
 from server.handlers.pages.base import Page
 from server.handlers.routing import Route
 from server.schemas.bookings import (
@@ -28,6 +29,7 @@ from server.schemas.bookings import (
     CreateBookingRequest,
     QuantityRequest,
     ReasonRequest,
+    RecurrenceRequest,
     RescheduleRequest,
     present_booking,
     present_samagri,
@@ -91,7 +93,7 @@ class BookPage(Page):
             return earlier.body.decode()
         try:
             wish = self.read(CreateBookingRequest, service_id=service_id).wish(key)
-            booking = await self.services.bookings.book(self.person, wish)
+            booking = await self.services.recurrences.book(self.person, wish, self._rule())
         except BaseException:
             await store.abandon(scope)
             raise
@@ -105,6 +107,17 @@ class BookPage(Page):
             ),
         )
         return target
+
+    def _rule(self) -> RecurrenceRule | None:
+        """How often the puja is repeated, as typed; None: once."""
+        if not (frequency := self.typed.get("repeat")):
+            return None
+        count = self.typed.get("repeat_count", "")
+        request = decode_known(
+            {"frequency": frequency, "count": count} if count else {"frequency": frequency},
+            RecurrenceRequest,
+        )
+        return request.rule()
 
     async def _other_times(self, service_id: str) -> list[SlotDay]:
         """Days from the chosen one on that still have free times."""
@@ -135,6 +148,7 @@ class BookPage(Page):
             title=self.translate("Book {service}", service=self.local_name(service)),
             form=form,
             key=fresh_key(),
+            repeats=self.labels.frequencies,
             service=present_service(service),
             pandit=pandit,
             sheet=puja,
@@ -200,6 +214,7 @@ class BookingPage(Page):
             samagri=present_samagri(booking, self.person),
             pandit_id=booking.pandit_id,
             may=_moves(booking, self.person),
+            series=await self.services.recurrences.find_by_booking(self.person, booking.id),
             is_customer=self.person.user_id == booking.user_id,
             is_pandit=self.person.user_id == booking.pandit_user_id,
             room_id=room_id,

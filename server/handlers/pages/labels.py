@@ -12,6 +12,7 @@ from server.domain.booking import BookingStatus, PaymentStatus, ServiceLocation
 from server.domain.catalogue import SamagriType
 from server.domain.money import Unit
 from server.domain.pandit import VerificationStatus
+from server.domain.recurrence import Frequency, OccurrenceState
 from server.handlers.page_base import PageHandler
 from server.i18n import N_
 from server.schemas.pandits import PanditSort
@@ -193,6 +194,19 @@ class Labels:
         """A language that somebody speaks; an unknown code stays itself."""
         return self._page.translate(SPOKEN[code]) if code in SPOKEN else code
 
+    @property
+    def frequencies(self) -> list[tuple[str, str]]:
+        """How often a booking may come again, with what that is called."""
+        return [(each, self.frequency(each)) for each in Frequency]
+
+    def frequency(self, frequency: Frequency) -> str:
+        """How often a booking comes again."""
+        return self._page.translate(_FREQUENCIES[frequency])
+
+    def occurrence(self, state: OccurrenceState) -> str:
+        """How far one day of a series has come."""
+        return self._page.translate(_OCCURRENCES[state])
+
     def weekday(self, number: int) -> str:
         """A day of the week, 1 is Monday."""
         return self._page.translate(WEEKDAYS[number])
@@ -233,5 +247,17 @@ class Labels:
         return " ".join(parts)
 
 
+_FREQUENCIES: Final = {
+    Frequency.WEEKLY: N_("Every week"),
+    Frequency.FORTNIGHTLY: N_("Every second week"),
+    Frequency.MONTHLY: N_("Every month"),
+    Frequency.YEARLY_TITHI: N_("Every year on the same tithi"),
+}
+_OCCURRENCES: Final = {
+    OccurrenceState.PLANNED: N_("Planned"),
+    OccurrenceState.BOOKED: N_("Booked"),
+    OccurrenceState.CONFLICT: N_("Could not be booked"),
+    OccurrenceState.SKIPPED: N_("Skipped"),
+}
 _HOURS: Final = n_("{n} hour", "{n} hours")
 _MINUTES: Final = n_("{n} minute", "{n} minutes")
