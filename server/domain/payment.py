@@ -205,6 +205,15 @@ class Attempt:
         return self.refunded + sum(refund.amount for refund in self.refunds if refund.is_open)
 
     @property
+    def refunded_there(self) -> int:
+        """What the provider itself has given back: it knows nothing of our wallets."""
+        return sum(
+            refund.amount
+            for refund in self.refunds
+            if refund.state is RefundState.DONE and refund.to is RefundTo.ORIGINAL
+        )
+
+    @property
     def facts(self) -> AttemptFacts:
         """What a gateway is told of it."""
         return AttemptFacts(
@@ -214,7 +223,7 @@ class Attempt:
             created_at=self.created_at,
             gateway_id=self.gateway_id,
             transaction_id=self.transaction_id,
-            refunded=self.refunded,
+            refunded=self.refunded_there,
             details=self.details,
         )
 
@@ -724,7 +733,7 @@ def closed(payment: Payment, closing: Closing, now: datetime) -> Payment:
 
     What succeeded after ``closing.at`` was late, and goes back in full.
     """
-    if payment.closed is not None:
+    if payment.closed is not None or payment.purpose is not Purpose.BOOKING:
         return payment
     payment = _without_cash(replace(payment, closed=closing, pay_by=None), now, closing.reason)
     if payment.captured is None or payment.confirmed_at is None:
@@ -812,7 +821,9 @@ def refund_looked_up(
     refund = _refund(attempt, refund_id)
     if not refund.is_open:
         return payment
-    says_untouched = verdict.outcome is Outcome.PAID and (verdict.refunded or 0) <= attempt.refunded
+    says_untouched = (
+        verdict.outcome is Outcome.PAID and (verdict.refunded or 0) <= attempt.refunded_there
+    )
     if refund.state is RefundState.UNKNOWN and says_untouched:
         nothing = RefundAnswer(state=RefundState.REQUESTED, reason="did not take effect")
         return refund_answered(payment, number, refund_id, nothing, now)
@@ -877,10 +888,10 @@ def _refund_again(
 def _refunds_seen(payment: Payment, number: int, total: int | None, now: datetime) -> Payment:
     """Take the provider's running total of refunds; it counts ours first, then its own."""
     attempt = payment.attempt(number)
-    if total is None or total <= attempt.refunded:
+    if total is None or total <= attempt.refunded_there:
         return payment
     for refund in attempt.refunds:
-        left = total - payment.attempt(number).refunded
+        left = total - payment.attempt(number).refunded_there
         if refund.is_open and refund.to is RefundTo.ORIGINAL and refund.amount <= left:
             done = RefundAnswer(state=RefundState.DONE)
             payment = refund_answered(payment, number, refund.id, done, now)
@@ -890,9 +901,19 @@ def _refunds_seen(payment: Payment, number: int, total: int | None, now: datetim
 def _refunded_elsewhere(payment: Payment, number: int, total: int, now: datetime) -> Payment:
     """What the provider gave back without our asking, in its own panel."""
     attempt = payment.attempt(number)
-    amount = min(total, attempt.amount) - attempt.refunded
-    if amount <= 0 or len(attempt.refunds) >= _MAX_REFUNDS:
+    amount = total - attempt.refunded_there
+    if amount <= 0:
         return payment
+    if amount > attempt.amount - attempt.refunded or len(attempt.refunds) >= _MAX_REFUNDS:
+        # More than we ever took, counting what went into the wallet: nothing that we could book.
+        reason = ReviewReason.REFUND_OF_UNKNOWN_SIZE
+        return review(payment, number, reason, f"{total} at the provider", now)
+    for planned in attempt.refunds:
+        # What the provider has given back by itself is not given back once more.
+        attempt = payment.attempt(number)
+        if planned.is_open and amount > attempt.amount - attempt.committed:
+            payment = _refund_failed(payment, attempt, planned, "refunded at the provider", now)
+    attempt = payment.attempt(number)
     refund = Refund(
         id=f"{attempt.reference}-R{len(attempt.refunds) + 1}",
         amount=amount,
@@ -914,11 +935,11 @@ def _partly_refunded(payment: Payment, number: int, total: int | None, now: date
     if total is not None:
         return _refunds_seen(payment, number, total, now)
     waiting = [refund for refund in attempt.refunds if refund.state is RefundState.UNKNOWN]
-    if len(waiting) == 1 and not attempt.refunded and waiting[0].amount < attempt.amount:
+    if len(waiting) == 1 and not attempt.refunded_there and waiting[0].amount < attempt.amount:
         # It does not say how much, but ours is the only one that there can be.
         done = RefundAnswer(state=RefundState.DONE)
         return refund_answered(payment, number, waiting[0].id, done, now)
-    if attempt.refunded:
+    if attempt.refunded_there:
         return payment
     return review(payment, number, ReviewReason.REFUND_OF_UNKNOWN_SIZE, "", now)
 
@@ -964,7 +985,9 @@ def earned(payment: Payment, commission: int, pandit_user_id: str, now: datetime
 
     Of cash, which he holds already, he owes the commission.
     """
-    if payment.earned_at is not None or payment.captured is None or payment.confirmed_at is None:
+    if payment.earned_at is not None or payment.purpose is not Purpose.BOOKING:
+        return payment
+    if payment.captured is None or payment.confirmed_at is None:
         return payment
     attempt = payment.attempt(payment.captured)
     left = attempt.amount - attempt.committed - payment.spent
