@@ -61,8 +61,9 @@ lock: ## resolve the dependencies anew (needs uv)
 vendor: setup-test ## fetch the browser libraries again (maintainers)
 	$(BIN)/python tools/vendor.py
 
-bench: setup-test ## measure the commonest routes
+bench: setup-test ## measure the commonest routes and searches
 	$(BIN)/python bench/rest.py
+	$(BIN)/python -m bench.search
 
 bench-realtime: setup-test ## measure the sockets against other servers (ARGS=--quick: a smoke run)
 	@$(BIN)/python -m bench.realtime $(ARGS)

@@ -20,12 +20,13 @@ import socket
 import statistics
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import count, cycle
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import httpx
@@ -179,19 +180,22 @@ async def _rows(api: httpx.AsyncClient, path: str, **params: Any) -> list[dict[s
 
 
 @asynccontextmanager
-async def served(uri: str) -> AsyncIterator[str]:
-    """The real server in a child process; yields its address."""
+async def served(
+    uri: str, *, name: str = DATABASE, extra: Mapping[str, str] = MappingProxyType({})
+) -> AsyncIterator[str]:
+    """The real server in a child process, with ``extra`` settings; yields its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     settings = {
         "DATABASE__URI": uri,
-        "DATABASE__NAME": DATABASE,
+        "DATABASE__NAME": name,
         # What is slow shall be measured, not refused.
         "DATABASE__TIMEOUT_SECONDS": str(_PATIENCE_SECONDS),
         "FILES__PATH": str(FOLDER / "files"),
         "LOG__LEVEL": "WARNING",
         **{f"LIMITS__{field.name.upper()}": PLENTY for field in dataclasses.fields(LimitSettings)},
+        **extra,
     }
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "server", "serve", "--port", str(port)),

@@ -91,13 +91,16 @@ from server.services.recommendations import (
 )
 from server.services.recurrences import RecurrenceService
 from server.services.relay import EventRelay
+from server.services.reviews import RatingKeeper, ReviewService
 from server.services.samagri import SamagriAdder
+from server.services.search_words import SearchWords
 from server.services.settlement import Gateways, Settlement
 from server.services.unlocks import UnlockService
 from server.settings import ExperimentSettings, PaymentSettings, Settings
 from server.store import bookings as booking_documents
 from server.store import pandits as pandit_documents
 from server.store import payments as payment_documents
+from server.store import reviews as review_documents
 from server.store import series as series_documents
 from server.store.attachments import DiskFileStore, MongoAttachmentRepository
 from server.store.audit import MongoAuditRepository
@@ -108,6 +111,7 @@ from server.store.catalogue_files import load_catalogue
 from server.store.catalogue_imports import MongoCatalogueImportRepository
 from server.store.client import CommandObserver, ObjectIds, Store, open_store
 from server.store.counters import MongoCounterRepository
+from server.store.customer_ratings import MongoCustomerRatingRepository
 from server.store.embedded import database_uri
 from server.store.exposures import MongoExposureRepository
 from server.store.feedback import MongoFeedbackRepository
@@ -121,6 +125,7 @@ from server.store.migrations import migrate
 from server.store.notification_preferences import MongoNotificationPreferenceRepository
 from server.store.notifications import MongoNotificationRepository
 from server.store.outbox import MongoOutboxRepository
+from server.store.pandit_directory import IndexedPanditRepository
 from server.store.pandits import MongoPanditRepository
 from server.store.payments import MongoPaymentRepository
 from server.store.payouts import MongoPayoutRepository
@@ -245,6 +250,8 @@ async def open_server(
             leases,
         )
         await stack.enter_async_context(scheduler.running())
+        # The first search of a process reads all pandits: not while somebody waits for it.
+        await services.pandits.warm_up()
         http, port = _listen(settings, services, sockets)
         stack.push_async_callback(http.close_all_connections)
         stack.callback(http.stop)
@@ -341,7 +348,13 @@ def build_services(
     ids = ObjectIds()
     translations = Translations(data_path("locale"))
     users, sessions = MongoUserRepository(store), MongoSessionRepository(store)
-    pandits, bookings = MongoPanditRepository(store), MongoBookingRepository(store)
+    bookings = MongoBookingRepository(store)
+    # A search in memory, brought up to date by an index of the database; ADR 10 says why.
+    pandits = (
+        IndexedPanditRepository(store)
+        if settings.search.in_memory
+        else MongoPanditRepository(store)
+    )
     catalogue = MongoCatalogueRepository(store)
     payments = MongoPaymentRepository(store)
 
@@ -399,12 +412,15 @@ def build_services(
     )
     # Filled below: some receivers change documents themselves and hand their events on to it.
     receivers: list[Receiver] = []
+    reviews = MongoReviewRepository(store)
+    keeper = RatingKeeper(reviews, pandits, clock)
     relay = EventRelay(
         {
             "bookings": MongoOutboxRepository(store, booking_documents.COLLECTION),
             "pandits": MongoOutboxRepository(store, pandit_documents.COLLECTION),
             "payments": MongoOutboxRepository(store, payment_documents.COLLECTION),
             "series": MongoOutboxRepository(store, series_documents.COLLECTION),
+            "reviews": MongoOutboxRepository(store, review_documents.COLLECTION),
         },
         receivers,
         clock,
@@ -443,7 +459,6 @@ def build_services(
         refund_tiers=_refund_tiers(settings.payment),
         payment_methods=frozenset(providers) | {PaymentMethod.CASH, PaymentMethod.WALLET},
     )
-    reviews = MongoReviewRepository(store)
     customers = CustomerReader(users, bookings, reviews, preferences)
     advice = RecommendationPolicy(max_candidates=settings.recommender.max_candidates)
     advisers = Advisers(models, accuracy.arm_of)
@@ -459,13 +474,13 @@ def build_services(
         pandits=pandits,
         bookings=bookings,
         catalogue=catalogue,
-        reviews=reviews,
         payments=payments,
         users=users,
         relay=relay,
         clock=clock,
         ids=ids,
         policy=policy,
+        words=SearchWords(catalogue, places, clock),
         find=ranked.page,
     )
     booking_service = BookingService(
@@ -517,10 +532,12 @@ def build_services(
     )
     booking_payments = BookingPayments(bookings, booking_service, payments, settlement, clock)
     # Money first, then rooms: whoever hears that a booking was accepted, or an unlock paid, may
-    # open its chat. Learning last, so that nobody hears late.
+    # open its chat; and whoever hears of a review finds it counted. Learning last, so that nobody
+    # hears late.
     receivers += [
         ledger,
         booking_payments,
+        keeper,
         UnlockService(payments, users, chats),
         chats,
         notifications,
@@ -584,6 +601,18 @@ def build_services(
             clock=clock,
             policy=advice,
             observe=metrics.recommended,
+        ),
+        reviews=ReviewService(
+            reviews=reviews,
+            ratings=MongoCustomerRatingRepository(store),
+            bookings=bookings,
+            pandits=pandits,
+            users=users,
+            keeper=keeper,
+            relay=relay,
+            audit=audit,
+            clock=clock,
+            ids=ids,
         ),
         preferences=preferences,
         learning=learning,

@@ -29,6 +29,7 @@ from server.services.push import PushService
 from server.services.recommendations import RecommendationService
 from server.services.recurrences import RecurrenceService
 from server.services.relay import EventRelay
+from server.services.reviews import ReviewService
 from server.services.settlement import Settlement
 from server.ws.hub import Hub
 
@@ -58,6 +59,7 @@ class Services:
     push: PushService
     recommendations: RecommendationService
     recurrences: RecurrenceService
+    reviews: ReviewService
     preferences: PreferenceService
     learning: LearningService
     accuracy: AccuracyService

@@ -205,6 +205,9 @@ _FIELD_DETAILS: Final[dict[str, str]] = {
     "email": N_("This e-mail address already has an account."),
     "username": N_("This user name is already taken. Please choose another one."),
     "user_id": N_("You already have a pandit's profile."),
+    "review": N_("You have already reviewed this booking."),
+    "reply": N_("You have already answered this review."),
+    "rating": N_("You have already rated this customer for this booking."),
 }
 
 FIELD_MESSAGES: Final[dict[str, str]] = {

@@ -22,6 +22,7 @@ from server.handlers import (
     places,
     recommendations,
     recurrences,
+    reviews,
 )
 from server.handlers.routing import Route
 from server.ws import connection
@@ -40,6 +41,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *notifications.ROUTES,
     *feedback.ROUTES,
     *recommendations.ROUTES,
+    *reviews.ROUTES,
     *admin.ROUTES,
     *catalogue_admin.ROUTES,
     *payment_admin.ROUTES,

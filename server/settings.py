@@ -369,6 +369,14 @@ class PushSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SearchSettings:
+    """How pandits are searched."""
+
+    in_memory: bool = True
+    """Whether an index in memory answers; else the database does, by 2dsphere and other indexes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RecommenderSettings:
     """Trained models and how they are used; without one the rules of the catalogue serve."""
 
@@ -535,6 +543,7 @@ class Settings:
     limits: LimitSettings = LimitSettings()
     files: FileSettings = FileSettings()
     push: PushSettings = PushSettings()
+    search: SearchSettings = SearchSettings()
     recommender: RecommenderSettings = RecommenderSettings()
     experiment: ExperimentSettings = ExperimentSettings()
     gateways: GatewaySettings = GatewaySettings()

@@ -60,7 +60,7 @@ async def make_crowd(server: RunningServer, people: People) -> Crowd:
             "completed_at": now - timedelta(days=number + 10),
         }
 
-    await _copy(store.collection("bookings"), first, booking, without=("claims",))
+    await _copy(store.collection("bookings"), first, booking, without=("claims", "busy_pandit_id"))
     await _copy(
         store.collection("chat_rooms"),
         room,
@@ -97,6 +97,7 @@ async def make_crowd(server: RunningServer, people: People) -> Crowd:
             "comment": "Very good",
             "comment_ne": "",
             "is_verified": True,
+            "is_open": False,
         },
         lambda number: {
             "booking_id": f"other-{number}",

@@ -140,7 +140,7 @@ def _parts(town: Town) -> tuple[_Part, ...]:
     return (
         (pandits.COLLECTION, pandits.pandit_document, town.pandits),
         (bookings.COLLECTION, bookings.booking_document, town.bookings),
-        (reviews.COLLECTION, to_document, town.reviews),
+        (reviews.COLLECTION, reviews.review_document, town.reviews),
         (rooms.COLLECTION, rooms.room_document, town.rooms),
         (messages.COLLECTION, to_document, town.messages),
         (notifications.COLLECTION, to_document, town.notifications),

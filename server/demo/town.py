@@ -5,12 +5,11 @@ Each part draws from a random source of its own, so that a change of one leaves 
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
 from random import Random
-from statistics import fmean
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -33,7 +32,7 @@ from server.domain.events import Event, EventKind
 from server.domain.notification import Notification
 from server.domain.pandit import Pandit, VerificationStatus
 from server.domain.ports import Translator
-from server.domain.review import Review
+from server.domain.review import RatingSums, Review, public_name
 from server.services.notification_texts import WORDINGS, compose
 from server.services.notifications import notification_of
 
@@ -79,7 +78,7 @@ def make_town(
     historian = Historian(*source("bookings"), materials, customers, priests, now)
     # What the demo's own accounts show comes first, so that nobody else has taken the time.
     stories = [*_shown(historian, customers, priests, now), *historian.stories()]
-    reviews = tuple(_reviews(*source("reviews"), stories, now))
+    reviews = _counted(_reviews(*source("reviews"), stories, now))
     talk = Talk(*source("chats"), translator, now)
     conversations = [each for each in map(talk.of, stories) if each is not None]
     users = {each.id: each for each in _users(admin, customers, priests, stories)}
@@ -181,8 +180,14 @@ def _reviews(random: Random, ids: Ids, stories: Iterable[Story], now: datetime) 
             id=ids.at(created_at),
             booking_id=booking.id,
             user_id=booking.user_id,
-            customer_name=booking.customer_name,
+            customer_name=public_name(booking.customer_name),
             pandit_id=booking.pandit_id,
+            pandit_user_id=booking.pandit_user_id,
+            pandit_name=booking.pandit_name,
+            puja_id=booking.puja_id,
+            service_name=booking.service_name,
+            service_name_ne=booking.service_name_ne,
+            held_on=booking.booking_date,
             rating=rating,
             professionalism=_marks(random, rating + 0.1),
             knowledge=_marks(random, rating + 0.2),
@@ -191,7 +196,21 @@ def _reviews(random: Random, ids: Ids, stories: Iterable[Story], now: datetime) 
             comment_ne=comment_ne,
             is_verified=created_at < now - _MODERATED_AFTER or random.random() < 0.4,
             created_at=created_at,
+            updated_at=created_at,
         )
+
+
+def _counted(reviews: Iterable[Review]) -> tuple[Review, ...]:
+    """Give the approved ones their pandits' turns, by age; the others wait for a moderator."""
+    turns: Counter[str] = Counter()
+    counted = []
+    for review in sorted(reviews, key=lambda each: (each.created_at, each.id)):
+        if review.is_verified:
+            turns[review.pandit_id] += 1
+            counted.append(replace(review, turns=(turns[review.pandit_id],)))
+        else:
+            counted.append(replace(review, is_open=True))
+    return tuple(counted)
 
 
 def _marks(random: Random, middle: float) -> int:
@@ -199,10 +218,11 @@ def _marks(random: Random, middle: float) -> int:
 
 
 def _rated(pandit: Pandit, reviews: Iterable[Review]) -> Pandit:
-    ratings = [each.rating for each in reviews if each.pandit_id == pandit.id and each.is_verified]
-    if not ratings:
-        return pandit
-    return replace(pandit, rating=round(fmean(ratings), 2), review_count=len(ratings))
+    sums = RatingSums()
+    for review in reviews:
+        if review.pandit_id == pandit.id and review.is_verified:
+            sums = sums.with_turn(sums.turn + 1, review.stars, 1)
+    return replace(pandit, sums=sums, rating=sums.mean(sums.rating), review_count=sums.count)
 
 
 def _recent_events(

@@ -177,6 +177,8 @@ def is_urgent(kind: EventKind) -> bool:
 
 def url_of(kind: EventKind, data: dict[str, str]) -> str:
     """The page of this site where a notification leads."""
+    if kind in (EventKind.REVIEW_SUBMITTED, EventKind.REVIEW_REPORTED):
+        return "/admin/reviews/"
     if kind is EventKind.PANDIT_REGISTERED:
         return "/admin/pandits/"
     if kind.startswith("PANDIT_"):

@@ -10,6 +10,7 @@ from server.domain.account import Place
 from server.domain.calendar import Availability
 from server.domain.events import Event
 from server.domain.money import NPR
+from server.domain.review import NO_REVIEWS, RatingSums
 
 
 class VerificationStatus(enum.StrEnum):
@@ -58,6 +59,7 @@ class Pandit:
 
     ``phone_number`` and ``email`` are the account's, kept here so that a page of pandits is one
     query; they leave the server only for those entitled to them. ``expertise`` holds puja ids.
+    ``rating`` and ``review_count`` follow from ``sums``.
     """
 
     id: str
@@ -72,6 +74,7 @@ class Pandit:
     experience_years: int = 0
     rating: float = 0.0
     review_count: int = 0
+    sums: RatingSums = NO_REVIEWS
     bio: str = ""
     bio_ne: str = ""
     is_available: bool = True

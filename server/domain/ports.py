@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, time
 from typing import Any, Generic, Protocol, TypeVar
 
 from server.domain.account import GeoPoint, OneTimeCode, Session, User
@@ -41,6 +41,7 @@ from server.domain.payout import Payout, PayoutStatus
 from server.domain.places import NamedPlace
 from server.domain.recommendation import (
     Adviser,
+    Factor,
     FestivalDay,
     ModelListing,
     ModelState,
@@ -48,7 +49,8 @@ from server.domain.recommendation import (
     Preferences,
 )
 from server.domain.recurrence import Series
-from server.domain.review import Review
+from server.domain.review import CustomerRating, CustomerStanding, Review, ReviewState
+from server.domain.search import Word, words_wanted
 
 T = TypeVar("T")
 SortKey = tuple[Any, ...]
@@ -265,10 +267,18 @@ class AuditRepository(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PanditSearch:
-    """What a customer looks for. ``near`` with ``radius_km`` restricts, prices are paisa."""
+    """What a customer looks for. ``near`` with ``radius_km`` restricts, prices are paisa.
+
+    ``words`` are those of ``text`` with what else they may mean; without them the text is taken as
+    it is. ``day`` and ``at``, the pandit's own, may rule out those whose hours do not hold them;
+    whether they are free is not looked at.
+    """
 
     puja_ids: tuple[str, ...] | None = None
     text: str = ""
+    words: tuple[Word, ...] = ()
+    day: date | None = None
+    at: time | None = None
     near: GeoPoint | None = None
     radius_km: float | None = None
     min_rating: float | None = None
@@ -278,17 +288,24 @@ class PanditSearch:
     limit: int = 20
     after: SortKey | None = None
 
+    @property
+    def wanted_words(self) -> tuple[Word, ...]:
+        """The words that a pandit must have."""
+        return self.words or words_wanted(self.text)
+
 
 @dataclass(frozen=True, slots=True)
 class PanditHit:
     """A pandit that was found, how far away he is.
 
-    And what the asked puja costs with him (paisa).
+    And what the asked puja costs with him (paisa). ``factors`` say why he is recommended, where
+    somebody has looked into that.
     """
 
     pandit: Pandit
     distance_km: float | None
     price: int | None
+    factors: Mapping[str, Factor] | None = None
 
 
 class PanditRepository(Protocol):
@@ -785,7 +802,36 @@ class NotificationRepository(Protocol):
 
 
 class ReviewRepository(Protocol):
-    """Reviews, one for each booking."""
+    """Reviews, one for each booking; a pandit's turn belongs to one of them alone."""
+
+    async def add(self, review: Review) -> None:
+        """Store a new review. Raises ``AlreadyExists`` when the booking has one."""
+        ...
+
+    async def find(self, review_id: str) -> Review | None:
+        """Return the review, or None."""
+        ...
+
+    async def find_by_booking(self, booking_id: str) -> Review | None:
+        """Return the review of that booking, or None."""
+        ...
+
+    async def find_by_turn(self, pandit_id: str, turn: int) -> Review | None:
+        """Return the review to which that turn of the pandit's was given, or None."""
+        ...
+
+    async def replace(self, review: Review) -> bool:
+        """Write the review back if ``version`` is still the stored one, and raise it by one.
+
+        Returns False when somebody was faster: with this review, or with one of its turns.
+        """
+        ...
+
+    async def list_by_state(
+        self, state: ReviewState, *, limit: int, after: SortKey | None
+    ) -> Page[Review]:
+        """Return reviews of that state: open ones longest waiting first, others newest first."""
+        ...
 
     async def list_for_pandit(
         self, pandit_id: str, *, limit: int, after: SortKey | None
@@ -795,6 +841,22 @@ class ReviewRepository(Protocol):
 
     async def stars_given(self, user_id: str, limit: int) -> dict[str, float]:
         """Return the mean of the stars that a customer gave, by pandit, by one indexed query."""
+        ...
+
+
+class CustomerRatingRepository(Protocol):
+    """What pandits say of customers, one for each booking."""
+
+    async def add(self, rating: CustomerRating) -> None:
+        """Store it. Raises ``AlreadyExists`` when the booking has one."""
+        ...
+
+    async def find_by_booking(self, booking_id: str) -> CustomerRating | None:
+        """Return that of a booking, or None."""
+        ...
+
+    async def standing_of(self, user_id: str, latest: int) -> CustomerStanding:
+        """Return how a customer stands, with so many of the latest ratings; one indexed query."""
         ...
 
 
@@ -832,6 +894,10 @@ class PlaceDirectory(Protocol):
 
     def find(self, place_id: str) -> NamedPlace | None:
         """Return the place of that id, or None."""
+        ...
+
+    def within(self, south_west: GeoPoint, north_east: GeoPoint) -> Sequence[NamedPlace]:
+        """Return Nepal's places between those corners, the largest first."""
         ...
 
     def named(self, text: str) -> NamedPlace | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -12,6 +12,7 @@ from typing import Final
 from server.domain.account import GeoPoint
 from server.domain.calendar import Slot
 from server.domain.pandit import Pandit, Service
+from server.domain.recommendation import Factor
 from server.domain.spelling import key_of
 
 MAX_QUERY_WORDS: Final = 6
@@ -51,6 +52,27 @@ def query_words(text: str) -> tuple[str, ...]:
     """The keys of the words that somebody looks for, as long as beginnings are stored."""
     keys = (key_of(word) for word in words_of(text)[:MAX_QUERY_WORDS])
     return tuple(dict.fromkeys(key[:MAX_PREFIX] for key in keys if key))
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word of a query: who has a key that begins like one of ``keys`` has it.
+
+    Or who offers one of the pujas.
+    """
+
+    keys: tuple[str, ...]
+    puja_ids: frozenset[str] = frozenset()
+
+
+def words_wanted(text: str) -> tuple[Word, ...]:
+    """The words of a query; each also stands for itself joined with the one beside it."""
+    keys = query_words(text)
+    joined = [(first + second)[:MAX_PREFIX] for first, second in pairwise(keys)]
+    return tuple(
+        Word(tuple(dict.fromkeys((key, *joined[max(0, place - 1) : place + 1]))))
+        for place, key in enumerate(keys)
+    )
 
 
 def prefixes_of(texts: Iterable[str]) -> list[str]:
@@ -109,6 +131,7 @@ class PanditCard:
 
     ``service`` is the offer that ``price`` (paisa) belongs to, the cheapest that fits what was
     asked; ``next_free_slot`` is the first time that it can be booked, None when there is none soon.
+    ``factors`` say why he is recommended, where that order was asked for.
     """
 
     pandit: Pandit
@@ -116,6 +139,7 @@ class PanditCard:
     price: int | None
     service: Service | None
     next_free_slot: Slot | None
+    factors: Mapping[str, Factor] | None = None
 
 
 @dataclass(frozen=True, slots=True)

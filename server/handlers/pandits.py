@@ -1,4 +1,4 @@
-"""Pandits: search, profiles, services, hours, free times and reviews."""
+"""Pandits: search, profiles, services, hours and free times."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ from server.schemas.pandits import (
     PanditCardResponse,
     PanditResponse,
     PanditsQuery,
-    ReviewResponse,
-    ReviewsQuery,
     ServiceResponse,
     SlotsQuery,
     SlotsResponse,
@@ -28,7 +26,6 @@ from server.schemas.pandits import (
     present_card,
     present_own,
     present_profile,
-    present_review,
     present_service,
     present_slots,
 )
@@ -136,20 +133,6 @@ class SlotsHandler(ApiHandler):
         return present_slots(found.day, found.timezone, found.slots, self.reader)
 
 
-class ReviewsHandler(ApiHandler):
-    """What customers say of a pandit."""
-
-    @operation("List the published reviews of a pandit, newest first", errors=(NotFound,))
-    async def get(self, actor: Actor | None, query: ReviewsQuery) -> PageResponse[ReviewResponse]:
-        page = await self.services.pandits.list_reviews(
-            query.pandit_id, limit=query.limit, after=self.after(query.cursor)
-        )
-        return PageResponse(
-            results=[present_review(review, self.reader) for review in page.rows],
-            next=self.cursor(page.next_key),
-        )
-
-
 # "me" stands before {id}: the first pattern that matches wins.
 ROUTES: Final = (
     Route("/api/pandits/", PanditsHandler, "pandits"),
@@ -159,5 +142,4 @@ ROUTES: Final = (
     Route("/api/services/", ServicesHandler, "services"),
     Route("/api/services/{id}/", ServiceHandler, "service"),
     Route("/api/booking-slots/available-slots/", SlotsHandler, "available-slots"),
-    Route("/api/reviews/", ReviewsHandler, "reviews"),
 )

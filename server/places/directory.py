@@ -84,6 +84,16 @@ class PlaceTable:
         """Return the place of that id, or None."""
         return self._by_id.get(place_id)
 
+    def within(self, south_west: GeoPoint, north_east: GeoPoint) -> Sequence[NamedPlace]:
+        """Return Nepal's places between those corners, the largest first."""
+        weights = {
+            each.place.id: each.weight
+            for each in self._home
+            if south_west.latitude <= each.place.point.latitude <= north_east.latitude
+            and south_west.longitude <= each.place.point.longitude <= north_east.longitude
+        }
+        return [self._by_id[place_id] for place_id in sorted(weights, key=lambda i: -weights[i])]
+
     def named(self, text: str) -> NamedPlace | None:
         """Return the one place that is likeliest meant by a whole name, or None."""
         key = place_key(text)

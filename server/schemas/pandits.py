@@ -6,9 +6,10 @@ reader is entitled to it; results of a search never carry it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date, datetime, time
 from enum import StrEnum
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 from zoneinfo import ZoneInfo
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -18,7 +19,7 @@ from server.domain.calendar import Availability, DayException, DayHours, Interva
 from server.domain.errors import FieldFault, Invalid
 from server.domain.pandit import Pandit, Service, ServiceOffer, VerificationStatus
 from server.domain.ports import PanditSearch, SortKey
-from server.domain.review import Review
+from server.domain.recommendation import FACTORS, Factor
 from server.domain.search import PanditCard, PanditProfile, coarse_point
 from server.schemas.accounts import PlaceBody
 from server.schemas.base import (
@@ -42,6 +43,11 @@ Language = Annotated[str, Meta(pattern=r"^[a-z]{2,3}$")]
 Word = Annotated[str, Meta(max_length=120)]
 Price = Annotated[int, Meta(ge=1, le=100_000_000_00)]
 Minutes = Annotated[int, Meta(ge=15, le=1440)]
+
+
+_SHOWN_AS: Final = {"past": "affinity", "language": "affinity", "reliability": "experience"}
+"""What ties pandit and family together is one factor, and what he has done another."""
+_DIGITS: Final = 6
 
 
 class PanditSort(StrEnum):
@@ -78,7 +84,7 @@ class PanditsQuery(PageQuery, frozen=True, kw_only=True):
         return PanditSearch(
             puja_ids=None if self.puja_id is None else (self.puja_id,),
             text=self.q,
-            near=self._near(),
+            near=self.near(),
             radius_km=self.radius_km,
             min_rating=self.min_rating,
             max_price=self.max_price,
@@ -92,7 +98,8 @@ class PanditsQuery(PageQuery, frozen=True, kw_only=True):
         """Return the time of day that is asked for."""
         return None if self.time is None else _time(self.time)
 
-    def _near(self) -> GeoPoint | None:
+    def near(self) -> GeoPoint | None:
+        """Return the position that is asked for. Raises ``Invalid`` for half of one."""
         if self.lat is not None and self.lng is not None:
             return GeoPoint(self.lat, self.lng)
         if self.lat is not None or self.lng is not None or self.radius_km is not None:
@@ -212,12 +219,6 @@ class SlotsQuery(Request, frozen=True, kw_only=True):
     date: Day
 
 
-class ReviewsQuery(PageQuery, frozen=True, kw_only=True):
-    """Whose reviews."""
-
-    pandit_id: Id
-
-
 # -- answers -------------------------------------------------------------------------------------
 
 
@@ -301,14 +302,32 @@ class PanditFields(Struct, frozen=True, kw_only=True):
     updated_at: datetime
 
 
+class FactorsResponse(Struct, frozen=True, kw_only=True):
+    """What each factor adds to the score; they sum to it.
+
+    ``affinity`` holds what ties the pandit to this family: liking, the pujas that he held, the
+    language. ``experience`` holds what he has done, and how often he kept his word.
+    """
+
+    location: float
+    rating: float
+    experience: float
+    availability: float
+    affinity: float
+
+
 class PanditCardResponse(PanditFields, frozen=True, kw_only=True):
-    """One result of a search. ``price`` is that of ``service_id``, the cheapest that fits."""
+    """One result of a search. ``price`` is that of ``service_id``, the cheapest that fits.
+
+    ``factors`` say what speaks for him, where the order is the recommended one.
+    """
 
     distance_km: float | None
     price: int | None
     currency: str
     service_id: str | None
     next_free_slot: SlotResponse | None
+    factors: FactorsResponse | None
 
 
 class PanditResponse(PanditFields, frozen=True, kw_only=True):
@@ -368,21 +387,6 @@ class SlotsResponse(Struct, frozen=True, kw_only=True):
     timezone: str
 
 
-class ReviewResponse(Struct, frozen=True, kw_only=True):
-    """A published review; ratings are 1 to 5."""
-
-    id: str
-    pandit_id: str
-    customer_name: str
-    rating: int
-    professionalism: int
-    knowledge: int
-    punctuality: int
-    comment: str
-    comment_ne: str
-    created_at: datetime
-
-
 def present_card(card: PanditCard, reader: Reader) -> PanditCardResponse:
     """Show a result of a search; never with contact details."""
     fields = _public_fields(card.pandit, reader)
@@ -396,7 +400,16 @@ def present_card(card: PanditCard, reader: Reader) -> PanditCardResponse:
         next_free_slot=(
             present_slot(slot, card.pandit.availability.timezone, reader) if slot else None
         ),
+        factors=present_factors(card.factors) if card.factors else None,
     )
+
+
+def present_factors(factors: Mapping[str, Factor]) -> FactorsResponse:
+    """Show what each factor adds, those that tie pandit and family as one."""
+    added = dict.fromkeys(FACTORS, 0.0)
+    for name, factor in factors.items():
+        added[_SHOWN_AS.get(name, name)] += factor.contribution
+    return FactorsResponse(**{name: round(value, _DIGITS) for name, value in added.items()})
 
 
 def present_profile(profile: PanditProfile, reader: Reader) -> PanditResponse:
@@ -500,22 +513,6 @@ def present_availability(availability: Availability) -> AvailabilityResponse:
             )
             for each in availability.exceptions
         ],
-    )
-
-
-def present_review(review: Review, reader: Reader) -> ReviewResponse:
-    """Show a published review."""
-    return ReviewResponse(
-        id=review.id,
-        pandit_id=review.pandit_id,
-        customer_name=review.customer_name,
-        rating=review.rating,
-        professionalism=review.professionalism,
-        knowledge=review.knowledge,
-        punctuality=review.punctuality,
-        comment=review.comment,
-        comment_ne=review.comment_ne,
-        created_at=reader.local(review.created_at),
     )
 
 

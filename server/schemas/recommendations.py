@@ -7,13 +7,13 @@ from decimal import Decimal
 from typing import Annotated, Any, Final, TypeAlias
 
 from msgspec import Meta, Struct
+from msgspec.structs import astuple
 
 from server.domain.account import GeoPoint
 from server.domain.catalogue import SamagriType
 from server.domain.errors import FieldFault, Invalid
 from server.domain.money import Unit
 from server.domain.recommendation import (
-    FACTORS,
     AdvisedItem,
     Because,
     ModelListing,
@@ -28,12 +28,17 @@ from server.domain.recommendation import (
 from server.domain.search import PanditCard
 from server.schemas.base import Id, Reader, Request, Rupees, ShortText, bs_text
 from server.schemas.bookings import ItemResponse
-from server.schemas.pandits import Latitude, Longitude, PanditCardResponse, present_card
+from server.schemas.pandits import (
+    FactorsResponse,
+    Latitude,
+    Longitude,
+    PanditCardResponse,
+    present_card,
+    present_factors,
+)
 
 Day: TypeAlias = date
 _DIGITS: Final = 6
-_SHOWN_AS: Final = {"past": "affinity", "language": "affinity", "reliability": "experience"}
-"""What ties pandit and family together is one factor, and what he has done another."""
 
 
 # -- requests ------------------------------------------------------------------------------------
@@ -139,20 +144,6 @@ class SamagriAdviceResponse(Struct, frozen=True, kw_only=True):
     currency: str
     model_version: str
     rec_id: str | None
-
-
-class FactorsResponse(Struct, frozen=True, kw_only=True):
-    """What each factor adds to the score; they sum to it.
-
-    ``affinity`` holds what ties the pandit to this family: liking, the pujas that he held, the
-    language. ``experience`` holds what he has done, and how often he kept his word.
-    """
-
-    location: float
-    rating: float
-    experience: float
-    availability: float
-    affinity: float
 
 
 class FactorDetailResponse(Struct, frozen=True, kw_only=True):
@@ -315,15 +306,12 @@ def _present_because(because: Because) -> BecauseResponse:
 
 def present_place(place: RankedPandit, card: PanditCard, reader: Reader) -> RankedPanditResponse:
     """Show a place of the ranking."""
-    added = dict.fromkeys(FACTORS, 0.0)
-    for name, factor in place.factors.items():
-        added[_SHOWN_AS.get(name, name)] += factor.contribution
-    rounded = {name: round(value, _DIGITS) for name, value in added.items()}
+    factors = present_factors(place.factors)
     return RankedPanditResponse(
         pandit=present_card(card, reader),
         # Of the rounded parts, so that what is shown sums to what is shown.
-        score=round(sum(rounded.values()), _DIGITS),
-        factors=FactorsResponse(**rounded),
+        score=round(sum(astuple(factors)), _DIGITS),
+        factors=factors,
         details={
             name: FactorDetailResponse(
                 value=round(each.value, _DIGITS),

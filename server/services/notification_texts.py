@@ -86,6 +86,26 @@ WORDINGS: Final = {
         N_("A repeated puja could not be booked on {when}. Please move or skip that day."),
     ),
     EventKind.NEW_MESSAGE: Wording(N_("New message"), N_("{sender} has sent you a message.")),
+    EventKind.REVIEW_SUBMITTED: Wording(
+        N_("New review to check"), N_("{customer} has reviewed {pandit} for {service}.")
+    ),
+    EventKind.REVIEW_REPORTED: Wording(
+        N_("Review reported"), N_("A review of {pandit} has been reported. Please look at it.")
+    ),
+    EventKind.REVIEW_RECEIVED: Wording(
+        N_("New review"), N_("{customer} has reviewed {service}: {stars} of 5 stars.")
+    ),
+    EventKind.REVIEW_PUBLISHED: Wording(
+        N_("Your review is published"),
+        N_("Your review of {pandit} for {service} can now be read by all. Thank you!"),
+    ),
+    EventKind.REVIEW_WITHDRAWN: Wording(
+        N_("Your review is not shown"),
+        N_("Your review of {pandit} for {service} is not shown to others."),
+    ),
+    EventKind.REVIEW_REPLIED: Wording(
+        N_("Answer to your review"), N_("{pandit} has answered your review of {service}.")
+    ),
     EventKind.PANDIT_REGISTERED: Wording(
         N_("New pandit to verify"), N_("{pandit} has registered and waits for verification.")
     ),
@@ -175,7 +195,7 @@ def written_amount(minor: int, currency: str, language: str) -> str:
 def _values(event: Event, language: str, zone: ZoneInfo) -> dict[str, str | int]:
     given = event.params
     values: dict[str, str | int] = {
-        name: given.get(name, "") for name in ("customer", "sender", "notes")
+        name: given.get(name, "") for name in ("customer", "sender", "notes", "stars")
     }
     for name in ("service", "pandit"):
         values[name] = (language == "ne" and given.get(f"{name}_ne")) or given.get(name, "")

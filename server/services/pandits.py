@@ -35,15 +35,14 @@ from server.domain.ports import (
     PanditRepository,
     PanditSearch,
     PaymentRepository,
-    ReviewRepository,
     SortKey,
     UserRepository,
 )
-from server.domain.review import Review
 from server.domain.search import PanditCard, PanditProfile, fitting_offers
 from server.services.bookings import BookingPolicy
 from server.services.optimistic import change
 from server.services.relay import EventRelay
+from server.services.search_words import SearchWords
 
 FindPandits = Callable[[Actor | None, PanditSearch], Awaitable[Page[PanditHit]]]
 """Finds a page of pandits in the order that suits the actor."""
@@ -86,20 +85,20 @@ class PanditService:
         pandits: PanditRepository,
         bookings: BookingRepository,
         catalogue: CatalogueRepository,
-        reviews: ReviewRepository,
         payments: PaymentRepository,
         users: UserRepository,
         relay: EventRelay,
         clock: Clock,
         ids: IdSource,
         policy: BookingPolicy,
+        words: SearchWords,
         find: FindPandits | None = None,
     ) -> None:
         self._pandits = pandits
         self._find = find
+        self._words = words
         self._bookings = bookings
         self._catalogue = catalogue
-        self._reviews = reviews
         self._payments = payments
         self._users = users
         self._relay = relay
@@ -108,6 +107,10 @@ class PanditService:
         self._policy = policy
 
     # -- searching --------------------------------------------------------------------------------
+
+    async def warm_up(self) -> None:
+        """Have whatever searches need ready; called once, before anybody searches."""
+        await self._pandits.search(PanditSearch(limit=1))
 
     async def search(
         self,
@@ -133,6 +136,7 @@ class PanditService:
             raise Invalid(FieldFault("date", "required"))
         if day is not None and not self._may_be_booked(day):
             return Page(())
+        wanted = replace(wanted, words=await self._words.read(wanted.text), day=day, at=at)
         search = await self._localised(actor, await self._of_category(wanted, category_id))
         if search.sort == "distance" and search.near is None:
             raise Invalid(FieldFault("lat", "required"))
@@ -164,13 +168,10 @@ class PanditService:
     async def _of_category(self, wanted: PanditSearch, category_id: str | None) -> PanditSearch:
         if category_id is None:
             return wanted
-        of_category = tuple(
-            puja.id
-            for puja in await self._catalogue.list_pujas()
-            if puja.category_id == category_id
-            and (wanted.puja_ids is None or puja.id in wanted.puja_ids)
-        )
-        return replace(wanted, puja_ids=of_category)
+        pujas = await self._words.pujas_of(category_id)
+        if wanted.puja_ids is not None:
+            pujas &= frozenset(wanted.puja_ids)
+        return replace(wanted, puja_ids=tuple(sorted(pujas)))
 
     async def _localised(self, actor: Actor | None, wanted: PanditSearch) -> PanditSearch:
         """Measure from where the asker lives when he names no other place."""
@@ -204,7 +205,9 @@ class PanditService:
                 claims = taken[hit.pandit.id]
                 slot = self._first_free(hit.pandit.availability, minutes, claims, now, day, at)
             offer = fitting[0] if fitting else None
-            cards.append(PanditCard(hit.pandit, hit.distance_km, hit.price, offer, slot))
+            cards.append(
+                PanditCard(hit.pandit, hit.distance_km, hit.price, offer, slot, hit.factors)
+            )
         return tuple(cards)
 
     async def _taken(
@@ -344,15 +347,6 @@ class PanditService:
             return True
         unlock = await self._payments.find(unlock_payment_id(user_id, pandit_id))
         return unlock is not None and unlock.is_confirmed
-
-    async def list_reviews(
-        self, pandit_id: str, *, limit: int, after: SortKey | None
-    ) -> Page[Review]:
-        """Return the approved reviews of a pandit, newest first. Raises ``NotFound``."""
-        pandit = await self._pandits.find(pandit_id)
-        if pandit is None or not pandit.is_verified:
-            raise NotFound
-        return await self._reviews.list_for_pandit(pandit_id, limit=limit, after=after)
 
     # -- his own profile --------------------------------------------------------------------------
 

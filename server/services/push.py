@@ -66,12 +66,22 @@ _CUSTOMER: Final = frozenset(
         EventKind.PAYMENT_SUCCESS,
         EventKind.PAYMENT_FAILED,
         EventKind.PAYMENT_REFUNDED,
+        EventKind.REVIEW_PUBLISHED,
+        EventKind.REVIEW_WITHDRAWN,
+        EventKind.REVIEW_REPLIED,
     }
 )
 _PANDIT: Final = frozenset(
-    {EventKind.BOOKING_CREATED, EventKind.PANDIT_VERIFIED, EventKind.PANDIT_REJECTED}
+    {
+        EventKind.BOOKING_CREATED,
+        EventKind.PANDIT_VERIFIED,
+        EventKind.PANDIT_REJECTED,
+        EventKind.REVIEW_RECEIVED,
+    }
 )
-_ADMIN: Final = frozenset({EventKind.PANDIT_REGISTERED})
+_ADMIN: Final = frozenset(
+    {EventKind.PANDIT_REGISTERED, EventKind.REVIEW_SUBMITTED, EventKind.REVIEW_REPORTED}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -294,28 +294,45 @@ class RankedSearch:
         start, offset, size = _window_of(search.after)
         user_id = actor.user_id if actor else None
         if size == 0 and not self._advisers.of(user_id).has_model:
-            return await self._pandits.search(search)
+            page, customer = await asyncio.gather(
+                self._pandits.search(search), self._customers.read_with_stars(user_id)
+            )
+            rows, _ = self._explained(customer, search, page.rows)
+            return Page(rows, page.next_key)
         size = size or -(-_WINDOW_ROWS // search.limit) * search.limit
         window, customer = await asyncio.gather(
             self._pandits.search(replace(search, limit=size, after=start)),
             self._customers.read_with_stars(user_id),
         )
-        adviser = self._advisers.of(user_id)
+        explained, places = self._explained(customer, search, window.rows)
+        # Whom he was badly served by comes last: a search hides nobody.
+        ordered = sorted(explained, key=lambda hit: places.get(hit.pandit.id, len(places)))
+        end = offset + search.limit
+        next_key = window.next_key
+        if end < len(ordered):
+            next_key = (_WINDOW, end, size, *(start or ()))
+        return Page(tuple(ordered[offset:end]), next_key)
+
+    def _explained(
+        self, customer: Customer, search: PanditSearch, hits: tuple[PanditHit, ...]
+    ) -> tuple[tuple[PanditHit, ...], dict[str, int]]:
+        """The same with the factors that speak for each, and the place that they give him."""
         question = PanditQuestion(
             puja_id=search.puja_ids[0] if search.puja_ids and len(search.puja_ids) == 1 else None,
             customer=customer,
             near=search.near,
-            candidates=[PanditCandidate(pandit=hit.pandit, price=hit.price) for hit in window.rows],
+            candidates=[PanditCandidate(pandit=hit.pandit, price=hit.price) for hit in hits],
             today=local_today(self._clock.now(), NEPAL),
         )
-        places = {placed.pandit_id: place for place, placed in enumerate(adviser.pandits(question))}
-        # Whom he was badly served by comes last: a search hides nobody.
-        rows = sorted(window.rows, key=lambda hit: places.get(hit.pandit.id, len(places)))
-        end = offset + search.limit
-        next_key = window.next_key
-        if end < len(rows):
-            next_key = (_WINDOW, end, size, *(start or ()))
-        return Page(tuple(rows[offset:end]), next_key)
+        ranked = {
+            placed.pandit_id: (place, placed.factors)
+            for place, placed in enumerate(self._advisers.of(customer.user_id).pandits(question))
+        }
+        explained = tuple(
+            replace(hit, factors=ranked[hit.pandit.id][1]) if hit.pandit.id in ranked else hit
+            for hit in hits
+        )
+        return explained, {pandit_id: place for pandit_id, (place, _) in ranked.items()}
 
 
 def _window_of(after: SortKey | None) -> tuple[SortKey | None, int, int]:

@@ -31,7 +31,7 @@ INDEXES: Final = (
     # The one above keeps spans apart; the embedded server finds nothing by an index that is
     # partial on $exists.
     Index((("pandit_id", ASCENDING), ("claims", ASCENDING), ("_id", ASCENDING))),
-    Index((("claims", ASCENDING), ("_id", ASCENDING))),
+    Index((("busy_pandit_id", ASCENDING), ("_id", ASCENDING))),
     Index((("user_id", ASCENDING), ("starts_at", DESCENDING), ("_id", DESCENDING))),
     Index((("pandit_user_id", ASCENDING), ("starts_at", DESCENDING), ("_id", DESCENDING))),
     Index((("user_id", ASCENDING), ("pandit_id", ASCENDING), ("status", ASCENDING))),
@@ -124,18 +124,12 @@ class MongoBookingRepository:
         self, pandit_ids: Ids[str], first: int, last: int
     ) -> dict[str, frozenset[int]]:
         # Two stages: see ``store.paging``. The limit cuts none off, for each has claims of its own.
-        indexed: Document = {"claims": {"$gte": first}}
-        if len(pandit_ids) == 1:
-            indexed["pandit_id"] = next(iter(pandit_ids))
+        # Found by the field that only those bookings have that hold time now: a pandit has few of
+        # them, however many he has had.
         documents = await self._bookings.aggregate(
             [
-                {"$match": indexed},
-                {
-                    "$match": {
-                        "pandit_id": {"$in": list(pandit_ids)},
-                        "claims": {"$elemMatch": {"$gte": first, "$lt": last}},
-                    }
-                },
+                {"$match": {"busy_pandit_id": {"$in": list(pandit_ids)}}},
+                {"$match": {"claims": {"$elemMatch": {"$gte": first, "$lt": last}}}},
                 {"$project": {"pandit_id": 1, "claims": 1}},
                 {"$limit": max(1, len(pandit_ids) * (last - first))},
             ]
@@ -220,6 +214,8 @@ def booking_document(booking: Booking) -> Document:
     """The document of a booking; whoever writes in bulk uses it too."""
     # Absent, not empty: a multikey index would enter an empty array as a value of its own.
     document = to_document(booking)
+    if booking.claims:
+        document["busy_pandit_id"] = booking.pandit_id
     for name in ("claims", "outbox"):
         if not document[name]:
             del document[name]

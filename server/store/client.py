@@ -205,6 +205,22 @@ class Collection:
             )
             return await cursor.to_list()
 
+    async def read_all(
+        self,
+        query: Document,
+        take: Callable[[list[Document]], None],
+        *,
+        fields: Sequence[str],
+        rows: int,
+    ) -> None:
+        """Give all matches, however many, to ``take``, in batches of at most ``rows``."""
+        async with (
+            self._guarded(_SLOW_SECONDS),
+            self._collection.find(query, projection=list(fields), batch_size=rows) as cursor,
+        ):
+            while batch := await cursor.to_list(rows):
+                take(batch)
+
     async def aggregate(self, pipeline: Sequence[Document]) -> list[Document]:
         """Run a pipeline that limits its own output, by one command."""
         async with self._guarded():

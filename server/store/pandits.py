@@ -1,12 +1,14 @@
 """Pandits in MongoDB: profile, services and hours in one document, so that a page is one query.
 
-Three fields are derived at every write and never read back: ``search_terms`` (beginnings of words),
-``ranking`` (the order "recommended") and ``geo``. The last is the public, rounded position: were
-distances measured from the exact one, three searches would tell anybody where a pandit lives.
+Three fields are derived at every write and never read back: ``search_keys`` (words, see
+``domain.spelling``), ``ranking`` (the order "recommended") and ``geo``. The last is the public,
+rounded position: were distances measured from the exact one, three searches would tell anybody
+where a pandit lives.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from server.domain.account import GeoPoint
@@ -14,10 +16,10 @@ from server.domain.errors import AlreadyExists
 from server.domain.pandit import Pandit, VerificationStatus
 from server.domain.ports import Page, PanditHit, PanditSearch, SortKey
 from server.domain.search import (
+    Word,
     coarse_point,
     fitting_offers,
-    prefixes_of,
-    query_words,
+    keys_of,
     ranking_of,
 )
 from server.store.client import ASCENDING, DESCENDING, Document, DuplicateKey, Index, Store
@@ -42,9 +44,10 @@ INDEXES: Final = (
     _search_index(("ranking", DESCENDING), ("_id", DESCENDING)),
     _search_index(("rating", DESCENDING), ("_id", DESCENDING)),
     _search_index(("experience_years", DESCENDING), ("_id", DESCENDING)),
-    _search_index(("search_terms", ASCENDING)),
+    _search_index(("search_keys", ASCENDING)),
     _search_index(("services.puja_id", ASCENDING)),
     Index((("verification_status", ASCENDING), ("date_joined", ASCENDING), ("_id", ASCENDING))),
+    Index((("updated_at", ASCENDING), ("_id", ASCENDING))),
     outbox_index(),
 )
 
@@ -91,7 +94,7 @@ class MongoPanditRepository:
         documents = await self._pandits.aggregate(search_pipeline(search))
         field, _ = _SORTS[search.sort]
         rows, next_key = cut(documents, field, search.limit)
-        return Page(tuple(_hit(row, search) for row in rows), next_key)
+        return Page(tuple(hit_of(row, search) for row in rows), next_key)
 
     async def list_by_status(
         self, status: VerificationStatus, *, limit: int, after: SortKey | None
@@ -121,16 +124,15 @@ def pandit_document(pandit: Pandit) -> Document:
         if not document[name]:
             del document[name]
     place = pandit.location
-    document["search_terms"] = prefixes_of(
-        (
-            pandit.full_name,
-            pandit.full_name_ne,
-            place.area,
-            place.city,
-            *pandit.expertise,
-            *(text for each in pandit.services for text in (each.name, each.name_ne, each.puja_id)),
-        )
+    texts = (
+        pandit.full_name,
+        pandit.full_name_ne,
+        place.area,
+        place.city,
+        *pandit.expertise,
+        *(text for each in pandit.services for text in (each.name, each.name_ne, each.puja_id)),
     )
+    document["search_keys"] = keys_of(texts)
     document["ranking"] = ranking_of(pandit)
     if place.point is not None:
         document["geo"] = _geo_json(coarse_point(place.point))
@@ -150,7 +152,7 @@ def search_pipeline(search: PanditSearch) -> list[Document]:
     stages += ordered_stages(
         field=field, direction=direction, limit=search.limit, after=search.after
     )
-    return [*stages, {"$project": {"search_terms": 0, "outbox": 0}}]
+    return [*stages, {"$project": {"search_keys": 0, "outbox": 0}}]
 
 
 def _nearby(near: GeoPoint, radius_km: float | None, query: Document) -> Document:
@@ -184,12 +186,34 @@ def _conditions(search: PanditSearch) -> tuple[Document, Document]:
         sifting["languages"] = search.language
     if search.min_rating is not None:
         sifting["rating"] = {"$gte": search.min_rating}
-    if words := query_words(search.text):
-        indexed["search_terms"] = words[0]
-        sifting["$and"] = [{"search_terms": word} for word in words]
+    words = search.wanted_words
+    if words:
+        sifting["$and"] = [
+            {
+                "$or": [
+                    {"search_keys": _beginning(word)},
+                    {
+                        "services": {
+                            "$elemMatch": {
+                                "puja_id": {"$in": sorted(word.puja_ids)},
+                                "is_available": True,
+                            }
+                        }
+                    },
+                ]
+            }
+            for word in words
+        ]
+        if plain := next((word for word in words if not word.puja_ids), None):
+            indexed["search_keys"] = _beginning(plain)
     elif search.puja_ids is not None and len(search.puja_ids) == 1:
         indexed["services.puja_id"] = search.puja_ids[0]
     return indexed, sifting
+
+
+def _beginning(word: Word) -> Document:
+    """Matches keys that begin like one of the word's; such a pattern is answered by an index."""
+    return {"$regex": "^(?:" + "|".join(re.escape(key) for key in word.keys) + ")"}
 
 
 def _cheapest(search: PanditSearch) -> Document:
@@ -203,7 +227,8 @@ def _cheapest(search: PanditSearch) -> Document:
     return {"$ifNull": [{"$min": prices}, _NO_PRICE]}
 
 
-def _hit(document: Document, search: PanditSearch) -> PanditHit:
+def hit_of(document: Document, search: PanditSearch) -> PanditHit:
+    """The result that a pandit's document is for a search."""
     pandit = from_document(Pandit, document)
     offers = fitting_offers(pandit, search.puja_ids, search.max_price)
     return PanditHit(pandit, _distance(pandit, search.near), offers[0].price if offers else None)

@@ -43,6 +43,7 @@ class Places:
                     "/",
                     "/pandits/",
                     "/pandits/?q=nobody-has-this-name",
+                    "/pandits/?place=Lalitpur&radius_km=25",
                     f"/pandits/{profile}/",
                     "/sign-in/",
                     "/sign-in/code/",
@@ -61,6 +62,7 @@ class Places:
                     "/admin/catalogue/",
                     "/admin/catalogue/items/kumkum/",
                     "/admin/audit/",
+                    "/admin/reviews/",
                 ],
             ),
         ]

@@ -13,15 +13,16 @@ from server.domain.events import Event, EventKind
 from server.domain.pandit import VerificationStatus
 from server.domain.ports import PanditSearch
 from server.store.client import DuplicateKey
+from server.store.pandit_directory import IndexedPanditRepository
 from server.store.pandits import COLLECTION, MongoPanditRepository, search_pipeline
 from tests.pandit_factory import JOINED, make_pandit, make_service
 
 THAMEL = GeoPoint(27.7154, 85.3123)
 
 
-@pytest.fixture
-def repository(store):
-    return MongoPanditRepository(store)
+@pytest.fixture(params=[MongoPanditRepository, IndexedPanditRepository])
+def repository(store, request):
+    return request.param(store)
 
 
 def at(latitude, longitude, **words):
@@ -190,14 +191,15 @@ async def test_language_and_rating_filter(repository, town):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("shyam", set()),
+        ("shyam", {"patan"}),
+        ("pooja", {"lazimpat", "patan", "pokhara", "nowhere", "idle"}),
         ("syam", {"patan"}),
         ("श्याम", {"patan"}),
         ("SYAM upa", {"patan"}),
         ("lalit", {"patan"}),
         ("lakeside hari", {"pokhara"}),
         ("griha", {"patan"}),
-        ("सत्यनारायण", {"lazimpat", "patan", "pokhara", "nowhere"}),
+        ("सत्यनारायण", {"lazimpat", "patan", "pokhara", "nowhere", "idle"}),
         ("lazimpat pokhara", set()),
         ("$ne .*", set()),
     ],
@@ -234,7 +236,7 @@ async def test_searches_use_an_index(repository, town, store):
     bookable = {"verification_status": "APPROVED", "is_available": True}
     for query, sort in (
         (bookable, (("ranking", -1), ("_id", -1))),
-        ({**bookable, "search_terms": "ram"}, None),
+        ({**bookable, "search_keys": "rm"}, None),
         ({**bookable, "services.puja_id": "griha-pravesh"}, None),
         ({"services.id": "s1"}, None),
         ({"user_id": "user-of-patan"}, None),

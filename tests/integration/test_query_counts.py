@@ -47,6 +47,7 @@ LISTS: dict[str, list[tuple[str, dict[str, str]]]] = {
     "/api/admin/callbacks/": [("admin", {}), ("admin", {"outcome": "processed"})],
     "/api/admin/payouts/": [("admin", {}), ("admin", {"status": "ASKED"})],
     "/api/admin/ledger/": [("admin", {}), ("admin", {"account": "gateway:KHALTI"})],
+    "/api/admin/reviews/": [("admin", {"state": "published"})],
     "/api/admin/pandits/": [("admin", {"verification_status": "APPROVED"})],
 }
 """Every list, by whom it is asked and with what."""

@@ -16,6 +16,7 @@ from server.handlers.pages import (
     offers,
     preferences,
     requests,
+    reviews,
     search,
     series,
 )
@@ -23,6 +24,7 @@ from server.handlers.pages import (
 ROUTES: Final = (
     *search.ROUTES,
     *account.ROUTES,
+    *reviews.ROUTES,
     *bookings.ROUTES,
     *series.ROUTES,
     *requests.ROUTES,

@@ -35,6 +35,7 @@ from server.schemas.bookings import (
     present_samagri,
 )
 from server.schemas.pandits import present_service, present_slot
+from server.schemas.reviews import present_feedback
 from server.services.pandits import SlotDay
 
 _AHEAD: Final = (BookingStatus.PENDING, BookingStatus.ACCEPTED, BookingStatus.IN_PROGRESS)
@@ -217,6 +218,10 @@ class BookingPage(Page):
             series=await self.services.recurrences.find_by_booking(self.person, booking.id),
             is_customer=self.person.user_id == booking.user_id,
             is_pandit=self.person.user_id == booking.pandit_user_id,
+            feedback=present_feedback(
+                await self.services.reviews.around(self.person, booking), self.reader
+            ),
+            feedback_form=Form(),
             room_id=room_id,
             today=today,
             last=today + timedelta(days=365),

@@ -13,6 +13,7 @@ from server.domain.catalogue import SamagriType
 from server.domain.money import Unit
 from server.domain.pandit import VerificationStatus
 from server.domain.recurrence import Frequency, OccurrenceState
+from server.domain.review import ReviewState
 from server.handlers.page_base import PageHandler
 from server.i18n import N_
 from server.schemas.pandits import PanditSort
@@ -61,6 +62,11 @@ VERIFICATIONS: Final = {
     VerificationStatus.APPROVED: N_("Verified"),
     VerificationStatus.REJECTED: N_("Rejected"),
 }
+REVIEW_STATES: Final = {
+    ReviewState.OPEN: N_("To be checked"),
+    ReviewState.PUBLISHED: N_("Published"),
+    ReviewState.WITHDRAWN: N_("Not shown"),
+}
 SAMAGRI_TYPES: Final = {
     SamagriType.REQUIRED: N_("Required by this puja"),
     SamagriType.ESSENTIAL: N_("Essential"),
@@ -72,6 +78,13 @@ SORTS: Final = {
     PanditSort.PRICE: N_("Lowest price"),
     PanditSort.DISTANCE: N_("Nearest"),
     PanditSort.EXPERIENCE: N_("Most experienced"),
+}
+FACTORS: Final = {
+    "location": N_("Near to you"),
+    "rating": N_("Well reviewed"),
+    "experience": N_("Experienced"),
+    "availability": N_("Has time"),
+    "affinity": N_("Suits your family"),
 }
 SPOKEN: Final = {
     "ne": N_("Nepali"),
@@ -114,11 +127,20 @@ FIELDS: Final = {
     "max_price": N_("At most, in rupees"),
     "min_rating": N_("Rating at least"),
     "q": N_("Name or word"),
+    "category": N_("Kind of puja"),
+    "radius_km": N_("Within"),
+    "place": N_("Place"),
     "puja_id": N_("Puja"),
     "address": N_("Address"),
     "city": N_("City"),
     "area": N_("Area or tole"),
     "notes": N_("Notes"),
+    "rating": N_("Overall"),
+    "professionalism": N_("Professionalism"),
+    "knowledge": N_("Knowledge"),
+    "punctuality": N_("Punctuality"),
+    "comment": N_("Comment"),
+    "reply": N_("Answer"),
     "reason": N_("Reason"),
     "price": N_("Price in rupees"),
     "duration_minutes": N_("Duration in minutes"),
@@ -189,6 +211,14 @@ class Labels:
     def sort(self, order: PanditSort) -> str:
         """An order of search results."""
         return self._page.translate(SORTS[order])
+
+    def review_state(self, state: ReviewState) -> str:
+        """Where a review stands with the moderators."""
+        return self._page.translate(REVIEW_STATES[state])
+
+    def factor(self, name: str) -> str:
+        """What speaks for a pandit in the recommended order."""
+        return self._page.translate(FACTORS[name])
 
     def spoken(self, code: str) -> str:
         """A language that somebody speaks; an unknown code stays itself."""

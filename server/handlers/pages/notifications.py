@@ -23,6 +23,12 @@ _ICONS: Final = {
     "BOOKING_FAILED": "calendar-x",
     "BOOKING_ACCEPTED": "calendar-check",
     "BOOKING_COMPLETED": "circle-check",
+    "REVIEW_SUBMITTED": "star",
+    "REVIEW_REPORTED": "star",
+    "REVIEW_RECEIVED": "star",
+    "REVIEW_PUBLISHED": "star",
+    "REVIEW_WITHDRAWN": "star",
+    "REVIEW_REPLIED": "message-circle",
     "BOOKING_REMINDER": "bell",
 }
 

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from typing import Final
 
-from server.domain.account import Actor, Role
+from server.domain.account import Actor, GeoPoint, Role
 from server.domain.booking import Booking, BookingStatus
 from server.domain.calendar import local_today
 from server.domain.errors import DomainError, Invalid
+from server.domain.pandit import Pandit
+from server.domain.recommendation import FACTORS
 from server.handlers.page_base import Form, decode_known, whole_number
 from server.handlers.pages.base import Page
 from server.handlers.pages.labels import SORTS, SPOKEN
+from server.handlers.pages.search_map import SearchMap, box_of, draw
 from server.handlers.routing import Route
 from server.schemas.bookings import present_booking
 from server.schemas.pandits import (
+    PanditCardResponse,
     PanditSort,
     PanditsQuery,
     present_card,
     present_profile,
-    present_review,
 )
+from server.schemas.reviews import present_review
 from server.services.catalogue import PujaSheet
 
 _AHEAD: Final = (BookingStatus.PENDING, BookingStatus.ACCEPTED, BookingStatus.IN_PROGRESS)
@@ -38,6 +42,8 @@ _POPULAR_COUNT: Final = 8
 _PER_PAGE: Final = 12
 _REVIEWS: Final = 10
 _RUPEE: Final = 100
+_RADIUS_KM: Final = 10
+_RADII_KM: Final = (3, 5, 10, 25, 50, 100)
 
 
 class HomePage(Page):
@@ -76,8 +82,10 @@ class PanditsPage(Page):
     async def get(self) -> None:
         """Show what was found, or what is wrong with a filter."""
         form, cards, following = Form(values=self._query()), [], None
+        near: GeoPoint | None = None
         try:
             query = self._search()
+            near = query.near()
             page = await self.services.pandits.search(
                 self.actor,
                 query.search(self.after(query.cursor)),
@@ -100,27 +108,45 @@ class PanditsPage(Page):
             cards=cards,
             following=following and self.here(cursor=following),
             is_first="cursor" not in self.request.query_arguments,
+            map=self._map(cards, near),
+            factors=_factors,
+            radii=_RADII_KM,
             has_filters=any(self._query().values()),
             pujas=pujas,
             families={sheet.category.id: sheet.category for sheet in sheets},
-            sorts=[order for order in SORTS if order is not PanditSort.DISTANCE or self._is_near],
+            sorts=[order for order in SORTS if order is not PanditSort.DISTANCE or near],
             spoken=SPOKEN,
             today=local_today(self.services.clock.now(), self.nepal.timezone),
         )
 
-    @property
-    def _is_near(self) -> bool:
-        return bool(self.get_query_argument("lat", ""))
-
     def _search(self) -> PanditsQuery:
-        """The query, where a place is looked for like any word and a price is told in rupees."""
+        """The query: a place becomes its position, or a word where nobody knows it.
+
+        A price is told in rupees. Without a place there is no radius, and no order by distance.
+        """
         given = {name: value for name, value in self._query().items() if value}
         place = given.pop("place", "")
-        if place:
+        named = self.services.places.named(place) if place else None
+        if named is not None:
+            given["lat"], given["lng"] = str(named.point.latitude), str(named.point.longitude)
+            given.setdefault("radius_km", str(_RADIUS_KM))
+        elif place:
             given["q"] = f"{given.get('q', '')} {place}".strip()
+        if "lat" not in given:
+            given.pop("radius_km", None)
+            if self.actor is None and given.get("sort") == PanditSort.DISTANCE:
+                del given["sort"]
         if given.get("max_price", "").isdecimal():
             given["max_price"] = str(whole_number(given["max_price"]) * _RUPEE)
         return decode_known({**given, "limit": str(_PER_PAGE)}, PanditsQuery)
+
+    def _map(self, cards: list[PanditCardResponse], near: GeoPoint | None) -> SearchMap | None:
+        points = [
+            GeoPoint(point.latitude, point.longitude) if (point := card.location.point) else None
+            for card in cards
+        ]
+        box = box_of(points, near)
+        return draw(points, near, self.services.places.within(*box)) if box else None
 
 
 class PanditPage(Page):
@@ -142,6 +168,8 @@ class PanditPage(Page):
             pandit=pandit,
             pujas=names,
             reviews=reviews,
+            review_form=Form(),
+            viewer=self._viewer(profile.pandit),
             can_book=profile.pandit.is_bookable and self._may_book,
             wanted=self.get_query_argument("service", ""),
             day=self.get_query_argument("date", ""),
@@ -151,13 +179,33 @@ class PanditPage(Page):
     def _may_book(self) -> bool:
         return self.actor is None or self.actor.role is Role.USER
 
+    def _viewer(self, pandit: Pandit) -> str:
+        """What the reader may do with a review: answer it, report it, or neither."""
+        if self.actor is None:
+            return ""
+        return "pandit" if self.actor.user_id == pandit.user_id else "other"
+
     async def _reviews(self, pandit_id: str) -> list[object]:
         try:
-            page = await self.services.pandits.list_reviews(pandit_id, limit=_REVIEWS, after=None)
+            page = await self.services.reviews.list_for_pandit(
+                pandit_id, limit=_REVIEWS, after=None
+            )
         except DomainError:
             # Whoever is not approved is shown to himself and has no reviews to show.
             return []
         return [present_review(review, self.reader) for review in page.rows]
+
+
+def _factors(card: PanditCardResponse) -> list[tuple[str, float]]:
+    """What speaks for a pandit, the strongest first, as shares of the strongest that may be."""
+    if card.factors is None:
+        return []
+    added = {name: max(0.0, getattr(card.factors, name)) for name in FACTORS}
+    most = max(added.values(), default=0.0)
+    if not most:
+        return []
+    shares = ((name, round(value / most, 2)) for name, value in added.items() if value > 0)
+    return sorted(shares, key=lambda each: -each[1])
 
 
 def _popular(sheets: tuple[PujaSheet, ...]) -> list[PujaSheet]:

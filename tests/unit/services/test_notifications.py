@@ -256,6 +256,7 @@ async def test_every_kind_has_its_texts_and_shows_no_contact_details(
             amount="250000",
             currency="NPR",
             notes="The scan cannot be read",
+            stars="5",
             phone="9812345678",
             phone_number="+9779812345678",
             email="ram@example.com",

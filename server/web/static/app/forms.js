@@ -41,6 +41,32 @@ function offerPosition() {
   render(button, holder);
 }
 
+/** Offer names of places while one is typed, in either script; the server knows them. */
+function offerNames() {
+  const place = /** @type {HTMLInputElement | null} */ (document.querySelector('form[data-place] [name="place"]'));
+  const list = place && document.getElementById("place-names");
+  if (!place || !list) return;
+  let asked = 0;
+  place.addEventListener("input", async () => {
+    const typed = place.value.trim();
+    const turn = ++asked;
+    if (typed.length < 2) return;
+    const answer = await fetch(`/api/places/?country=NP&q=${encodeURIComponent(typed.slice(0, 60))}`).catch(() => null);
+    // An older question that is answered late must not undo a newer one.
+    if (!answer?.ok || turn !== asked) return;
+    const { results } = await answer.json();
+    const isNepali = document.documentElement.lang === "ne";
+    list.replaceChildren(
+      ...results.map((/** @type {{name: string, name_ne: string, region: string}} */ each) =>
+        Object.assign(document.createElement("option"), {
+          value: isNepali ? each.name_ne : each.name,
+          label: each.region,
+        }),
+      ),
+    );
+  });
+}
+
 /** Links that look and announce themselves as buttons answer to the space bar like buttons. */
 function pressWithSpace() {
   document.addEventListener("keydown", (event) => {
@@ -56,4 +82,5 @@ export function watchPage() {
   pressWithSpace();
   focusFaults();
   offerPosition();
+  offerNames();
 }
