@@ -19,6 +19,7 @@ def held_booking(town: Town, family: Somebody, pandit: Somebody) -> str:
     hours = {"weekly": EVERY_HOUR, "lead_minutes": 0, "buffer_minutes": 0}
     pandit.api.put("/api/pandits/me/availability/", json=hours).raise_for_status()
     today = date.fromisoformat(pandit.api.get("/api/pandits/me/").json()["updated_at"][:10])
+    free: list[dict[str, str]] = []
     for day in (today, today + timedelta(days=1)):
         slots = family.api.get(
             "/api/booking-slots/available-slots/",
