@@ -52,6 +52,7 @@ class Database:
         self.spans: list[ReadSpan] = []
         self.is_away = False
         self.is_busy = False
+        self.mark_seconds = 0.0
         self.happened = asyncio.Event()
 
     async def until(self, is_so: Callable[[], bool]) -> None:
@@ -69,6 +70,7 @@ class Database:
     async def mark_read(self, spans: Sequence[ReadSpan]) -> None:
         if self.is_away:
             raise StoreUnavailable
+        await asyncio.sleep(self.mark_seconds)
         self.spans += spans
         self.happened.set()
 
@@ -193,6 +195,23 @@ async def test_rounds_write_in_bounded_commands_and_read_times_wait_for_messages
         state.stored([message(1)])
     assert max(database.commands) <= 32
     assert database.changes[-1].room_id == "room", "the end writes what is left"
+
+
+async def test_who_waits_for_heads_and_marks_does_not_wait_for_all_read_times(
+    state: RoomState, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.services.room_state._HURRY_SECONDS", 0.05)
+    database.mark_seconds = 0.04
+    for number in range(1000):
+        room_id = f"room-{number}"
+        state.learn(room(room_id))
+        state.stored([message(1, room_id=room_id), message(2, "ram", room_id=room_id)])
+    async with asyncio.timeout(5):
+        await state.flush()
+        async with state.running():
+            state.stored([message(1)])
+    assert len({change.room_id for change in database.changes}) == 1001
+    assert 0 < len(database.spans) < 1000
 
 
 async def test_long_spans_are_written_in_pieces_and_their_oldest_part_not(
