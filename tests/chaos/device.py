@@ -113,6 +113,7 @@ class Device:
         self._is_over = False
         self._leaving_by_itself = False
         self._away_seconds = 0.0
+        self._is_wanted = asyncio.Event()
 
     # -- what the test asks ---------------------------------------------------------------------
 
@@ -144,6 +145,11 @@ class Device:
         if self._connection is not None:
             self.counts["drops"] += 1
             self._connection.transport.abort()
+
+    def hush(self) -> None:
+        """Say nothing more, and be there: whoever sleeps comes back."""
+        self.is_quiet = True
+        self._is_wanted.set()
 
     def end(self) -> None:
         """Go for good."""
@@ -177,7 +183,9 @@ class Device:
             failures, was_good = 0, time.monotonic() - began > GOOD_SECONDS
             if self._leaving_by_itself:
                 self._leaving_by_itself = False
-                await asyncio.sleep(self._away_seconds)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._away_seconds):
+                        await self._is_wanted.wait()
             else:
                 self._lost_at = self._lost_at or time.monotonic()
                 if code != DRAINED:

@@ -243,7 +243,7 @@ class Play:
         await self.redis.kill()
         await asyncio.sleep(LAST_WORDS_SECONDS)
         for device in self.everybody:
-            device.is_quiet = True
+            device.hush()
         await until(lambda: all(each.is_settled for each in self.everybody), SETTLE_SECONDS)
         await self.redis.start()
 

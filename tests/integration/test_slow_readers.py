@@ -254,7 +254,6 @@ async def test_those_who_never_read_cost_little_and_delay_nobody(
 
         # With a hundred who never read.
         await sloths.fill()
-        first = list(sloths.all)
         watching = [
             asyncio.create_task(sloths.keep()),
             asyncio.create_task(memory.watch(server)),
@@ -267,7 +266,9 @@ async def test_those_who_never_read_cost_little_and_delay_nobody(
         closed = _metric(await server.metrics(), rf'socket_closes_total\{{code="{SLOW_READER}"\}}')
         for task in watching:
             task.cancel()
-        codes = await asyncio.gather(*(sloth.close_code() for sloth in first))
+        # Of those whose place others have taken the last: they are still waited for.
+        replaced = sloths.all[: len(sloths.all) - sloths.present][-SLOW:]
+        codes = await asyncio.gather(*(sloth.close_code() for sloth in replaced))
         await asyncio.gather(*(reader.client.connection.close() for reader in readers))
         await speaker.client.connection.close()
         await listening
@@ -291,10 +292,10 @@ async def test_those_who_never_read_cost_little_and_delay_nobody(
         for reader in readers:
             assert reader.seqs == speaker.seqs, "a reader lacks something, or had it twice"
         assert growth < MAX_GROWTH_BYTES, said
-        assert closed >= len(first), said
+        assert closed >= SLOW, said
         # Whoever reads after all, soon enough, reads why he was closed; and no other reason.
         assert set(codes) <= {SLOW_READER, None}, said
-        assert codes.count(SLOW_READER) > SLOW / 2, said
+        assert codes.count(SLOW_READER) > len(replaced) / 2 > 0, said
         assert memory.kernel < MAX_KERNEL_BYTES, said
         # The bench holds this to twice as long. Here readers, speaker and all who come back share
         # a loop with each other and the machine with other tests, so only a stall fails.
