@@ -66,6 +66,7 @@ class ServerProcess:
     async def start(self) -> None:
         """Start it and return when it is ready to serve."""
         kept = {name: value for name, value in os.environ.items() if "PANDITYATRA" not in name}
+        kept["PYTHONFAULTHANDLER"] = "1"
         ours = {f"PANDITYATRA_{name}": value for name, value in self._environment.items()}
         with self.log_path.open("ab") as log:
             self.child = await asyncio.create_subprocess_exec(
@@ -102,7 +103,15 @@ class ServerProcess:
         if self.child is not None and self.child.returncode is None:
             self.child.send_signal(signal.SIGCONT)
             self.child.send_signal(how)
-            await asyncio.wait_for(self.child.wait(), STOP_SECONDS)
+            try:
+                await asyncio.wait_for(self.child.wait(), STOP_SECONDS)
+            except TimeoutError:
+                # Its threads say in the log where they are.
+                self.child.send_signal(signal.SIGABRT)
+                await self.child.wait()
+                raise AssertionError(
+                    f"{self.name} does not end:\n{self.log_path.read_text()[-6000:]}"
+                ) from None
 
     def freeze(self) -> None:
         self._signal(signal.SIGSTOP)
