@@ -37,6 +37,10 @@ BELL_HEARD: Final = frozenset(
     {"hello", "history", "notification", "badge", "room_head", "job_update", "read"}
     | {"token_expiring", "auth_ok", "reconnect", "pong", "error"}
 )
+PURSE_SAID: Final = frozenset({"watch", "unwatch", "auth", "ping"})
+PURSE_HEARD: Final = frozenset(
+    {"hello", "payment", "token_expiring", "auth_ok", "reconnect", "pong", "error"}
+)
 PUSHED_BY_NOTIFICATIONS: Final = frozenset({"notification", "badge", "job_update"})
 
 
@@ -115,6 +119,9 @@ class Room:
     async def bell(self, person: Person) -> Witness:
         return await self._open("/ws/notifications/", person)
 
+    async def purse(self, person: Person) -> Witness:
+        return await self._open("/ws/payment/", person)
+
     async def _open(self, path: str, person: Person) -> Witness:
         url = f"ws://127.0.0.1:{self._talk.port}{path}"
         client = await self._stack.enter_async_context(
@@ -157,7 +164,8 @@ async def renewed(person: Person) -> str:
 def test_the_table_names_every_kind_that_the_schemas_know() -> None:
     assert tags(frames.Command) == CHAT_SAID
     assert tags(frames.NotificationCommand) == BELL_SAID
-    assert tags(frames.Event) | PUSHED_BY_NOTIFICATIONS == CHAT_HEARD | BELL_HEARD
+    assert tags(frames.PaymentCommand) == PURSE_SAID
+    assert tags(frames.Event) | PUSHED_BY_NOTIFICATIONS == CHAT_HEARD | BELL_HEARD | PURSE_HEARD
 
 
 async def test_compression_is_what_was_agreed(talk: Talk, room: Room, is_compressed: bool) -> None:
@@ -275,3 +283,35 @@ async def test_every_kind_of_frame_crosses_the_notification_socket(
     await draining
     assert phone.said_kinds | laptop.said_kinds == BELL_SAID
     assert phone.heard_kinds | laptop.heard_kinds == BELL_HEARD
+
+
+async def test_every_kind_of_frame_crosses_the_payment_socket(
+    talk: Talk, room: Room, server: RunningServer, clock: FakeClock
+) -> None:
+    made = await talk.customer.api.post(
+        "/api/payments/", json={"booking_id": talk.booking_id, "payment_method": "CASH"}
+    )
+    payment = made.raise_for_status().json()
+    purse = await room.purse(talk.customer)
+    first = await purse.next("payment")
+    assert (first["payment"], first["status"]) == (payment["id"], "PENDING")
+    await purse.send(type="watch", payment=payment["id"])
+    assert await purse.next("payment") == first
+    await purse.send(type="unwatch", payment=payment["id"])
+    await purse.send(type="watch", payment="nobody's")
+    assert (await purse.next("error"))["code"] == "not_found"
+    await purse.send(type="ping", t=17)
+    assert (await purse.next("pong"))["t"] == 17
+    await asyncio.wait_for(await purse.connection.ping(b"life"), 10)
+
+    clock.advance(minutes=9, seconds=30)
+    await purse.next("token_expiring")
+    await purse.send(type="auth", token=await renewed(talk.customer))
+    await purse.next("auth_ok")
+
+    draining = asyncio.create_task(server.services.hub.drain())
+    assert (await purse.next("reconnect"))["after_ms"] <= 300
+    assert await purse.closed() == 4000
+    await draining
+    assert purse.said_kinds == PURSE_SAID
+    assert purse.heard_kinds == PURSE_HEARD
