@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import os
 import re
@@ -34,6 +35,7 @@ _CONNECTIONS: Final = 32
 _START_SECONDS: Final = 120.0
 _FACTORS: Final = 64
 _USER_BYTES: Final = 4 * _FACTORS
+_SOUND: Final = 8
 _MET_SECONDS: Final = 0.5
 """A request met a swap if it was due so long after the pointer had moved, or sooner."""
 _VERSION: Final = re.compile(rb'"model_version":"([^"]*)"')
@@ -165,17 +167,23 @@ async def is_ready(port: int) -> bool:
 
 
 def make_models(store: ModelStore, swaps: int, broken: int, megabytes: float) -> list[str]:
-    """Versions to point to, in order; ``broken`` of them lack the end of a file."""
+    """Versions to point to, in order; ``broken`` of them lack the end of a file.
+
+    The sound ones take turns: what is swapped in is never what serves.
+    """
     users = max(3, round(megabytes * 1_000_000 / _USER_BYTES))
-    pointers = []
-    for number in range(swaps):
-        recipe = Recipe(share=0.7 + number / 300, users=users, factors=_FACTORS)
-        version = add(store, number, recipe)
-        if broken and number % (swaps // broken) == swaps // broken - 1:
-            path = store.folder(version) / "usual.puja_popularity.by_puja.npy"
-            path.write_bytes(path.read_bytes()[:-100])
-        pointers.append(version)
-    return pointers
+
+    def made(number: int) -> str:
+        return add(store, number, Recipe(share=0.7 + number / 300, users=users, factors=_FACTORS))
+
+    sound = [made(number) for number in range(min(_SOUND, swaps - broken))]
+    spoilt = [made(len(sound) + number) for number in range(broken)]
+    for version in spoilt:
+        path = store.folder(version) / "usual.puja_popularity.by_puja.npy"
+        path.write_bytes(path.read_bytes()[:-100])
+    turns, faults = itertools.cycle(sound), iter(spoilt)
+    every = swaps // broken if broken else swaps + 1
+    return [next(faults) if n % every == every - 1 else next(turns) for n in range(swaps)]
 
 
 async def swap(store: ModelStore, pointers: Sequence[str], seconds: float) -> list[float]:

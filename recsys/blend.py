@@ -16,6 +16,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -249,7 +250,7 @@ class SamagriBlend:
 
     def recommend(self, request: Request) -> Recommendation:
         """The rows for one booking. Never fails for lack of knowledge."""
-        case = _Case(self, request)
+        case = self._case(request)
         demanded = case.demanded_rows()
         spent = sum(row.price for row in demanded)
         budget = request.budget
@@ -273,11 +274,16 @@ class SamagriBlend:
 
     def confidences(self, request: Request) -> FloatArray:
         """The confidence of every item of the shelf, in its order, before any rule is applied."""
-        return _Case(self, request).confidence
+        return self._case(request).confidence
 
     def contributions(self, request: Request) -> Mapping[str, FloatArray]:
         """What each signal adds to the logit of every item of the shelf; null ones are absent."""
-        return _Case(self, request).parts
+        return self._case(request).parts
+
+    def _case(self, request: Request) -> _Case:
+        if self.knowledge is None:
+            return _Case(self, request)
+        return _KnownCase(self, request, self.knowledge)
 
 
 def _marked(rows: Sequence[Row], budget: int) -> list[Row]:
@@ -290,16 +296,14 @@ def _marked(rows: Sequence[Row], budget: int) -> list[Row]:
 
 
 class _Case:
-    """One request while it is answered."""
+    """One request while it is answered by the rules alone."""
 
     def __init__(self, blend: SamagriBlend, request: Request) -> None:
         self.shelf = blend.shelf
         self.params = blend.params
         self.request = request
-        self.knowledge = blend.knowledge
         self.demands = _strongest(request.demands, self.shelf)
         self.added = sorted({i for each in request.added if (i := self.shelf.index(each)) >= 0})
-        self.given_ids: dict[int, str] = {}
         self.usual_price = blend.usual_price
         self.stock = (
             self.shelf.availability[request.month - 1]
@@ -307,9 +311,7 @@ class _Case:
             else None
         )
         self.substitutes = self._substitutes() if self.stock is not None else {}
-        self.situation = self._situation() if self.knowledge is not None else None
         self.parts: dict[str, FloatArray] = {}
-        self._means: list[tuple[str, FloatArray, float]] = []
         self.confidence = self._confidence()
         ruled = [item for item, each in self.demands.items() if each.tier == Tier.OPTIONAL]
         self.confidence[ruled] = np.maximum(self.confidence[ruled], self.params.optional_floor)
@@ -325,84 +327,22 @@ class _Case:
 
     # --- scoring ----------------------------------------------------------------------------------
 
-    def _situation(self) -> Situation:
-        request, knowledge = self.request, self.knowledge
-        assert knowledge is not None  # noqa: S101 - only asked where there is a model
-        ids = knowledge.ids
-        context = {
-            "puja": ids["pujas"].index(request.puja),
-            "puja_category": ids["categories"].index(request.puja_category),
-            "region": ids["regions"].index(request.region),
-            "pandit": ids["pandits"].index(request.pandit),
-            "month": request.context_month,
-        }
-        demanded = (item for item, each in self.demands.items() if each.tier != Tier.OPTIONAL)
-        there = {*demanded, *self.added}
-        columns = {int(self.shelf.column[item]): self.shelf.items[item].item_id for item in there}
-        self.given_ids = {column: name for column, name in columns.items() if column >= 0}
-        return Situation(
-            context={name: value for name, value in context.items() if value >= 0},
-            given=np.array(sorted(self.given_ids), np.int32),
-            preferred=self.shelf.column[sorted(self._indexes(request.preferred))].tolist(),
-            taste=request.taste,
-            history=request.history,
-            stage=BEGUN if self.added else FRESH,
-        )
-
     def _confidence(self) -> FloatArray:
-        optional = [item for item, each in self.demands.items() if each.tier == Tier.OPTIONAL]
-        if self.knowledge is None or self.situation is None:
-            confidence = np.zeros(len(self.shelf), np.float32)
-            confidence[optional] = RULE_CONFIDENCE
-            return confidence
-        knowledge, situation = self.knowledge, self.situation
-        weights = knowledge.weights[situation.stage]
-        known = knowledge.logits(situation)
-        constant = weights.bias + sum(
-            weights.null.get(name, 0.0)
-            for name in ("puja", "assoc", "user", "region", "pandit")
-            if name not in known
-        )
-        of_model = np.zeros(len(self.shelf.column) if not known else 0, np.float32)
-        for name, values in known.items():
-            part = np.float32(weights.signal[name] * knowledge.scale(name, situation)) * values
-            self.parts[name] = part
-            of_model = part.copy() if of_model.size == 0 else of_model + part
-        unknown = sum(weights.null.get(name, 0.0) for name in known)
-        z = self.shelf.gathered(of_model, unknown) + np.float32(constant)
-        self.parts = {name: self.shelf.gathered(part, 0.0) for name, part in self.parts.items()}
-        z = self._with_shelf(z, optional, weights)
-        return np.asarray(1 / (1 + np.exp(-z)), np.float32)
+        """The confidence of every item, before what the customer has said."""
+        confidence = np.zeros(len(self.shelf), np.float32)
+        confidence[self._optional()] = RULE_CONFIDENCE
+        return confidence
 
-    def _with_shelf(self, z: FloatArray, optional: list[int], weights: BlendWeights) -> FloatArray:
-        """Add what the shelf, the budget and the rules say."""
-        z = z + np.float32(weights.null.get("rule", 0.0))
-        if optional:
-            gain = weights.signal["rule"] * float(logit(np.array([RULE_CONFIDENCE]))[0])
-            z[optional] += np.float32(gain - weights.null.get("rule", 0.0))
-            self.parts["rule"] = np.zeros(len(z), np.float32)
-            self.parts["rule"][optional] = gain
-        if self.stock is None:
-            z += np.float32(weights.null.get("season", 0.0))
-        else:
-            # Three values only: looked up, not computed item by item.
-            of_stock = np.float32(weights.signal["season"]) * logit(np.array([0.0, 0.5, 1.0]))
-            self.parts["season"] = of_stock[(self.stock * 2).astype(np.int8)]
-            z += self.parts["season"]
-        if self.request.budget is None:
-            z += np.float32(weights.null.get("budget", 0.0))
-        else:
-            self.parts["budget"] = np.float32(weights.signal["budget"]) * logit(self._thrift())
-            z += self.parts["budget"]
-        return z
+    def _optional(self) -> list[int]:
+        return [item for item, each in self.demands.items() if each.tier == Tier.OPTIONAL]
 
-    def _thrift(self) -> FloatArray:
-        """1 where a usual line costs no more than its planned share, falling to 0 at twice that."""
-        assert self.knowledge is not None  # noqa: S101 - only asked where there is a model
-        tables = self.knowledge.tables
-        share = self.shelf.gathered(tables.planned_share, 0.05)
-        planned = np.maximum(np.float32(self.request.budget or 0) * share, 1.0)
-        return np.asarray(np.clip(2 - self.usual_price / planned, 0, 1), np.float32)
+    def _reasons(self, item: int, limit: int) -> tuple[Reason, ...]:
+        """What else than a rule speaks for an item: the rules know of nothing else."""
+        return ()
+
+    def _usual_canonical(self, item: int) -> float:
+        """How much of it bookings keep, in its canonical unit; 0 where nobody knows."""
+        return 0.0
 
     # --- rows -------------------------------------------------------------------------------------
 
@@ -620,15 +560,6 @@ class _Case:
             needed = of.base_quantity
         return packed(needed, pack).total.normalize() + 0, of.base_unit
 
-    def _usual_canonical(self, item: int) -> float:
-        column = int(self.shelf.column[item])
-        if self.knowledge is None or self.situation is None or column < 0:
-            return 0.0
-        puja = self.situation.context.get("puja", -1)
-        if puja >= 0 and self.knowledge.tables.quantity[puja, column] > 0:
-            return float(self.knowledge.tables.quantity[puja, column])
-        return float(self.knowledge.tables.quantity_anywhere[column])
-
     def affordable(self, rows: Sequence[Row], left: int) -> tuple[list[Row], int]:
         """The rows of the highest worth that fit what is left, in the best affordable brand."""
         options = [option for row in rows for option in self._options(row)]
@@ -658,13 +589,111 @@ class _Case:
             for brand in of.brands
         ]
 
+
+class _KnownCase(_Case):
+    """One request while it is answered with what a model knows."""
+
+    def __init__(self, blend: SamagriBlend, request: Request, knowledge: Knowledge) -> None:
+        # Before all else: the confidence is made of it.
+        self.knowledge = knowledge
+        super().__init__(blend, request)
+
+    # --- scoring ----------------------------------------------------------------------------------
+
+    @cached_property
+    def given_ids(self) -> dict[int, str]:
+        """What is on the list already: the item by the model's index, of those that it knows."""
+        demanded = (item for item, each in self.demands.items() if each.tier != Tier.OPTIONAL)
+        there = {*demanded, *self.added}
+        columns = {int(self.shelf.column[item]): self.shelf.items[item].item_id for item in there}
+        return {column: name for column, name in columns.items() if column >= 0}
+
+    @cached_property
+    def situation(self) -> Situation:
+        """The request as the model sees it."""
+        request, knowledge = self.request, self.knowledge
+        ids = knowledge.ids
+        context = {
+            "puja": ids["pujas"].index(request.puja),
+            "puja_category": ids["categories"].index(request.puja_category),
+            "region": ids["regions"].index(request.region),
+            "pandit": ids["pandits"].index(request.pandit),
+            "month": request.context_month,
+        }
+        return Situation(
+            context={name: value for name, value in context.items() if value >= 0},
+            given=np.array(sorted(self.given_ids), np.int32),
+            preferred=self.shelf.column[sorted(self._indexes(request.preferred))].tolist(),
+            taste=request.taste,
+            history=request.history,
+            stage=BEGUN if self.added else FRESH,
+        )
+
+    def _confidence(self) -> FloatArray:
+        optional = self._optional()
+        knowledge, situation = self.knowledge, self.situation
+        weights = knowledge.weights[situation.stage]
+        known = knowledge.logits(situation)
+        constant = weights.bias + sum(
+            weights.null.get(name, 0.0)
+            for name in ("puja", "assoc", "user", "region", "pandit")
+            if name not in known
+        )
+        of_model = np.zeros(len(self.shelf.column) if not known else 0, np.float32)
+        for name, values in known.items():
+            part = np.float32(weights.signal[name] * knowledge.scale(name, situation)) * values
+            self.parts[name] = part
+            of_model = part.copy() if of_model.size == 0 else of_model + part
+        unknown = sum(weights.null.get(name, 0.0) for name in known)
+        z = self.shelf.gathered(of_model, unknown) + np.float32(constant)
+        self.parts = {name: self.shelf.gathered(part, 0.0) for name, part in self.parts.items()}
+        z = self._with_shelf(z, optional, weights)
+        return np.asarray(1 / (1 + np.exp(-z)), np.float32)
+
+    def _with_shelf(self, z: FloatArray, optional: list[int], weights: BlendWeights) -> FloatArray:
+        """Add what the shelf, the budget and the rules say."""
+        z = z + np.float32(weights.null.get("rule", 0.0))
+        if optional:
+            gain = weights.signal["rule"] * float(logit(np.array([RULE_CONFIDENCE]))[0])
+            z[optional] += np.float32(gain - weights.null.get("rule", 0.0))
+            self.parts["rule"] = np.zeros(len(z), np.float32)
+            self.parts["rule"][optional] = gain
+        if self.stock is None:
+            z += np.float32(weights.null.get("season", 0.0))
+        else:
+            # Three values only: looked up, not computed item by item.
+            of_stock = np.float32(weights.signal["season"]) * logit(np.array([0.0, 0.5, 1.0]))
+            self.parts["season"] = of_stock[(self.stock * 2).astype(np.int8)]
+            z += self.parts["season"]
+        if self.request.budget is None:
+            z += np.float32(weights.null.get("budget", 0.0))
+        else:
+            self.parts["budget"] = np.float32(weights.signal["budget"]) * logit(self._thrift())
+            z += self.parts["budget"]
+        return z
+
+    def _thrift(self) -> FloatArray:
+        """1 where a usual line costs no more than its planned share, falling to 0 at twice that."""
+        tables = self.knowledge.tables
+        share = self.shelf.gathered(tables.planned_share, 0.05)
+        planned = np.maximum(np.float32(self.request.budget or 0) * share, 1.0)
+        return np.asarray(np.clip(2 - self.usual_price / planned, 0, 1), np.float32)
+
+    def _usual_canonical(self, item: int) -> float:
+        column = int(self.shelf.column[item])
+        if column < 0:
+            return 0.0
+        puja = self.situation.context.get("puja", -1)
+        if puja >= 0 and self.knowledge.tables.quantity[puja, column] > 0:
+            return float(self.knowledge.tables.quantity[puja, column])
+        return float(self.knowledge.tables.quantity_anywhere[column])
+
     # --- reasons ----------------------------------------------------------------------------------
 
+    @cached_property
     def _with_means(self) -> list[tuple[str, FloatArray, float]]:
         """Each signal's part, and what it is on the average item."""
-        if not self._means:
-            self._means = [(name, part, float(part.mean())) for name, part in self.parts.items()]
-        return self._means
+        return [(name, part, float(part.mean())) for name, part in self.parts.items()]
 
     def _reasons(self, item: int, limit: int) -> tuple[Reason, ...]:
         """What lifted this item most above the others, as far as it can be put into true words.
@@ -674,7 +703,7 @@ class _Case:
         """
         moved = [
             (lift, name)
-            for name, part, mean in self._with_means()
+            for name, part, mean in self._with_means
             if (lift := part.item(item) - mean) > _MIN_CONTRIBUTION
         ]
         moved.sort(key=lambda each: (-each[0], SIGNALS.index(each[1])))
@@ -689,7 +718,6 @@ class _Case:
         return tuple(reasons)
 
     def _of_puja(self, item: int) -> tuple[Code, dict[str, Any]] | None:
-        assert self.knowledge is not None and self.situation is not None  # noqa: S101, PT018
         data: dict[str, Any] = {"puja": self.request.puja}
         puja, column = self.situation.context.get("puja", -1), self.shelf.column.item(item)
         if puja >= 0 and column >= 0:
@@ -701,7 +729,6 @@ class _Case:
 
     def _of_basket(self, item: int) -> tuple[Code, dict[str, Any]] | None:
         """The given items that spoke most for this one; none if the context alone did."""
-        assert self.knowledge is not None and self.situation is not None  # noqa: S101, PT018
         column, given = int(self.shelf.column[item]), self.situation.given
         spoke = self._spoke(column)
         best = [int(given[at]) for at in np.argsort(-spoke, kind="stable")[:3] if spoke[at] > 0]
@@ -716,7 +743,6 @@ class _Case:
 
     def _spoke(self, column: int) -> NDArray[np.float64]:
         """How much each given item speaks for this one."""
-        assert self.knowledge is not None and self.situation is not None  # noqa: S101, PT018
         model, given = self.knowledge.samagri, self.situation.given
         if isinstance(model, Ease):
             # What ``Ease.contributions`` says of the items, without asking for the context.
@@ -739,7 +765,6 @@ class _Case:
         return Code.YOU_BOUGHT_BEFORE, {"times": bought.times, "last_ts": bought.last_ts}
 
     def _of_region(self, item: int) -> tuple[Code, dict[str, Any]] | None:
-        assert self.knowledge is not None and self.situation is not None  # noqa: S101, PT018
         context, tables = self.situation.context, self.knowledge.tables
         region, puja = context["region"], context["puja"]
         n = int(tables.region_totals[region, puja])
@@ -759,7 +784,6 @@ class _Case:
         return Code.IN_SEASON, {"from": season[0], "to": season[1]}
 
     def _of_pandit(self, item: int) -> tuple[Code, dict[str, Any]] | None:
-        assert self.knowledge is not None and self.situation is not None  # noqa: S101, PT018
         data: dict[str, Any] = {"pandit": self.request.pandit}
         if self.shelf.items[item].item_id in self.request.preferred:
             return Code.PANDIT_PREFERS, data
@@ -778,15 +802,15 @@ class _Case:
         return Code.RULE_OPTIONAL, self._rule_data(self.demands[item])
 
 
-_REASONS: Final[Mapping[str, Callable[[_Case, int], tuple[Code, dict[str, Any]] | None]]] = {
-    "puja": _Case._of_puja,
-    "assoc": _Case._of_basket,
-    "user": _Case._of_user,
-    "region": _Case._of_region,
-    "season": _Case._of_season,
-    "pandit": _Case._of_pandit,
-    "budget": _Case._of_budget,
-    "rule": _Case._of_rule,
+_REASONS: Final[Mapping[str, Callable[[_KnownCase, int], tuple[Code, dict[str, Any]] | None]]] = {
+    "puja": _KnownCase._of_puja,
+    "assoc": _KnownCase._of_basket,
+    "user": _KnownCase._of_user,
+    "region": _KnownCase._of_region,
+    "season": _KnownCase._of_season,
+    "pandit": _KnownCase._of_pandit,
+    "budget": _KnownCase._of_budget,
+    "rule": _KnownCase._of_rule,
 }
 
 
