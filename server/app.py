@@ -27,6 +27,7 @@ from server.bus.ratelimit import DoorLimiter
 from server.bus.redis import RedisBus
 from server.clock import SystemClock
 from server.container import Services
+from server.documents.printer import Printer
 from server.domain.booking import PaymentMethod
 from server.domain.cancellation import RefundTier
 from server.domain.experiment import Experiment, arms_of
@@ -633,6 +634,7 @@ def build_services(
         ),
         health=Health(store, lambda: models.state),
         metrics=metrics,
+        printer=Printer(workers, web_path("static") / "vendor" / "fonts"),
         clock=clock,
     )
 

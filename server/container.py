@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from server.documents.printer import Printer
 from server.domain.ports import Clock, IdempotencyStore, RateLimiter
 from server.health import Health
 from server.i18n import Translations
@@ -67,4 +68,5 @@ class Services:
     hub: Hub
     health: Health
     metrics: Metrics
+    printer: Printer
     clock: Clock

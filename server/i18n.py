@@ -8,6 +8,7 @@ from __future__ import annotations
 import gettext
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 from typing import Final
@@ -19,6 +20,8 @@ from babel.numbers import format_decimal
 
 from kundali.bikram_sambat import MONTHS, OutsideCalendar, to_bs
 from server.domain.account import DEFAULT_LANGUAGE, LANGUAGES
+from server.domain.money import Unit
+from server.domain.ports import Translator
 from server.domain.texts import N_
 
 _DIGITS: Final = str.maketrans("0123456789", "०१२३४५६७८९")
@@ -148,3 +151,29 @@ class Formatter:
     def ago(self, at: datetime, now: datetime) -> str:
         """How long ago an instant was."""
         return self.digits(format_timedelta(at - now, add_direction=True, locale=self._dates))
+
+
+def n_(one: str, many: str) -> tuple[str, str]:
+    """Mark a pair of texts for translation, singular and plural."""
+    return one, many
+
+
+_MEASURES: Final = {Unit.KG: N_("kg"), Unit.G: N_("g"), Unit.L: N_("l"), Unit.ML: N_("ml")}
+_COUNTED: Final = {
+    Unit.PIECE: n_("piece", "pieces"),
+    Unit.PACKET: n_("packet", "packets"),
+    Unit.BUNCH: n_("bunch", "bunches"),
+    Unit.GARLAND: n_("garland", "garlands"),
+    Unit.ROLL: n_("roll", "rolls"),
+    Unit.BUNDLE: n_("bundle", "bundles"),
+    Unit.BOTTLE: n_("bottle", "bottles"),
+    Unit.SET: n_("set", "sets"),
+}
+
+
+def unit_text(translator: Translator, language: str, unit: Unit, quantity: Decimal) -> str:
+    """A unit beside a quantity, in that language."""
+    if unit in _MEASURES:
+        return translator.text(language, _MEASURES[unit])
+    one, many = _COUNTED[unit]
+    return translator.plural(language, one, many, 1 if quantity == 1 else 2)

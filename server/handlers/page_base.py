@@ -77,6 +77,8 @@ class PageHandler(SessionCookies):
     """Who may see the page; None: everybody, signed in or not."""
     section: ClassVar[str] = ""
     """Which entry of the navigation the page belongs to."""
+    told_on_the_form: ClassVar[frozenset[int]] = _TOLD_ON_THE_FORM
+    """With which statuses the form is shown again."""
 
     async def prepare(self) -> None:
         """Find out who asks and whether he may; ``?lang=`` switches the language."""
@@ -180,7 +182,7 @@ class PageHandler(SessionCookies):
             target = await action()
         except errors.DomainError as error:
             problem = self.describe_error(HTTPStatus.INTERNAL_SERVER_ERROR, error)
-            if problem.status not in _TOLD_ON_THE_FORM:
+            if problem.status not in self.told_on_the_form:
                 raise
             self.clear_header("WWW-Authenticate")
             is_sign_in = problem.status == HTTPStatus.UNAUTHORIZED

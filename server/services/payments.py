@@ -390,6 +390,11 @@ class PaymentService:
             return None
         return payment
 
+    async def invoice(self, actor: Actor, booking_id: str) -> tuple[Booking, Payment | None]:
+        """A booking with its payment, for its parties and for staff. Raises ``NotFound`` else."""
+        booking = await self._bookings.get(actor, booking_id)
+        return booking, await self._payments.find(rules.booking_payment_id(booking_id))
+
     async def list_own(self, actor: Actor, *, limit: int, after: SortKey | None) -> Page[Payment]:
         """The actor's own payments, newest first."""
         return await self._payments.list_page(
@@ -499,6 +504,16 @@ class PaymentService:
             ),
         )
         return self._view(payment, chosen)
+
+    async def check(self, actor: Actor, public_id: str) -> PaymentView:
+        """Ask the provider again for its payer. Raises ``NotFound`` for everybody else."""
+        view = await self.get(actor, public_id)
+        if view.payment.user_id != actor.user_id:
+            raise NotFound
+        if not view.attempt.is_open or view.attempt.method is PaymentMethod.CASH:
+            return view
+        payment = await self._settlement.ask(view.payment.id, view.attempt.number, "payer")
+        return self._view(payment, view.attempt.number)
 
     async def dispute(self, actor: Actor, public_id: str, text: str) -> PaymentView:
         """The customer says that something is wrong with it: a person looks."""

@@ -14,6 +14,7 @@ from server.handlers.pages import (
     chats,
     notifications,
     offers,
+    payments,
     preferences,
     requests,
     reviews,
@@ -25,6 +26,8 @@ ROUTES: Final = (
     *search.ROUTES,
     *account.ROUTES,
     *reviews.ROUTES,
+    # Before the bookings: a word behind a booking's address is one of its moves.
+    *payments.ROUTES,
     *bookings.ROUTES,
     *series.ROUTES,
     *requests.ROUTES,

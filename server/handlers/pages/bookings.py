@@ -9,7 +9,13 @@ from decimal import Decimal, InvalidOperation
 from typing import Final
 
 from server.domain.account import Actor, Role
-from server.domain.booking import CANCELLABLE_BY, Booking, BookingStatus, ServiceLocation
+from server.domain.booking import (
+    CANCELLABLE_BY,
+    Booking,
+    BookingStatus,
+    PaymentMethod,
+    ServiceLocation,
+)
 from server.domain.calendar import local_today
 from server.domain.errors import (
     FieldFault,
@@ -18,14 +24,18 @@ from server.domain.errors import (
     NotFound,
     RequestInProgress,
 )
+from server.domain.money import NPR
+from server.domain.payment import RefundTo, attempt_id
 from server.domain.ports import StoredAnswer
 from server.domain.recurrence import RecurrenceRule
 from server.handlers.base import ANYONE, CUSTOMER
 from server.handlers.page_base import Form, decode_known, fresh_key
 from server.handlers.pages.base import Page
+from server.handlers.pages.payments import may_pay
 from server.handlers.routing import Route
 from server.schemas.bookings import (
     BookingsQuery,
+    CancelRequest,
     CreateBookingRequest,
     QuantityRequest,
     ReasonRequest,
@@ -98,8 +108,11 @@ class BookPage(Page):
         except BaseException:
             await store.abandon(scope)
             raise
-        target = f"/bookings/{booking.id}/"
+        is_prepaid = booking.pay_by is not None
+        target = f"/bookings/{booking.id}/{'pay/' if is_prepaid else ''}"
         await store.finish(scope, StoredAnswer(_SEE_OTHER, target.encode()))
+        if is_prepaid:
+            return target
         self.flash(
             "good",
             self.translate(
@@ -156,6 +169,12 @@ class BookPage(Page):
             kinds=tuple(ServiceLocation),
             today=today,
             last=today + timedelta(days=365),
+            cash=PaymentMethod.CASH,
+            offers=[
+                offer
+                for offer in self.services.payments.methods()
+                if offer.method is not PaymentMethod.CASH and NPR in offer.traits.currencies
+            ],
             free_times=[
                 present_slot(slot, day.timezone, self.reader)
                 for day in others
@@ -206,6 +225,8 @@ class BookingPage(Page):
     async def _show(self, booking_id: str, form: Form) -> None:
         booking = await self.services.bookings.get(self.person, booking_id)
         room_id = await self._room_of(booking)
+        payment = await self.services.payments.of_booking(self.person, booking_id)
+        main = payment.main if payment else None
         today = local_today(self.services.clock.now(), booking.timezone)
         await self.show(
             "customer/booking.html",
@@ -223,6 +244,8 @@ class BookingPage(Page):
             ),
             feedback_form=Form(),
             room_id=room_id,
+            may_pay=may_pay(booking),
+            payment_id=attempt_id(payment, main) if payment and main else "",
             today=today,
             last=today + timedelta(days=365),
         )
@@ -280,8 +303,13 @@ class MovePage(Page):
         return self.translate("The puja is completed. Thank you!")
 
     async def _cancel(self, booking_id: str) -> str:
-        reason = self.read(ReasonRequest).reason
-        await self.services.bookings.cancel(self.person, booking_id, reason)
+        body = self.read(CancelRequest)
+        await self.services.bookings.cancel(
+            self.person,
+            booking_id,
+            body.reason,
+            refund_to_wallet=body.refund_to is RefundTo.WALLET,
+        )
         return self.translate("The booking is cancelled. The other side has been told.")
 
     async def _reschedule(self, booking_id: str) -> str:

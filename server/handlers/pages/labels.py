@@ -7,22 +7,27 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final
 
+from server.documents.invoices import METHODS
 from server.domain.account import Role
-from server.domain.booking import BookingStatus, PaymentStatus, ServiceLocation
+from server.domain.booking import (
+    NOT_PAID,
+    BookingStatus,
+    PaymentMethod,
+    PaymentStatus,
+    ServiceLocation,
+)
 from server.domain.catalogue import SamagriType
+from server.domain.ledger import EntryKind
 from server.domain.money import Unit
 from server.domain.pandit import VerificationStatus
+from server.domain.payment import Purpose
+from server.domain.payout import PayoutStatus
 from server.domain.recurrence import Frequency, OccurrenceState
 from server.domain.review import ReviewState
 from server.handlers.page_base import PageHandler
-from server.i18n import N_
+from server.i18n import N_, n_, unit_text
 from server.schemas.pandits import PanditSort
-
-
-def n_(one: str, many: str) -> tuple[str, str]:
-    """Mark a pair of texts for translation, singular and plural."""
-    return one, many
-
+from server.schemas.payment_texts import reason_text
 
 STATUSES: Final = {
     BookingStatus.PENDING: N_("Waiting for the pandit"),
@@ -56,6 +61,43 @@ PAYMENT_STATUSES: Final = {
     PaymentStatus.COMPLETED: N_("Paid"),
     PaymentStatus.FAILED: N_("Payment failed"),
     PaymentStatus.REFUNDED: N_("Refunded"),
+}
+METHOD_HINTS: Final = {
+    PaymentMethod.KHALTI: N_("Khalti wallet, mobile banking or connectIPS, on Khalti's page."),
+    PaymentMethod.ESEWA: N_("Your eSewa wallet, on eSewa's page."),
+    PaymentMethod.CONNECT_IPS: N_("Straight from your account at a bank in Nepal."),
+    PaymentMethod.IME_PAY: N_("Your IME Pay wallet, on IME Pay's page."),
+    PaymentMethod.STRIPE: N_("Visa, Mastercard and others, also from abroad."),
+    PaymentMethod.CASH: N_(
+        "You pay the pandit when the puja is completed. Nothing is charged now."
+    ),
+    PaymentMethod.WALLET: N_("From your wallet here, at once."),
+}
+PURPOSES: Final = {
+    Purpose.BOOKING: N_("Puja"),
+    Purpose.UNLOCK: N_("Chat and contact details of a pandit"),
+    Purpose.TOP_UP: N_("Money for the wallet"),
+}
+PAYOUTS: Final = {
+    PayoutStatus.ASKED: N_("Asked for"),
+    PayoutStatus.PAID: N_("Paid out"),
+    PayoutStatus.REFUSED: N_("Refused"),
+}
+ENTRIES: Final = {
+    EntryKind.CAPTURE: N_("Payment received"),
+    EntryKind.TOP_UP: N_("Paid into the wallet"),
+    EntryKind.WALLET_PAYMENT: N_("Paid from the wallet"),
+    EntryKind.WALLET_REFUND: N_("Given back into the wallet"),
+    EntryKind.UNLOCK: N_("Chat and contact details of a pandit"),
+    EntryKind.EARNING: N_("Puja held"),
+    EntryKind.KEPT: N_("Kept after a late cancellation"),
+    EntryKind.REFUND_DUE: N_("Refund decided"),
+    EntryKind.REFUND_PAID: N_("Refund paid"),
+    EntryKind.REFUND_VOID: N_("Refund not made"),
+    EntryKind.REFUND_UNDONE: N_("Refund came back"),
+    EntryKind.PAYOUT_ASKED: N_("Payout asked for"),
+    EntryKind.PAYOUT_PAID: N_("Payout paid"),
+    EntryKind.PAYOUT_REFUSED: N_("Payout refused"),
 }
 VERIFICATIONS: Final = {
     VerificationStatus.PENDING: N_("Waiting for verification"),
@@ -149,6 +191,10 @@ FIELDS: Final = {
     "lead_minutes": N_("Hours of notice that you need"),
     "lead_hours": N_("Hours of notice that you need"),
     "quantity": N_("Quantity"),
+    "payment_method": N_("Way to pay"),
+    "amount": N_("Amount in rupees"),
+    "destination": N_("Where to"),
+    "note": N_("Note"),
 }
 _DAY_FIELD: Final = re.compile(r"weekly\[([0-6])\]")
 _ROLES: Final[Mapping[str, str]] = {
@@ -160,17 +206,7 @@ _ROLES: Final[Mapping[str, str]] = {
 _REASONS: Final = {
     "no-answer": N_("The pandit did not answer in time."),
     "no-pandit-left": N_("No other pandit was free at that time."),
-}
-_MEASURES: Final = {Unit.KG: N_("kg"), Unit.G: N_("g"), Unit.L: N_("l"), Unit.ML: N_("ml")}
-_COUNTED: Final = {
-    Unit.PIECE: n_("piece", "pieces"),
-    Unit.PACKET: n_("packet", "packets"),
-    Unit.BUNCH: n_("bunch", "bunches"),
-    Unit.GARLAND: n_("garland", "garlands"),
-    Unit.ROLL: n_("roll", "rolls"),
-    Unit.BUNDLE: n_("bundle", "bundles"),
-    Unit.BOTTLE: n_("bottle", "bottles"),
-    Unit.SET: n_("set", "sets"),
+    NOT_PAID: N_("It was not paid in time."),
 }
 
 
@@ -199,6 +235,31 @@ class Labels:
     def payment(self, status: PaymentStatus) -> str:
         """How far a payment is."""
         return self._page.translate(PAYMENT_STATUSES[status])
+
+    def method(self, method: PaymentMethod) -> str:
+        """What a way to pay is called."""
+        return self._page.translate(METHODS[method])
+
+    def method_hint(self, method: PaymentMethod) -> str:
+        """What it is, for whoever does not know the name."""
+        return self._page.translate(METHOD_HINTS[method])
+
+    def reason_of_payment(self, code: str) -> str:
+        """Why a payment has failed."""
+        sentence = reason_text(code)
+        return self._page.translate(sentence) if sentence else ""
+
+    def entry(self, kind: EntryKind) -> str:
+        """What a movement of money was."""
+        return self._page.translate(ENTRIES[kind])
+
+    def payout(self, status: PayoutStatus) -> str:
+        """How far a payout is."""
+        return self._page.translate(PAYOUTS[status])
+
+    def purpose(self, purpose: Purpose) -> str:
+        """What was paid for."""
+        return self._page.translate(PURPOSES[purpose])
 
     def verification(self, status: VerificationStatus) -> str:
         """Where the check of a pandit's papers stands."""
@@ -257,10 +318,8 @@ class Labels:
 
     def unit(self, unit: Unit, quantity: Decimal) -> str:
         """A unit beside a quantity."""
-        if unit in _MEASURES:
-            return self._page.translate(_MEASURES[unit])
-        one, many = _COUNTED[unit]
-        return self._page.translate_count(one, many, 1 if quantity == 1 else 2)
+        page = self._page
+        return unit_text(page.services.translations, page.reader.language, unit, quantity)
 
     def quantity(self, quantity: Decimal, unit: Unit) -> str:
         """A quantity with its unit."""

@@ -171,6 +171,8 @@ class PanditPage(Page):
             review_form=Form(),
             viewer=self._viewer(profile.pandit),
             can_book=profile.pandit.is_bookable and self._may_book,
+            can_unlock=profile.pandit.is_verified and self._may_book,
+            unlock_fee=self.services.payments.unlock_fee,
             wanted=self.get_query_argument("service", ""),
             day=self.get_query_argument("date", ""),
         )

@@ -24,6 +24,9 @@ const ELEMENTS = /** @type {Record<string, () => Promise<unknown>>} */ ({
   "py-wizard": () => import("./el-wizard.js"),
   "py-push": () => import("./el-push.js"),
   "py-import": () => import("./el-import.js"),
+  "py-payment": () => import("./el-payment.js"),
+  "py-handover": () => import("./el-handover.js"),
+  "py-countdown": () => import("./el-countdown.js"),
 });
 
 /** The page's title without the number in front. */

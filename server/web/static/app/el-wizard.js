@@ -130,7 +130,7 @@ class Wizard extends HTMLElement {
       [t("When"), Number.isNaN(Date.parse(start)) ? "" : `${weekday(start, NEPAL)}, ${time(start, NEPAL)}`],
       [t("Where"), where.filter(Boolean).join(", ")],
       [t("Samagri"), chosen("samagri_required")],
-      [t("Payment"), chosen("_payment")],
+      [t("Payment"), chosen("payment_method")],
       [t("Notes"), this.#value("notes")],
     ];
     render(
