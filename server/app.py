@@ -521,6 +521,7 @@ def build_services(
         pandits=pandits,
         users=users,
         ledger=ledger,
+        audit=audit,
         gateways=gateways,
         clock=clock,
         ids=ids,
@@ -570,12 +571,13 @@ def build_services(
             payments=payment_service,
             settlement=settlement,
             gateways=gateways,
+            audit=audit,
             clock=clock,
             ids=ids,
         ),
         ledger=ledger,
         payouts=PayoutService(
-            MongoPayoutRepository(store), ledger, clock, ids, settings.payment.payout_min
+            MongoPayoutRepository(store), ledger, audit, clock, ids, settings.payment.payout_min
         ),
         recurrences=RecurrenceService(
             series=MongoSeriesRepository(store),

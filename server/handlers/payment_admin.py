@@ -9,6 +9,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from server.domain.account import NEPAL, Actor
+from server.domain.audit import Act
 from server.domain.errors import Conflict, FieldFault, ForgedCallback, Invalid, NotFound
 from server.domain.ports import PaymentFilter
 from server.handlers.base import ADMIN, ApiHandler, operation
@@ -167,18 +168,16 @@ class SettlePayoutHandler(ApiHandler):
         return present_payout(payout, self.reader)
 
 
-class _LedgerBase(ApiHandler):
-    def span(self, query: LedgerQuery) -> tuple[datetime, datetime]:
-        """The days that are asked for, in Nepal, as instants. Raises ``Invalid``."""
-        zone = ZoneInfo(NEPAL)
-        today = self.services.clock.now().astimezone(zone).date()
-        last = query.to or today
-        first = query.from_ or last - timedelta(days=_DEFAULT_DAYS)
-        if first > last:
-            raise Invalid(FieldFault("to", "order"))
-        if (last - first).days > _MAX_DAYS:
-            raise Invalid(FieldFault("from", "range"))
-        return _midnight(first, zone), _midnight(last + timedelta(days=1), zone) - _TICK
+def ledger_span(query: LedgerQuery, now: datetime) -> tuple[datetime, datetime]:
+    """The days that are asked for, in Nepal, as instants. Raises ``Invalid``."""
+    zone = ZoneInfo(NEPAL)
+    last = query.to or now.astimezone(zone).date()
+    first = query.from_ or last - timedelta(days=_DEFAULT_DAYS)
+    if first > last:
+        raise Invalid(FieldFault("to", "order"))
+    if (last - first).days > _MAX_DAYS:
+        raise Invalid(FieldFault("from", "range"))
+    return _midnight(first, zone), _midnight(last + timedelta(days=1), zone) - _TICK
 
 
 _TICK: Final = timedelta(milliseconds=1)
@@ -188,13 +187,13 @@ def _midnight(day: date, zone: ZoneInfo) -> datetime:
     return datetime.combine(day, time(), zone).astimezone(UTC)
 
 
-class LedgerHandler(_LedgerBase):
+class LedgerHandler(ApiHandler):
     """``/api/admin/ledger/``."""
 
     @operation("List the entries of the ledger, newest first", roles=ADMIN)
     async def get(self, actor: Actor, query: LedgerQuery) -> PageResponse[LedgerEntryResponse]:
         """List those of some days, all of them or one account's."""
-        first, last = self.span(query)
+        first, last = ledger_span(query, self.services.clock.now())
         page = await self.services.ledger.list_entries(
             account=query.account,
             first=first,
@@ -208,24 +207,33 @@ class LedgerHandler(_LedgerBase):
         )
 
 
-class TrialBalanceHandler(_LedgerBase):
+class TrialBalanceHandler(ApiHandler):
     """``/api/admin/ledger/totals/``."""
 
     @operation("Sum the accounts of the ledger over some days", roles=ADMIN)
     async def get(self, actor: Actor, query: LedgerQuery) -> TrialBalanceResponse:
         """Sum them; all together are zero."""
-        first, last = self.span(query)
+        first, last = ledger_span(query, self.services.clock.now())
         balance = await self.services.ledger.trial_balance(first, last)
         return present_totals(balance.totals, balance.difference())
 
 
-class LedgerCsvHandler(_LedgerBase):
+class LedgerCsvHandler(ApiHandler):
     """``/api/admin/ledger.csv``: the same entries for spreadsheets, one row for each posting."""
 
     @operation("Export the ledger of some days as CSV", roles=ADMIN)
     async def get(self, actor: Actor, query: LedgerQuery) -> None:
         """Write page by page, so that nothing large is held."""
-        first, last = self.span(query)
+        first, last = ledger_span(query, self.services.clock.now())
+        # What leaves the house is on record before it leaves.
+        await self.services.audit.record(
+            actor,
+            Act.DATA_EXPORTED,
+            "ledger",
+            query.account or "all",
+            first=f"{first:%Y-%m-%d}",
+            last=f"{last:%Y-%m-%d}",
+        )
         self.set_header("Content-Type", "text/csv; charset=utf-8")
         self.set_header("Content-Disposition", 'attachment; filename="ledger.csv"')
         self.write(_csv([CSV_HEAD]))

@@ -14,6 +14,7 @@ from typing import Final
 from urllib.parse import urlencode
 
 from server.domain.account import Actor
+from server.domain.audit import Act
 from server.domain.booking import PaymentMethod
 from server.domain.callback import (
     MAX_BODY_BYTES,
@@ -34,11 +35,11 @@ from server.domain.errors import (
 )
 from server.domain.gateway import WebhookNotice
 from server.domain.ports import CallbackRepository, Clock, IdSource, Page, SortKey
+from server.services.audit import AuditService
 from server.services.payments import PaymentService, PaymentView
 from server.services.settlement import Gateways, Settlement
 
 _log: Final = logging.getLogger(__name__)
-_audit: Final = logging.getLogger("server.audit")
 
 
 class CallbackService:
@@ -51,6 +52,7 @@ class CallbackService:
         payments: PaymentService,
         settlement: Settlement,
         gateways: Gateways,
+        audit: AuditService,
         clock: Clock,
         ids: IdSource,
     ) -> None:
@@ -58,6 +60,7 @@ class CallbackService:
         self._payments = payments
         self._settlement = settlement
         self._gateways = gateways
+        self._audit = audit
         self._clock = clock
         self._ids = ids
 
@@ -106,7 +109,9 @@ class CallbackService:
             raise NotFound
         if not callback.is_replayable:
             raise Conflict
-        _audit.info("callback_replayed", extra={"admin_id": actor.user_id, "id": callback_id})
+        await self._audit.record(
+            actor, Act.WEBHOOK_REPLAYED, "callback", callback_id, method=callback.method
+        )
         return await self._handle(callback)
 
     async def list_page(

@@ -16,6 +16,7 @@ from typing import Final
 
 from server.domain import payment as rules
 from server.domain.account import Actor, Role
+from server.domain.audit import Act
 from server.domain.booking import Booking, PaymentMethod, PaymentStatus
 from server.domain.errors import (
     AlreadyPaid,
@@ -51,12 +52,12 @@ from server.domain.ports import (
     SortKey,
     UserRepository,
 )
+from server.services.audit import AuditService
 from server.services.bookings import BookingService
 from server.services.ledger import LedgerService
 from server.services.settlement import Gateways, PaymentFrames, Settlement
 
 _log: Final = logging.getLogger(__name__)
-_audit: Final = logging.getLogger("server.audit")
 _ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 _REFERENCE_LENGTH: Final = 20
 _NOT_PLAIN: Final = re.compile(r"[^A-Za-z0-9 -]+")
@@ -109,6 +110,7 @@ class PaymentService:
         pandits: PanditRepository,
         users: UserRepository,
         ledger: LedgerService,
+        audit: AuditService,
         gateways: Gateways,
         frames: PaymentFrames,
         clock: Clock,
@@ -121,6 +123,7 @@ class PaymentService:
         self._pandits = pandits
         self._users = users
         self._ledger = ledger
+        self._audit = audit
         self._gateways = gateways
         self._frames = frames
         self._clock = clock
@@ -563,7 +566,10 @@ class PaymentService:
             )
 
         payment = await self._settlement.change(view.payment.id, apply)
-        _audit.info("refund_asked", extra={"admin_id": actor.user_id, "payment_id": view.id})
+        given = payment.attempt(number).refunds[-1]
+        await self._audit.record(
+            actor, Act.REFUND_MADE, "payment", view.id, amount=str(given.amount), note=note
+        )
         return self._view(payment, number)
 
     async def settle_refund(
@@ -579,7 +585,9 @@ class PaymentService:
             refund_id,
             RefundAnswer(state=state, reason=note or "staff"),
         )
-        _audit.info("refund_settled", extra={"admin_id": actor.user_id, "payment_id": view.id})
+        await self._audit.record(
+            actor, Act.REFUND_MADE, "payment", view.id, refund=refund_id, state=state, note=note
+        )
         return self._view(payment, view.attempt.number)
 
     async def resolve(self, actor: Actor, public_id: str, note: str) -> PaymentView:
@@ -591,7 +599,7 @@ class PaymentService:
             view.payment.id,
             lambda found: rules.resolved(found, number, actor.user_id, note, self._clock.now()),
         )
-        _audit.info("review_resolved", extra={"admin_id": actor.user_id, "payment_id": view.id})
+        await self._audit.record(actor, Act.PAYMENT_REVIEWED, "payment", view.id, note=note)
         return self._view(payment, number)
 
     async def recheck(self, actor: Actor, public_id: str) -> PaymentView:
@@ -599,6 +607,7 @@ class PaymentService:
         self._require_staff(actor)
         view = await self.get(actor, public_id)
         payment = await self._settlement.ask(view.payment.id, view.attempt.number, "staff")
+        await self._audit.record(actor, Act.PAYMENT_REVIEWED, "payment", view.id, note="asked")
         return self._view(payment, view.attempt.number)
 
     @staticmethod

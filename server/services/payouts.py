@@ -7,12 +7,11 @@ payout.
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
-from typing import Final
 
 from server.domain import ledger
 from server.domain.account import Actor, Role
+from server.domain.audit import Act
 from server.domain.errors import (
     Conflict,
     FieldFault,
@@ -25,9 +24,8 @@ from server.domain.ledger import EntryKind, LedgerEntry, Posting
 from server.domain.money import NPR
 from server.domain.payout import Payout, PayoutStatus
 from server.domain.ports import Clock, IdSource, Page, PayoutRepository, SortKey
+from server.services.audit import AuditService
 from server.services.ledger import Earnings, LedgerService
-
-_audit: Final = logging.getLogger("server.audit")
 
 
 class PayoutService:
@@ -37,12 +35,14 @@ class PayoutService:
         self,
         payouts: PayoutRepository,
         book: LedgerService,
+        audit: AuditService,
         clock: Clock,
         ids: IdSource,
         least: int,
     ) -> None:
         self._payouts = payouts
         self._book = book
+        self._audit = audit
         self._clock = clock
         self._ids = ids
         self._least = least
@@ -113,9 +113,8 @@ class PayoutService:
             note=note,
         )
         await self._payouts.settle_if_asked(settled)
-        _audit.info(
-            "payout_settled",
-            extra={"admin_id": actor.user_id, "payout_id": payout_id, "status": settled.status},
+        await self._audit.record(
+            actor, Act.PAYOUT_PAID, "payout", payout_id, status=settled.status, note=note
         )
         return await self._payouts.find(payout_id) or settled
 

@@ -214,3 +214,72 @@ async def test_a_pandit_sees_what_he_has_earned(people, bookings):
     refused = await pandit.post("/pandit/earnings/", amount="500", destination="Nabil 0123")
     assert refused.status_code == 409
     assert "Not enough balance" in text_of(refused)
+
+
+@pytest.fixture
+async def staff(people: People) -> Browser:
+    return await signed_in(people, await people.admin())
+
+
+async def test_staff_give_money_back_and_it_is_on_record(family, bookings, sandbox, staff, server):
+    booking = await bookings.book(payment_method="KHALTI")
+    await pay_at_khalti(family, sandbox, await begin(family, booking["id"], "KHALTI"))
+    assert "Khalti" in text_of(await staff.get("/admin/payments/?status=COMPLETED"))
+    whole = f"/admin/payments/b-{booking['id']}"
+    assert "Give money back" in text_of(await staff.get(f"{whole}/"))
+    answer = await staff.post(f"{whole}.1/refund/", amount="1,000", note="The family asked.")
+    assert answer.headers["Location"] == f"{whole}/"
+    page = text_of(await staff.get(f"{whole}/"))
+    assert "The refund is on its way." in page
+    assert "Rs 1,000" in page
+    await server.services.settlement.reconcile()
+    assert "Given back" in text_of(await family.get(f"/payments/b-{booking['id']}.1/"))
+    record = text_of(await staff.get("/admin/audit/?act=refund-made"))
+    assert "The family asked." in record
+    refused = await staff.post(f"{whole}.1/refund/", amount="9000", note="Too much.")
+    assert refused.status_code == 303
+    assert "cannot be given back" in text_of(await staff.get(f"{whole}/"))
+
+
+async def test_staff_look_at_what_a_customer_disputes(family, bookings, sandbox, staff):
+    booking = await bookings.book(payment_method="KHALTI")
+    await pay_at_khalti(family, sandbox, await begin(family, booking["id"], "KHALTI"))
+    await family.post(f"/payments/b-{booking['id']}.1/dispute/", note="I have paid twice.")
+    assert "A person of our team is looking" in text_of(
+        await family.get(f"/payments/b-{booking['id']}.1/")
+    )
+    assert "1 payment needs a person." in text_of(await staff.get("/admin/"))
+    whole = f"/admin/payments/b-{booking['id']}"
+    page = text_of(await staff.get(f"{whole}/"))
+    assert "The customer says that something is wrong." in page
+    assert "I have paid twice." in page
+    await staff.post(f"{whole}.1/resolve/", note="It was paid once.")
+    assert "Nothing here" in text_of(await staff.get("/admin/payments/?needs_review=true"))
+    assert "It was paid once." in text_of(await staff.get("/admin/audit/?act=payment-reviewed"))
+
+
+async def test_the_ledger_is_shown_sums_to_zero_and_leaves_as_csv(family, bookings, sandbox, staff):
+    booking = await bookings.book(payment_method="KHALTI")
+    await pay_at_khalti(family, sandbox, await begin(family, booking["id"], "KHALTI"))
+    page = text_of(await staff.get("/admin/ledger/"))
+    assert "gateway:KHALTI" in page
+    assert "<strong>Rs 0</strong>" in page
+    assert "Payment received" in page
+    table = await staff.get("/api/admin/ledger.csv")
+    assert "gateway:KHALTI,2500.00,,NPR" in table.text
+    assert "ledger all" in text_of(await staff.get("/admin/audit/?act=data-exported"))
+    wrong = await staff.get("/admin/ledger/?from=2026-11-22&to=2026-11-01")
+    assert wrong.status_code in (400, 422)
+    assert "Sums of the accounts" in text_of(wrong)
+
+
+async def test_what_came_in_is_listed_and_payouts_have_their_page(family, bookings, sandbox, staff):
+    booking = await bookings.book(payment_method="KHALTI")
+    await pay_at_khalti(family, sandbox, await begin(family, booking["id"], "KHALTI"))
+    page = text_of(await staff.get("/admin/callbacks/"))
+    assert "returning browser" in page
+    assert f"b-{booking['id']}.1" in page
+    assert "Nothing came in" in text_of(await staff.get("/admin/callbacks/?outcome=forged"))
+    assert "No payouts" in text_of(await staff.get("/admin/payouts/"))
+    for path in ("/admin/payments/", "/admin/callbacks/", "/admin/payouts/", "/admin/ledger/"):
+        assert (await family.get(path)).status_code == 403

@@ -12,6 +12,8 @@ from server.domain.audit import Act
 from server.domain.catalogue_import import ImportState
 from server.domain.money import Unit
 from server.domain.pandit import VerificationStatus
+from server.domain.payout import PayoutStatus
+from server.domain.ports import PaymentFilter
 from server.handlers.base import ADMIN
 from server.handlers.page_base import Form, whole_number
 from server.handlers.pages.base import Page
@@ -204,8 +206,16 @@ class AdminPage(Page):
         waiting = await self.services.pandits.list_for_verification(
             VerificationStatus.PENDING, limit=PageQuery().limit, after=None
         )
+        review = await self.services.payments.list_all(PaymentFilter(needs_review=True))
+        payouts = await self.services.payouts.list_all(
+            status=PayoutStatus.ASKED, limit=PageQuery().limit, after=None
+        )
         await self.show(
-            "admin/home.html", title=self.translate("Administration"), waiting=len(waiting.rows)
+            "admin/home.html",
+            title=self.translate("Administration"),
+            waiting=len(waiting.rows),
+            reviews=len(review.rows),
+            payouts=len(payouts.rows),
         )
 
 
