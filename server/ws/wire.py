@@ -41,6 +41,8 @@ _CLOSE_SECONDS: Final = 5.0
 _SLOW_CLOSE_SECONDS: Final = 20.0
 """How long a client that does not read may take to read why it is closed; it holds only what the
 kernel has of it meanwhile."""
+_MAX_SLOW_CLOSING: Final = 256
+"""How many of them there are at a time: who comes back again and again must not fill the kernel."""
 _LINGER_OFF: Final = struct.pack("ii", 1, 0)
 _OPEN, _CLOSING, _DEAF, _CLOSED = range(4)
 """Deaf: what the client sends has no meaning any more and is thrown away until it hangs up. To
@@ -169,6 +171,10 @@ class Poller:
         waiting = self._slow_closing if is_slow else self._closing
         seconds = _SLOW_CLOSE_SECONDS if is_slow else _CLOSE_SECONDS
         waiting.append((self._loop.time() + seconds, made))
+        if is_slow and len(waiting) > _MAX_SLOW_CLOSING:
+            self._slow_closing = deque(each for each in waiting if each[1]._fd >= 0)
+            while len(self._slow_closing) > _MAX_SLOW_CLOSING:
+                self._slow_closing.popleft()[1].abort()
 
     def drop(self, made: Socket, fd: int) -> None:
         """The descriptor is about to be closed."""

@@ -187,6 +187,24 @@ async def test_who_does_not_answer_a_close_is_cut(
     assert pair.poller.open_count == 0
 
 
+async def test_of_many_who_do_not_read_why_they_are_closed_the_longest_waiting_are_cut(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.ws.wire._MAX_SLOW_CLOSING", 2)
+    pairs = [connect() for _ in range(4)]
+    for pair in pairs:
+        while not pair.made.overflows:
+            pair.made.push(encode(bytes(5000)))
+    assert [pair.made.ends for pair in pairs] == [[None], [None], [], []]
+    pairs[2].made.abort()
+    last = connect()
+    while not last.made.overflows:
+        last.made.push(encode(bytes(5000)))
+    assert pairs[3].made.ends == [], "who has gone takes nobody's place"
+    for pair in (*pairs, last):
+        pair.client.close()
+
+
 async def test_a_ping_is_answered_and_every_frame_is_handed_on(connect: Connect) -> None:
     pair = connect()
     pair.say(b"hello")
