@@ -27,23 +27,13 @@ from server.app import RunningServer, open_server
 from server.domain.booking import PaymentMethod
 from server.domain.gateway import PaymentGateway
 from server.places.directory import load_places
-from server.settings import (
-    AuthSettings,
-    DatabaseSettings,
-    FileSettings,
-    HttpSettings,
-    LimitSettings,
-    PushSettings,
-    RealtimeSettings,
-    RecommenderSettings,
-    Settings,
-)
+from server.settings import DatabaseSettings, Settings
 from server.store.catalogue_files import load_catalogue
 from server.store.client import Store, open_store
 from server.store.embedded import EmbeddedServer
 from server.store.indexes import create_indexes, declared_indexes
 from tests.redis_process import PROGRAM, RedisProcess
-from tests.support import CapturingCodeSender, FakeClock, People
+from tests.support import CapturingCodeSender, FakeClock, People, server_settings
 
 EMPTIED_AFTER_EACH_TEST = (*(set(declared_indexes()) - {"samagri_items"}), "attachments")
 
@@ -110,20 +100,7 @@ def code_sender() -> CapturingCodeSender:
 
 @pytest.fixture
 def settings(database_settings: DatabaseSettings, tmp_path: Path) -> Settings:
-    plenty = "100000/minute"
-    return Settings(
-        environment="test",
-        http=HttpSettings(port=0, drain_seconds=5.0),
-        database=database_settings,
-        auth=AuthSettings(secret="a-secret-for-tests-only-" + "x" * 32),
-        files=FileSettings(path=str(tmp_path / "files")),
-        push=PushSettings(key_path=str(tmp_path / "vapid.pem"), hosts=("127.0.0.1:8",)),
-        recommender=RecommenderSettings(
-            path=str(tmp_path / "models"), poll_seconds=0.2, retry_seconds=0.2
-        ),
-        realtime=RealtimeSettings(reconnect_window_seconds=0.3),
-        limits=LimitSettings(**{field.name: plenty for field in dataclasses.fields(LimitSettings)}),
-    )
+    return server_settings(database_settings, tmp_path)
 
 
 @pytest.fixture

@@ -8,11 +8,23 @@ import itertools
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import httpx
 
 from server.app import RunningServer
 from server.domain.account import GeoPoint, Place
+from server.settings import (
+    AuthSettings,
+    DatabaseSettings,
+    FileSettings,
+    HttpSettings,
+    LimitSettings,
+    PushSettings,
+    RealtimeSettings,
+    RecommenderSettings,
+    Settings,
+)
 
 PASSWORD = "a long passphrase"
 SUNDAY_TEN = datetime(2026, 11, 22, 4, 15, tzinfo=UTC)
@@ -187,3 +199,21 @@ class People:
             refresh=signed_in["refresh"],
             api=api,
         )
+
+
+def server_settings(database: DatabaseSettings, folder: Path) -> Settings:
+    """Settings of a test server: that database, a free port, generous limits."""
+    plenty = "100000/minute"
+    return Settings(
+        environment="test",
+        http=HttpSettings(port=0, drain_seconds=5.0),
+        database=database,
+        auth=AuthSettings(secret="a-secret-for-tests-only-" + "x" * 32),
+        files=FileSettings(path=str(folder / "files")),
+        push=PushSettings(key_path=str(folder / "vapid.pem"), hosts=("127.0.0.1:8",)),
+        recommender=RecommenderSettings(
+            path=str(folder / "models"), poll_seconds=0.2, retry_seconds=0.2
+        ),
+        realtime=RealtimeSettings(reconnect_window_seconds=0.3),
+        limits=LimitSettings(**{field.name: plenty for field in dataclasses.fields(LimitSettings)}),
+    )

@@ -462,6 +462,12 @@ class PaymentRepository(Protocol):
         """Return the payment that has an attempt which the provider calls so, or None."""
         ...
 
+    async def find_by_transaction(
+        self, method: PaymentMethod, transaction_id: str
+    ) -> Payment | None:
+        """Return the payment that the provider's movement of money belongs to, or None."""
+        ...
+
     async def replace(self, payment: Payment) -> bool:
         """Write the payment back if ``version`` is still the stored one, and raise it by one.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 from urllib.parse import urlencode
@@ -185,7 +186,13 @@ class CallbackService:
     async def _find(self, method: PaymentMethod, notice: WebhookNotice) -> PaymentView:
         if notice.reference is not None:
             return await self._payments.find_attempt(method, notice.reference)
-        return await self._payments.find_by_gateway_id(method, notice.gateway_id or "")
+        if notice.gateway_id is not None:
+            with suppress(NotFound):
+                return await self._payments.find_by_gateway_id(method, notice.gateway_id)
+        # What was begun in the provider's panel names neither: only the money that it is about.
+        if notice.transaction_id is not None:
+            return await self._payments.find_by_transaction(method, notice.transaction_id)
+        raise NotFound
 
     async def _finish(
         self,

@@ -480,6 +480,14 @@ class PaymentService:
                 return PaymentView(payment, attempt)
         raise NotFound
 
+    async def find_by_transaction(self, method: PaymentMethod, transaction_id: str) -> PaymentView:
+        """The attempt that a movement of the provider's money belongs to. Raises ``NotFound``."""
+        payment = await self._payments.find_by_transaction(method, transaction_id)
+        for attempt in payment.attempts if payment else ():
+            if payment and (attempt.method, attempt.transaction_id) == (method, transaction_id):
+                return PaymentView(payment, attempt)
+        raise NotFound
+
     # -- cash -------------------------------------------------------------------------------------
 
     async def collect_cash(self, actor: Actor, public_id: str, amount: int) -> PaymentView:

@@ -78,6 +78,12 @@ class MongoPaymentRepository:
         """Return the payment that has an attempt which the provider calls so, or None."""
         return await self._find_by_key(_gateway_key(method, gateway_id))
 
+    async def find_by_transaction(
+        self, method: PaymentMethod, transaction_id: str
+    ) -> Payment | None:
+        """Return the payment that the provider's movement of money belongs to, or None."""
+        return await self._find_by_key(_transaction_key(method, transaction_id))
+
     async def _find_by_key(self, key: str) -> Payment | None:
         document = await self._payments.find_one({"keys": key})
         return from_document(Payment, document) if document else None
@@ -170,7 +176,7 @@ def _keys(attempt: Attempt) -> list[str]:
     if attempt.gateway_id:
         keys.append(_gateway_key(attempt.method, attempt.gateway_id))
     if attempt.transaction_id:
-        keys.append(f"tx:{attempt.method}:{attempt.transaction_id}")
+        keys.append(_transaction_key(attempt.method, attempt.transaction_id))
     return keys
 
 
@@ -180,3 +186,7 @@ def _reference_key(reference: str) -> str:
 
 def _gateway_key(method: PaymentMethod, gateway_id: str) -> str:
     return f"gw:{method}:{gateway_id}"
+
+
+def _transaction_key(method: PaymentMethod, transaction_id: str) -> str:
+    return f"tx:{method}:{transaction_id}"
