@@ -529,13 +529,13 @@ def _settled(
         case Outcome.FAILED:
             if attempt.is_open:
                 return _failed(payment, number, verdict.reason or "declined", now)
-        case Outcome.REFUNDED | Outcome.PARTLY_REFUNDED if attempt.is_open:
+        case Outcome.REFUNDED if attempt.is_open:
             # It was paid and given back before we ever heard of it: nothing of it is ours.
-            if verdict.outcome is Outcome.REFUNDED:
-                return _failed(payment, number, "refunded", now)
-            return review(
-                payment, number, ReviewReason.REFUND_OF_UNKNOWN_SIZE, "before capture", now
-            )
+            return _failed(payment, number, "refunded", now)
+        case Outcome.PARTLY_REFUNDED if attempt.status not in PAID:
+            # It was paid, or nothing could have gone back; how much is left, a person finds out.
+            payment = _captured(payment, number, verdict, now)
+            return _partly_refunded(payment, number, verdict.refunded, now)
         case Outcome.REFUNDED if attempt.status is _Status.COMPLETED:
             return _refunds_seen(payment, number, attempt.amount, now)
         case Outcome.PARTLY_REFUNDED if attempt.status is _Status.COMPLETED:

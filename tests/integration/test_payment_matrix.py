@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import hmac
+import json
 import os
 import tomllib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -291,7 +294,7 @@ class Till:
                 begun: dict[str, Any] = answer.json()
                 return begun
             assert answer.status_code == 503, answer.text
-        raise AssertionError(answer.text)
+        pytest.fail(f"{gateway} does not answer")
 
     async def open_page(self, payment: dict[str, Any]) -> str:
         """Go where the payment leads; the path of the pay page."""
@@ -403,8 +406,8 @@ async def till(
         till = Till(server, people, clock)
         await till.open(sandbox)
         # With -k, only those that are asked for.
-        wanted = [
-            item.callspec.params["cell"]
+        wanted: list[Cell] = [
+            item.callspec.params["cell"]  # type: ignore[misc]  # pytest types it as any object
             for item in request.session.items
             if isinstance(item, pytest.Function)
             and item.module is request.module
@@ -495,3 +498,54 @@ async def _partly_refunded_ends_with_a_person(
 async def test_the_whole_ledger_sums_to_zero(till: Till):
     assert set((await ledger_sums(till.server)).values()) <= {0}
     assert await ledger_totals(till.server)
+
+
+async def sent_by_stripe(till: Till, kind: str, told: dict[str, Any]) -> dict[str, Any]:
+    """An event of what somebody did in Stripe's dashboard: it names the PaymentIntent alone."""
+    assert till.sandbox.world is not None
+    at = int(till.clock.now().timestamp())
+    event = {"id": f"evt_{kind}", "type": kind, "livemode": False, "created": at}
+    body = json.dumps({**event, "data": {"object": {"livemode": False, **told}}}).encode()
+    secret = till.sandbox.world.merchant.stripe_webhook_secret
+    signature = hmac.new(secret.encode(), f"{at}.".encode() + body, sha256).hexdigest()
+    sender = await till.people.nobody()
+    answer = await sender.post(
+        "/api/payments/webhooks/STRIPE/",
+        content=body,
+        headers={
+            "Content-Type": "application/json",
+            "Stripe-Signature": f"t={at},v1={signature}",
+        },
+    )
+    assert answer.status_code == 200, answer.text
+    taken: dict[str, Any] = answer.json()
+    return taken
+
+
+async def test_what_is_done_in_stripes_dashboard_finds_its_payment_by_the_intent_alone(till: Till):
+    cell = Cell("stripe", "", action="dashboard")
+    customer = await till.people.customer()
+    told = await till.pay(customer, dataclasses.replace(cell, action="pay"))
+    till.told[str(cell)] = told
+    await till.settle()
+    intent = (await till.sandbox.row(told.reference))["intent"]
+    disputed = await sent_by_stripe(
+        till, "charge.dispute.created", {"id": "dp_1", "payment_intent": intent}
+    )
+    assert disputed["outcome"] == "processed"
+    (attempt,) = await till.show(told)
+    assert (attempt["status"], attempt["needs_review"]) == ("COMPLETED", True)
+    part = attempt["amount"] // 4
+    charge = {
+        "id": "ch_1",
+        "payment_intent": intent,
+        "amount": attempt["amount"],
+        "amount_refunded": part,
+        "currency": "npr",
+    }
+    assert (await sent_by_stripe(till, "charge.refunded", charge))["outcome"] == "processed"
+    (attempt,) = await till.show(told)
+    assert (attempt["status"], attempt["refunded_amount"]) == ("COMPLETED", part)
+    assert await till.ours(cell) == attempt["amount"] - part
+    unknown = {"id": "dp_2", "payment_intent": "pi_of_somebody_else"}
+    assert (await sent_by_stripe(till, "charge.dispute.closed", unknown))["outcome"] == "unmatched"
