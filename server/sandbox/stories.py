@@ -41,16 +41,21 @@ def callback(payment: Payment, world: World) -> Story:
     """What comes back through the browser."""
     if fault := payment.faults.get("replay-other"):
         return _of_another(payment, world, fault)
-    return told(payment)
-
-
-def told(payment: Payment) -> Story:
-    """What is told of the payment itself, in a return or a webhook."""
     story, faults = truth(payment), payment.faults
+    # Lies of the browser's way alone: a signed webhook is the provider's own word.
     if faults.get("redirect-says-paid") and payment.status is Status.PENDING:
         story = _as(story, Status.PAID)
     if faults.get("redirect-says-failed") and payment.status is Status.PAID:
         story = _as(story, Status.FAILED)
+    return _told(story, faults)
+
+
+def told(payment: Payment) -> Story:
+    """What a webhook tells of the payment."""
+    return _told(truth(payment), payment.faults)
+
+
+def _told(story: Story, faults: Faults) -> Story:
     story = _with_words(story, faults, "callback")
     story = _in_currency(story, faults, "callback")
     honest = story

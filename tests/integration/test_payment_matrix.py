@@ -48,7 +48,7 @@ METHODS: Final = {
     "stripe": "STRIPE",
 }
 PAID, UNPAID, REVIEW, RETURNED = "paid", "unpaid", "review", "returned"
-PARTLY, KEPT = "partly", "kept"
+PARTLY, KEPT, GONE = "partly", "kept", "gone"
 # What is refunded inside a bank or at a counter shows in no answer of these two.
 _TELLS_REFUNDS: Final = ("khalti", "esewa", "stripe")
 # Asked for by us, after it was paid.
@@ -84,6 +84,8 @@ def cells() -> list[Cell]:
     )]  # fmt: skip
     for gateway in GATEWAYS:
         calls = {"khalti", "imepay", "stripe"} & {gateway}
+        # Stripe's webhooks are its own word as well: one that is right would be enough.
+        everywhere = "both" if gateway == "stripe" else "answer"
         found += [
             Cell(gateway, mode, orders={"on": call})
             for mode in ("timeout", "drop", "bad-gateway", "service-down")
@@ -95,16 +97,16 @@ def cells() -> list[Cell]:
         )]  # fmt: skip
         found += [
             Cell(gateway, "changed-status", UNPAID, "cancel"),
-            Cell(gateway, "changed-amount", REVIEW, orders={"where": "answer"}),
-            Cell(gateway, "changed-reference", REVIEW, orders={"where": "answer"}),
+            Cell(gateway, "changed-amount", REVIEW, orders={"where": everywhere}),
+            Cell(gateway, "changed-reference", REVIEW, orders={"where": everywhere}),
             Cell(gateway, "redirect-says-paid", orders={"seconds": 60}),
             Cell(gateway, "redirect-says-paid", UNPAID),
-            Cell(gateway, "unknown-status", REVIEW),
+            Cell(gateway, "unknown-status", REVIEW, orders={"where": everywhere}),
             Cell(gateway, "replay-other", UNPAID, "cancel"),
         ]
         if gateway in _TELLS_REFUNDS:
             found += [
-                Cell(gateway, "refund-at-gateway", UNPAID),
+                Cell(gateway, "refund-at-gateway", GONE),
                 Cell(gateway, "refund-at-gateway", RETURNED, orders={"seconds": 30}),
                 Cell(gateway, "partial-refund-at-gateway", PARTLY),
             ]
@@ -453,6 +455,11 @@ async def test_it_ends_as_it_must(till: Till, cell: Cell):
         assert (last["status"], last["refunded_amount"]) == ("COMPLETED", 0), last
         assert last["needs_review"], last
         assert (successes, ours, held) == (1, whole, whole)
+    elif cell.end == GONE:
+        # It went back in the same moment: we may have heard of the payment before, or not.
+        assert (last["status"], successes) in (("FAILED", 0), ("REFUNDED", 1)), last
+        assert shown["status"] == "FAILED"
+        assert (ours, held) == (0, 0)
     elif cell.end == RETURNED:
         last = last if cell.action != "pay" else await till.check(told)
         ours = await till.ours(cell)
