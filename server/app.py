@@ -58,6 +58,7 @@ from server.mailer.console import ConsoleCodeSender
 from server.metrics import Metrics
 from server.paths import data_path, web_path
 from server.places.directory import load_places
+from server.places.zones import ZoneMap
 from server.push.webpush import WebPushSender
 from server.recommender.adviser import AdviceParams
 from server.recommender.keeper import KeeperParams, ModelKeeper
@@ -65,12 +66,14 @@ from server.routes import ROUTES
 from server.schemas.frames import JsonChatFrames, JsonPaymentFrames
 from server.services.accounts import AccountPolicy, AccountService
 from server.services.accuracy import AccuracyService
+from server.services.almanac import AlmanacService
 from server.services.audit import AuditService
 from server.services.booking_payments import BookingPayments
 from server.services.bookings import BookingPolicy, BookingService
 from server.services.callbacks import CallbackService
 from server.services.catalogue import CatalogueService
 from server.services.catalogue_admin import CatalogueAdminService
+from server.services.charts import ChartService
 from server.services.chats import ChatPolicy, ChatService
 from server.services.festivals import FestivalDays
 from server.services.learning import LearningService, RecommendationIds
@@ -110,6 +113,7 @@ from server.store.callbacks import MongoCallbackRepository
 from server.store.catalogue import MongoCatalogueRepository
 from server.store.catalogue_files import load_catalogue
 from server.store.catalogue_imports import MongoCatalogueImportRepository
+from server.store.charts import MongoChartRepository
 from server.store.client import CommandObserver, ObjectIds, Store, open_store
 from server.store.counters import MongoCounterRepository
 from server.store.customer_ratings import MongoCustomerRatingRepository
@@ -133,6 +137,7 @@ from server.store.payouts import MongoPayoutRepository
 from server.store.preferences import MongoPreferenceRepository
 from server.store.push_subscriptions import MongoPushSubscriptionRepository
 from server.store.reviews import MongoReviewRepository
+from server.store.rite_files import load_rites
 from server.store.rooms import MongoRoomRepository
 from server.store.series import MongoSeriesRepository
 from server.store.users import MongoCodeRepository, MongoSessionRepository, MongoUserRepository
@@ -347,6 +352,7 @@ def build_services(
 ) -> Services:
     """Construct every use case from its adapters."""
     ids = ObjectIds()
+    zones = ZoneMap()
     translations = Translations(data_path("locale"))
     users, sessions = MongoUserRepository(store), MongoSessionRepository(store)
     bookings = MongoBookingRepository(store)
@@ -588,6 +594,20 @@ def build_services(
             clock=clock,
             ids=ids,
             horizon_days=policy.horizon_days,
+        charts=ChartService(
+            charts=MongoChartRepository(store),
+            places=places,
+            zones=zones,
+            workers=workers,
+            clock=clock,
+            ids=ids,
+        ),
+        almanac=AlmanacService(
+            catalogue=catalogue,
+            rites=load_rites(data_path("config") / "rites.toml"),
+            zones=zones,
+            workers=workers,
+            clock=clock,
         ),
         chats=chats,
         notifications=notifications,

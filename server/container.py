@@ -11,12 +11,14 @@ from server.i18n import Translations
 from server.metrics import Metrics
 from server.services.accounts import AccountService
 from server.services.accuracy import AccuracyService
+from server.services.almanac import AlmanacService
 from server.services.audit import AuditService
 from server.services.booking_payments import BookingPayments
 from server.services.bookings import BookingService
 from server.services.callbacks import CallbackService
 from server.services.catalogue import CatalogueService
 from server.services.catalogue_admin import CatalogueAdminService
+from server.services.charts import ChartService
 from server.services.chats import ChatService
 from server.services.learning import LearningService
 from server.services.ledger import LedgerService
@@ -55,6 +57,8 @@ class Services:
     callbacks: CallbackService
     ledger: LedgerService
     payouts: PayoutService
+    charts: ChartService
+    almanac: AlmanacService
     chats: ChatService
     notifications: NotificationService
     push: PushService

@@ -262,6 +262,23 @@ FIELD_MESSAGES: Final[dict[str, str]] = {
     "below-minimum": N_("That is too little for this way to pay."),
     "above-maximum": N_("That is too much for this way to pay."),
     "too-many": N_("There are too many of these already."),
+    "between": N_("Enter a value from {low} to {high}."),
+    "unknown-place": N_(
+        "We do not know this place. Choose one from the list, or enter its position."
+    ),
+    "skipped-time": N_("The clocks there jumped from {before} to {after}: this time never was."),
+    "skipped-day": N_("The calendar there left this day out: it never was."),
+    "outside-ephemeris": N_("Charts can be cast for births up to the year {last_year}."),
+    "outside-almanac": N_("The almanac does not reach this day."),
+    "outside-calendar": N_("The Bikram Sambat calendar does not reach this date."),
+    "bs-date": N_("Write a Bikram Sambat date as 2083-08-06."),
+    "one-person": N_("Choose a kept chart or enter a birth, not both."),
+    "one-date": N_("Give the date in one calendar only."),
+    "no-sunrise": N_("The Sun does not rise or set there on that day, so it has no almanac."),
+    "no-muhurta-rules": N_("The day of this puja is not chosen by rules of muhurta."),
+    "needs-birth-time": N_("This chart needs the time of birth."),
+    "moon-uncertain": N_("Without the time of birth the Moon of this chart is not certain."),
+    "too-many-days": N_("Choose {most} days at most."),
 }
 
 

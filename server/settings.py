@@ -337,6 +337,8 @@ class LimitSettings:
     """What payment providers send, and browsers that come back from them; by address."""
     page: str = "600/minute"
     """Pages."""
+    compute: str = "120/minute"
+    """Charts, matches, almanacs and muhurtas that are asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

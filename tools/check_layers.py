@@ -32,9 +32,11 @@ DOORS = frozenset({"handlers", "ws", "jobs"})
 FLOOR_0 = frozenset({"domain", "settings"})
 # GPL-2.0-only: it runs as a process of its own and is never part of this program.
 NEVER = frozenset({"secantusdb"})
-# Dates of the Nepali calendar are shown and read wherever texts are: a pure table of floor 0, so
-# the arrow points down.
+# Dates of the Nepali calendar are shown and read wherever texts are, and the transport's wing puts
+# charts and almanacs on the wire and on pages: values of the pure package beside the domain, so the
+# arrow points down.
 CALENDAR = frozenset({"kundali.bikram_sambat"})
+CHARTS = frozenset({"kundali"})
 # Heavy, and needed by training alone: the package may import them where it uses them, so that the
 # server does not carry them.
 LATE = frozenset(
@@ -70,16 +72,16 @@ def the_table() -> dict[str, Room]:
     pure = DRIVERS | {"tornado", "redis", "httpx"}
     no_driver = DRIVERS | {"redis"}
     # "server" is the package itself, which holds the version alone.
-    shared = FLOOR_0 | TRANSPORT_SHARED | CALENDAR | {"server", "services", "schemas"}
+    shared = FLOOR_0 | TRANSPORT_SHARED | CHARTS | {"server", "services", "schemas"}
     table = {
         "kundali": Room(must_not=pure),
         "recsys": Room(must_not=frozenset({"tornado", "redis", "httpx"})),
         "server": Room(must_not=pure),
         "settings": Room(must_not=pure),
         "paths": Room(must_not=pure),
-        "domain": Room(must_not=pure | {"msgspec"}),
+        "domain": Room(CHARTS, pure | {"msgspec"}),
         "services": Room(frozenset({"domain", "kundali"}), pure),
-        "schemas": Room(frozenset({"domain"}) | CALENDAR, no_driver | {"tornado", "httpx"}),
+        "schemas": Room(frozenset({"domain"}) | CHARTS, no_driver | {"tornado", "httpx"}),
         "logs": Room(FLOOR_0, no_driver),
         # Keeps server processes; of the adapters it knows how a child ends with its parent.
         "processes": Room(FLOOR_0 | {"server.store.embedded"}, no_driver),

@@ -17,6 +17,7 @@ from server.domain.booking import Booking, BookingStatus, PaymentMethod, Payment
 from server.domain.callback import Callback
 from server.domain.catalogue import Catalogue, Puja, PujaCategory, SamagriCategory, SamagriItem
 from server.domain.catalogue_import import CatalogueImport
+from server.domain.chart import SavedChart
 from server.domain.chat import Attachment, ChatRoom, Message, ReadMark, RoomHead
 from server.domain.events import Event
 from server.domain.experiment import ArmCount, Exposure
@@ -262,6 +263,42 @@ class AuditRepository(Protocol):
         self, *, act: Act | None, target_id: str | None, limit: int, after: SortKey | None
     ) -> Page[AuditEntry]:
         """Return entries, the latest first; the sort key is (at, id)."""
+        ...
+
+
+class ChartRepository(Protocol):
+    """The birth charts that people keep."""
+
+    async def add(self, chart: SavedChart) -> None:
+        """Store a chart."""
+        ...
+
+    async def count_of(self, user_id: str, *, limit: int) -> int:
+        """Return how many charts a person keeps, up to the limit."""
+        ...
+
+    async def find(self, chart_id: str) -> SavedChart | None:
+        """Return the chart, or None."""
+        ...
+
+    async def find_shared(self, share_hash: str) -> SavedChart | None:
+        """Return the chart whose link has a token of that hash, or None."""
+        ...
+
+    async def share(
+        self, chart_id: str, user_id: str, share_hash: str, expires_at: datetime | None
+    ) -> bool:
+        """Put a link in place of the one before; whether there is such a chart of that person."""
+        ...
+
+    async def remove(self, chart_id: str, user_id: str) -> bool:
+        """Delete a person's chart; whether there was one."""
+        ...
+
+    async def list_page(
+        self, user_id: str, *, limit: int, after: SortKey | None
+    ) -> Page[SavedChart]:
+        """Return a person's charts, the newest first; the sort key is (created_at, id)."""
         ...
 
 
@@ -908,6 +945,14 @@ class PlaceDirectory(Protocol):
 
     def named(self, text: str) -> NamedPlace | None:
         """Return the one place that is likeliest meant by a whole name, or None."""
+        ...
+
+
+class ZoneMap(Protocol):
+    """The map of the world's time zones."""
+
+    def zone_at(self, point: GeoPoint) -> str:
+        """Return the IANA name of the zone at a position; for the workers, it may read files."""
         ...
 
 

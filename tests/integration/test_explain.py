@@ -16,7 +16,7 @@ from server.app import RunningServer
 from server.domain.events import Event, EventKind
 from server.settings import DatabaseSettings
 from tests.crowd import make_crowd
-from tests.support import People
+from tests.support import People, Person
 
 pytestmark = pytest.mark.timeout(180)
 FRESH_DATABASE = True
@@ -39,6 +39,7 @@ async def test_slots_bookings_unread_counts_and_history_use_an_index(
     database_settings: DatabaseSettings,
 ):
     crowd = await make_crowd(server, people)
+    link = await share_a_chart(crowd.customer)
     asked = {
         "slots": (
             crowd.customer,
@@ -106,6 +107,8 @@ async def test_slots_bookings_unread_counts_and_history_use_an_index(
         "the totals of the ledger": (crowd.admin, "/api/admin/ledger/totals/", {}, {"ledger"}),
         "callbacks": (crowd.admin, "/api/admin/callbacks/", {}, {"callbacks"}),
         "payouts": (crowd.admin, "/api/admin/payouts/", {"status": "ASKED"}, {"payouts"}),
+        "one's charts": (crowd.customer, "/api/kundali/", {}, {"charts"}),
+        "a shared chart": (crowd.customer, f"/api/kundali/shared/{link}/", {}, {"charts"}),
         "what one prefers": (
             crowd.customer,
             "/api/users/me/samagri-preferences/",
@@ -123,6 +126,14 @@ async def test_slots_bookings_unread_counts_and_history_use_an_index(
             assert {plan.collection for plan in plans} >= collections, name
             for plan in plans:
                 assert plan.uses_index, (name, plan)
+
+
+async def share_a_chart(person: Person) -> str:
+    """Keep a chart and return the token of its link."""
+    birth = {"date_of_birth": "1990-05-15", "time_of_birth": "06:20", "place_of_birth": "Pokhara"}
+    made = await person.api.post("/api/kundali/", json={"name": "Maya", **birth})
+    link = await person.api.post(f"/api/kundali/{made.json()['id']}/share/", json={})
+    return str(link.raise_for_status().json()["url"]).rstrip("/").rpartition("/")[2]
 
 
 async def test_periodic_duties_use_an_index(
