@@ -594,6 +594,7 @@ def build_services(
             clock=clock,
             ids=ids,
             horizon_days=policy.horizon_days,
+        ),
         charts=ChartService(
             charts=MongoChartRepository(store),
             places=places,
