@@ -79,7 +79,16 @@ class Site:
         plenty = dict.fromkeys(
             (
                 f"PANDITYATRA_LIMITS__{name}"
-                for name in ("SIGN_IN", "REGISTER", "CODE", "READ", "WRITE", "PAGE", "REFRESH")
+                for name in (
+                    "SIGN_IN",
+                    "REGISTER",
+                    "CODE",
+                    "READ",
+                    "WRITE",
+                    "PAGE",
+                    "REFRESH",
+                    "COMPUTE",
+                )
             ),
             "100000/minute",
         )

@@ -49,9 +49,12 @@ class Places:
                     "/sign-in/code/",
                     "/register/",
                     "/offline/",
+                    "/panchang/",
+                    "/panchang/?month=2083-07",
+                    "/muhurta/?puja_id=griha-pravesh",
                 ],
             ),
-            (self.family, ["/", f"/book/{service}/", *common, *both]),
+            (self.family, ["/", f"/book/{service}/", *self._charts(), *common, *both]),
             (self.pandit, ["/requests/", "/pandit/profile/", *common, *both]),
             (
                 self.admin,
@@ -66,6 +69,23 @@ class Places:
                 ],
             ),
         ]
+
+    def _charts(self) -> list[str]:
+        """Keep two charts, one without a birth time, and return the pages about them."""
+        ids = []
+        for name, clock in (("Maya", "06:20"), ("Ram", None)):
+            made = self.family.api.post(
+                "/api/kundali/",
+                json={
+                    "name": name,
+                    "date_of_birth": "1990-05-15",
+                    "time_of_birth": clock,
+                    "place_of_birth": "Pokhara",
+                },
+            )
+            ids.append(made.raise_for_status().json()["id"])
+        pages = [f"/kundali/{chart_id}/" for chart_id in ids]
+        return ["/kundali/", *pages, f"/kundali/match/?groom_id={ids[1]}&bride_id={ids[0]}"]
 
     def _book(self, days: int) -> str:
         day = date.fromisoformat(self.family.api.get("/api/auth/me/").json()["created_at"][:10])

@@ -33,6 +33,7 @@ from server.handlers.page_base import Form, decode_known, fresh_key
 from server.handlers.pages.base import Page
 from server.handlers.pages.payments import may_pay
 from server.handlers.routing import Route
+from server.schemas.almanac import quality_of
 from server.schemas.bookings import (
     BookingsQuery,
     CancelRequest,
@@ -55,6 +56,7 @@ _OTHER_TIMES: Final = 6
 _NEXT_DAYS: Final = 7
 _OTHER_DAYS: Final = 2
 _SEE_OTHER: Final = 303
+_DAYS_AHEAD: Final = 30
 
 
 class BookPage(Page):
@@ -175,6 +177,11 @@ class BookPage(Page):
                 for offer in self.services.payments.methods()
                 if offer.method is not PaymentMethod.CASH and NPR in offer.traits.currencies
             ],
+            days=await self.services.almanac.calendar(
+                today, today + timedelta(days=_DAYS_AHEAD - 1), service.puja_id
+            ),
+            has_rules=service.puja_id in self.services.almanac.pujas_with_rules,
+            quality_of=quality_of,
             free_times=[
                 present_slot(slot, day.timezone, self.reader)
                 for day in others

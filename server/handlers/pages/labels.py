@@ -173,6 +173,17 @@ FIELDS: Final = {
     "radius_km": N_("Within"),
     "place": N_("Place"),
     "puja_id": N_("Puja"),
+    "name": N_("Name"),
+    "date_of_birth": N_("Date of birth, AD"),
+    "date_of_birth_bs": N_("Date of birth, BS"),
+    "time_of_birth": N_("Time of birth, as clocks showed it there"),
+    "about_minutes": N_("The time may be off by so many minutes"),
+    "place_of_birth": N_("Place of birth"),
+    "latitude": N_("Latitude, degrees north"),
+    "longitude": N_("Longitude, degrees east"),
+    "ayanamsa": N_("Ayanamsa"),
+    "from": N_("From"),
+    "to": N_("To"),
     "address": N_("Address"),
     "city": N_("City"),
     "area": N_("Area or tole"),
@@ -316,6 +327,10 @@ class Labels:
             return self.weekday(tuple(WEEKDAYS)[int(day[1])])
         return self._page.translate(FIELDS[name]) if name in FIELDS else ""
 
+    def quality(self, quality: str) -> str:
+        """What a day is for a puja."""
+        return self._page.translate(_QUALITIES[quality])
+
     def unit(self, unit: Unit, quantity: Decimal) -> str:
         """A unit beside a quantity."""
         page = self._page
@@ -347,6 +362,12 @@ _OCCURRENCES: Final = {
     OccurrenceState.BOOKED: N_("Booked"),
     OccurrenceState.CONFLICT: N_("Could not be booked"),
     OccurrenceState.SKIPPED: N_("Skipped"),
+}
+_QUALITIES: Final = {
+    "good": N_("good day"),
+    "fair": N_("fair day"),
+    "poor": N_("poor day"),
+    "barred": N_("no muhurta"),
 }
 _HOURS: Final = n_("{n} hour", "{n} hours")
 _MINUTES: Final = n_("{n} minute", "{n} minutes")

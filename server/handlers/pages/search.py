@@ -175,6 +175,7 @@ class PanditPage(Page):
             unlock_fee=self.services.payments.unlock_fee,
             wanted=self.get_query_argument("service", ""),
             day=self.get_query_argument("date", ""),
+            clock=self.get_query_argument("time", ""),
         )
 
     @property
