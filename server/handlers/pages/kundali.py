@@ -17,7 +17,7 @@ from kundali.phrases import title, written
 from kundali.sky import Siddhanta
 from kundali.svg import Style, caption, varga_name
 from kundali.zodiac import NAKSHATRA_TABLE
-from server.domain.chart import DEFAULT_SHARE_DAYS
+from server.domain.chart import DEFAULT_SHARE_DAYS, SavedChart
 from server.domain.errors import FieldFault, Invalid
 from server.domain.readings import ChartReading, MatchSide, ShownChart
 from server.handlers.base import ANYONE
@@ -366,7 +366,7 @@ class MuhurtaPage(AlmanacPage):
                 form = Form(self._query(), problem)
         sheets = (await self.services.catalogue.list_pujas()).rows
         ruled = self.services.almanac.pujas_with_rules
-        charts = ()
+        charts: tuple[SavedChart, ...] = ()
         if self.actor is not None:
             page = await self.services.charts.list_page(self.actor, limit=_PER_PAGE, after=None)
             charts = page.rows
