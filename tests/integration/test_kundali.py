@@ -281,7 +281,7 @@ async def test_festivals_of_a_year_are_in_order_with_both_dates(people: People):
 async def test_muhurtas_are_ranked_with_reasons_and_heed_the_persons(people: People):
     sita = await people.customer()
     made = await _keep(sita)
-    asked = {"puja_id": "griha-pravesh", "from": "2027-01-15", "to": "2027-03-15", "limit": 5}
+    asked = {"puja_id": "griha-pravesh", "from": "2027-01-15", "to": "2027-03-15", "limit": "5"}
     plain = (await sita.api.get("/api/muhurta/", params=asked)).json()
     assert plain["rite"] == "griha_pravesh"
     first = plain["results"][0]

@@ -44,7 +44,7 @@ async def test_what_was_not_asked_for_longest_goes_first():
     workers.open.set()
     kept: Computed[str, str] = Computed(workers, 2)
     for key in ("a", "b", "a", "c"):
-        await kept.get(key, lambda key=key: key)
+        await kept.get(key, key.lower)
     assert workers.count == 3
     assert await kept.get("a", lambda: "again") == "a"
     assert await kept.get("b", lambda: "again") == "again"
