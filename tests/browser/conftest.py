@@ -73,6 +73,23 @@ class Site:
         self.port = free_port()
         self.base = f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
+        self._sandbox: subprocess.Popen[str] | None = None
+
+    def start_sandbox(self) -> None:
+        """Start the stand-ins of the payment services; their settings are the server's."""
+        self._sandbox = subprocess.Popen(  # noqa: S603 - our own command line
+            [
+                sys.executable,
+                *("-m", "server.sandbox", "--port", "0", "--site", self.base),
+                *("--write-settings", str(self.folder / "sandbox")),
+            ],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._sandbox.stdout
+        # It says where it is once it answers.
+        assert self._sandbox.stdout.readline()
 
     @property
     def _environ(self) -> dict[str, str]:
@@ -102,6 +119,9 @@ class Site:
             "PANDITYATRA_RECOMMENDER__PATH": str(self.folder / "models"),
             "PANDITYATRA_AUTH__SECRET": SECRET,
             "PANDITYATRA_REALTIME__RECONNECT_WINDOW_SECONDS": "0.3",
+            "PANDITYATRA_LIMITS__PAY": "100000/minute",
+            "PANDITYATRA_LIMITS__CALLBACK": "100000/minute",
+            "PANDITYATRA_CONFIG": str(self.folder / "sandbox" / "settings.toml"),
         }
 
     def start(self) -> None:
@@ -138,6 +158,11 @@ class Site:
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
             self._process.wait(60)
+        if self._sandbox is not None:
+            self._sandbox.terminate()
+            self._sandbox.wait(30)
+            if self._sandbox.stdout:
+                self._sandbox.stdout.close()
 
     def create_admin(self, phone: str) -> None:
         """Make an administrator, by the command line; the server must not run meanwhile."""
@@ -227,6 +252,7 @@ def town(
     # It asks for the browser's arguments so that without a browser no server is started.
     site = Site(tmp_path_factory.mktemp("site"))
     found = Town(site)
+    site.start_sandbox()
     site.create_admin(found.admin_phone)
     site.start()
     yield found

@@ -54,8 +54,23 @@ class Places:
                     "/muhurta/?puja_id=griha-pravesh",
                 ],
             ),
-            (self.family, ["/", f"/book/{service}/", *self._charts(), *common, *both]),
-            (self.pandit, ["/requests/", "/pandit/profile/", *common, *both]),
+            (
+                self.family,
+                [
+                    "/",
+                    f"/book/{service}/",
+                    *self._charts(),
+                    *common,
+                    *both,
+                    f"/bookings/{pending}/pay/",
+                    f"/bookings/{pending}/invoice/",
+                    f"/pandits/{profile}/unlock/",
+                    f"/payments/{self._begun(pending)}/",
+                    "/payments/",
+                    "/wallet/",
+                ],
+            ),
+            (self.pandit, ["/requests/", "/pandit/profile/", "/pandit/earnings/", *common, *both]),
             (
                 self.admin,
                 [
@@ -65,6 +80,11 @@ class Places:
                     "/admin/catalogue/",
                     "/admin/catalogue/items/kumkum/",
                     "/admin/audit/",
+                    "/admin/payments/",
+                    f"/admin/payments/b-{pending}/",
+                    "/admin/callbacks/",
+                    "/admin/payouts/",
+                    "/admin/ledger/",
                     "/admin/reviews/",
                 ],
             ),
@@ -86,6 +106,12 @@ class Places:
             ids.append(made.raise_for_status().json()["id"])
         pages = [f"/kundali/{chart_id}/" for chart_id in ids]
         return ["/kundali/", *pages, f"/kundali/match/?groom_id={ids[1]}&bride_id={ids[0]}"]
+
+    def _begun(self, booking_id: str) -> str:
+        body = {"booking_id": booking_id, "payment_method": "KHALTI"}
+        answer = self.family.api.post("/api/payments/", json=body).raise_for_status()
+        found: str = answer.json()["id"]
+        return found
 
     def _book(self, days: int) -> str:
         day = date.fromisoformat(self.family.api.get("/api/auth/me/").json()["created_at"][:10])
