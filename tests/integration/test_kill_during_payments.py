@@ -1,9 +1,9 @@
 """The server is killed in the middle of payments: each that was paid counts once, no other does.
 
-Customers book, go to Khalti's pay page in the sandbox, pay or do not, and come back or do not, while
-the server is killed at random. Then the clock is put forward, and what the provider holds, the
-bookings and the ledger must tell the same. ``PAYMENT_FLOWS=200`` runs as many; ``PAYMENT_SEED``
-repeats a run.
+Customers book, go to Khalti's pay page in the sandbox, pay or do not, and come back or do not,
+while the server is killed at random. Then the clock is put forward, and what the provider holds,
+the bookings and the ledger must tell the same. ``PAYMENT_FLOWS=200`` runs as many;
+``PAYMENT_SEED`` repeats a run.
 """
 
 from __future__ import annotations
