@@ -75,7 +75,7 @@ class RuleRequest(Request, frozen=True, kw_only=True):
 
     item_id: Id
     type: SamagriType
-    quantity: Annotated[Decimal, Meta(gt=0, le=10_000)]
+    quantity: Decimal
     unit: Unit
 
 

@@ -254,3 +254,15 @@ async def test_the_pages_are_for_administrators(people: People):
     page = await signed_in(people, await people.customer())
     for path in ("/admin/", "/admin/catalogue/", "/admin/catalogue/items/kumkum/", "/admin/audit/"):
         assert (await page.get(path)).status_code == 403
+
+
+@pytest.mark.usefixtures("restored")
+async def test_the_rules_of_a_puja_are_written_over_the_api(admin: Person):
+    path = "/api/admin/catalogue/pujas/satyanarayan-puja/requirements/"
+    rule = {"item_id": "sindur", "type": "ESSENTIAL", "quantity": 2, "unit": "packet"}
+    answer = await admin.api.put(path, json={"requirements": [rule]})
+    assert answer.raise_for_status().json()["requirements"] == [rule]
+    for wrong in ({"quantity": 0}, {"quantity": 1.5}, {"unit": "kg"}, {"item_id": "nothing"}):
+        refused = await admin.api.put(path, json={"requirements": [rule | wrong]})
+        assert refused.status_code == 422, wrong
+    assert (await admin.api.put(path, json={"requirements": []})).status_code == 422
