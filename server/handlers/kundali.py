@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from kundali.divisional import Varga
 from kundali.svg import Style
 from server.domain.account import Actor
-from server.domain.errors import Invalid, NotFound, NotSignedIn, Overloaded
+from server.domain.errors import Invalid, NotFound, Overloaded
 from server.handlers.base import ApiHandler, operation
 from server.handlers.routing import Route
 from server.schemas.almanac import (
@@ -24,7 +24,7 @@ from server.schemas.almanac import (
     present_muhurtas,
     present_panchang,
 )
-from server.schemas.base import PageQuery, PageResponse, decode_query
+from server.schemas.base import PageQuery, PageResponse
 from server.schemas.kundali import (
     DrawingQuery,
     KundaliCardResponse,
@@ -90,26 +90,23 @@ class KundaliHandler(ApiHandler):
 class DrawingHandler(ApiHandler):
     """The drawing of one of one's own charts."""
 
-    async def get(self, kundali_id: str) -> None:
-        """Answer with an SVG file; ``style``, ``language`` and ``varga`` say which."""
-        actor = await self.find_actor()
-        await self.limit(_DOOR)
-        if actor is None:
-            raise NotSignedIn
-        query = decode_query(self._query(), DrawingQuery)
+    @operation("Draw one's own chart as SVG", door=_DOOR, errors=(NotFound, Overloaded))
+    async def get(self, kundali_id: str, actor: Actor, query: DrawingQuery) -> bytes:
         shown = await self.services.charts.show(actor, kundali_id)
-        self.send_drawing(
-            drawing(
-                shown.reading,
-                Style(query.style),
-                query.language or self.reader.language,
-                Varga[query.varga],
-                name=shown.saved.name,
-                standalone=True,
-            )
-        )
+        return drawing(
+            shown.reading,
+            Style(query.style),
+            query.language or self.reader.language,
+            Varga[query.varga],
+            name=shown.saved.name,
+            standalone=True,
+        ).encode()
 
-    def send_drawing(self, svg: str) -> None:
+    def _send(self, status: int, answer: Any) -> None:
+        self.set_status(status)
+        self.send_drawing(answer)
+
+    def send_drawing(self, svg: bytes) -> None:
         """Send it as a file that runs no script, wherever it is opened."""
         self.set_header("Content-Type", "image/svg+xml; charset=utf-8")
         self.set_header("Cache-Control", "private, no-store")
