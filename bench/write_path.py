@@ -38,9 +38,11 @@ from server.domain.events import Event
 from server.i18n import Translations
 from server.paths import data_path
 from server.schemas.frames import JsonChatFrames
+from server.services.audit import AuditService
 from server.services.chats import ChatPolicy, ChatService, Outgoing, room_topic
 from server.settings import DatabaseSettings
 from server.store.attachments import DiskFileStore, MongoAttachmentRepository
+from server.store.audit import MongoAuditRepository
 from server.store.bookings import MongoBookingRepository
 from server.store.client import Collection, ObjectIds, Store, open_store
 from server.store.embedded import EmbeddedServer
@@ -88,6 +90,7 @@ async def chatting(store: Store, rooms: int) -> AsyncIterator[tuple[ChatService,
             files=DiskFileStore(Path(folder)),
             bookings=MongoBookingRepository(store),
             notices=_Nobody(),
+            audit=AuditService(MongoAuditRepository(store), SystemClock(), ids),
             frames=JsonChatFrames(),
             bus=bus,
             translator=Translations(data_path("locale")),

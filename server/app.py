@@ -383,6 +383,7 @@ def build_services(
         MongoNotificationRepository(store), users, translations, bus, clock, ids, push
     )
     chats = ChatService(
+        audit=audit,
         rooms=MongoRoomRepository(store),
         messages=MongoMessageRepository(store),
         attachments=MongoAttachmentRepository(store),
@@ -478,6 +479,7 @@ def build_services(
         add_optional=settings.booking.add_optional_samagri,
     )
     profiles = PanditService(
+        audit=audit,
         pandits=pandits,
         bookings=bookings,
         catalogue=catalogue,

@@ -130,6 +130,7 @@ async def make_crowd(server: RunningServer, people: People) -> Crowd:
         },
     )
     await _make_payments(store, customer, pandit, now)
+    await _make_lists(server, customer, pandit, admin, now)
     for name in ("pujas", "samagri_categories", "samagri_items"):
         row = await _one(store.collection(name), {})
         await _copy(store.collection(name), row, lambda number: {"name": f"Copy {number:03}"})
@@ -196,6 +197,53 @@ async def _make_payments(store: Store, customer: Person, pandit: Person, now: da
 def server_now(starts_at: datetime) -> datetime:
     """A time before the one at which the tests of a crowd look."""
     return starts_at - timedelta(days=8)
+
+
+async def _make_lists(
+    server: RunningServer, customer: Person, pandit: Person, admin: Person, now: datetime
+) -> None:
+    """Tables of the catalogue, acts of administrators, series of bookings, birth charts."""
+    store = server.store
+    table = await admin.api.post(
+        "/api/admin/catalogue/imports/",
+        data={"kind": "items"},
+        files={"file": ("table.csv", b"code\n", "text/csv")},
+    )
+    table.raise_for_status()
+    repeated = await customer.api.post(
+        "/api/bookings/",
+        json={
+            "service_id": pandit.service_id,
+            "booking_date": "2026-12-08",
+            "booking_time": "07:00",
+            "service_location": "PANDIT_LOCATION",
+            "recurrence": {"frequency": "weekly", "count": 2},
+        },
+    )
+    repeated.raise_for_status()
+    chart = await customer.api.post(
+        "/api/kundali/",
+        json={
+            "name": "Ram",
+            "date_of_birth": "1990-05-15",
+            "time_of_birth": "06:30",
+            "place_of_birth": "Kathmandu",
+        },
+    )
+    chart.raise_for_status()
+    for name, at in (
+        ("catalogue_imports", "at"),
+        ("audit_entries", "at"),
+        ("booking_series", "created_at"),
+        ("charts", "created_at"),
+    ):
+        row = await _one(store.collection(name), {})
+        await _copy(
+            store.collection(name),
+            row,
+            lambda number, at=at: {at: now - timedelta(hours=number + 1)},  # type: ignore[misc]
+            without=("outbox", "plan_on", "share_hash"),
+        )
 
 
 async def _one(collection: Collection, query: Document) -> Document:

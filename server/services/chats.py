@@ -8,7 +8,6 @@ sending one reads what stood before it: everything above a member's mark is from
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -19,6 +18,7 @@ from typing import Final, Protocol
 
 from server.domain import media
 from server.domain.account import Actor
+from server.domain.audit import Act
 from server.domain.booking import Booking, BookingStatus
 from server.domain.chat import (
     MAX_CID_LENGTH,
@@ -57,12 +57,11 @@ from server.domain.ports import (
     Translator,
 )
 from server.domain.texts import N_
+from server.services.audit import AuditService
 from server.services.message_writer import Draft, MessageWriter, Written
 from server.services.room_state import RoomState
 from server.services.unread_notices import RoomPresence, UnreadNotices
 
-_log: Final = logging.getLogger(__name__)
-_audit: Final = logging.getLogger("server.audit")
 _CID: Final = re.compile(rf"[\x21-\x7e]{{1,{MAX_CID_LENGTH}}}")
 _MAX_REPLY_ID: Final = 64
 _MAX_FILE_NAME: Final = 120
@@ -162,6 +161,7 @@ class ChatService:
         files: FileStore,
         bookings: BookingRepository,
         notices: Receiver,
+        audit: AuditService,
         frames: ChatFrames,
         bus: Bus,
         translator: Translator,
@@ -191,6 +191,7 @@ class ChatService:
             known_head=self._known_head,
         )
         self._state = RoomState(rooms, messages, is_busy=lambda: self._writer.is_busy)
+        self._audit = audit
         self._notices = UnreadNotices(rooms, self._state, self.presence, notices)
 
     @asynccontextmanager
@@ -228,7 +229,7 @@ class ChatService:
         if actor.user_id not in room.members:
             if not actor.is_admin:
                 raise NotFound
-            _audit.info("admin_read_chat", extra={"admin_id": actor.user_id, "room_id": room_id})
+            await self._audit.record(actor, Act.CHAT_READ, "room", room_id)
         return self._learn(room)
 
     async def news_of(self, room: ChatRoom, reads: Mapping[str, int]) -> list[bytes]:

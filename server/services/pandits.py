@@ -8,6 +8,7 @@ from datetime import date, datetime, time, timedelta
 from typing import Any, Final
 
 from server.domain.account import NEPAL, Actor
+from server.domain.audit import Act
 from server.domain.availability import availability_faults
 from server.domain.calendar import (
     CLAIM_MINUTES,
@@ -39,6 +40,7 @@ from server.domain.ports import (
     UserRepository,
 )
 from server.domain.search import PanditCard, PanditProfile, fitting_offers
+from server.services.audit import AuditService
 from server.services.bookings import BookingPolicy
 from server.services.optimistic import change
 from server.services.relay import EventRelay
@@ -88,6 +90,7 @@ class PanditService:
         payments: PaymentRepository,
         users: UserRepository,
         relay: EventRelay,
+        audit: AuditService,
         clock: Clock,
         ids: IdSource,
         policy: BookingPolicy,
@@ -102,6 +105,7 @@ class PanditService:
         self._payments = payments
         self._users = users
         self._relay = relay
+        self._audit = audit
         self._clock = clock
         self._ids = ids
         self._policy = policy
@@ -482,6 +486,10 @@ class PanditService:
         )
         if pandit.outbox:
             await self._relay.deliver("pandits", pandit.id, pandit.outbox)
+        act = Act.PANDIT_APPROVED if is_approved else Act.PANDIT_REJECTED
+        await self._audit.record(
+            actor, act, "pandit", pandit.id, name=pandit.full_name, notes=notes
+        )
         return PanditProfile(pandit, shows_contact=True, shows_papers=actor.is_admin)
 
     # -- shared -----------------------------------------------------------------------------------

@@ -180,6 +180,7 @@ class Process:
             files=nothing,
             bookings=nothing,
             notices=_Nobody(),
+            audit=nothing,
             frames=JsonChatFrames(),
             bus=bus,
             translator=translations,

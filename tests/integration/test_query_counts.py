@@ -49,6 +49,10 @@ LISTS: dict[str, list[tuple[str, dict[str, str]]]] = {
     "/api/admin/ledger/": [("admin", {}), ("admin", {"account": "gateway:KHALTI"})],
     "/api/admin/reviews/": [("admin", {"state": "published"})],
     "/api/admin/pandits/": [("admin", {"verification_status": "APPROVED"})],
+    "/api/admin/catalogue/imports/": [("admin", {})],
+    "/api/admin/audit/": [("admin", {}), ("admin", {"act": "pandit-approved"})],
+    "/api/recurrences/": [("customer", {})],
+    "/api/kundali/": [("customer", {})],
 }
 """Every list, by whom it is asked and with what."""
 
