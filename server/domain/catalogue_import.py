@@ -91,7 +91,7 @@ class RowChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CatalogueImport:
-    """One table that somebody sent, checked. ``digest`` marks the catalogue it was checked on."""
+    """One table that somebody sent, checked. ``mark`` tells the catalogue it was checked on."""
 
     id: str
     kind: ImportKind
@@ -106,7 +106,7 @@ class CatalogueImport:
     faults: tuple[RowFault, ...] = ()
     fault_count: int = 0
     changes: tuple[RowChange, ...] = ()
-    digest: str = ""
+    mark: str = ""
     version: int = 1
 
 

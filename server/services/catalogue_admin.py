@@ -146,7 +146,7 @@ class CatalogueAdminService:
             text = content.decode("utf-8-sig")
         except UnicodeDecodeError:
             raise Invalid(FieldFault("file", "not-utf-8")) from None
-        checked, digest = await self._check(kind, text)
+        checked, mark = await self._check(kind, text)
         found = CatalogueImport(
             id=self._ids.new(),
             kind=kind,
@@ -161,7 +161,7 @@ class CatalogueAdminService:
             faults=tuple(checked.faults),
             fault_count=checked.fault_count,
             changes=tuple(checked.changes[:MAX_CHANGES_SHOWN]),
-            digest=digest,
+            mark=mark,
         )
         await self._imports.add(found, text)
         return found
@@ -199,8 +199,8 @@ class CatalogueAdminService:
         text = await self._imports.text_of(import_id)
         if text is None:
             raise NotFound
-        checked, digest = await self._check(found.kind, text)
-        if digest != found.digest or checked.fault_count:
+        checked, mark = await self._check(found.kind, text)
+        if mark != found.mark or checked.fault_count:
             raise CatalogueMoved
         applying = replace(found, state=ImportState.APPLYING)
         if not await self._imports.replace(applying):
@@ -259,15 +259,15 @@ class CatalogueAdminService:
         def work() -> tuple[Checked, str]:
             known = {item.id: item for item in items}
             there = items_table(items) + rules_table(pujas)
-            digest = hashlib.sha256(there.encode()).hexdigest()
+            mark = hashlib.sha256(there.encode()).hexdigest()
             if kind is ImportKind.ITEMS:
-                return check_items(text, known, shelves), digest
+                return check_items(text, known, shelves), mark
             try:
                 names = ItemNames(items)
             except CatalogueFault:
                 # Two items of one name: rules must then be written by code.
-                return check_rules(text, {puja.id: puja for puja in pujas}, known.get), digest
-            return check_rules(text, {puja.id: puja for puja in pujas}, names.find), digest
+                return check_rules(text, {puja.id: puja for puja in pujas}, known.get), mark
+            return check_rules(text, {puja.id: puja for puja in pujas}, names.find), mark
 
         return await self._workers.run(work)
 

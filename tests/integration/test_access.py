@@ -57,6 +57,16 @@ HOURS = {
     "lead_minutes": 60,
 }
 
+RULES = {"requirements": [{"item_id": "haldi", "type": "OPTIONAL", "quantity": 1, "unit": "kg"}]}
+RATINGS = {"rating": 5, "professionalism": 5, "knowledge": 5, "punctuality": 5}
+BIRTH = {
+    "name": "Ram",
+    "date_of_birth": "1990-05-15",
+    "time_of_birth": "06:20",
+    "place_of_birth": "Kathmandu",
+}
+KEYS = {"p256dh": "B" + "A" * 86, "auth": "A" * 22}
+
 TABLE: dict[tuple[str, str], Row] = {
     ("post", "/api/auth/register/"): Row(422, {}, owed={"nobody": 422}),
     ("post", "/api/auth/token/"): Row(
@@ -164,6 +174,120 @@ TABLE: dict[tuple[str, str], Row] = {
     ("get", "/api/users/me/samagri-preferences/"): Row(200),
     ("put", "/api/users/me/samagri-preferences/{item}/"): Row(200, {"preference": "FAVOURITE"}),
     ("delete", "/api/users/me/samagri-preferences/{item}/"): Row(204),
+    ("get", "/api/admin/audit/"): only("admin"),
+    ("get", "/api/admin/callbacks/"): only("admin"),
+    ("post", "/api/admin/callbacks/{callback_id}/replay/"): only("admin", gets=404),
+    ("get", "/api/admin/catalogue/export/{kind}.csv"): only("admin"),
+    ("get", "/api/admin/catalogue/imports/"): only("admin"),
+    ("post", "/api/admin/catalogue/imports/"): only("admin", gets=422, upload=True),
+    ("get", "/api/admin/catalogue/imports/{id}/"): only("admin", gets=404),
+    ("delete", "/api/admin/catalogue/imports/{id}/"): only("admin", gets=404),
+    ("post", "/api/admin/catalogue/imports/{id}/apply/"): only("admin", gets=404),
+    ("get", "/api/admin/catalogue/items/{id}/"): only("admin", gets=404),
+    ("put", "/api/admin/catalogue/items/{id}/"): only("admin", gets=422, body={}),
+    ("put", "/api/admin/catalogue/pujas/{id}/requirements/"): only("admin", gets=404, body=RULES),
+    ("get", "/api/admin/ledger.csv"): only("admin"),
+    ("get", "/api/admin/ledger/"): only("admin"),
+    ("get", "/api/admin/ledger/totals/"): only("admin"),
+    ("get", "/api/admin/payments/"): only("admin"),
+    ("get", "/api/admin/payments/{payment_id}/"): only("admin", gets=404),
+    ("post", "/api/admin/payments/{payment_id}/check/"): only("admin", gets=404),
+    ("post", "/api/admin/payments/{payment_id}/refunds/{refund_id}/"): only(
+        "admin", gets=404, body={"is_done": True, "note": "seen"}
+    ),
+    ("post", "/api/admin/payments/{payment_id}/resolve/"): only(
+        "admin", gets=404, body={"note": "seen"}
+    ),
+    ("get", "/api/admin/payouts/"): only("admin"),
+    ("post", "/api/admin/payouts/{payout_id}/settle/"): only(
+        "admin", gets=404, body={"is_paid": True, "note": "seen"}
+    ),
+    ("get", "/api/admin/reviews/"): only("admin"),
+    ("post", "/api/admin/reviews/{id}/moderate/"): only(
+        "admin", gets=404, body={"decision": "approve"}
+    ),
+    ("get", "/api/bookings/{booking}/invoice.pdf"): only(*MEMBERS, "admin", others=404),
+    ("get", "/api/bookings/{booking}/customer-rating/"): Row(
+        404, owed={"customer": 403, "stranger": 403, "pandit": 200, "admin": 200}
+    ),
+    ("post", "/api/bookings/{booking}/customer-rating/"): Row(
+        403, {"rating": 5}, owed={"rival": 404, "unverified": 404, "pandit": 409}
+    ),
+    ("get", "/api/bookings/{booking}/review/"): Row(404),
+    ("post", "/api/bookings/{booking}/review/"): Row(
+        403, RATINGS, owed={"customer": 409, "stranger": 404}
+    ),
+    ("get", "/api/calendar/"): public(query="from=2026-11-25&to=2026-11-27"),
+    ("post", "/api/chat/rooms/"): only(*CUSTOMERS, gets=403, body={"pandit_id": "{rival}"}),
+    ("get", "/api/festivals/"): public(query="year=2026"),
+    ("get", "/api/kundali/"): Row(200),
+    ("post", "/api/kundali/"): Row(201, BIRTH),
+    ("post", "/api/kundali/match/"): Row(
+        200, {"groom": BIRTH, "bride": BIRTH}, owed={"nobody": 200}
+    ),
+    ("get", "/api/kundali/shared/{token}/"): Row(404, owed={"nobody": 404}),
+    ("get", "/api/kundali/{chart}/"): only("customer", others=404),
+    ("delete", "/api/kundali/{chart}/share/"): only("customer", gets=204, others=404),
+    ("delete", "/api/kundali/{chart}/"): only("customer", gets=204, others=404),
+    ("get", "/api/kundali/{chart}/chart.svg"): only("customer", others=404),
+    ("post", "/api/kundali/{chart}/share/"): only("customer", gets=201, others=404, body={}),
+    ("get", "/api/muhurta/"): public(query="puja_id=griha-pravesh&from=2027-02-01&to=2027-02-10"),
+    ("get", "/api/notifications/preferences/"): Row(200),
+    ("put", "/api/notifications/preferences/"): Row(200, {"muted": []}),
+    ("get", "/api/panchang/"): public(),
+    ("get", "/api/pandits/me/earnings/"): only(*PANDITS),
+    ("get", "/api/pandits/me/earnings/entries/"): only(*PANDITS),
+    ("get", "/api/payment-methods/"): public(),
+    ("get", "/api/payments/"): only(*CUSTOMERS),
+    ("post", "/api/payments/"): only(
+        *CUSTOMERS, gets=404, body={"booking_id": "no-such-thing", "payment_method": "CASH"}
+    ),
+    ("post", "/api/payments/create-payment-intent/"): only(
+        *CUSTOMERS, gets=404, body={"pandit_id": "no-such-thing", "payment_method": "WALLET"}
+    ),
+    ("post", "/api/payments/process-khalti-payment/"): only(
+        *CUSTOMERS,
+        gets=404,
+        body={"token": "x" * 22, "amount": 1000, "booking_id": "no-such-thing"},
+    ),
+    ("post", "/api/payments/webhooks/{method}/"): Row(404, owed={"nobody": 404}),
+    ("get", "/api/payments/{method}/return/"): Row(404, owed={"nobody": 404}),
+    ("post", "/api/payments/{method}/return/"): Row(404, owed={"nobody": 404}),
+    ("get", "/api/payments/{method}/return/{reference}/"): Row(404, owed={"nobody": 404}),
+    ("post", "/api/payments/{method}/return/{reference}/"): Row(404, owed={"nobody": 404}),
+    ("get", "/api/payments/{method}/return/{reference}/cancelled/"): Row(404, owed={"nobody": 404}),
+    ("post", "/api/payments/{method}/return/{reference}/cancelled/"): Row(
+        404, owed={"nobody": 404}
+    ),
+    ("get", "/api/payments/{payment_id}/"): Row(404),
+    ("post", "/api/payments/{payment_id}/cash/"): Row(
+        404, {"amount": 1000}, owed={"customer": 403, "stranger": 403}
+    ),
+    ("post", "/api/payments/{payment_id}/dispute/"): only(*CUSTOMERS, gets=404, body={"note": "x"}),
+    ("get", "/api/payments/{payment_id}/receipt.pdf"): Row(404),
+    ("post", "/api/payments/{payment_id}/refund/"): only("admin", gets=404, body={}),
+    ("get", "/api/payouts/"): only(*PANDITS),
+    ("post", "/api/payouts/"): only(*PANDITS, gets=409, body={"amount": 100_000}),
+    ("get", "/api/places/"): public(query="q=Lalitpur"),
+    ("get", "/api/push-subscriptions/"): Row(200),
+    ("post", "/api/push-subscriptions/"): Row(422, {"endpoint": "x", "keys": KEYS}),
+    ("delete", "/api/push-subscriptions/"): Row(204, {"endpoint": "x"}),
+    ("get", "/api/recurrences/"): only(*CUSTOMERS),
+    ("get", "/api/recurrences/{id}/"): Row(404),
+    ("post", "/api/recurrences/{id}/cancel/"): only(*CUSTOMERS, gets=404, body={}),
+    ("post", "/api/recurrences/{id}/occurrences/{number}/move/"): only(
+        *CUSTOMERS, gets=404, body={"booking_date": "2026-11-26", "booking_time": "08:00"}
+    ),
+    ("post", "/api/recurrences/{id}/occurrences/{number}/skip/"): only(
+        *CUSTOMERS, gets=404, body={}
+    ),
+    ("post", "/api/reviews/{id}/reply/"): only(*PANDITS, gets=404, body={"reply": "Thank you"}),
+    ("post", "/api/reviews/{id}/report/"): Row(404, {"reason": "rude"}),
+    ("get", "/api/wallet/"): only(*CUSTOMERS),
+    ("get", "/api/wallet/entries/"): only(*CUSTOMERS),
+    ("post", "/api/wallet/top-up/"): only(
+        *CUSTOMERS, gets=422, body={"amount": 100_000, "payment_method": "KHALTI"}
+    ),
     ("post", "/api/auth/logout/"): Row(204),
 }
 PLACES = {
@@ -172,6 +296,11 @@ PLACES = {
     "/api/services/{id}/": "service",
     "/api/admin/pandits/{id}/verify/": "pandit",
     "/files/chat/{id}": "file",
+    "/api/kundali/{id}/": "chart",
+    "/api/kundali/{id}/chart.svg": "chart",
+    "/api/kundali/{id}/share/": "chart",
+    "/api/bookings/{id}/customer-rating/": "booking",
+    "/api/bookings/{id}/review/": "booking",
 }
 
 
@@ -234,6 +363,8 @@ async def world(people: People) -> World:
         data={"room_id": rooms[0]["id"]},
         files={"file": ("list.pdf", PDF, "application/pdf")},
     )
+    chart = (await customer.api.post("/api/kundali/", json=BIRTH)).raise_for_status().json()
+    nothing = ("id", "callback_id", "payment_id", "refund_id", "payout_id", "reference", "token")
     return World(
         {
             "nobody": None,
@@ -246,6 +377,12 @@ async def world(people: People) -> World:
         },
         await people.nobody(),
         {
+            **dict.fromkeys(nothing, "no-such-thing"),
+            "chart": chart["id"],
+            "kind": "items",
+            "method": "KHALTI",
+            "number": "1",
+            "rival": rival.pandit_id,
             "booking": booking["id"],
             "pandit": pandit.pandit_id,
             "service": pandit.service_id,
@@ -296,7 +433,8 @@ async def test_bad_bodies_get_clear_answers_on_every_route(world: World) -> None
             continue
         row = TABLE[method, path]
         entitled = (each for each in EVERYBODY if row.status(each) not in (401, 403))
-        who = "nobody" if operation.sign_in == "none" else next(entitled)
+        # A room with a pandit is refused to those who have not paid for it: 403 to every customer.
+        who = "nobody" if operation.sign_in == "none" else next(entitled, "customer")
         client, target = world.client(who), path.format(**world.places)
         for content, content_type, expected in (
             (b"{not json", "application/json", 400),

@@ -136,7 +136,7 @@ async def test_a_service_that_is_away_is_told_on_the_form(family, bookings, sand
     await sandbox.order("khalti", "service-down")
     answer = await family.post(f"/bookings/{booking['id']}/pay/", payment_method="KHALTI")
     assert answer.status_code == 503
-    assert "did not answer" in text_of(answer)
+    assert "does not answer" in text_of(answer)
     assert "Cancelled by" in text_of(answer)
 
 

@@ -23,7 +23,7 @@ const ELEMENTS = /** @type {Record<string, () => Promise<unknown>>} */ ({
   "py-booking-status": () => import("./el-booking-status.js"),
   "py-wizard": () => import("./el-wizard.js"),
   "py-push": () => import("./el-push.js"),
-  "py-import": () => import("./el-import.js"),
+  "py-table-upload": () => import("./el-table-upload.js"),
   "py-payment": () => import("./el-payment.js"),
   "py-handover": () => import("./el-handover.js"),
   "py-countdown": () => import("./el-countdown.js"),

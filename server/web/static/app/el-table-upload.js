@@ -1,5 +1,5 @@
 /**
- * `<py-import>`: sends a table of the catalogue, says how far it is, and leads to what it would do.
+ * `<py-table-upload>`: sends a table of the catalogue, says how far it is, and leads to what it would do.
  */
 
 import { html, nothing } from "../vendor/lit/lit.js";
@@ -9,7 +9,7 @@ import { icon, PageElement } from "./page.js";
 
 const PATH = "/api/admin/catalogue/imports/";
 
-class Import extends PageElement {
+class TableUpload extends PageElement {
   static properties = { part: { state: true }, fault: { state: true } };
 
   constructor() {
@@ -57,4 +57,4 @@ class Import extends PageElement {
   }
 }
 
-customElements.define("py-import", Import);
+customElements.define("py-table-upload", TableUpload);
