@@ -89,8 +89,10 @@ def deliver(tools: CDPSession, page: Page, data: str) -> list[dict[str, Any]]:
       const read = ({ title, body, lang, data }) => ({ title, body, lang, data });
       return found.length ? found.map(read) : null;
     }"""
-    handle = page.wait_for_function(shown)
-    found: list[dict[str, Any]] = handle.json_value()
+    found: list[dict[str, Any]] | None = None
+    # The worker says nothing to the page when it has shown something.
+    while not (found := page.evaluate(shown)):
+        page.wait_for_timeout(50)
     return found
 
 
