@@ -100,6 +100,7 @@ from server.services.samagri import SamagriAdder
 from server.services.search_words import SearchWords
 from server.services.settlement import Gateways, Settlement
 from server.services.unlocks import UnlockService
+from server.services.user_admin import UserAdminService
 from server.settings import ExperimentSettings, PaymentSettings, Settings
 from server.store import bookings as booking_documents
 from server.store import pandits as pandit_documents
@@ -643,6 +644,15 @@ def build_services(
         preferences=preferences,
         learning=learning,
         accuracy=accuracy,
+        user_admin=UserAdminService(
+            users=users,
+            sessions=sessions,
+            pandits=pandits,
+            bookings=bookings,
+            payments=payments,
+            accounts=accounts,
+            audit=audit,
+        ),
         relay=relay,
         hub=Hub(
             bus=bus,

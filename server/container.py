@@ -34,6 +34,7 @@ from server.services.recurrences import RecurrenceService
 from server.services.relay import EventRelay
 from server.services.reviews import ReviewService
 from server.services.settlement import Settlement
+from server.services.user_admin import UserAdminService
 from server.ws.hub import Hub
 
 
@@ -68,6 +69,7 @@ class Services:
     preferences: PreferenceService
     learning: LearningService
     accuracy: AccuracyService
+    user_admin: UserAdminService
     relay: EventRelay
     hub: Hub
     health: Health

@@ -121,6 +121,16 @@ TABLE: Final[dict[type[errors.DomainError], Kind]] = {
         N_("A payment is under way"),
         N_("The price cannot change while it is being paid. Finish or cancel the payment first."),
     ),
+    errors.OwnAccount: Kind(
+        409,
+        N_("This is your own account"),
+        N_("Another administrator has to do this, so that nobody locks himself out."),
+    ),
+    errors.LastAdmin: Kind(
+        409,
+        N_("An administrator has to be left"),
+        N_("Your own account was closed at the same time. One administrator always stays."),
+    ),
     errors.AlreadyPaid: Kind(
         409, N_("Already paid"), N_("This has been paid already. Nothing more is due.")
     ),

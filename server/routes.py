@@ -25,6 +25,7 @@ from server.handlers import (
     recommendations,
     recurrences,
     reviews,
+    user_admin,
 )
 from server.handlers.routing import Route
 from server.ws import connection
@@ -47,6 +48,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *recommendations.ROUTES,
     *reviews.ROUTES,
     *admin.ROUTES,
+    *user_admin.ROUTES,
     *catalogue_admin.ROUTES,
     *payment_admin.ROUTES,
     *accuracy.ROUTES,

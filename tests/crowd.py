@@ -109,6 +109,16 @@ async def make_crowd(server: RunningServer, people: People) -> Crowd:
         {"user_id": customer.user_id, "preference": "FAVOURITE", "updated_at": now},
         lambda number: {"item_id": f"item-{number:03}"},
     )
+    account = await _one(store.collection("users"), {"_id": customer.user_id})
+    await _copy(
+        store.collection("users"),
+        account,
+        lambda number: {
+            "phone_number": f"+977981230{number:04}",
+            "created_at": now - timedelta(days=number),
+        },
+        without=("email", "username"),
+    )
     profile = await _one(store.collection("pandits"), {"_id": pandit.pandit_id})
     service = profile["services"][0]
     await _copy(

@@ -144,5 +144,5 @@ def _parts(town: Town) -> tuple[_Part, ...]:
         (rooms.COLLECTION, rooms.room_document, town.rooms),
         (messages.COLLECTION, to_document, town.messages),
         (notifications.COLLECTION, to_document, town.notifications),
-        (users.USERS, to_document, town.users),
+        (users.USERS, users.user_document, town.users),
     )

@@ -14,7 +14,7 @@ DEFAULT_LANGUAGE: Final = "en"
 LANGUAGES: Final = ("en", "ne")
 _EARTH_RADIUS_KM: Final = 6371.0
 _PHONE: Final = re.compile(r"(?:\+977)?(9[78]\d{8})")
-_DEVANAGARI_DIGITS: Final = str.maketrans("०१२३४५६७८९", "0123456789")
+ASCII_DIGITS: Final = str.maketrans("०१२३४५६७८९", "0123456789")
 
 
 class Role(enum.StrEnum):
@@ -124,6 +124,6 @@ def normalise_phone(text: str) -> str | None:
 
     Devanagari digits, spaces and hyphens are understood.
     """
-    plain = text.translate(_DEVANAGARI_DIGITS).replace(" ", "").replace("-", "")
+    plain = text.translate(ASCII_DIGITS).replace(" ", "").replace("-", "")
     match = _PHONE.fullmatch(plain)
     return f"+977{match[1]}" if match else None

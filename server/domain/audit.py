@@ -18,6 +18,8 @@ class Act(enum.StrEnum):
     PANDIT_REJECTED = "pandit-rejected"
     DOCUMENT_VIEWED = "document-viewed"
     CHAT_READ = "chat-read"
+    USER_VIEWED = "user-viewed"
+    USER_SIGNED_OUT = "user-signed-out"
     USER_DEACTIVATED = "user-deactivated"
     USER_REACTIVATED = "user-reactivated"
     BOOKING_CANCELLED = "booking-cancelled"

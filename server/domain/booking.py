@@ -163,6 +163,25 @@ class Transition:
     reason: str = ""
 
 
+class Answer(enum.StrEnum):
+    """What became of an offer; ``WITHDRAWN``: the booking ended while he was still asked."""
+
+    ACCEPTED = "accepted"
+    DECLINED = "declined"
+    LAPSED = "lapsed"
+    WITHDRAWN = "withdrawn"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """That a pandit was asked to take the booking on, and what he said."""
+
+    pandit_user_id: str
+    offered_at: datetime
+    answered_at: datetime | None = None
+    answer: Answer | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RescheduleProposal:
     """Another time that one party asks for and the other has not answered yet."""
@@ -182,6 +201,8 @@ class Booking:
     it occupies none. ``user_id`` is the customer's account, ``pandit_user_id`` the pandit's. Fees
     are paisa. Phones and the exact place are for the parties of an accepted booking only
     (``shares_contact``).
+
+    ``offers`` are the pandits who were asked, each once; only the last may still be unanswered.
 
     ``payment_*`` follow the payment's own document, whose version ``payment_version`` is.
     ``payment_open``: a payment is under way, so the price must not change. ``pay_by``: until then
@@ -231,6 +252,7 @@ class Booking:
     refund_to_wallet: bool = False
     request_key: str | None = None
     rejected_by: tuple[str, ...] = ()
+    offers: tuple[Offer, ...] = ()
     proposal: RescheduleProposal | None = None
     answer_by: datetime | None = None
     remind_at: datetime | None = None
@@ -294,7 +316,7 @@ def placed(booking: Booking, now: datetime) -> Booking:
     booking = replace(booking, history=(first,))
     if booking.pay_by is not None:
         return booking
-    return _told(booking, EventKind.BOOKING_CREATED, now, (booking.pandit_user_id,))
+    return _told(_asked(booking, now), EventKind.BOOKING_CREATED, now, (booking.pandit_user_id,))
 
 
 def accept(booking: Booking, actor: Actor, now: datetime) -> Booking:
@@ -306,7 +328,7 @@ def accept(booking: Booking, actor: Actor, now: datetime) -> Booking:
         raise IllegalTransition(booking.status)
     moved = _moved(booking, _Status.ACCEPTED, actor.user_id, actor.role, now)
     moved = replace(
-        moved,
+        _answered(moved, Answer.ACCEPTED, now),
         accepted_at=now,
         answer_by=None,
         remind_at=next_reminder(booking.starts_at, now),
@@ -364,6 +386,7 @@ def cancel(
     if actor.role not in allowed:
         raise Forbidden
     moved = _freed(_moved(booking, _Status.CANCELLED, actor.user_id, actor.role, now, reason))
+    moved = _answered(moved, Answer.WITHDRAWN, now)
     moved = replace(moved, refund_to_wallet=refund_to_wallet and actor.role is Role.USER)
     return _told(moved, EventKind.BOOKING_CANCELLED, now, _others(booking, actor))
 
@@ -375,7 +398,8 @@ def decline(booking: Booking, actor: Actor, now: datetime, reason: str) -> Booki
     """
     _require_pandit(booking, actor)
     _require_offered(booking)
-    return _withdrawn(booking, actor.user_id, actor.role, now, reason)
+    answered = _answered(booking, Answer.DECLINED, now)
+    return _withdrawn(answered, actor.user_id, actor.role, now, reason)
 
 
 def lapse(booking: Booking, now: datetime) -> Booking:
@@ -386,7 +410,7 @@ def lapse(booking: Booking, now: datetime) -> Booking:
     """
     if booking.answer_by is not None and now < booking.answer_by:
         raise IllegalTransition(booking.status)
-    return _withdrawn(booking, SYSTEM, SYSTEM, now, "no-answer")
+    return _withdrawn(_answered(booking, Answer.LAPSED, now), SYSTEM, SYSTEM, now, "no-answer")
 
 
 def reoffer(
@@ -417,6 +441,7 @@ def reoffer(
         claims=span.claims,
         answer_by=answer_by,
     )
+    offered = _asked(offered, now)
     told = _told(offered, EventKind.BOOKING_REOFFERED, now, (offered.user_id,))
     return _told(told, EventKind.BOOKING_CREATED, now, (pandit_user_id,))
 
@@ -425,6 +450,7 @@ def fail(booking: Booking, now: datetime, reason: str) -> Booking:
     """Nobody is left to ask, or nobody has paid: the booking ends."""
     _require_status(booking, _Status.PENDING)
     moved = _freed(_moved(booking, _Status.FAILED, SYSTEM, SYSTEM, now, reason))
+    moved = _answered(moved, Answer.WITHDRAWN, now)
     return _told(moved, EventKind.BOOKING_FAILED, now, (booking.user_id,), {"reason": reason})
 
 
@@ -530,6 +556,7 @@ def fail_unpaid(booking: Booking, now: datetime) -> Booking:
 
 def _offered_at_last(booking: Booking, now: datetime, answer_by: datetime) -> Booking:
     offered = replace(booking, pay_by=None, answer_by=answer_by, updated_at=now)
+    offered = _asked(offered, now)
     return _told(offered, EventKind.BOOKING_CREATED, now, (offered.pandit_user_id,))
 
 
@@ -704,6 +731,22 @@ def line_of(booking: Booking, item_id: str) -> SamagriLine:
         if line.item_id == item_id:
             return line
     raise NotFound
+
+
+def _asked(booking: Booking, now: datetime) -> Booking:
+    """Note that the present pandit is asked; one who is asked already is not asked again."""
+    if booking.offers and booking.offers[-1].answer is None:
+        return booking
+    offer = Offer(pandit_user_id=booking.pandit_user_id, offered_at=now)
+    return replace(booking, offers=(*booking.offers, offer))
+
+
+def _answered(booking: Booking, answer: Answer, now: datetime) -> Booking:
+    """Note what became of the last offer, if it is still open."""
+    if not booking.offers or booking.offers[-1].answer is not None:
+        return booking
+    closed = replace(booking.offers[-1], answer=answer, answered_at=now)
+    return replace(booking, offers=(*booking.offers[:-1], closed))
 
 
 def _require_pandit(booking: Booking, actor: Actor) -> None:

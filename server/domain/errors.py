@@ -24,6 +24,8 @@
     │   ├── CatalogueMoved
     │   ├── PaymentDue            it waits for the customer's payment
     │   ├── PaymentOpen           a payment of it is under way
+    │   ├── OwnAccount            another administrator has to do it
+    │   ├── LastAdmin             one administrator has to be left
     │   ├── AlreadyPaid
     │   ├── TooManyAttempts
     │   ├── RefundRefused         more than is left, or not to be refunded at all
@@ -251,6 +253,18 @@ class PaymentOpen(Conflict):
     """A payment is under way, so its price cannot change."""
 
     code = "payment-open"
+
+
+class OwnAccount(Conflict):
+    """Nobody closes his own account by the administration's door."""
+
+    code = "own-account"
+
+
+class LastAdmin(Conflict):
+    """The account of whoever closes others' has just been closed; one has to be left."""
+
+    code = "last-admin"
 
 
 class AlreadyPaid(Conflict):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time
 from typing import Any, Generic, Protocol, TypeVar
 
-from server.domain.account import GeoPoint, OneTimeCode, Session, User
+from server.domain.account import GeoPoint, OneTimeCode, Role, Session, User
 from server.domain.audit import Act, AuditEntry
 from server.domain.booking import Booking, BookingStatus, PaymentMethod, PaymentStatus
 from server.domain.callback import Callback
@@ -93,6 +93,22 @@ class Page(Generic[T]):
     next_key: SortKey | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserFilter:
+    """Which accounts, the newest first; by phone, in the order of their numbers.
+
+    ``phone`` is the beginning of a number in E.164; ``text`` is looked for at the beginnings of the
+    words of a name, of a user name, and of an email.
+    """
+
+    phone: str | None = None
+    text: str = ""
+    role: Role | None = None
+    is_active: bool | None = None
+    limit: int = 20
+    after: SortKey | None = None
+
+
 class UserRepository(Protocol):
     """Accounts, unique by phone, email and username."""
 
@@ -117,6 +133,21 @@ class UserRepository(Protocol):
 
     async def list_admin_ids(self) -> tuple[str, ...]:
         """Return the ids of all active admins (a handful)."""
+        ...
+
+    async def list_page(self, wanted: UserFilter) -> Page[User]:
+        """Return accounts by one indexed query."""
+        ...
+
+    async def close_admin(self, admin_id: str, by: str) -> bool:
+        """Let one administrator close the account of another, unless his own is closed meanwhile.
+
+        False then. Of several who close each other's at once, one at least stays.
+        """
+        ...
+
+    async def open_admin(self, admin_id: str) -> None:
+        """Take an administrator off the list of those whose accounts are closed."""
         ...
 
 
@@ -146,6 +177,10 @@ class SessionRepository(Protocol):
 
     async def end_all(self, user_id: str) -> None:
         """End every session of a user."""
+        ...
+
+    async def list_of(self, user_id: str, limit: int) -> tuple[Session, ...]:
+        """Return a user's sessions, the newest first."""
         ...
 
 

@@ -95,6 +95,7 @@ _JOINERS: Final = "\u200c\u200d"
 """Invisible, but Devanagari is spelled with them."""
 _TIMEZONES: Final = frozenset(zoneinfo.available_timezones())
 _MAX_SENDING: Final = 200
+_SESSIONS: Final = 100
 _MAX_BELIEVED: Final = 50_000
 _WORST_PASSWORDS: Final = frozenset(
     {
@@ -416,6 +417,28 @@ class AccountService:
         await self._publish({"type": "user_ended", "user_id": user_id})
         if user.role is Role.PANDIT and await self._pandits.find_by_user(user_id):
             await self._change_profile(user_id, {"is_available": False})
+
+    async def reactivate(self, user_id: str) -> User:
+        """Open a closed account again; what was signed in before stays ended.
+
+        A pandit takes bookings again when he says so himself. Raises ``NotFound``.
+        """
+        # A sign-in that raced the closing may have left a session behind.
+        await self._sessions.end_all(user_id)
+        return await self._users.update(
+            user_id, {"is_active": True, "updated_at": self._clock.now()}
+        )
+
+    async def sign_out_everywhere(self, user_id: str) -> int:
+        """End all sessions that an account has now; returns how many. He may sign in again."""
+        ended = 0
+        while found := await self._sessions.list_of(user_id, _SESSIONS):
+            for session in found:
+                await self._end_session(session.id)
+            ended += len(found)
+            if len(found) < _SESSIONS:
+                break
+        return ended
 
     # -- being somebody ---------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ booking frees its time, and no claim can be left behind.
 from __future__ import annotations
 
 from collections.abc import Collection as Ids
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final
 
 from server.domain.booking import CONTACT_SHARED, Booking, BookingStatus
@@ -41,6 +41,8 @@ INDEXES: Final = (
         partial={"request_key": {"$gt": ""}},
     ),
     Index((("starts_at", DESCENDING), ("_id", DESCENDING))),
+    Index((("created_at", DESCENDING), ("_id", DESCENDING))),
+    Index((("offers.pandit_user_id", ASCENDING), ("created_at", DESCENDING))),
     Index((("answer_by", ASCENDING),), partial={"answer_by": ANY_TIME}),
     Index((("remind_at", ASCENDING),), partial={"remind_at": ANY_TIME}),
     Index((("pay_by", ASCENDING),), partial={"pay_by": ANY_TIME}),
@@ -48,6 +50,12 @@ INDEXES: Final = (
 )
 _SHARED: Final = sorted(CONTACT_SHARED)
 _TICK: Final = timedelta(milliseconds=1)
+_FIRST: Final = date(1900, 1, 1)
+_LAST: Final = date(9000, 1, 1)
+_EAST: Final = timedelta(hours=15)
+"""A day begins nowhere earlier before midnight in Greenwich."""
+_WEST: Final = timedelta(hours=37)
+"""A day ends nowhere later after its midnight in Greenwich."""
 
 
 class MongoBookingRepository:
@@ -103,10 +111,8 @@ class MongoBookingRepository:
             days["$lte"] = wanted.last.isoformat()
         if days:
             sifting["booking_date"] = days
-        if wanted.soonest_first and wanted.after is not None:
-            # The indexes descend, so this bound is the far end of a range, and there the embedded
-            # server leaves out its equals. A little further off it takes no row of this list away.
-            whose["starts_at"] = {"$gte": wanted.after[0] - _TICK}
+        if span := _span(wanted):
+            whose["starts_at"] = span
         documents = await self._bookings.aggregate(
             page_stages(
                 whose,
@@ -210,13 +216,38 @@ class MongoBookingRepository:
         return tuple(_past(document) for document in documents)
 
 
+def _span(wanted: BookingFilter) -> dict[str, datetime]:
+    """When the bookings of a list begin: what the index of instants can rule out.
+
+    The days are of the booking's own zone, so their bounds are wide.
+    """
+    span: dict[str, datetime] = {}
+    if wanted.first is not None:
+        span["$gte"] = _midnight(wanted.first) - _EAST
+    if wanted.last is not None:
+        span["$lte"] = _midnight(wanted.last) + _WEST
+    if wanted.after is not None and wanted.soonest_first:
+        # The indexes descend, so this bound is the far end of a range, and there the embedded
+        # server leaves out its equals. A little further off it takes no row of this list away.
+        after = wanted.after[0] - _TICK
+        span["$gte"] = max(after, span.get("$gte", after))
+    elif wanted.after is not None:
+        span["$lte"] = min(wanted.after[0], span.get("$lte", wanted.after[0]))
+    return span
+
+
+def _midnight(day: date) -> datetime:
+    # Away from both ends of the calendar, where there is nothing further off.
+    return datetime.combine(min(max(day, _FIRST), _LAST), time(), UTC)
+
+
 def booking_document(booking: Booking) -> Document:
     """The document of a booking; whoever writes in bulk uses it too."""
     # Absent, not empty: a multikey index would enter an empty array as a value of its own.
     document = to_document(booking)
     if booking.claims:
         document["busy_pandit_id"] = booking.pandit_id
-    for name in ("claims", "outbox"):
+    for name in ("claims", "outbox", "offers"):
         if not document[name]:
             del document[name]
     for name in ("answer_by", "pay_by", "remind_at", "request_key"):

@@ -1,4 +1,8 @@
-"""Accounts, sign-in sessions and one-time codes in MongoDB."""
+"""Accounts, sign-in sessions and one-time codes in MongoDB.
+
+``search_terms`` are all beginnings of the words of a name, a user name and the front part of an
+email, in one spelling: whoever looks for somebody asks for one of them, which an index answers.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +13,17 @@ from typing import Any, Final
 
 from server.domain.account import OneTimeCode, Role, Session, User
 from server.domain.errors import AlreadyExists, NotFound
-from server.store.client import ASCENDING, Document, DuplicateKey, Index, Store
+from server.domain.ports import Page, UserFilter
+from server.domain.search import prefixes_of, query_words
+from server.store.client import ASCENDING, DESCENDING, Document, DuplicateKey, Index, Store
 from server.store.codec import from_document, from_value, to_document, to_value
+from server.store.paging import cut, page_stages
 
 USERS: Final = "users"
 SESSIONS: Final = "sessions"
 CODES: Final = "codes"
+ROSTERS: Final = "rosters"
+"""One document: which administrators' accounts are closed."""
 # "Greater than the empty text" stands for "is a text": an equality implies it, so lookups may use
 # the partial index. Of $exists and $type the embedded database does not see that.
 _TEXT: Final = {"$gt": ""}
@@ -24,14 +33,21 @@ INDEXES: Final[dict[str, tuple[Index, ...]]] = {
         Index((("email", ASCENDING),), unique=True, partial={"email": _TEXT}),
         Index((("username", ASCENDING),), unique=True, partial={"username": _TEXT}),
         Index((("role", ASCENDING),), partial={"role": Role.ADMIN.value}),
+        Index((("role", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING))),
+        Index((("created_at", DESCENDING), ("_id", DESCENDING))),
+        Index((("search_terms", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING))),
     ),
     SESSIONS: (
-        Index((("user_id", ASCENDING),)),
+        Index((("user_id", ASCENDING), ("created_at", DESCENDING))),
         Index((("expires_at", ASCENDING),), expire_after_seconds=0),
     ),
     CODES: (Index((("expires_at", ASCENDING),), expire_after_seconds=0),),
 }
 _MAX_ADMINS: Final = 200
+_ADMINS: Final = "admins"
+_SEARCHED: Final = frozenset({"full_name", "username", "email"})
+_BEYOND: Final = "\U0010ffff"
+"""Sorts behind every text that goes on."""
 
 
 class MongoUserRepository:
@@ -39,10 +55,11 @@ class MongoUserRepository:
 
     def __init__(self, store: Store) -> None:
         self._users = store.collection(USERS)
+        self._rosters = store.collection(ROSTERS)
 
     async def add(self, user: User) -> None:
         try:
-            await self._users.insert_one(to_document(user))
+            await self._users.insert_one(user_document(user))
         except DuplicateKey as error:
             raise AlreadyExists(error.fields[0]) from None
 
@@ -65,7 +82,66 @@ class MongoUserRepository:
         user = _user(document)
         if user is None:
             raise NotFound
+        if _SEARCHED & changes.keys():
+            # From what is stored: of two changes at once the later one makes them whole.
+            await self._users.update_one(
+                {"_id": user_id, "updated_at": user.updated_at},
+                {"$set": {"search_terms": search_terms(user)}},
+            )
         return user
+
+    async def list_page(self, wanted: UserFilter) -> Page[User]:
+        field, direction = "created_at", DESCENDING
+        indexed: Document = {}
+        sifting: Document = {}
+        if wanted.phone is not None:
+            field, direction = "phone_number", ASCENDING
+            first = max(wanted.phone, wanted.after[0]) if wanted.after else wanted.phone
+            indexed["phone_number"] = {"$gte": first, "$lt": wanted.phone + _BEYOND}
+        elif wanted.text:
+            front, at, _ = wanted.text.strip().lower().partition("@")
+            words = query_words(front)
+            if not words:
+                return Page(())
+            indexed["search_terms"] = max(words, key=len)
+            sifting["search_terms"] = {"$all": list(words)}
+            if at:
+                email = wanted.text.strip().lower()
+                sifting["email"] = {"$gte": email, "$lt": email + _BEYOND}
+        if wanted.role is not None:
+            is_first = wanted.phone is None and not wanted.text
+            (indexed if is_first else sifting)["role"] = wanted.role.value
+        if wanted.is_active is not None:
+            sifting["is_active"] = wanted.is_active
+        documents = await self._users.aggregate(
+            page_stages(
+                indexed,
+                field=field,
+                direction=direction,
+                limit=wanted.limit,
+                after=wanted.after,
+                sifting=sifting,
+            )
+        )
+        rows, next_key = cut(documents, field, wanted.limit)
+        return Page(tuple(from_document(User, row) for row in rows), next_key)
+
+    async def close_admin(self, admin_id: str, by: str) -> bool:
+        # Whoever closes an account must not be on the list himself, and never comes onto it by his
+        # own hand: so of all administrators one is always left, whoever races.
+        try:
+            await self._rosters.update_one(
+                {"_id": _ADMINS, "closed": {"$ne": by}},
+                {"$addToSet": {"closed": admin_id}},
+                upsert=True,
+            )
+        except DuplicateKey:
+            # There is the list, and he is on it.
+            return False
+        return True
+
+    async def open_admin(self, admin_id: str) -> None:
+        await self._rosters.update_one({"_id": _ADMINS}, {"$pull": {"closed": admin_id}})
 
     async def list_admin_ids(self) -> tuple[str, ...]:
         documents = await self._users.find(
@@ -102,6 +178,12 @@ class MongoSessionRepository:
     async def end_all(self, user_id: str) -> None:
         await self._sessions.delete_many({"user_id": user_id})
 
+    async def list_of(self, user_id: str, limit: int) -> tuple[Session, ...]:
+        documents = await self._sessions.find(
+            {"user_id": user_id}, sort=(("created_at", DESCENDING),), limit=limit
+        )
+        return tuple(from_document(Session, document) for document in documents)
+
 
 class MongoCodeRepository:
     """See ``ports.CodeRepository``. The phone number is the document's id: one code for each."""
@@ -137,6 +219,19 @@ class MongoCodeRepository:
 
     async def remove(self, phone_number: str, code_hash: str) -> bool:
         return await self._codes.delete_one({"_id": phone_number, "code_hash": code_hash})
+
+
+def user_document(user: User) -> Document:
+    """The document of an account with what it is found by; whoever writes in bulk uses it too."""
+    document = to_document(user)
+    document["search_terms"] = search_terms(user)
+    return document
+
+
+def search_terms(user: User) -> list[str]:
+    """What somebody is found by, beside his phone."""
+    front = (user.email or "").partition("@")[0]
+    return prefixes_of((user.full_name, user.username or "", front))
 
 
 def _user(document: Document | None) -> User | None:

@@ -58,6 +58,7 @@ HOURS = {
 }
 
 RULES = {"requirements": [{"item_id": "haldi", "type": "OPTIONAL", "quantity": 1, "unit": "kg"}]}
+WHY = {"reason": "Asked for by phone"}
 RATINGS = {"rating": 5, "professionalism": 5, "knowledge": 5, "punctuality": 5}
 BIRTH = {
     "name": "Ram",
@@ -202,6 +203,11 @@ TABLE: dict[tuple[str, str], Row] = {
     ("post", "/api/admin/payouts/{payout_id}/settle/"): only(
         "admin", gets=404, body={"is_paid": True, "note": "seen"}
     ),
+    ("get", "/api/admin/users/"): only("admin"),
+    ("get", "/api/admin/users/{id}/"): only("admin", gets=404),
+    ("post", "/api/admin/users/{id}/deactivate/"): only("admin", gets=404, body=WHY),
+    ("post", "/api/admin/users/{id}/reactivate/"): only("admin", gets=404, body=WHY),
+    ("post", "/api/admin/users/{id}/sign-out/"): only("admin", gets=404, body=WHY),
     ("get", "/api/admin/reviews/"): only("admin"),
     ("post", "/api/admin/reviews/{id}/moderate/"): only(
         "admin", gets=404, body={"decision": "approve"}

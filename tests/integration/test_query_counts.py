@@ -51,6 +51,12 @@ LISTS: dict[str, list[tuple[str, dict[str, str]]]] = {
     "/api/admin/pandits/": [("admin", {"verification_status": "APPROVED"})],
     "/api/admin/catalogue/imports/": [("admin", {})],
     "/api/admin/audit/": [("admin", {}), ("admin", {"act": "pandit-approved"})],
+    "/api/admin/users/": [
+        ("admin", {}),
+        ("admin", {"q": "sita"}),
+        ("admin", {"q": "98123"}),
+        ("admin", {"role": "user", "is_active": "true"}),
+    ],
     "/api/recurrences/": [("customer", {})],
     "/api/kundali/": [("customer", {})],
 }

@@ -22,6 +22,7 @@ from server.handlers.pages import (
     reviews,
     search,
     series,
+    user_admin,
 )
 
 ROUTES: Final = (
@@ -40,6 +41,7 @@ ROUTES: Final = (
     *admin.ROUTES,
     *catalogue_admin.ROUTES,
     *payment_admin.ROUTES,
+    *user_admin.ROUTES,
     *accuracy.ROUTES,
     *preferences.ROUTES,
     *static.ROUTES,

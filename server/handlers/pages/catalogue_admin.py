@@ -30,6 +30,8 @@ _ACTS: Final = {
     Act.PANDIT_REJECTED: N_("Pandit rejected"),
     Act.DOCUMENT_VIEWED: N_("Document looked at"),
     Act.CHAT_READ: N_("Chat read"),
+    Act.USER_VIEWED: N_("Account looked at"),
+    Act.USER_SIGNED_OUT: N_("Signed out by force"),
     Act.USER_DEACTIVATED: N_("Account closed"),
     Act.USER_REACTIVATED: N_("Account opened again"),
     Act.BOOKING_CANCELLED: N_("Booking called off"),

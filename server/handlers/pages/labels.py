@@ -214,6 +214,11 @@ _ROLES: Final[Mapping[str, str]] = {
     Role.ADMIN: N_("by our team"),
     "system": N_("automatically"),
 }
+_PEOPLE: Final[Mapping[str, str]] = {
+    Role.USER: N_("Customer"),
+    Role.PANDIT: N_("Pandit"),
+    Role.ADMIN: N_("Administrator"),
+}
 _REASONS: Final = {
     "no-answer": N_("The pandit did not answer in time."),
     "no-pandit-left": N_("No other pandit was free at that time."),
@@ -316,6 +321,10 @@ class Labels:
     def role(self, role: str) -> str:
         """By whom something was done."""
         return self._page.translate(_ROLES[role]) if role in _ROLES else ""
+
+    def person(self, role: str) -> str:
+        """What somebody is on the platform."""
+        return self._page.translate(_PEOPLE[role])
 
     def reason(self, reason: str) -> str:
         """Why something was done: what a person wrote, or what the system's code stands for."""

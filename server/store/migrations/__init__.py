@@ -17,7 +17,12 @@ from typing import Final
 import structlog
 
 from server.store.client import ASCENDING, DuplicateKey, Store
-from server.store.migrations import m0001_state, m0002_search_keys, m0003_review_turns
+from server.store.migrations import (
+    m0001_state,
+    m0002_search_keys,
+    m0003_review_turns,
+    m0004_user_search,
+)
 
 _log: Final = structlog.get_logger(__name__)
 COLLECTION: Final = "migrations"
@@ -39,6 +44,7 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
     Migration(1, "every versioned document has a version", m0001_state.run),
     Migration(2, "searches and free times are looked up by derived fields", m0002_search_keys.run),
     Migration(3, "approved reviews are counted by turns", m0003_review_turns.run),
+    Migration(4, "accounts are found by beginnings of their names", m0004_user_search.run),
 )
 
 
