@@ -560,7 +560,7 @@ def build_services(
         idempotency=MongoIdempotencyStore(store, clock),
         accounts=accounts,
         audit=audit,
-        catalogue=CatalogueService(catalogue),
+        catalogue=CatalogueService(catalogue, adder, preferences),
         catalogue_admin=CatalogueAdminService(
             catalogue=catalogue,
             imports=MongoCatalogueImportRepository(store),

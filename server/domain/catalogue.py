@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from server.domain.errors import FieldFault, Invalid
-from server.domain.money import MAX_QUANTITY, NPR, Unit
+from server.domain.money import MAX_QUANTITY, NPR, Unit, line_price
 
 
 class SamagriType(enum.StrEnum):
@@ -22,6 +22,11 @@ class SamagriType(enum.StrEnum):
     def can_remove(self) -> bool:
         """Whether a customer may leave it out."""
         return self is SamagriType.OPTIONAL
+
+    @property
+    def rank(self) -> int:
+        """Its place among the three, 0 the strongest."""
+        return list(SamagriType).index(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +59,16 @@ class SamagriItem:
     use: str = ""
     use_ne: str = ""
     is_active: bool = True
+
+    def price_of(self, quantity: Decimal, unit: Unit) -> int:
+        """What so much of it costs today, in paisa; see ``money.line_price``."""
+        return line_price(
+            quantity,
+            unit,
+            base_price=self.price,
+            base_quantity=self.base_quantity,
+            base_unit=self.base_unit,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +109,23 @@ class Puja:
     currency: str = NPR
     months_bs: tuple[int, ...] = ()
     requirements: tuple[Requirement, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ItemUse:
+    """That a puja uses an item, and how."""
+
+    puja: Puja
+    need: Requirement
+
+
+@dataclass(frozen=True, slots=True)
+class ItemSheet:
+    """An item with its shelf, and the pujas that use it: the firmest use first, then by name."""
+
+    item: SamagriItem
+    category: SamagriCategory
+    uses: tuple[ItemUse, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from typing import Final
 
+from server.domain.account import Actor
 from server.domain.errors import NotFound
 from server.handlers.base import ApiHandler, operation
 from server.handlers.routing import Route
 from server.schemas.base import PageQuery, PageResponse
 from server.schemas.catalogue import (
+    EstimateQuery,
+    EstimateResponse,
+    ItemDetailResponse,
     ItemsQuery,
     PujaResponse,
     PujasQuery,
     SamagriCategoryResponse,
     SamagriItemResponse,
     present_category,
+    present_estimate,
     present_item,
+    present_item_sheet,
     present_puja,
 )
 
@@ -59,6 +65,22 @@ class SamagriCategoriesHandler(ApiHandler):
         )
 
 
+class SamagriItemHandler(ApiHandler):
+    """One samagri item."""
+
+    @operation("Show a samagri item with the pujas that use it", errors=(NotFound,))
+    async def get(self, item_id: str) -> ItemDetailResponse:
+        return present_item_sheet(await self.services.catalogue.item(item_id))
+
+
+class EstimateHandler(ApiHandler):
+    """What the samagri of a puja costs."""
+
+    @operation("Estimate what the samagri of a puja costs today, line by line", errors=(NotFound,))
+    async def get(self, actor: Actor | None, query: EstimateQuery) -> EstimateResponse:
+        return present_estimate(await self.services.catalogue.estimate(actor, query.puja_id))
+
+
 class SamagriItemsHandler(ApiHandler):
     """The samagri items."""
 
@@ -81,4 +103,6 @@ ROUTES: Final = (
     Route("/api/pujas/{id}/", PujaHandler, "puja"),
     Route("/api/samagri/categories/", SamagriCategoriesHandler, "samagri-categories"),
     Route("/api/samagri/items/", SamagriItemsHandler, "samagri-items"),
+    Route("/api/samagri/items/{id}/", SamagriItemHandler, "samagri-item"),
+    Route("/api/samagri/estimate/", EstimateHandler, "samagri-estimate"),
 )

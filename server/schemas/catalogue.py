@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
+from server.domain.booking import SamagriLine
 from server.domain.catalogue import (
+    ItemSheet,
     Puja,
     PujaCategory,
     Requirement,
@@ -16,8 +18,9 @@ from server.domain.catalogue import (
     SamagriItem,
     SamagriType,
 )
-from server.domain.money import Unit, line_price
-from server.schemas.base import Id, PageQuery
+from server.domain.money import Unit
+from server.domain.samagri import Estimate
+from server.schemas.base import Id, PageQuery, Request
 
 SearchText = Annotated[str, Meta(max_length=100)]
 
@@ -38,6 +41,14 @@ class ItemsQuery(PageQuery, frozen=True, kw_only=True):
 
 class PujaCategoryResponse(Struct, frozen=True, kw_only=True):
     """A family of pujas."""
+
+    id: str
+    name: str
+    name_ne: str
+
+
+class PujaNameResponse(Struct, frozen=True, kw_only=True):
+    """A kind of puja, in short."""
 
     id: str
     name: str
@@ -107,6 +118,64 @@ class SamagriItemResponse(Struct, frozen=True, kw_only=True):
     use_ne: str
 
 
+class ItemUseResponse(Struct, frozen=True, kw_only=True):
+    """That a puja uses an item: how much, how firmly, and what that costs today in paisa."""
+
+    puja: PujaNameResponse
+    quantity: Decimal
+    unit: Unit
+    type: SamagriType
+    estimated_price: int
+
+
+class ItemDetailResponse(SamagriItemResponse, frozen=True, kw_only=True):
+    """A samagri item with its category and the pujas that use it, the firmest use first."""
+
+    category: SamagriCategoryResponse
+    pujas: list[ItemUseResponse]
+
+
+class EstimateQuery(Request, frozen=True, kw_only=True):
+    """Of which puja."""
+
+    puja_id: Id
+
+
+class EstimateLineResponse(Struct, frozen=True, kw_only=True):
+    """One item of an estimate; ``price`` of the line in paisa.
+
+    ``is_usual``: a booking begins with it. ``source``: who named it, as on a booking.
+    """
+
+    item: NeededItemResponse
+    quantity: Decimal
+    unit: Unit
+    type: SamagriType
+    source: str
+    confidence: float
+    reason: str
+    reason_ne: str
+    can_remove: bool
+    is_usual: bool
+    price: int
+
+
+class EstimateResponse(Struct, frozen=True, kw_only=True):
+    """What the samagri of a puja costs today, in paisa.
+
+    ``low`` is what cannot be left out, ``usual`` what a booking begins with for this reader,
+    ``full`` that with all optional items.
+    """
+
+    puja_id: str
+    low: int
+    usual: int
+    full: int
+    currency: str
+    results: list[EstimateLineResponse]
+    next: None = None
+
+
 def present_puja_category(category: PujaCategory) -> PujaCategoryResponse:
     """Show a family of pujas."""
     return PujaCategoryResponse(id=category.id, name=category.name, name_ne=category.name_ne)
@@ -161,6 +230,58 @@ def present_item(item: SamagriItem) -> SamagriItemResponse:
     )
 
 
+def present_item_sheet(sheet: ItemSheet) -> ItemDetailResponse:
+    """Show an item with the pujas that use it."""
+    item = sheet.item
+    return ItemDetailResponse(
+        **structs.asdict(present_item(item)),
+        category=present_category(sheet.category),
+        pujas=[
+            ItemUseResponse(
+                puja=PujaNameResponse(id=use.puja.id, name=use.puja.name, name_ne=use.puja.name_ne),
+                quantity=use.need.quantity,
+                unit=use.need.unit,
+                type=use.need.type,
+                estimated_price=item.price_of(use.need.quantity, use.need.unit),
+            )
+            for use in sheet.uses
+        ],
+    )
+
+
+def present_estimate(estimate: Estimate) -> EstimateResponse:
+    """Show what the samagri of a puja costs."""
+    return EstimateResponse(
+        puja_id=estimate.puja.id,
+        low=estimate.low,
+        usual=estimate.usual,
+        full=estimate.full,
+        currency=estimate.puja.currency,
+        results=[
+            *(_present_estimated(line, is_usual=True) for line in estimate.lines),
+            *(_present_estimated(line, is_usual=False) for line in estimate.others),
+        ],
+    )
+
+
+def _present_estimated(line: SamagriLine, *, is_usual: bool) -> EstimateLineResponse:
+    return EstimateLineResponse(
+        item=NeededItemResponse(
+            id=line.item_id, name=line.name, name_ne=line.name_ne, category_id=line.category_id
+        ),
+        quantity=line.quantity,
+        unit=line.unit,
+        type=line.type,
+        source=line.source,
+        confidence=line.confidence,
+        reason=line.reason,
+        reason_ne=line.reason_ne,
+        can_remove=line.can_remove,
+        is_usual=is_usual,
+        price=line.price_at_booking,
+    )
+
+
 def _present_requirement(need: Requirement, item: SamagriItem) -> RequirementResponse:
     return RequirementResponse(
         item=NeededItemResponse(
@@ -170,12 +291,6 @@ def _present_requirement(need: Requirement, item: SamagriItem) -> RequirementRes
         unit=need.unit,
         type=need.type,
         can_remove=need.type.can_remove,
-        estimated_price=line_price(
-            need.quantity,
-            need.unit,
-            base_price=item.price,
-            base_quantity=item.base_quantity,
-            base_unit=item.base_unit,
-        ),
+        estimated_price=item.price_of(need.quantity, need.unit),
         currency=item.currency,
     )

@@ -5,10 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from server.domain.catalogue import Puja, PujaCategory, SamagriCategory, SamagriItem
+from server.domain.account import Actor
+from server.domain.catalogue import (
+    ItemSheet,
+    ItemUse,
+    Puja,
+    PujaCategory,
+    SamagriCategory,
+    SamagriItem,
+)
 from server.domain.errors import NotFound
 from server.domain.ports import CatalogueRepository, Page, SortKey
+from server.domain.recommendation import Occasion
+from server.domain.samagri import Estimate
 from server.domain.search import has_words, query_words
+from server.services.preferences import PreferenceService
+from server.services.samagri import SamagriAdder
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +33,18 @@ class PujaSheet:
 
 
 class CatalogueService:
-    """What everybody may look up, signed in or not."""
+    """What everybody may look up, signed in or not.
 
-    def __init__(self, catalogue: CatalogueRepository) -> None:
+    Prices of a puja's samagri are made by the adder of bookings, so that what is estimated here is
+    what a booking costs.
+    """
+
+    def __init__(
+        self, catalogue: CatalogueRepository, adder: SamagriAdder, preferences: PreferenceService
+    ) -> None:
         self._catalogue = catalogue
+        self._adder = adder
+        self._preferences = preferences
 
     async def list_pujas(
         self,
@@ -84,6 +104,40 @@ class CatalogueService:
         """Return samagri items by name; ``query`` matches beginnings of words of any spelling."""
         return await self._catalogue.list_items(
             query=query, category_id=category_id, limit=limit, after=after
+        )
+
+    async def item(self, item_id: str) -> ItemSheet:
+        """Return one item with the pujas that use it.
+
+        Raises ``NotFound``, also for an item that cannot be had at present.
+        """
+        item = (await self._catalogue.find_items([item_id])).get(item_id)
+        if item is None or not item.is_active:
+            raise NotFound
+        shelves = {each.id: each for each in await self._catalogue.list_categories()}
+        uses = [
+            ItemUse(puja, need)
+            for puja in await self._catalogue.list_pujas()
+            for need in puja.requirements
+            if need.item_id == item_id
+        ]
+        uses.sort(key=lambda use: (use.need.type.rank, use.puja.name))
+        return ItemSheet(item, shelves[item.category_id], tuple(uses))
+
+    async def estimate(self, actor: Actor | None, puja_id: str) -> Estimate:
+        """Return what the samagri of a puja costs, for this reader or for nobody in particular.
+
+        Raises ``NotFound`` if there is no such puja.
+        """
+        puja = await self._catalogue.find_puja(puja_id)
+        if puja is None:
+            raise NotFound
+        user_id = actor.user_id if actor else ""
+        lines = await self._adder.lines_for(puja, Occasion(user_id=user_id))
+        hidden = (await self._preferences.find(user_id)).never_show if user_id else frozenset()
+        present = {line.item_id for line in lines}
+        return Estimate(
+            puja=puja, lines=lines, others=await self._adder.others_for(puja, present | hidden)
         )
 
     async def _sheets(self, pujas: Iterable[Puja]) -> tuple[PujaSheet, ...]:

@@ -53,6 +53,7 @@ from server.services.preferences import PreferenceService
 _log: Final = logging.getLogger(__name__)
 _FORMAT: Final = 1
 _SIGNATURE_BYTES: Final = 16
+_NONCE_BYTES: Final = 8
 _FINGERPRINT_BYTES: Final = len(fingerprint(""))
 _VALID: Final = timedelta(days=30)
 _FLUSH_SECONDS: Final = 5.0
@@ -110,18 +111,25 @@ class RecommendationIds:
         puja_id: str | None,
         targets: Sequence[str],
         now: datetime,
+        occasion: str = "",
     ) -> str:
-        """Return the id of a recommendation of these things, the first hundred of them."""
+        """Return the id of a recommendation of these things, the first hundred of them.
+
+        With an ``occasion`` it is the same whenever the same is recommended to this user on it.
+        """
+        named = targets[:MAX_TARGETS]
+        same = "\0".join((occasion, user_id, surface, version, arm, puja_id or "", *sorted(named)))
+        nonce = hmac.digest(self._keys[0], same.encode(), "sha256")
         payload = msgspec.msgpack.encode(
             _Signed(
                 _FORMAT,
-                secrets.token_bytes(8),
+                nonce[:_NONCE_BYTES] if occasion else secrets.token_bytes(_NONCE_BYTES),
                 int(now.timestamp()),
                 surface,
                 version,
                 arm,
                 puja_id,
-                b"".join(fingerprint(target) for target in targets[:MAX_TARGETS]),
+                b"".join(map(fingerprint, named)),
             )
         )
         signed = _signature(self._keys[0], payload, user_id) + payload
@@ -316,6 +324,43 @@ class LearningService:
             targets=targets,
             now=self._clock.now(),
         )
+
+    async def show(
+        self,
+        actor: Actor,
+        surface: Surface,
+        *,
+        version: str,
+        targets: Sequence[str],
+        puja_id: str | None = None,
+    ) -> str:
+        """Note that a page has these things before the actor's eyes; returns its ``rec_id``.
+
+        A page that is loaded again on the same day with the same things is the same recommendation,
+        so it counts once. A count that cannot be written is lost: the page is worth more.
+        """
+        now = self._clock.now()
+        rec_id = self._ids.issue(
+            user_id=actor.user_id,
+            surface=surface,
+            version=version,
+            arm=self._accuracy.arm_of(actor.user_id),
+            puja_id=puja_id,
+            targets=targets,
+            now=now,
+            occasion=f"page:{now:%Y-%m-%d}",
+        )
+        shown = Report(
+            kind=FeedbackKind.SHOWN,
+            surface=surface,
+            targets=tuple(dict.fromkeys(targets[:MAX_TARGETS])),
+            rec_id=rec_id,
+        )
+        try:
+            await self.report(actor, shown)
+        except StoreUnavailable:
+            _log.warning("impressions_lost", extra={"surface": surface.value})
+        return rec_id
 
     async def report(self, actor: Actor, report: Report) -> int:
         """Keep what became of a recommendation; returns how much of it was new.

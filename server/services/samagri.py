@@ -6,15 +6,15 @@ in a fixed order of strength: explicit requirement, then rule, then model.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final, Protocol
 
 from server.domain.booking import Booking, SamagriLine
 from server.domain.catalogue import Puja, SamagriItem, SamagriType, check_quantity
 from server.domain.errors import FieldFault, Invalid
-from server.domain.money import Unit, convert_quantity, line_price
+from server.domain.money import Unit, convert_quantity
 from server.domain.ports import CatalogueRepository, Translator
 from server.domain.recommendation import Occasion
 from server.domain.texts import N_
@@ -22,7 +22,6 @@ from server.domain.texts import N_
 REQUIREMENT: Final = "requirement"
 RULE: Final = "rule"
 CUSTOMER: Final = "customer"
-_STRENGTH: Final = {SamagriType.REQUIRED: 0, SamagriType.ESSENTIAL: 1, SamagriType.OPTIONAL: 2}
 _REASONS: Final = {
     SamagriType.REQUIRED: N_("Required for {puja}: {use}."),
     SamagriType.ESSENTIAL: N_("Essential for {puja}: {use}."),
@@ -104,7 +103,7 @@ def merge(suggestions: Iterable[Suggestion], threshold: float) -> list[Suggestio
 
 
 def _rank(suggestion: Suggestion) -> tuple[int, float]:
-    return _STRENGTH[suggestion.type], -suggestion.confidence
+    return suggestion.type.rank, -suggestion.confidence
 
 
 class SamagriAdder:
@@ -127,6 +126,7 @@ class SamagriAdder:
         self._translator = translator
         self._threshold = threshold
         self._add_optional = add_optional
+        self._rules = RuleRecommender()
 
     async def lines_for(
         self, puja: Puja, occasion: Occasion = _ANY_OCCASION
@@ -146,6 +146,24 @@ class SamagriAdder:
         return tuple(
             self._line(puja, each, items[each.item_id]) for each in wanted if each.item_id in items
         )
+
+    async def others_for(self, puja: Puja, present: Collection[str]) -> tuple[SamagriLine, ...]:
+        """Lines of the optional items that the puja names and that are not ``present`` (item ids).
+
+        Nobody adds them by himself; they are shown with their price.
+        """
+        named = [
+            each
+            for each in await self._rules.suggest(puja, _ANY_OCCASION)
+            if each.type.can_remove and each.item_id not in present
+        ]
+        items = await self._catalogue.find_items([each.item_id for each in named])
+        lines = (
+            self._line(puja, each, items[each.item_id])
+            for each in named
+            if each.item_id in items and items[each.item_id].is_active
+        )
+        return tuple(replace(line, auto_added=False) for line in lines)
 
     def with_suggested(
         self, booking: Booking, suggested: Sequence[SamagriLine]
@@ -189,7 +207,7 @@ class SamagriAdder:
             source=CUSTOMER,
             reason=self._translator.text("en", _OWN_REASON),
             reason_ne=self._translator.text("ne", _OWN_REASON),
-            price_at_booking=_price(item, quantity, unit),
+            price_at_booking=item.price_of(quantity, unit),
             auto_added=False,
             user_added=True,
         )
@@ -211,7 +229,7 @@ class SamagriAdder:
             reason=suggestion.reason or self._reason("en", suggestion.type, puja.name, item.use),
             reason_ne=suggestion.reason_ne
             or self._reason("ne", suggestion.type, puja.name_ne, item.use_ne),
-            price_at_booking=_price(item, suggestion.quantity, suggestion.unit),
+            price_at_booking=item.price_of(suggestion.quantity, suggestion.unit),
             auto_added=True,
             user_added=False,
             suggested_quantity=convert_quantity(
@@ -233,15 +251,5 @@ def with_own_line(booking: Booking, line: SamagriLine) -> tuple[SamagriLine, ...
 
 def _ordered(lines: Iterable[SamagriLine]) -> tuple[SamagriLine, ...]:
     return tuple(
-        sorted(lines, key=lambda line: (_STRENGTH[line.type], line.user_added, -line.confidence))
-    )
-
-
-def _price(item: SamagriItem, quantity: Decimal, unit: Unit) -> int:
-    return line_price(
-        quantity,
-        unit,
-        base_price=item.price,
-        base_quantity=item.base_quantity,
-        base_unit=item.base_unit,
+        sorted(lines, key=lambda line: (line.type.rank, line.user_added, -line.confidence))
     )

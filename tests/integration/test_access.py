@@ -84,6 +84,8 @@ TABLE: dict[tuple[str, str], Row] = {
     ("get", "/api/pujas/{puja}/"): public(),
     ("get", "/api/samagri/categories/"): public(),
     ("get", "/api/samagri/items/"): public(),
+    ("get", "/api/samagri/items/{item}/"): public(),
+    ("get", "/api/samagri/estimate/"): public(query="puja_id=satyanarayan-puja"),
     ("get", "/api/pandits/"): public(),
     ("get", "/api/pandits/{pandit}/"): public(),
     ("get", "/api/pandits/me/"): only(*PANDITS),
@@ -298,6 +300,7 @@ TABLE: dict[tuple[str, str], Row] = {
 }
 PLACES = {
     "/api/pujas/{id}/": "puja",
+    "/api/samagri/items/{id}/": "item",
     "/api/pandits/{id}/": "pandit",
     "/api/services/{id}/": "service",
     "/api/admin/pandits/{id}/verify/": "pandit",

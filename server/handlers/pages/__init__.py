@@ -10,6 +10,7 @@ from server.handlers.pages import (
     accuracy,
     admin,
     bookings,
+    catalogue,
     catalogue_admin,
     chats,
     kundali,
@@ -27,6 +28,7 @@ from server.handlers.pages import (
 
 ROUTES: Final = (
     *search.ROUTES,
+    *catalogue.ROUTES,
     *account.ROUTES,
     *reviews.ROUTES,
     # Before the bookings: a word behind a booking's address is one of its moves.

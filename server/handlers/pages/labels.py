@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from decimal import Decimal
 from typing import Final
 
+from kundali.bikram_sambat import MONTHS
 from server.documents.invoices import METHODS
 from server.domain.account import Role
 from server.domain.booking import (
@@ -339,6 +340,19 @@ class Labels:
     def quality(self, quality: str) -> str:
         """What a day is for a puja."""
         return self._page.translate(_QUALITIES[quality])
+
+    def months(self, months_bs: Collection[int]) -> str:
+        """Months of Bikram Sambat, those that follow each other as "from – to"; empty: none."""
+        names = [name.ne if self._page.reader.language == "ne" else name.en for name in MONTHS]
+        starts = [month for month in sorted(months_bs) if (month - 2) % 12 + 1 not in months_bs]
+        found = []
+        for first in starts:
+            last = first
+            while last % 12 + 1 in months_bs:
+                last = last % 12 + 1
+            span = dict.fromkeys((names[first - 1], names[last - 1]))
+            found.append(" – ".join(span))
+        return ", ".join(found)
 
     def unit(self, unit: Unit, quantity: Decimal) -> str:
         """A unit beside a quantity."""
