@@ -7,7 +7,9 @@ import re
 import pytest
 
 from server.app import RunningServer
+from server.domain.account import NEPAL
 from server.domain.learning import Surface
+from server.i18n import Formatter
 from tests.integration.test_bookings import wish
 from tests.integration.test_pages import Browser, signed_in, text_of
 from tests.support import People
@@ -20,9 +22,8 @@ async def guest(people: People) -> Browser:
     return Browser(await people.nobody())
 
 
-def rupees(paisa: int) -> str:
-    whole, rest = divmod(paisa, 100)
-    return f"{whole:,}" + (f".{rest:02d}" if rest else "")
+def shown_price(paisa: int) -> str:
+    return Formatter("en", NEPAL).price(paisa)
 
 
 @pytest.mark.parametrize("query", ["puja", "pooja", "पूजा"])
@@ -66,7 +67,7 @@ async def test_a_page_of_an_item_tells_its_price_and_which_pujas_use_it(guest: B
     assert ranks == sorted(ranks)
     page = text_of(await guest.get("/samagri/haldi/"))
     assert "Haldi (Turmeric)" in page
-    assert "Rs. 500" in page
+    assert shown_price(50_000) in page
     assert 'href="/pujas/griha-pravesh/"' in page
 
 
@@ -129,7 +130,7 @@ async def test_a_page_of_a_puja_shows_the_sums_of_the_estimate(
     estimate = (await guest.get(f"/api/samagri/estimate/?puja_id={SATYANARAYAN}")).json()
     page = text_of(await guest.get(f"/pujas/{SATYANARAYAN}/"))
     for name in ("low", "usual"):
-        assert f"Rs. {rupees(estimate[name])}" in page
+        assert shown_price(estimate[name]) in page
     assert all(f'href="/samagri/{line["item"]["id"]}/"' in page for line in estimate["results"])
     nepali = await guest.client.get(f"/pujas/{SATYANARAYAN}/", headers={"Accept-Language": "ne"})
     assert "सत्यनारायण" in nepali.text
