@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from server.domain.booking import SamagriLine
-from server.domain.catalogue import SamagriType
+from server.domain.catalogue import SamagriItem, SamagriType
 from server.domain.errors import Invalid
 from server.domain.learning import Surface
 from server.domain.recommendation import MODEL
@@ -34,7 +34,8 @@ class PujasPage(Page):
 
     async def get(self) -> None:
         """Show them."""
-        form, sheets = Form(self._query()), tuple[PujaSheet, ...]()
+        form = Form(self._query())
+        sheets: tuple[PujaSheet, ...] = ()
         try:
             query = self.filters(PujasQuery)
             page = await self.services.catalogue.list_pujas(
@@ -96,8 +97,9 @@ class ItemsPage(Page):
 
     async def get(self) -> None:
         """Show a page of them."""
-        form, items, following = Form(self._query()), (), None
-        shelf = ""
+        form, shelf = Form(self._query()), ""
+        items: tuple[SamagriItem, ...] = ()
+        following: str | None = None
         try:
             query = self.filters(ItemsQuery)
             shelf = query.category or ""
