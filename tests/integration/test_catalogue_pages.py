@@ -159,7 +159,11 @@ async def test_what_a_page_recommends_counts_once_a_day(
     family = await people.customer()
     browser = await signed_in(people, family)
     actor = await server.services.accounts.actor_of(browser.client.cookies["access"])
-    shown: dict[str, Any] = {"version": "rules", "targets": ["haldi", "kumkum"], "puja_id": SATYANARAYAN}
+    shown: dict[str, Any] = {
+        "version": "rules",
+        "targets": ["haldi", "kumkum"],
+        "puja_id": SATYANARAYAN,
+    }
     ledger = server.store.collection("recommendation_feedback")
     first = await server.services.learning.show(actor, Surface.SAMAGRI, **shown)
     again = await server.services.learning.show(actor, Surface.SAMAGRI, **shown)
