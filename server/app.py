@@ -80,6 +80,7 @@ from server.services.learning import LearningService, RecommendationIds
 from server.services.ledger import LedgerService
 from server.services.notifications import NotificationService
 from server.services.pandits import PanditService
+from server.services.papers import PaperService, PapersPolicy
 from server.services.payments import PaymentPolicy, PaymentService
 from server.services.payouts import PayoutService
 from server.services.places import PlaceService
@@ -133,6 +134,7 @@ from server.store.notifications import MongoNotificationRepository
 from server.store.outbox import MongoOutboxRepository
 from server.store.pandit_directory import IndexedPanditRepository
 from server.store.pandits import MongoPanditRepository
+from server.store.papers import MongoPapersRepository
 from server.store.payments import MongoPaymentRepository
 from server.store.payouts import MongoPayoutRepository
 from server.store.preferences import MongoPreferenceRepository
@@ -248,6 +250,7 @@ async def open_server(
                 Duty("series", 30.0, services.recurrences.book_due),
                 Duty("imports", 60.0, services.catalogue_admin.finish_applying),
                 Duty("digests", 600.0, services.push.send_digests),
+                Duty("uploads", 600.0, services.chats.drop_abandoned),
                 Duty("unpaid", 15.0, services.booking_payments.fail_unpaid),
                 Duty(
                     "reconcile", settings.payment.reconcile_seconds, services.settlement.reconcile
@@ -365,6 +368,8 @@ def build_services(
     )
     catalogue = MongoCatalogueRepository(store)
     payments = MongoPaymentRepository(store)
+    papers = MongoPapersRepository(store)
+    files = DiskFileStore(Path(settings.files.path))
 
     audit = AuditService(MongoAuditRepository(store), clock, ids)
     push = PushService(
@@ -388,7 +393,7 @@ def build_services(
         rooms=MongoRoomRepository(store),
         messages=MongoMessageRepository(store),
         attachments=MongoAttachmentRepository(store),
-        files=DiskFileStore(Path(settings.files.path)),
+        files=files,
         bookings=bookings,
         notices=notifications,
         frames=JsonChatFrames(),
@@ -399,6 +404,8 @@ def build_services(
         policy=ChatPolicy(
             max_waiting=settings.realtime.max_waiting_writes,
             max_upload_bytes=settings.http.max_upload_bytes,
+            unsent_hours=settings.files.unsent_hours,
+            max_unsent=settings.files.max_unsent,
         ),
     )
     interactions = MongoInteractionRepository(store)
@@ -482,6 +489,7 @@ def build_services(
     profiles = PanditService(
         audit=audit,
         pandits=pandits,
+        papers=papers,
         bookings=bookings,
         catalogue=catalogue,
         payments=payments,
@@ -570,6 +578,22 @@ def build_services(
             ids=ids,
         ),
         pandits=profiles,
+        papers=PaperService(
+            papers=papers,
+            pandits=pandits,
+            users=users,
+            files=files,
+            workers=workers,
+            relay=relay,
+            audit=audit,
+            clock=clock,
+            policy=PapersPolicy(
+                max_bytes=settings.http.max_upload_bytes,
+                max_pixels=settings.files.max_picture_pixels,
+                max_certificates=settings.files.max_certificates,
+                max_pictures=settings.files.max_pictures,
+            ),
+        ),
         places=PlaceService(places),
         bookings=booking_service,
         payments=payment_service,

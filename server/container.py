@@ -24,6 +24,7 @@ from server.services.learning import LearningService
 from server.services.ledger import LedgerService
 from server.services.notifications import NotificationService
 from server.services.pandits import PanditService
+from server.services.papers import PaperService
 from server.services.payments import PaymentService
 from server.services.payouts import PayoutService
 from server.services.places import PlaceService
@@ -50,6 +51,7 @@ class Services:
     catalogue: CatalogueService
     catalogue_admin: CatalogueAdminService
     pandits: PanditService
+    papers: PaperService
     places: PlaceService
     bookings: BookingService
     payments: PaymentService

@@ -96,6 +96,11 @@ TABLE: Final[dict[type[errors.DomainError], Kind]] = {
         N_("The chat of this booking can still be read, but not written."),
         close_code=4410,
     ),
+    errors.PapersRelied: Kind(
+        409,
+        N_("This certificate stays"),
+        N_("Your approval rests on this certificate, so it cannot be removed. You can add others."),
+    ),
     errors.ClientIdConflict: Kind(
         409,
         N_("Message id used twice"),
@@ -263,6 +268,9 @@ FIELD_MESSAGES: Final[dict[str, str]] = {
     "order": N_("The end must come after the beginning."),
     "empty": N_("This must not be empty."),
     "file-type": N_("Only pictures (JPEG, PNG, WebP) and PDF files are accepted."),
+    "picture-type": N_("Only pictures (JPEG, PNG, WebP) are accepted."),
+    "picture-damaged": N_("This picture cannot be read. It may be damaged."),
+    "picture-size": N_("This picture has too many pixels. Make it smaller first."),
     "attachment": N_("Upload the file to this chat first."),
     "unknown-recommendation": N_("This recommendation was not made for you, or long ago."),
     "not-recommended": N_("The recommendation does not name this."),

@@ -19,6 +19,7 @@ from server.handlers import (
     operation,
     pages,
     pandits,
+    papers,
     payment_admin,
     payments,
     places,
@@ -35,6 +36,8 @@ ROUTES: Final[tuple[Route, ...]] = (
     *connection.ROUTES,
     *accounts.ROUTES,
     *catalogue.ROUTES,
+    # Before the pandits: what stands behind "me" is no id.
+    *papers.ROUTES,
     *pandits.ROUTES,
     *places.ROUTES,
     *bookings.ROUTES,

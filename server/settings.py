@@ -39,6 +39,11 @@ _RANGES: Final[dict[str, tuple[float, float]]] = {
     "http.port": (0, 65_535),
     "http.max_body_bytes": (1024, math.inf),
     "http.max_upload_bytes": (1024, math.inf),
+    "files.max_certificates": (1, 100),
+    "files.max_pictures": (1, 200),
+    "files.max_picture_pixels": (10_000, math.inf),
+    "files.unsent_hours": (0.1, math.inf),
+    "files.max_unsent": (1, 10_000),
     "database.timeout_seconds": (0.1, math.inf),
     "database.max_pool_size": (1, math.inf),
     "database.embedded_start_seconds": (1, math.inf),
@@ -347,6 +352,16 @@ class FileSettings:
 
     path: str = "var/files"
     """Folder of uploaded files."""
+    max_certificates: int = 6
+    """Certificates of one pandit."""
+    max_pictures: int = 24
+    """Pictures in one pandit's portfolio."""
+    max_picture_pixels: int = 50_000_000
+    """Pixels of an uploaded picture of a pandit: who looks at it has to unpack them all."""
+    unsent_hours: float = 24.0
+    """After so many hours a file that was uploaded for a chat and not sent is removed."""
+    max_unsent: int = 50
+    """Files of one person that were uploaded for chats and are not sent yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

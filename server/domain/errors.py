@@ -19,6 +19,7 @@
     │   ├── ConcurrentChange
     │   ├── AlreadyExists
     │   ├── RoomClosed
+    │   ├── PapersRelied          an admin's approval rests on them
     │   ├── ClientIdConflict
     │   ├── GatesFailed
     │   ├── CatalogueMoved
@@ -209,6 +210,12 @@ class RoomClosed(Conflict):
     """The room can be read but no longer written."""
 
     code = "room-closed"
+
+
+class PapersRelied(Conflict):
+    """A certificate on which an approval rests stays as long as the approval does."""
+
+    code = "papers-relied"
 
 
 class ClientIdConflict(Conflict):

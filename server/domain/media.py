@@ -6,12 +6,14 @@ Whatever a browser could run, such as SVG or HTML, is none of them.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _FRAME_MARKERS: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _BARE_MARKERS: Final = frozenset({0x01, *range(0xD0, 0xD9)})
+_MAX_NAME: Final = 120
 _MAX_SEGMENTS: Final = 1000
 """Real pictures have some dozens before their size; a made one of millions must cost no time."""
 
@@ -28,6 +30,12 @@ class Media:
     def is_image(self) -> bool:
         """Whether it is a picture."""
         return self.mime.startswith("image/")
+
+
+def plain_name(name: str) -> str:
+    """The last part of a file's name, without what could steer a terminal or a header."""
+    last = re.split(r"[/\\]", name)[-1]
+    return "".join(char for char in last if char.isprintable()).strip()[:_MAX_NAME] or "file"
 
 
 def recognise(content: bytes) -> Media | None:

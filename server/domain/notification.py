@@ -179,7 +179,7 @@ def url_of(kind: EventKind, data: dict[str, str]) -> str:
     """The page of this site where a notification leads."""
     if kind in (EventKind.REVIEW_SUBMITTED, EventKind.REVIEW_REPORTED):
         return "/admin/reviews/"
-    if kind is EventKind.PANDIT_REGISTERED:
+    if kind in (EventKind.PANDIT_REGISTERED, EventKind.PANDIT_RESUBMITTED):
         return "/admin/pandits/"
     if kind.startswith("PANDIT_"):
         return "/pandit/profile/"

@@ -79,7 +79,6 @@ class Pandit:
     bio_ne: str = ""
     is_available: bool = True
     verification_status: VerificationStatus = VerificationStatus.PENDING
-    certification_file: str = ""
     verified_date: date | None = None
     verification_notes: str = ""
     location: Place = Place()

@@ -37,6 +37,7 @@ from server.domain.notification import (
     PushSubscription,
 )
 from server.domain.pandit import Pandit, VerificationStatus
+from server.domain.papers import Papers
 from server.domain.payment import Payment
 from server.domain.payout import Payout, PayoutStatus
 from server.domain.places import NamedPlace
@@ -817,12 +818,44 @@ class MessageRepository(Protocol):
 class AttachmentRepository(Protocol):
     """Descriptions of uploaded files."""
 
-    async def add(self, attachment: Attachment) -> None:
-        """Store a new description."""
+    async def add(self, attachment: Attachment, expires_at: datetime) -> None:
+        """Store a new description; unless it is kept, its file is abandoned at that time."""
         ...
 
     async def find(self, attachment_id: str) -> Attachment | None:
         """Return the description, or None."""
+        ...
+
+    async def keep(self, attachment_id: str) -> bool:
+        """Keep it for good; False when it is gone."""
+        ...
+
+    async def count_unsent(self, owner_id: str, limit: int) -> int:
+        """Return how many of that person are not kept yet, counting up to ``limit``."""
+        ...
+
+    async def list_abandoned(self, now: datetime, limit: int) -> tuple[str, ...]:
+        """Return the ids of some whose time is over."""
+        ...
+
+    async def remove_abandoned(self, attachment_id: str, now: datetime) -> bool:
+        """Delete it if its time is over and it was not kept; False otherwise."""
+        ...
+
+
+class PapersRepository(Protocol):
+    """What pandits have uploaded about themselves, one document for each pandit."""
+
+    async def find(self, pandit_id: str) -> Papers:
+        """Return the pandit's uploads, empty ones where he has none."""
+        ...
+
+    async def find_each(self, pandit_ids: Collection[str]) -> dict[str, Papers]:
+        """Return the uploads of those of the pandits who have any, in one query."""
+        ...
+
+    async def replace(self, papers: Papers) -> bool:
+        """Write them back if ``version`` is still the stored one, and raise it by one."""
         ...
 
 
@@ -835,6 +868,10 @@ class FileStore(Protocol):
 
     async def read(self, name: str) -> bytes:
         """Return a whole file. Raises ``NotFound``."""
+        ...
+
+    async def remove(self, name: str) -> None:
+        """Delete a file; one that is gone already is no error."""
         ...
 
 

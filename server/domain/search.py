@@ -12,6 +12,7 @@ from typing import Final
 from server.domain.account import GeoPoint
 from server.domain.calendar import Slot
 from server.domain.pandit import Pandit, Service
+from server.domain.papers import Papers
 from server.domain.recommendation import Factor
 from server.domain.spelling import key_of
 
@@ -146,11 +147,12 @@ class PanditCard:
 class PanditProfile:
     """A pandit as one reader may see him.
 
-    ``shows_contact``: phone, e-mail, address and exact place; ``shows_papers``: certificate and the
-    notes of the verification, for himself and admins alone.
+    ``shows_contact``: phone, e-mail, address and exact place; ``shows_papers``: certificates and
+    the notes of the verification, for himself and admins alone.
     """
 
     pandit: Pandit
+    papers: Papers
     shows_contact: bool
     shows_papers: bool
 

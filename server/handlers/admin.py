@@ -6,7 +6,6 @@ from typing import Final
 
 from server.domain.account import Actor
 from server.domain.errors import NotFound
-from server.domain.search import PanditProfile
 from server.handlers.base import ADMIN, ApiHandler, operation
 from server.handlers.routing import Route
 from server.schemas.admin import Decision, VerificationQuery, VerifyRequest
@@ -22,9 +21,8 @@ class VerificationsHandler(ApiHandler):
         page = await self.services.pandits.list_for_verification(
             query.verification_status, limit=query.limit, after=self.after(query.cursor)
         )
-        profiles = (PanditProfile(row, shows_contact=True, shows_papers=True) for row in page.rows)
         return PageResponse(
-            results=[present_own(profile, self.reader) for profile in profiles],
+            results=[present_own(profile, self.reader) for profile in page.rows],
             next=self.cursor(page.next_key),
         )
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
-from urllib.parse import quote
+from typing import Final
 
 from server.domain import errors
 from server.domain.account import Actor
@@ -11,7 +10,7 @@ from server.domain.chat import MessageType
 from server.domain.ports import SortKey
 from server.handlers.base import CUSTOMER, PANDIT, ApiHandler, operation
 from server.handlers.routing import Route
-from server.handlers.uploads import UploadHandler
+from server.handlers.uploads import FileHandler, UploadHandler
 from server.schemas.base import PageQuery, PageResponse
 from server.schemas.chat import (
     AttachmentResponse,
@@ -148,28 +147,16 @@ class AttachmentsHandler(UploadHandler):
         return present_attachment(attachment)
 
 
-class AttachmentFileHandler(ApiHandler):
+class AttachmentFileHandler(FileHandler):
     """``/files/chat/{id}``."""
 
     @operation("Fetch a file of a chat", errors=(errors.NotFound,))
     async def get(self, attachment_id: str, actor: Actor) -> bytes:
         """Serve it to those who may read its room."""
         attachment, content = await self.services.chats.download(actor, attachment_id)
-        self.set_header("Content-Type", attachment.mime)
-        shown = "inline" if attachment.mime.startswith("image/") else "attachment"
-        name = quote(attachment.name, safe="")
-        self.set_header("Content-Disposition", f"{shown}; filename*=UTF-8''{name}")
-        return content
-
-    def _send(self, status: int, answer: Any) -> None:
-        self.set_status(status)
-        # Whatever it is, it must neither run nor be taken for something else.
-        self.set_header("X-Content-Type-Options", "nosniff")
-        self.set_header("Content-Security-Policy", "default-src 'none'; sandbox")
-        self.set_header("Cross-Origin-Resource-Policy", "same-origin")
+        self.describe_file(attachment.name, attachment.mime)
         self.set_header("Cache-Control", "private, max-age=3600")
-        self.set_header("Vary", "Authorization, Cookie")
-        self.write(answer)
+        return content
 
 
 def _bounds(query: MessageQuery, key: SortKey | None) -> tuple[int | None, int | None]:

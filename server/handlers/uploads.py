@@ -1,15 +1,16 @@
-"""Uploads: one file and a few fields in a multipart body."""
+"""Uploads, one file and a few fields in a multipart body; and files on the way out."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import quote
 
 from tornado import httputil, web
 
 from server.domain import errors
-from server.handlers.base import ApiHandler, Operation
+from server.handlers.base import ApiHandler, BaseHandler, Operation
 
 _MAX_SWALLOWED_BYTES: Final = 64 * 1024 * 1024
 """Of a body that is too large so much is read and dropped, so that its sender hears the answer."""
@@ -27,12 +28,11 @@ class Upload:
 
 
 @web.stream_request_body
-class UploadHandler(ApiHandler):
-    """Base of handlers whose POST takes one file as ``multipart/form-data``.
+class UploadBody(BaseHandler):
+    """Takes in a body of ``multipart/form-data`` with one file.
 
-    The body is taken in by this class and not by the framework: nothing is kept of what comes from
-    somebody who may not upload, and a body that is too large is answered 413 without being held in
-    memory.
+    Done here and not by the framework: nothing is kept of what comes from somebody who may not
+    upload, and a body that is too large is answered 413 without being held in memory.
     """
 
     def initialize(self, route_name: str = "unknown", **arguments: Any) -> None:
@@ -42,39 +42,9 @@ class UploadHandler(ApiHandler):
         self._is_too_large = False
         self._refusal: errors.DomainError | None = None
 
-    async def prepare(self) -> None:
-        """Ask who uploads before anything is read; only then may the body be a large one.
-
-        Whoever is refused is told after the body, if it is a small one: a client that is still
-        writing when the connection closes does not hear the answer. A large one is not read.
-        """
-        await super().prepare()
-        if self.request.method != "POST":
-            return
-        try:
-            await self.admit(type(self).post.__operation__)  # type: ignore[attr-defined]  # set by ``operation``
-        except errors.DomainError as error:
-            if not self._is_small:
-                raise
-            self._refusal = error
-        else:
-            self.request.connection.set_max_body_size(_MAX_SWALLOWED_BYTES)  # type: ignore[union-attr]  # an HTTP/1 connection, always
-
-    @property
-    def _is_small(self) -> bool:
-        length = self.request.headers.get("Content-Length", "")
-        limit: int = self.application.settings["max_body_bytes"]
-        if not length:
-            return "Transfer-Encoding" not in self.request.headers
-        return length.isdecimal() and len(length) < _LENGTH_DIGITS and int(length) <= limit
-
-    async def run_operation(
-        self, declared: Operation, method: Callable[..., Awaitable[Any]], path: tuple[str, ...]
-    ) -> None:
-        """Tell whoever was refused before the body came; serve the others."""
-        if self._refusal is not None:
-            raise self._refusal
-        await super().run_operation(declared, method, path)
+    def take_large_body(self) -> None:
+        """Let a large body come; for whoever may upload."""
+        self.request.connection.set_max_body_size(_MAX_SWALLOWED_BYTES)  # type: ignore[union-attr]  # an HTTP/1 connection, always
 
     @property
     def _limit(self) -> int:
@@ -118,3 +88,63 @@ class UploadHandler(ApiHandler):
         if faults or not found:
             raise errors.Invalid(*faults)
         return Upload(found[0].filename, found[0].body, given)
+
+
+class UploadHandler(UploadBody, ApiHandler):
+    """Base of API handlers whose POST takes one file."""
+
+    async def prepare(self) -> None:
+        """Ask who uploads before anything is read; only then may the body be a large one.
+
+        Whoever is refused is told after the body, if it is a small one: a client that is still
+        writing when the connection closes does not hear the answer. A large one is not read.
+        """
+        await super().prepare()
+        if self.request.method != "POST":
+            return
+        try:
+            await self.admit(type(self).post.__operation__)  # type: ignore[attr-defined]  # set by ``operation``
+        except errors.DomainError as error:
+            if not self._is_small:
+                raise
+            self._refusal = error
+        else:
+            self.take_large_body()
+
+    @property
+    def _is_small(self) -> bool:
+        length = self.request.headers.get("Content-Length", "")
+        limit: int = self.application.settings["max_body_bytes"]
+        if not length:
+            return "Transfer-Encoding" not in self.request.headers
+        return length.isdecimal() and len(length) < _LENGTH_DIGITS and int(length) <= limit
+
+    async def run_operation(
+        self, declared: Operation, method: Callable[..., Awaitable[Any]], path: tuple[str, ...]
+    ) -> None:
+        """Tell whoever was refused before the body came; serve the others."""
+        if self._refusal is not None:
+            raise self._refusal
+        await super().run_operation(declared, method, path)
+
+
+class FileHandler(ApiHandler):
+    """Base of handlers that send an uploaded file: whatever it is, it must not run."""
+
+    def describe_file(self, name: str, mime: str, *, is_public: bool = False) -> None:
+        """Say what comes, and who may keep it: anybody for an hour, or its reader not at all.
+
+        Pictures are shown; anything else is saved under the name that its owner gave it.
+        """
+        shown = "inline" if mime.startswith("image/") else "attachment"
+        self.set_header("Content-Type", mime)
+        self.set_header("Content-Disposition", f"{shown}; filename*=UTF-8''{quote(name, safe='')}")
+        self.set_header("Cache-Control", "public, max-age=3600" if is_public else "no-store")
+
+    def _send(self, status: int, answer: Any) -> None:
+        self.set_status(status)
+        self.set_header("X-Content-Type-Options", "nosniff")
+        self.set_header("Content-Security-Policy", "default-src 'none'; sandbox")
+        self.set_header("Cross-Origin-Resource-Policy", "same-origin")
+        self.set_header("Vary", "Authorization, Cookie")
+        self.write(answer)

@@ -32,6 +32,12 @@ from server.schemas.base import (
     bs_text,
     changes_of,
 )
+from server.schemas.papers import (
+    CertificateResponse,
+    PictureResponse,
+    present_certificate,
+    present_picture,
+)
 
 # Other names for the types: fields that are called date and time would hide them.
 Day: TypeAlias = date
@@ -43,7 +49,6 @@ Language = Annotated[str, Meta(pattern=r"^[a-z]{2,3}$")]
 Word = Annotated[str, Meta(max_length=120)]
 Price = Annotated[int, Meta(ge=1, le=100_000_000_00)]
 Minutes = Annotated[int, Meta(ge=15, le=1440)]
-
 
 _SHOWN_AS: Final = {"past": "affinity", "language": "affinity", "reliability": "experience"}
 """What ties pandit and family together is one factor, and what he has done another."""
@@ -334,6 +339,7 @@ class PanditResponse(PanditFields, frozen=True, kw_only=True):
     """A profile. ``contact`` is null unless the reader is entitled to it."""
 
     services: list[ServiceResponse]
+    portfolio: list[PictureResponse]
     timezone: str
     contact: ContactResponse | None
 
@@ -342,6 +348,8 @@ class OwnPanditResponse(PanditResponse, frozen=True, kw_only=True):
     """A profile as its owner and admins see it."""
 
     certification_file: str
+    """The address of the latest certificate, empty where there is none."""
+    certificates: list[CertificateResponse]
     verification_notes: str
 
 
@@ -423,14 +431,25 @@ def present_profile(profile: PanditProfile, reader: Reader) -> PanditResponse:
     contact = present_contact(pandit) if profile.shows_contact else None
     zone = pandit.availability.timezone
     fields = _public_fields(pandit, reader)
+    # Shown to the public once he is approved, and to himself and admins before.
+    is_shown = pandit.is_verified or profile.shows_papers
+    pictures = profile.papers.portfolio if is_shown else ()
+    portfolio = [present_picture(pandit.id, each) for each in pictures]
     if not profile.shows_papers:
-        return PanditResponse(**fields, services=services, timezone=zone, contact=contact)
+        return PanditResponse(
+            **fields, services=services, portfolio=portfolio, timezone=zone, contact=contact
+        )
+    certificates = [
+        present_certificate(pandit.id, each, reader) for each in profile.papers.certificates
+    ]
     return OwnPanditResponse(
         **fields,
         services=services,
+        portfolio=portfolio,
         timezone=zone,
         contact=contact,
-        certification_file=pandit.certification_file,
+        certification_file=certificates[-1].url if certificates else "",
+        certificates=certificates,
         verification_notes=pandit.verification_notes,
     )
 

@@ -13,7 +13,7 @@ import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from server.domain import media
@@ -42,6 +42,7 @@ from server.domain.errors import (
     UnlockNeeded,
 )
 from server.domain.events import Event, EventKind
+from server.domain.metadata import without_metadata
 from server.domain.ports import (
     AttachmentRepository,
     BookingRepository,
@@ -64,9 +65,9 @@ from server.services.unread_notices import RoomPresence, UnreadNotices
 
 _CID: Final = re.compile(rf"[\x21-\x7e]{{1,{MAX_CID_LENGTH}}}")
 _MAX_REPLY_ID: Final = 64
-_MAX_FILE_NAME: Final = 120
 _MAX_ROOMS: Final = 1000
 """Of so many of a person's latest rooms the unread messages are counted."""
+_ABANDONED_ROWS: Final = 100
 SYSTEM_NAME: Final = "PanditYatra"
 _WRITABLE: Final = frozenset({MessageType.TEXT, MessageType.IMAGE, MessageType.FILE})
 SYSTEM_TEXTS: Final = {
@@ -93,10 +94,15 @@ _ENDED: Final = frozenset({BookingStatus.CANCELLED, BookingStatus.FAILED})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatPolicy:
-    """Bounds: messages that may wait for the database, and the size of an upload."""
+    """Bounds: messages that may wait for the database, the size of an upload, and those not sent.
+
+    A file that was not sent after ``unsent_hours`` is removed; one person has ``max_unsent`` such.
+    """
 
     max_waiting: int
     max_upload_bytes: int
+    unsent_hours: float = 24.0
+    max_unsent: int = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -369,7 +375,8 @@ class ChatService:
         found = await self._attachments.find(outgoing.attachment_id)
         if found is None or (found.room_id, found.owner_id) != (room.id, actor.user_id):
             return None
-        return found
+        # From here on it is no abandoned upload; one that is being removed is not there any more.
+        return found if await self._attachments.keep(found.id) else None
 
     async def read(self, actor: Actor, room_id: str, sequence: int) -> ReadMark:
         """Move the actor's own mark up to a message, never back, and tell the room.
@@ -410,7 +417,9 @@ class ChatService:
     async def upload(self, actor: Actor, room_id: str, name: str, content: bytes) -> Attachment:
         """Keep a file for a message to this room.
 
-        Raises ``TooLarge``, or ``Invalid`` for what is neither a picture nor a PDF by its content.
+        What a picture tells about its maker is taken out. A file that is not sent is removed later.
+        Raises ``TooLarge``, or ``Invalid`` for what is neither a picture nor a PDF by its content,
+        for a damaged picture, and for one who has too many files waiting.
         """
         room = await self.room_of(actor, room_id)
         self._require_writable(actor, room)
@@ -419,20 +428,37 @@ class ChatService:
         found = media.recognise(content)
         if found is None:
             raise Invalid(FieldFault("file", "file-type"))
+        waiting = await self._attachments.count_unsent(actor.user_id, self._policy.max_unsent)
+        if waiting >= self._policy.max_unsent:
+            raise Invalid(FieldFault("file", "too-many"))
+        plain = await asyncio.to_thread(without_metadata, content, found.mime)
+        if plain is None:
+            raise Invalid(FieldFault("file", "picture-damaged"))
+        now = self._clock.now()
         attachment = Attachment(
             id=secrets.token_hex(16),
             room_id=room.id,
             owner_id=actor.user_id,
-            name=_plain_name(name),
+            name=media.plain_name(name),
             mime=found.mime,
-            size=len(content),
+            size=len(plain),
             width=found.width,
             height=found.height,
-            created_at=self._clock.now(),
+            created_at=now,
         )
-        await self._files.write(attachment.id, content)
-        await self._attachments.add(attachment)
+        await self._files.write(attachment.id, plain)
+        await self._attachments.add(attachment, now + timedelta(hours=self._policy.unsent_hours))
         return attachment
+
+    async def drop_abandoned(self) -> int:
+        """Remove files that were uploaded and never sent; for the clock."""
+        now = self._clock.now()
+        abandoned = await self._attachments.list_abandoned(now, _ABANDONED_ROWS)
+        for attachment_id in abandoned:
+            # Unless it is being sent at this very moment.
+            if await self._attachments.remove_abandoned(attachment_id, now):
+                await self._files.remove(attachment_id)
+        return len(abandoned)
 
     async def download(self, actor: Actor, attachment_id: str) -> tuple[Attachment, bytes]:
         """A file and its bytes, for those who may read its room. Raises ``NotFound``."""
@@ -620,9 +646,3 @@ def _faults(outgoing: Outgoing, attachment: Attachment | None) -> list[FieldFaul
     ):
         faults.append(FieldFault("attachment_id", "attachment"))
     return faults
-
-
-def _plain_name(name: str) -> str:
-    """The last part of a file's name, without what could steer a terminal or a header."""
-    last = re.split(r"[/\\]", name)[-1]
-    return "".join(char for char in last if char.isprintable()).strip()[:_MAX_FILE_NAME] or "file"

@@ -109,6 +109,9 @@ WORDINGS: Final = {
     EventKind.PANDIT_REGISTERED: Wording(
         N_("New pandit to verify"), N_("{pandit} has registered and waits for verification.")
     ),
+    EventKind.PANDIT_RESUBMITTED: Wording(
+        N_("New papers to check"), N_("{pandit} has sent new papers and waits for verification.")
+    ),
     EventKind.PANDIT_VERIFIED: Wording(
         N_("Profile approved"),
         N_("Your profile has been approved. Families can now find and book you."),

@@ -25,6 +25,7 @@ from server.domain.calendar import (
 from server.domain.errors import FieldFault, Invalid, NotFound
 from server.domain.events import Event, EventKind
 from server.domain.pandit import Pandit, Service, ServiceOffer, VerificationStatus
+from server.domain.papers import Papers
 from server.domain.payment import unlock_payment_id
 from server.domain.ports import (
     BookingRepository,
@@ -35,6 +36,7 @@ from server.domain.ports import (
     PanditHit,
     PanditRepository,
     PanditSearch,
+    PapersRepository,
     PaymentRepository,
     SortKey,
     UserRepository,
@@ -85,6 +87,7 @@ class PanditService:
         self,
         *,
         pandits: PanditRepository,
+        papers: PapersRepository,
         bookings: BookingRepository,
         catalogue: CatalogueRepository,
         payments: PaymentRepository,
@@ -98,6 +101,7 @@ class PanditService:
         find: FindPandits | None = None,
     ) -> None:
         self._pandits = pandits
+        self._papers = papers
         self._find = find
         self._words = words
         self._bookings = bookings
@@ -344,7 +348,7 @@ class PanditService:
         )
         if not pandit.is_verified and not shows_contact:
             raise NotFound
-        return PanditProfile(pandit, shows_contact=shows_contact, shows_papers=is_insider)
+        return await self._profile(pandit, shows_contact=shows_contact, shows_papers=is_insider)
 
     async def _may_contact(self, user_id: str, pandit_id: str) -> bool:
         if await self._bookings.has_accepted(user_id, pandit_id):
@@ -356,8 +360,7 @@ class PanditService:
 
     async def own_profile(self, actor: Actor) -> PanditProfile:
         """Return the actor's own profile. Raises ``NotFound`` when he has none."""
-        pandit = await self._own(actor)
-        return PanditProfile(pandit, shows_contact=True, shows_papers=True)
+        return await self._profile(await self._own(actor))
 
     async def update_profile(self, actor: Actor, changes: Mapping[str, Any]) -> PanditProfile:
         """Change what a pandit says of himself.
@@ -370,8 +373,7 @@ class PanditService:
             raise Invalid(*unknown)
         if "expertise" in changes:
             await self._require_pujas("expertise", changes["expertise"])
-        pandit = await self._change(actor, lambda old: replace(old, **changes))
-        return PanditProfile(pandit, shows_contact=True, shows_papers=True)
+        return await self._profile(await self._change(actor, lambda old: replace(old, **changes)))
 
     async def availability(self, actor: Actor) -> Availability:
         """Return the actor's hours, without exceptions that are over."""
@@ -467,9 +469,20 @@ class PanditService:
 
     async def list_for_verification(
         self, status: VerificationStatus, *, limit: int, after: SortKey | None
-    ) -> Page[Pandit]:
-        """Return pandits of that status, the longest waiting first; for admins."""
-        return await self._pandits.list_by_status(status, limit=limit, after=after)
+    ) -> Page[PanditProfile]:
+        """Return pandits of that status with their papers, the longest waiting first."""
+        page = await self._pandits.list_by_status(status, limit=limit, after=after)
+        papers = await self._papers.find_each([pandit.id for pandit in page.rows])
+        rows = (
+            PanditProfile(
+                pandit,
+                papers.get(pandit.id, Papers(id=pandit.id)),
+                shows_contact=True,
+                shows_papers=True,
+            )
+            for pandit in page.rows
+        )
+        return Page(tuple(rows), page.next_key)
 
     async def verify(
         self, actor: Actor, pandit_id: str, *, is_approved: bool, notes: str
@@ -490,9 +503,15 @@ class PanditService:
         await self._audit.record(
             actor, act, "pandit", pandit.id, name=pandit.full_name, notes=notes
         )
-        return PanditProfile(pandit, shows_contact=True, shows_papers=actor.is_admin)
+        return await self._profile(pandit, shows_papers=actor.is_admin)
 
     # -- shared -----------------------------------------------------------------------------------
+
+    async def _profile(
+        self, pandit: Pandit, *, shows_contact: bool = True, shows_papers: bool = True
+    ) -> PanditProfile:
+        papers = await self._papers.find(pandit.id)
+        return PanditProfile(pandit, papers, shows_contact=shows_contact, shows_papers=shows_papers)
 
     async def _own(self, actor: Actor) -> Pandit:
         pandit = await self._pandits.find_by_user(actor.user_id)

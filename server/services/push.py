@@ -80,7 +80,12 @@ _PANDIT: Final = frozenset(
     }
 )
 _ADMIN: Final = frozenset(
-    {EventKind.PANDIT_REGISTERED, EventKind.REVIEW_SUBMITTED, EventKind.REVIEW_REPORTED}
+    {
+        EventKind.PANDIT_REGISTERED,
+        EventKind.PANDIT_RESUBMITTED,
+        EventKind.REVIEW_SUBMITTED,
+        EventKind.REVIEW_REPORTED,
+    }
 )
 
 

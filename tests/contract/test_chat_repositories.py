@@ -273,9 +273,35 @@ async def test_attachments_are_found_by_id(store: Store) -> None:
         size=5,
         created_at=NOW,
     )
-    await attachments.add(attachment)
+    await attachments.add(attachment, NOW + timedelta(hours=1))
     assert await attachments.find(attachment.id) == attachment
     assert await attachments.find("b" * 32) is None
+
+
+async def test_attachments_that_are_not_kept_are_abandoned(store: Store) -> None:
+    attachments = MongoAttachmentRepository(store)
+    for name in ("kept", "left", "young"):
+        attachment = Attachment(
+            id=name,
+            room_id="room",
+            owner_id="sita",
+            name="a.pdf",
+            mime="application/pdf",
+            size=5,
+            created_at=NOW,
+        )
+        await attachments.add(attachment, NOW + timedelta(hours=2 if name == "young" else 1))
+    assert await attachments.keep("kept")
+    assert not await attachments.keep("no such thing")
+    assert await attachments.count_unsent("sita", 10) == 2
+    assert await attachments.count_unsent("ram", 10) == 0
+    late = NOW + timedelta(hours=1)
+    assert await attachments.list_abandoned(NOW, 10) == ()
+    assert await attachments.list_abandoned(late, 10) == ("left",)
+    assert not await attachments.remove_abandoned("kept", late)
+    assert not await attachments.remove_abandoned("young", late)
+    assert await attachments.remove_abandoned("left", late)
+    assert not await attachments.keep("left")
 
 
 async def test_files_are_whole_or_absent_and_stay_in_their_folder(tmp_path: Path) -> None:

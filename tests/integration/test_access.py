@@ -66,6 +66,7 @@ BIRTH = {
     "time_of_birth": "06:20",
     "place_of_birth": "Kathmandu",
 }
+ORDER = {"picture_ids": ["no-such-thing"]}
 KEYS = {"p256dh": "B" + "A" * 86, "auth": "A" * 22}
 
 TABLE: dict[tuple[str, str], Row] = {
@@ -92,6 +93,18 @@ TABLE: dict[tuple[str, str], Row] = {
     ("patch", "/api/pandits/me/"): only(*PANDITS, body={"bio": "About me"}),
     ("get", "/api/pandits/me/availability/"): only(*PANDITS),
     ("put", "/api/pandits/me/availability/"): only(*PANDITS, body=HOURS),
+    ("get", "/api/pandits/me/certification/"): only(*PANDITS),
+    ("post", "/api/pandits/me/certification/"): only(*PANDITS, gets=201, upload=True),
+    ("delete", "/api/pandits/me/certification/{id}/"): only(*PANDITS, gets=404),
+    ("get", "/api/pandits/me/portfolio/"): only(*PANDITS),
+    ("post", "/api/pandits/me/portfolio/"): only(*PANDITS, gets=422, upload=True),
+    ("put", "/api/pandits/me/portfolio/order/"): only(*PANDITS, gets=422, body=ORDER),
+    ("patch", "/api/pandits/me/portfolio/{id}/"): only(*PANDITS, gets=404, body={"caption": "x"}),
+    ("delete", "/api/pandits/me/portfolio/{id}/"): only(*PANDITS, gets=404),
+    ("get", "/files/certificates/{pandit}/{certificate}"): Row(
+        404, owed={"pandit": 200, "admin": 200, "customer": 403, "stranger": 403}
+    ),
+    ("get", "/files/portfolio/{pandit}/{id}"): Row(404, owed={"nobody": 404}),
     ("get", "/api/services/"): only(*PANDITS),
     ("post", "/api/services/"): only(
         *PANDITS,
@@ -305,6 +318,7 @@ PLACES = {
     "/api/services/{id}/": "service",
     "/api/admin/pandits/{id}/verify/": "pandit",
     "/files/chat/{id}": "file",
+    "/files/certificates/{pandit_id}/{id}": "certificate",
     "/api/kundali/{id}/": "chart",
     "/api/kundali/{id}/chart.svg": "chart",
     "/api/kundali/{id}/share/": "chart",
@@ -322,6 +336,7 @@ def declared() -> list[tuple[str, str, Operation]]:
             path.replace("{version}", "{model}")
             .replace("{booking_id}", "{booking}")
             .replace("{item_id}", "{item}")
+            .replace("{pandit_id}", "{pandit}")
         )
         found.append((method, path, operation))
     return found
@@ -372,6 +387,9 @@ async def world(people: People) -> World:
         data={"room_id": rooms[0]["id"]},
         files={"file": ("list.pdf", PDF, "application/pdf")},
     )
+    paper = await pandit.api.post(
+        "/api/pandits/me/certification/", files={"file": ("shastri.pdf", PDF, "application/pdf")}
+    )
     chart = (await customer.api.post("/api/kundali/", json=BIRTH)).raise_for_status().json()
     nothing = ("id", "callback_id", "payment_id", "refund_id", "payout_id", "reference", "token")
     return World(
@@ -388,6 +406,7 @@ async def world(people: People) -> World:
         {
             **dict.fromkeys(nothing, "no-such-thing"),
             "chart": chart["id"],
+            "certificate": paper.raise_for_status().json()["id"],
             "kind": "items",
             "method": "KHALTI",
             "number": "1",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 from server.domain.pandit import VerificationStatus
-from server.domain.search import PanditProfile
 from server.handlers.base import ADMIN
 from server.handlers.pages.base import Page
 from server.handlers.routing import Route
@@ -28,11 +27,10 @@ class VerificationsPage(Page):
             query.verification_status, limit=query.limit, after=self.after(query.cursor)
         )
         following = self.cursor(page.next_key)
-        profiles = [PanditProfile(row, shows_contact=True, shows_papers=True) for row in page.rows]
         await self.show(
             "admin/pandits.html",
             title=self.translate("Verification of pandits"),
-            pandits=[present_own(profile, self.reader) for profile in profiles],
+            pandits=[present_own(profile, self.reader) for profile in page.rows],
             status=query.verification_status,
             statuses=tuple(VerificationStatus),
             following=following and self.here(cursor=following),

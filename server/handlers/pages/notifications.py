@@ -18,6 +18,7 @@ _ICONS: Final = {
     "PANDIT_VERIFIED": "badge-check",
     "PANDIT_REJECTED": "circle-x",
     "PANDIT_REGISTERED": "user-round",
+    "PANDIT_RESUBMITTED": "user-round",
     "BOOKING_CANCELLED": "calendar-x",
     "BOOKING_REJECTED": "calendar-x",
     "BOOKING_FAILED": "calendar-x",

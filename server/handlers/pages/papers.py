@@ -1,0 +1,164 @@
+"""A pandit's certificates and portfolio: forms that upload, without script too."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tornado import web
+
+from server.domain.errors import NotFound
+from server.handlers.base import PANDIT
+from server.handlers.page_base import Form
+from server.handlers.pages.base import Page
+from server.handlers.routing import Route
+from server.handlers.uploads import Upload, UploadBody
+from server.schemas.base import changes_of
+from server.schemas.pandits import present_own
+from server.schemas.papers import CaptionsRequest, present_certificates, present_portfolio
+
+_CERTIFICATES: Final = "/pandit/certificates/"
+_PORTFOLIO: Final = "/pandit/portfolio/"
+
+
+class UploadPage(UploadBody, Page):
+    """Base of pages with a form that sends one file."""
+
+    roles = PANDIT
+    section = "profile"
+
+    async def prepare(self) -> None:
+        """Ask who uploads before anything is read."""
+        await super().prepare()
+        if self.request.method == "POST":
+            await self.limit("upload")
+            self.take_large_body()
+
+    def check_xsrf_cookie(self) -> None:
+        """Left to :meth:`sent_form`: the form's token stands in the body, which is not here yet."""
+
+    def sent_form(self) -> Upload:
+        """The file and the fields, once the form is known to be ours."""
+        sent = self.upload()
+        for name, value in sent.fields.items():
+            self.request.arguments[name] = [value.encode()]
+            self.request.body_arguments[name] = [value.encode()]
+        web.RequestHandler.check_xsrf_cookie(self)
+        return sent
+
+
+class CertificatesPage(UploadPage):
+    """The certificates, and a form for one more."""
+
+    async def get(self) -> None:
+        """Show them."""
+        await self._show(Form())
+
+    async def post(self) -> None:
+        """Keep one more."""
+        await self.submit(self._add, self._show)
+
+    async def _add(self) -> str:
+        sent = self.sent_form()
+        await self.services.papers.add_certificate(self.person, sent.name, sent.content)
+        self.flash("good", self.translate("The certificate is uploaded. Our team looks at it."))
+        return _CERTIFICATES
+
+    async def _show(self, form: Form) -> None:
+        profile = await self.services.pandits.own_profile(self.person)
+        papers = profile.papers
+        await self.show(
+            "pandit/certificates.html",
+            title=self.translate("Your certificates"),
+            own=present_own(profile, self.reader),
+            certificates=present_certificates(papers, self.reader).certificates,
+            most=self.services.papers.policy.max_certificates,
+            max_bytes=self.services.papers.policy.max_bytes,
+            upload_form=form,
+        )
+
+
+class CertificatePage(Page):
+    """Deleting a certificate."""
+
+    roles = PANDIT
+
+    async def post(self, certificate_id: str) -> None:
+        """Delete it."""
+
+        async def remove() -> str:
+            await self.services.papers.remove_certificate(self.person, certificate_id)
+            self.flash("good", self.translate("The certificate is deleted."))
+            return _CERTIFICATES
+
+        await self.do(remove, _CERTIFICATES)
+
+
+class PortfolioPage(UploadPage):
+    """The portfolio, and a form for one more picture."""
+
+    async def get(self) -> None:
+        """Show it."""
+        await self._show(Form())
+
+    async def post(self) -> None:
+        """Add a picture."""
+        await self.submit(self._add, self._show)
+
+    async def _add(self) -> str:
+        sent = self.sent_form()
+        await self.services.papers.add_picture(
+            self.person,
+            sent.content,
+            sent.fields.get("caption", ""),
+            sent.fields.get("caption_ne", ""),
+        )
+        self.flash("good", self.translate("The picture is in your portfolio."))
+        return _PORTFOLIO
+
+    async def _show(self, form: Form) -> None:
+        profile = await self.services.pandits.own_profile(self.person)
+        await self.show(
+            "pandit/portfolio.html",
+            title=self.translate("Your portfolio"),
+            own=present_own(profile, self.reader),
+            pictures=present_portfolio(profile.papers).portfolio,
+            most=self.services.papers.policy.max_pictures,
+            max_bytes=self.services.papers.policy.max_bytes,
+            upload_form=form,
+        )
+
+
+class PicturePage(Page):
+    """A picture's captions and place, and its end."""
+
+    roles = PANDIT
+
+    async def post(self, picture_id: str) -> None:
+        """Do what the button says."""
+        papers, moves = self.services.papers, {"earlier": -1, "later": 1}
+        wanted = self.typed.get("do", "save")
+
+        async def change() -> str:
+            if wanted == "remove":
+                await papers.remove_picture(self.person, picture_id)
+                self.flash("good", self.translate("The picture is deleted."))
+            elif wanted in moves:
+                await papers.move_picture(self.person, picture_id, moves[wanted])
+            elif wanted == "save":
+                given = {name: self.typed.get(name, "") for name in ("caption", "caption_ne")}
+                body = self.read(CaptionsRequest, **given)
+                await papers.set_captions(self.person, picture_id, changes_of(body))
+                self.flash("good", self.translate("The captions are saved."))
+            else:
+                raise NotFound
+            return f"{_PORTFOLIO}#picture-{picture_id}" if wanted != "remove" else _PORTFOLIO
+
+        await self.do(change, _PORTFOLIO)
+
+
+ROUTES: Final = (
+    Route(_CERTIFICATES, CertificatesPage, "page-certificates"),
+    Route(f"{_CERTIFICATES}{{id}}/", CertificatePage, "page-certificate"),
+    Route(_PORTFOLIO, PortfolioPage, "page-portfolio"),
+    Route(f"{_PORTFOLIO}{{id}}/", PicturePage, "page-portfolio-picture"),
+)
