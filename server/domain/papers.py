@@ -87,10 +87,16 @@ def without_picture(papers: Papers, picture_id: str) -> Papers:
     return replace(papers, portfolio=tuple(each for each in papers.portfolio if each != gone))
 
 
-def with_captions(papers: Papers, picture_id: str, captions: dict[str, str]) -> Papers:
-    """Change the captions of a picture that are named. Raises ``NotFound``."""
+def with_captions(
+    papers: Papers, picture_id: str, caption: str | None, caption_ne: str | None
+) -> Papers:
+    """Change the captions of a picture, None leaves one as it is. Raises ``NotFound``."""
     old = papers.picture(picture_id)
-    new = replace(old, **captions)
+    new = replace(
+        old,
+        caption=old.caption if caption is None else caption,
+        caption_ne=old.caption_ne if caption_ne is None else caption_ne,
+    )
     return replace(
         papers, portfolio=tuple(new if each is old else each for each in papers.portfolio)
     )

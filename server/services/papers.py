@@ -178,7 +178,10 @@ class PaperService:
         _check_captions(captions)
         plain = {name: text.strip() for name, text in captions.items()}
         changed = await self._change_own(
-            actor, lambda old: rules.with_captions(old, picture_id, plain)
+            actor,
+            lambda old: rules.with_captions(
+                old, picture_id, plain.get("caption"), plain.get("caption_ne")
+            ),
         )
         return changed.id, changed.picture(picture_id)
 

@@ -52,7 +52,7 @@ def test_what_is_not_there_is_not_found():
     for change in (
         lambda: rules.without_picture(album("a"), "b"),
         lambda: rules.moved(album("a"), "b", 1),
-        lambda: rules.with_captions(album("a"), "b", {"caption": "x"}),
+        lambda: rules.with_captions(album("a"), "b", "x", None),
         lambda: rules.without_certificate(album("a"), "a"),
     ):
         with pytest.raises(NotFound):
