@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,9 @@ FLAGS = [
 WAIT_MS = 20_000
 START_SECONDS = 90
 PHONE, DESK = (390, 844), (1280, 900)
+EVERY_HOUR = [
+    {"weekday": day, "intervals": [{"start": "00:00", "end": "00:00"}]} for day in range(1, 8)
+]
 
 
 @pytest.fixture(scope="session")
@@ -226,9 +230,9 @@ class Town:
         pandit.api.patch(
             "/api/pandits/me/", json={"expertise": [puja_id], "location": place}
         ).raise_for_status()
-        hours = [{"start": "00:00", "end": "00:00"}]
-        week = [{"weekday": day, "intervals": hours} for day in range(1, 8)]
-        pandit.api.put("/api/pandits/me/availability/", json={"weekly": week}).raise_for_status()
+        pandit.api.put(
+            "/api/pandits/me/availability/", json={"weekly": EVERY_HOUR}
+        ).raise_for_status()
         offer = {
             "puja_id": puja_id,
             "name": "Satyanarayan Puja",
@@ -243,6 +247,85 @@ class Town:
             f"/api/admin/pandits/{pandit.pandit_id}/verify/", json={"decision": "approve"}
         ).raise_for_status()
         return pandit
+
+    def book(self, family: Somebody, pandit: Somebody, days: int = 20, **wish: Any) -> str:
+        """Book the pandit's service so many days from now, at nine; returns the booking's id."""
+        today = date.fromisoformat(family.api.get("/api/auth/me/").json()["created_at"][:10])
+        booking = family.api.post(
+            "/api/bookings/",
+            json={
+                "service_id": pandit.service_id,
+                "booking_date": (today + timedelta(days=days)).isoformat(),
+                "booking_time": "09:00",
+                "service_location": "ONLINE",
+                **wish,
+            },
+        )
+        found: str = booking.raise_for_status().json()["id"]
+        return found
+
+    def move(self, pandit: Somebody, booking_id: str, *moves: str) -> None:
+        """Let the pandit accept, start, complete."""
+        for move in moves:
+            pandit.api.post(f"/api/bookings/{booking_id}/{move}/", json={}).raise_for_status()
+
+    def hold_puja(self, family: Somebody, pandit: Somebody) -> str:
+        """A puja that is over: booked for the next free time, begun and completed."""
+        self.open_all_hours(pandit)
+        booking_id = self.book_soon(family, pandit)
+        self.move(pandit, booking_id, "accept", "start", "complete")
+        return booking_id
+
+    def open_all_hours(self, pandit: Somebody) -> None:
+        """Let the pandit be free at every hour, and at once."""
+        hours = {"weekly": EVERY_HOUR, "lead_minutes": 0, "buffer_minutes": 0}
+        pandit.api.put("/api/pandits/me/availability/", json=hours).raise_for_status()
+
+    def book_soon(self, family: Somebody, pandit: Somebody, **wish: Any) -> str:
+        """Book the first time that is free, today or tomorrow."""
+        today = date.fromisoformat(pandit.api.get("/api/pandits/me/").json()["updated_at"][:10])
+        free: list[dict[str, str]] = []
+        for day in (today, today + timedelta(days=1)):
+            slots = family.api.get(
+                "/api/booking-slots/available-slots/",
+                params={"service_id": pandit.service_id, "date": day.isoformat()},
+            ).raise_for_status()
+            free = [slot for slot in slots.json()["slots"] if slot["available"]]
+            if free:
+                break
+        first = {"booking_date": free[0]["date"], "booking_time": free[0]["time"]}
+        return self.book(family, pandit, **first, **wish)
+
+    def review(self, family: Somebody, booking_id: str, words: str) -> None:
+        """Write a review, which waits for a moderator."""
+        stars = dict.fromkeys(("rating", "professionalism", "knowledge", "punctuality"), 5)
+        family.api.post(
+            f"/api/bookings/{booking_id}/review/", json={**stars, "comment": words}
+        ).raise_for_status()
+
+    def pay(self, family: Somebody, booking_id: str) -> str:
+        """Pay a booking at Khalti's stand-in; returns the payment's id."""
+        body = {"booking_id": booking_id, "payment_method": "KHALTI"}
+        begun = family.api.post("/api/payments/", json=body).raise_for_status().json()
+        back = httpx.post(begun["action"]["url"], data={"action": "pay"}, timeout=30.0)
+        # The return settles it: the server asks Khalti before it answers.
+        family.api.get(back.headers["Location"])
+        found: str = begun["id"]
+        return found
+
+    def give_back(self, family: Somebody, pandit: Somebody) -> str:
+        """A booking that was paid and cancelled, its money back; returns the payment's id."""
+        booking_id = self.book(family, pandit, payment_method="KHALTI")
+        payment_id = self.pay(family, booking_id)
+        family.api.post(f"/api/bookings/{booking_id}/cancel/", json={}).raise_for_status()
+        deadline = time.monotonic() + WAIT_MS / 1000
+        while time.monotonic() < deadline:
+            payment = family.api.get(f"/api/payments/{payment_id}/").raise_for_status().json()
+            if payment["status"] == "REFUNDED":
+                return f"b-{booking_id}"
+            # It goes back behind the answer; nothing tells a client of the API but asking.
+            time.sleep(0.05)
+        pytest.fail(f"not given back: {payment}")
 
 
 @pytest.fixture(scope="session")

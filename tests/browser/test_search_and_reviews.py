@@ -3,44 +3,10 @@
 from __future__ import annotations
 
 import re
-from datetime import date, timedelta
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import DESK, PHONE, Somebody, Town, Visit, ready
-
-EVERY_HOUR = [
-    {"weekday": day, "intervals": [{"start": "00:00", "end": "00:00"}]} for day in range(1, 8)
-]
-
-
-def held_booking(town: Town, family: Somebody, pandit: Somebody) -> str:
-    """A puja that is over: booked for the next quarter of an hour, begun and completed."""
-    hours = {"weekly": EVERY_HOUR, "lead_minutes": 0, "buffer_minutes": 0}
-    pandit.api.put("/api/pandits/me/availability/", json=hours).raise_for_status()
-    today = date.fromisoformat(pandit.api.get("/api/pandits/me/").json()["updated_at"][:10])
-    free: list[dict[str, str]] = []
-    for day in (today, today + timedelta(days=1)):
-        slots = family.api.get(
-            "/api/booking-slots/available-slots/",
-            params={"service_id": pandit.service_id, "date": day.isoformat()},
-        ).raise_for_status()
-        free = [slot for slot in slots.json()["slots"] if slot["available"]]
-        if free:
-            break
-    booking = family.api.post(
-        "/api/bookings/",
-        json={
-            "service_id": pandit.service_id,
-            "booking_date": free[0]["date"],
-            "booking_time": free[0]["time"],
-            "service_location": "ONLINE",
-        },
-    )
-    booking_id: str = booking.raise_for_status().json()["id"]
-    for move in ("accept", "start", "complete"):
-        pandit.api.post(f"/api/bookings/{booking_id}/{move}/", json={}).raise_for_status()
-    return booking_id
+from tests.browser.conftest import DESK, PHONE, Town, Visit, ready
 
 
 def search(page: Page, **fields: str) -> None:
@@ -98,7 +64,7 @@ def test_a_family_reviews_a_moderator_publishes_and_the_pandit_answers(
     town: Town, visit: Visit
 ) -> None:
     family, pandit = town.person("Asha Karki"), town.pandit("Guru Prasad Mainali")
-    booking = held_booking(town, family, pandit)
+    booking = town.hold_puja(family, pandit)
     admin = town.sign_in("Admin", town.admin_phone)
 
     phone = visit(family, size=PHONE)
