@@ -123,6 +123,7 @@ class Site:
             "PANDITYATRA_RECOMMENDER__PATH": str(self.folder / "models"),
             "PANDITYATRA_AUTH__SECRET": SECRET,
             "PANDITYATRA_REALTIME__RECONNECT_WINDOW_SECONDS": "0.3",
+            "PANDITYATRA_PAYMENT__RECONCILE_SECONDS": "1",
             "PANDITYATRA_LIMITS__PAY": "100000/minute",
             "PANDITYATRA_LIMITS__CALLBACK": "100000/minute",
             "PANDITYATRA_CONFIG": str(self.folder / "sandbox" / "settings.toml"),
@@ -348,6 +349,11 @@ Visit = Callable[..., Page]
 @pytest.fixture
 def visit(browser: Browser, town: Town) -> Iterator[Visit]:
     """Opens a page for somebody; at the end no console may have shown an error."""
+    yield from visits(browser, town)
+
+
+def visits(browser: Browser, town: Town) -> Iterator[Visit]:
+    """What the fixture does, for fixtures of another scope."""
     contexts: list[Any] = []
     faults: list[str] = []
     expect.set_options(timeout=WAIT_MS)

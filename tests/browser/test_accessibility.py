@@ -24,9 +24,12 @@ SETTLED = """() => document.documentElement.dataset.ready === "yes"
   && !document.querySelector("main [aria-busy=true], main .skeleton")"""
 # Nothing is fetched again for axe, and only what it finds comes back. Swagger UI's own markup is its
 # makers'; ours around it is that of the other pages.
-LOOK = """() => axe.run({ exclude: [[".swagger-ui"]] }, { resultTypes: ["violations"], preload: false })
-  .then((found) => found.violations.map(
-    (each) => `${each.id} (${each.impact}): ${each.nodes.map((node) => node.html.slice(0, 120))}`))"""
+LOOK = """() => {
+  const where = { exclude: [[".swagger-ui"]] };
+  const what = (each) => `${each.id}: ${each.nodes.map((node) => node.html.slice(0, 120))}`;
+  return axe.run(where, { resultTypes: ["violations"], preload: false })
+    .then((found) => found.violations.map(what));
+}"""
 TOO_WIDE = """() => {
   const width = document.documentElement.clientWidth;
   if (document.documentElement.scrollWidth <= width) return [];
