@@ -1,7 +1,8 @@
 """What axe finds on every page: nothing, light and dark, phone and desk, both languages.
 
 A page is loaded once for each language and looked at in two sizes and colours without loading it
-again; over both languages every size meets every colour. The narrowest phone is asked for its width.
+again; over both languages every size meets every colour. On the narrowest phone nothing may be
+wider than the screen.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ LOOKS: dict[str, tuple[tuple[tuple[int, int], str], ...]] = {
 }
 SETTLED = """() => document.documentElement.dataset.ready === "yes"
   && !document.querySelector("main [aria-busy=true], main .skeleton")"""
-# Nothing is fetched again for axe, and only what it finds comes back. Swagger UI's own markup is its
-# makers'; ours around it is that of the other pages.
+# Nothing is fetched again for axe, and only what it finds comes back. Swagger UI's own markup is
+# its makers'; ours around it is that of the other pages.
 LOOK = """() => {
   const where = { exclude: [[".swagger-ui"]] };
   const what = (each) => `${each.id}: ${each.nodes.map((node) => node.html.slice(0, 120))}`;
