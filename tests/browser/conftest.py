@@ -38,7 +38,7 @@ FLAGS = [
     "--disable-sync",
 ]
 WAIT_MS = 20_000
-START_SECONDS = 90
+START_SECONDS = 300
 PHONE, DESK = (390, 844), (1280, 900)
 EVERY_HOUR = [
     {"weekday": day, "intervals": [{"start": "00:00", "end": "00:00"}]} for day in range(1, 8)
@@ -336,11 +336,13 @@ def town(
     # It asks for the browser's arguments so that without a browser no server is started.
     site = Site(tmp_path_factory.mktemp("site"))
     found = Town(site)
-    site.start_sandbox()
-    site.create_admin(found.admin_phone)
-    site.start()
-    yield found
-    site.stop()
+    try:
+        site.start_sandbox()
+        site.create_admin(found.admin_phone)
+        site.start()
+        yield found
+    finally:
+        site.stop()
 
 
 Visit = Callable[..., Page]
