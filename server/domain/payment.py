@@ -1128,7 +1128,10 @@ def _told(
 
 
 def announced(before: Payment | None, after: Payment, now: datetime) -> Payment:
-    """Add the word that the payment has changed, if others than its own readers care."""
+    """Add the word that the payment has changed, if others than its own readers care.
+
+    It goes before what people are told, so that they find the booking as they are told it is.
+    """
     if before is not None and summary(before) == summary(after):
         return after
     event = Event(
@@ -1139,7 +1142,7 @@ def announced(before: Payment | None, after: Payment, now: datetime) -> Payment:
         booking_id=after.booking_id,
         params={"payment_id": after.id, "purpose": after.purpose.value},
     )
-    return replace(after, outbox=(*after.outbox, event))
+    return replace(after, outbox=(event, *after.outbox))
 
 
 def summary(payment: Payment) -> tuple[object, ...]:

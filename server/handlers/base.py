@@ -24,6 +24,7 @@ from typing import Any, Final
 import msgspec
 import structlog
 from tornado import web
+from tornado.iostream import StreamClosedError
 from tornado.httputil import HTTPServerRequest
 
 from server import problems
@@ -265,8 +266,8 @@ class BaseHandler(web.RequestHandler):
         value: BaseException | None,
         tb: types.TracebackType | None,
     ) -> None:
-        """Log bugs with their trace; what the table answers is no bug."""
-        if isinstance(value, web.HTTPError) or (
+        """Log bugs with their trace; what the table answers is no bug, nor who does not wait."""
+        if isinstance(value, (web.HTTPError, StreamClosedError)) or (
             isinstance(value, errors.DomainError) and problems.kind_of(value)
         ):
             return

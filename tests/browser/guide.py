@@ -100,7 +100,14 @@ STOPS: Final[dict[str, tuple[Stop, ...]]] = {
     "/admin/ledger/": at("/admin/ledger/", by="admin"),
 }
 # Addresses of forms: opened by hand they lead to the page that the form stands on.
-LEADS_ON: Final = frozenset({"/pandit/services/", "/pandit/services/{id}/", "/pandit/hours/"})
+LEADS_ON: Final = frozenset(
+    {
+        "/admin/payments/{id}/{act}/",
+        "/pandit/services/",
+        "/pandit/services/{id}/",
+        "/pandit/hours/",
+    }
+)
 
 
 def page_routes() -> set[str]:

@@ -36,7 +36,7 @@ def household(town: Town) -> Household:
 def choose(page: Page, booking_id: str, name: str) -> None:
     """Go to the payment step and choose a way to pay by its name."""
     page.goto(f"/bookings/{booking_id}/pay/")
-    ready(page).get_by_label(re.compile(f"^{re.escape(name)}")).check(force=True)
+    ready(page).get_by_label(re.compile(f"^{re.escape(name)}")).check()
     page.get_by_role("button", name=re.compile("^Pay Rs")).click()
 
 
@@ -74,7 +74,7 @@ def test_the_wallet_is_filled_and_pays(household: Household, visit: Visit) -> No
     page = visit(household.family)
     page.goto("/wallet/")
     ready(page).get_by_label("Amount in rupees").fill("3000")
-    page.get_by_label(re.compile("^Khalti")).check(force=True)
+    page.get_by_label(re.compile("^Khalti")).check()
     page.get_by_role("button", name="Go on to pay").click()
     at_the_service(page, household.town, "pay")
     expect(page.get_by_text("The money is in your wallet.")).to_be_visible()

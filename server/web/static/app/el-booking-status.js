@@ -1,11 +1,13 @@
 /**
- * `<py-booking-status booking-id="…">`: a part of a page that follows a booking.
+ * `<py-booking-status booking-id="…" updated="…">`: a part of a page that follows a booking.
  *
  * Its content is the server's: badge, facts, actions. When a notification says that the booking has
  * changed, the page is fetched again and the same part taken from it, so that rights and texts are
- * decided in one place. Events: `py-booking-changed` (bubbles) after the part was replaced.
+ * decided in one place. Whenever a connection opens, the first part of a booking asks for what
+ * happened between the page (`updated`) and the connection. Events: `py-booking-changed` (bubbles) after the part was replaced.
  */
 
+import { api } from "./api.js";
 import { t } from "./i18n.js";
 import { toast } from "./page.js";
 
@@ -20,27 +22,41 @@ class BookingStatus extends HTMLElement {
       if (event.detail.booking === this.bookingId && event.detail.kind !== "NEW_MESSAGE") this.refresh();
     };
     this.onUpdate = (/** @type {any} */ event) => event.detail?.booking === this.bookingId && this.refresh();
+    this.onSocket = (/** @type {any} */ event) => event.detail === "open" && this.#catchUp();
   }
 
   connectedCallback() {
     window.addEventListener("py-notification", this.onNotification);
     window.addEventListener("py-refresh-booking", this.onUpdate);
+    window.addEventListener("py-socket", this.onSocket);
   }
 
   disconnectedCallback() {
     window.removeEventListener("py-notification", this.onNotification);
     window.removeEventListener("py-refresh-booking", this.onUpdate);
+    window.removeEventListener("py-socket", this.onSocket);
   }
 
   get bookingId() {
     return this.getAttribute("booking-id") ?? "";
   }
 
+  get #selector() {
+    return `py-booking-status[booking-id="${CSS.escape(this.bookingId)}"]`;
+  }
+
+  /** Nobody tells a new connection what has happened since the page was made. */
+  async #catchUp() {
+    if (document.querySelector(this.#selector) !== this) return;
+    const found = await api.get(`/api/bookings/${this.bookingId}/`).catch(() => null);
+    if (!found || Date.parse(found.updated_at) === Date.parse(this.getAttribute("updated") ?? "")) return;
+    window.dispatchEvent(new CustomEvent("py-refresh-booking", { detail: { booking: this.bookingId } }));
+  }
+
   /** Where this part stands among the parts of the same booking in the page. @param {Document} page */
   #same(page) {
-    const selector = `py-booking-status[booking-id="${CSS.escape(this.bookingId)}"]`;
-    const place = [...document.querySelectorAll(selector)].indexOf(this);
-    return page.querySelectorAll(selector)[place] ?? null;
+    const place = [...document.querySelectorAll(this.#selector)].indexOf(this);
+    return page.querySelectorAll(this.#selector)[place] ?? null;
   }
 
   /** Somebody is filling in a form here; it must not vanish under the hands. */
@@ -94,6 +110,7 @@ class BookingStatus extends HTMLElement {
       return;
     }
     const focused = this.contains(document.activeElement);
+    this.setAttribute("updated", other.getAttribute("updated") ?? "");
     this.replaceChildren(...[...other.childNodes].map((node) => document.importNode(node, true)));
     if (focused) {
       this.tabIndex = -1;
