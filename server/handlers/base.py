@@ -24,8 +24,8 @@ from typing import Any, Final
 import msgspec
 import structlog
 from tornado import web
-from tornado.iostream import StreamClosedError
 from tornado.httputil import HTTPServerRequest
+from tornado.iostream import StreamClosedError
 
 from server import problems
 from server.domain import errors
