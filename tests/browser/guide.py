@@ -83,6 +83,8 @@ STOPS: Final[dict[str, tuple[Stop, ...]]] = {
     "/admin/pandits/": at(
         "/admin/pandits/", "/admin/pandits/?verification_status=APPROVED", by="admin"
     ),
+    "/admin/users/": at("/admin/users/", "/admin/users/?q=Nobody-is-called-so", by="admin"),
+    "/admin/users/{id}/": at("/admin/users/{user}/", by="admin"),
     "/admin/reviews/": at("/admin/reviews/", by="admin"),
     "/admin/accuracy/": at("/admin/accuracy/", by="admin"),
     "/admin/catalogue/": at("/admin/catalogue/", by="admin"),
@@ -139,6 +141,7 @@ class Party:
             "pandit": self.pandit.pandit_id,
             "rival": self.rival.pandit_id,
             "service": self.pandit.service_id,
+            "user": self.family.api.get("/api/auth/me/").raise_for_status().json()["id"],
         }
         self._book()
         self._pay()
