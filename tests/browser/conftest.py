@@ -294,8 +294,8 @@ class Town:
             free = [slot for slot in slots.json()["slots"] if slot["available"]]
             if free:
                 break
-        first = {"booking_date": free[0]["date"], "booking_time": free[0]["time"]}
-        return self.book(family, pandit, **first, **wish)
+        wish |= {"booking_date": free[0]["date"], "booking_time": free[0]["time"]}
+        return self.book(family, pandit, 0, **wish)
 
     def review(self, family: Somebody, booking_id: str, words: str) -> None:
         """Write a review, which waits for a moderator."""
@@ -319,14 +319,14 @@ class Town:
         booking_id = self.book(family, pandit, payment_method="KHALTI")
         payment_id = self.pay(family, booking_id)
         family.api.post(f"/api/bookings/{booking_id}/cancel/", json={}).raise_for_status()
-        deadline = time.monotonic() + WAIT_MS / 1000
+        status, deadline = "", time.monotonic() + WAIT_MS / 1000
         while time.monotonic() < deadline:
             payment = family.api.get(f"/api/payments/{payment_id}/").raise_for_status().json()
-            if payment["status"] == "REFUNDED":
+            if (status := payment["status"]) == "REFUNDED":
                 return f"b-{booking_id}"
             # It goes back behind the answer; nothing tells a client of the API but asking.
             time.sleep(0.05)
-        pytest.fail(f"not given back: {payment}")
+        pytest.fail(f"not given back: {status}")
 
 
 @pytest.fixture(scope="session")
