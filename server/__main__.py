@@ -19,7 +19,7 @@ import msgspec
 import structlog
 import uvloop
 
-from server import demo, logs
+from server import logs
 from server.app import RunningServer, open_server, prepare_database, run_until_stopped
 from server.domain.account import normalise_phone
 from server.domain.errors import AlreadyExists, StoreUnavailable
@@ -133,6 +133,8 @@ async def _serve_many(settings: Settings, count: int) -> int:
 
 
 async def _demo(settings: Settings, options: argparse.Namespace) -> int:
+    from server import demo
+
     async with AsyncExitStack() as around:
         payments = "Payments: only what needs no gateway"
         if options.sandbox:
@@ -185,6 +187,8 @@ async def _until_signal(
 
 
 async def _seed(settings: Settings, options: argparse.Namespace) -> int:
+    from server import demo
+
     if settings.is_production:
         _say("The demo accounts have a public password: they are not for production.")
         return 1
@@ -198,7 +202,8 @@ async def _seed(settings: Settings, options: argparse.Namespace) -> int:
             _say("The database is not empty. --reset deletes everything in it first.")
             return 1
         await prepare_database(store)
-        await demo.seed(store, seed=options.seed, show_progress=True)
+        chosen = demo.DEFAULT_SEED if options.seed is None else options.seed
+        await demo.seed(store, seed=chosen, show_progress=True)
     _say(*demo.sign_ins())
     return 0
 
@@ -277,7 +282,7 @@ def _parser() -> argparse.ArgumentParser:
     sandbox.set_defaults(run=_sandbox)
 
     seed = commands.add_parser("seed", help="fill an empty database with a believable town")
-    seed.add_argument("--seed", type=int, default=demo.DEFAULT_SEED)
+    seed.add_argument("--seed", type=int, help="of the random numbers that make the town")
     seed.add_argument("--reset", action="store_true", help="delete everything in it first")
     seed.set_defaults(run=_seed)
 

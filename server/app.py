@@ -28,6 +28,7 @@ from server.bus.redis import RedisBus
 from server.clock import SystemClock
 from server.container import Services
 from server.documents.printer import Printer
+from server.documents.sheet import Sheet
 from server.domain.booking import PaymentMethod
 from server.domain.cancellation import RefundTier
 from server.domain.experiment import Experiment, arms_of
@@ -59,7 +60,6 @@ from server.metrics import Metrics
 from server.paths import data_path, web_path
 from server.places.directory import load_places
 from server.places.zones import ZoneMap
-from server.push.webpush import WebPushSender
 from server.recommender.adviser import AdviceParams
 from server.recommender.keeper import KeeperParams, ModelKeeper
 from server.routes import ROUTES
@@ -287,6 +287,9 @@ async def _open_push(settings: Settings) -> AsyncIterator[PushSender | None]:
     if not push.enabled:
         yield None
         return
+    # Its libraries take half a second to load.
+    from server.push.webpush import WebPushSender
+
     threads = Threads("push", threads=1, queue=1000)
     try:
         async with WebPushSender.open(Path(push.key_path), push.contact, threads) as sender:
@@ -693,9 +696,16 @@ def build_services(
         ),
         health=Health(store, lambda: models.state),
         metrics=metrics,
-        printer=Printer(workers, web_path("static") / "vendor" / "fonts"),
+        printer=Printer(workers, _pdf_of),
         clock=clock,
     )
+
+
+def _pdf_of(sheet: Sheet) -> bytes:
+    # Loaded with the first file, in the printer's thread: it takes most of a second.
+    from server.documents.pdf import pdf_of
+
+    return pdf_of(sheet, web_path("static") / "vendor" / "fonts")
 
 
 def _refund_tiers(settings: PaymentSettings) -> tuple[RefundTier, ...]:

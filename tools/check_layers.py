@@ -5,8 +5,8 @@ message``:
 
 1. a room imports only the rooms that the table allows it, in annotations too;
 2. a room does not import the third-party packages that it must not know;
-3. no import hides inside a function (wiring and entry excepted, and the heavy libraries that
-   training alone needs);
+3. no import hides inside a function (wiring and entry excepted, the heavy libraries that training
+   alone needs, and what `LATE_HERE` names);
 4. no cycle among modules (imports for type checkers alone do not count).
 """
 
@@ -50,6 +50,13 @@ LATE = frozenset(
         "pyspark",
         "sklearn",
         "threadpoolctl",
+    }
+)
+# Opened with the thing that needs them, in one module each: they take long to load.
+LATE_HERE = frozenset(
+    {
+        ("server.gateways.registry", "server.gateways.stripe"),
+        ("server.places.zones", "timezonefinder"),
     }
 )
 # Wiring and entry know everybody, and may load late what one command alone needs.
@@ -232,6 +239,7 @@ def hidden_faults(found: Iterable[Import]) -> Iterator[tuple[Import, str]]:
     for item in found:
         room = room_of(item.importer)
         late = room == "recsys" and item.imported.split(".")[0] in LATE
+        late |= (item.importer, item.imported) in LATE_HERE
         allowed = item.for_types_only or late or room in EVERYBODY
         if item.inside_function and not allowed:
             yield item, f"import of {item.imported} inside a function"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import functools
-from pathlib import Path
+from collections.abc import Callable
+from functools import partial
 
-from server.documents.sheet import Sheet, pdf_of
+from server.documents.sheet import Sheet
 from server.domain.ports import Workers
 
 
@@ -16,14 +16,14 @@ class Printer:
     ----------
     workers
         Where they are set.
-    fonts
-        The folder with the fonts that hold both scripts.
+    pdf_of
+        Sets one (``pdf.pdf_of`` with its fonts).
     """
 
-    def __init__(self, workers: Workers, fonts: Path) -> None:
+    def __init__(self, workers: Workers, pdf_of: Callable[[Sheet], bytes]) -> None:
         self._workers = workers
-        self._fonts = fonts
+        self._pdf_of = pdf_of
 
     async def pdf(self, sheet: Sheet) -> bytes:
         """Set the sheet on A4 pages. Raises ``Overloaded`` when too many wait."""
-        return await self._workers.run(functools.partial(pdf_of, sheet, self._fonts))
+        return await self._workers.run(partial(self._pdf_of, sheet))

@@ -5,16 +5,14 @@ from __future__ import annotations
 from threading import Lock
 from typing import Any
 
-from timezonefinder import TimezoneFinder
-
 from server.domain.account import GeoPoint
 
 
 class ZoneMap:
     """Implements ``ports.ZoneMap``.
 
-    The map is opened when it is first asked: that takes seconds on a slow disk, and most births
-    come with the name of a town, whose zone is known without it.
+    Library and map are opened when it is first asked: that takes seconds on a slow disk, and most
+    births come with the name of a town, whose zone is known without it.
     """
 
     def __init__(self) -> None:
@@ -26,6 +24,8 @@ class ZoneMap:
         # The finder's buffers are its own: one thread at a time.
         with self._lock:
             if self._finder is None:
+                from timezonefinder import TimezoneFinder
+
                 self._finder = TimezoneFinder(in_memory=False)
             found = self._finder.timezone_at(lng=point.longitude, lat=point.latitude)
         return str(found or "UTC")

@@ -14,7 +14,8 @@ import pytest
 from fontTools.ttLib import TTFont
 from PIL import Image
 
-from server.documents.sheet import Sheet, SheetTable, Sum, pdf_of
+from server.documents.pdf import pdf_of
+from server.documents.sheet import Sheet, SheetTable, Sum
 from server.paths import web_path
 
 FONTS = web_path("static") / "vendor" / "fonts"
