@@ -26,8 +26,8 @@ from recsys.engine import fold_in
 from recsys.matrix import users_by
 from recsys.models.als import Als
 from recsys.pipeline import Solver, choose, fitted, solve_here, user_questions, windows
+from recsys.sources import read_source
 from recsys.spark_als import SparkEngine
-from recsys.train import read_source
 
 SOURCE = "synth:users=1500,items=160,pandits=80,months=24,seed=1"
 GRID = AlsGrid(factors=(16,), alpha=(1.0, 5.0), regularization=(10.0, 30.0), iterations=10)

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from recsys.artifact import Ids, Manifest
+from recsys.artifact import REPORT, Ids, Manifest
 from recsys.bundle import (
     BLEND,
     HABITS,
@@ -165,11 +165,15 @@ def add(store: ModelStore, number: int = 0, recipe: Recipe | None = None, **mani
     return put(store, a_bundle(recipe or Recipe()), number, **manifest)
 
 
-def put(store: ModelStore, bundle: Bundle, number: int, **manifest: Any) -> str:
-    """Write models as a version of a store; returns its name."""
+def put(
+    store: ModelStore, bundle: Bundle, number: int, *, report: str = "", **manifest: Any
+) -> str:
+    """Write models as a version of a store, with a ``report`` if one is given; returns its name."""
     asked = questions(bundle)
     with store.staging() as writer:
         described = write_bundle(writer, bundle)
+        if report:
+            writer.text(REPORT, report)
         values: dict[str, Any] = {"metrics": {"ndcg@10": 0.25}, "smoke": asked} | manifest
         writer.finish(
             Manifest(

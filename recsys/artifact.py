@@ -35,6 +35,8 @@ from numpy.typing import NDArray
 
 SCHEMA_VERSION: Final = 2
 MANIFEST: Final = "manifest.json"
+REPORT: Final = "report.html"
+"""The comparison that training wrote, for people; ``report.json`` has its figures."""
 VERSION_PATTERN: Final = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
 """A moment in UTC and the first digits of the content's hash."""
 
@@ -466,6 +468,22 @@ def _check_entry(entry: FileEntry, manifest: Manifest, limits: Limits) -> None:
             _refuse(
                 "ids", f"{entry.path}: axis {axis} of shape {entry.shape} is not {count} {kind}"
             )
+
+
+def read_text(folder: Path, name: str, *, limits: Limits | None = None) -> str:
+    """One text of an artifact, such as ``report.html``, as it was written.
+
+    Raises
+    ------
+    ArtifactError
+        When the manifest is not sound, does not name it, or the file is not what it says.
+    """
+    bounds = limits or Limits()
+    entry = next((e for e in read_manifest(folder, bounds).files if e.path == name), None)
+    if entry is None:
+        _refuse("missing", f"the version has no {name}")
+    with _opened(folder, name) as stream:
+        return _whole(stream, entry, bounds).decode("utf-8", "replace")
 
 
 def load(

@@ -18,6 +18,8 @@ import msgspec
 from msgspec import Meta
 
 ENV_PREFIX: Final = "RECSYS_"
+CONFIG_FILE: Final = Path("config/recsys.toml")
+"""Read where it is there and no other is named."""
 
 Task = Literal["samagri", "pandit", "puja"]
 Kind = Literal["ease", "rp3beta", "item_knn", "association", "als"]
@@ -46,6 +48,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     threads: Annotated[Positive, "of the solver; equal bytes are promised for 1"] = 1
     budget_s: Annotated[Above0, "seconds that the search for parameters may take in all"] = 300.0
     only: Annotated[tuple[Task, ...], "tasks to train"] = ("samagri", "pandit", "puja")
+    report: Annotated[bool, "put a report that compares the models tried into the artifact"] = True
 
 
 class Data(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,13 +10,14 @@ Exit codes are those of all commands: 0, 2 settings, 3 data, 5 the report could 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -33,10 +34,10 @@ from recsys.data import BadData, Dataset
 from recsys.matrix import baskets, users_by
 from recsys.metrics import Reliability, reliability
 from recsys.models.base import Interactions, Model
-from recsys.pipeline import USER_SLOTS, TooLittleData, Windows
+from recsys.pipeline import USER_SLOTS, Solver, TooLittleData, Trained, Windows
+from recsys.sources import read_source
 from recsys.splits import Queries
 from recsys.store import ModelStore
-from recsys.train import CONFIG_FILE, read_source
 
 BASKET_MODELS: Final = (
     "popularity",
@@ -133,6 +134,8 @@ class Evaluation:
         Whether parameters are searched on the validation window; else ``fixed`` or the defaults.
     fixed
         Parameters by model that are taken as they are.
+    solver
+        What fits ALS.
     """
 
     def __init__(
@@ -142,8 +145,10 @@ class Evaluation:
         *,
         search: bool = True,
         fixed: Mapping[str, Mapping[str, Any]] | None = None,
+        solver: Solver = pipeline.solve_here,
     ) -> None:
         self._data = data
+        self._solver = solver
         self._config = config
         self._search = search
         self._fixed = fixed or {}
@@ -191,12 +196,12 @@ class Evaluation:
             return {}
         deadline = time.monotonic() + self._config.run.budget_s / len(TASKS)
         chosen = pipeline.choose(
-            (name,), train, questions, self._config, pipeline.solve_here, deadline=deadline
+            (name,), train, questions, self._config, self._solver, deadline=deadline
         )
         return chosen.params
 
     def _fit(self, name: str, params: Mapping[str, Any], data: Interactions) -> Model[Any]:
-        return pipeline.fitted(name, params, data, self._config, pipeline.solve_here)
+        return pipeline.fitted(name, params, data, self._config, self._solver)
 
     def _judge(
         self,
@@ -242,10 +247,69 @@ class Evaluation:
         return found
 
 
+class Report(NamedTuple):
+    """A comparison for people, one HTML file, and for programs, plain values."""
+
+    page: str
+    record: dict[str, Any]
+
+    def json(self) -> bytes:
+        """The values as an indented file."""
+        return msgspec.json.format(msgspec.json.encode(self.record), indent=1)
+
+
+def reported(
+    data: Dataset,
+    config: Config,
+    cut: Windows,
+    tasks: Sequence[TaskReport],
+    served: Mapping[str, Any] | None = None,
+) -> Report:
+    """Put the report of these tasks together.
+
+    Parameters
+    ----------
+    served
+        Figures of what is served beside the models: ``blend``, ``habits``, ``pandits``.
+    """
+    record = {
+        "fingerprint": data.fingerprint(),
+        "windows_ms": [cut.validation, cut.test],
+        "seed": config.run.seed,
+        "tasks": [task.record() for task in tasks],
+        "served": dict(served or {}),
+    }
+    plain = msgspec.json.decode(msgspec.json.encode(record, enc_hook=_plain))
+    return Report(report.page(tasks, plain), plain)
+
+
+def of_training(
+    data: Dataset,
+    config: Config,
+    cut: Windows,
+    trained: Mapping[str, Trained],
+    solver: Solver,
+    served: Mapping[str, Any],
+) -> Report:
+    """Compare what a training has tried, each kind with its best parameters, with the baselines.
+
+    All are fitted on what was known before the test window and asked its questions; nothing is
+    searched again.
+    """
+    tasks = []
+    for slot, each in trained.items():
+        fixed = {kind: found.best.params for kind, found in each.choice.searches.items()}
+        baselines = _BASELINES if slot == "samagri" else _BASELINES[:1]
+        evaluation = Evaluation(data, config, search=False, fixed=fixed, solver=solver)
+        with contextlib.suppress(TooLittleData):
+            tasks.append(evaluation.run(slot, tuple(dict.fromkeys((*baselines, *fixed)))))
+    return reported(data, config, cut, tasks, served)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Compare, write the report; returns the exit status."""
     options = _parser().parse_args(arguments)
-    path = options.config or (CONFIG_FILE if CONFIG_FILE.is_file() else None)
+    path = options.config or (configs.CONFIG_FILE if configs.CONFIG_FILE.is_file() else None)
     try:
         config = configs.resolve(path, os.environ, vars(options))
         if config.run.engine == "auto":
@@ -267,24 +331,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (BadData, TooLittleData) as error:
         tell(f"the data cannot be evaluated on: {error}")
         return _ended(options, Exit.BAD_DATA, {"reason": str(error)})
-    record = {
-        "fingerprint": data.fingerprint(),
-        "windows_ms": [evaluation.windows.validation, evaluation.windows.test],
-        "seed": config.run.seed,
-        "tasks": [task.record() for task in tasks],
-    }
+    made = reported(data, config, evaluation.windows, tasks)
     try:
         options.report.mkdir(parents=True, exist_ok=True)
-        (options.report / "report.json").write_bytes(
-            msgspec.json.format(msgspec.json.encode(record, enc_hook=_plain), indent=1)
-        )
-        report.write(options.report / "report.html", tasks, record)
+        (options.report / "report.json").write_bytes(made.json())
+        (options.report / "report.html").write_text(made.page, encoding="utf-8")
     except OSError as error:
         tell(f"the report could not be written: {error}")
         return _ended(options, Exit.PUBLISH_FAILED, {"reason": str(error)})
     for task in tasks:
         say(*report.text_table(task))
-    return _ended(options, Exit.OK, {"report": str(options.report / "report.html"), **record})
+    return _ended(options, Exit.OK, {"report": str(options.report / "report.html"), **made.record})
 
 
 def _plain(value: Any) -> Any:
@@ -358,7 +415,7 @@ def _parser() -> argparse.ArgumentParser:
         help="mongodb://…, a folder of tables, or synth:users=1500,items=160,seed=7",
     )
     parser.add_argument("--report", type=Path, required=True, help="folder for the report")
-    parser.add_argument("--config", type=Path, help=f"default: {CONFIG_FILE}, where it is")
+    parser.add_argument("--config", type=Path, help=f"default: {configs.CONFIG_FILE}, where it is")
     parser.add_argument("--tasks", default="samagri,pandit,puja", help=f"of {', '.join(TASKS)}")
     parser.add_argument("--models", help="only these, parted by commas")
     parser.add_argument("--set", action="append", help="a fixed parameter, as ease.lam=100")

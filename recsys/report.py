@@ -10,8 +10,8 @@ import base64
 import html
 import importlib.util
 import io
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -47,14 +47,9 @@ def text_table(task: TaskReport) -> Iterator[str]:
         )
 
 
-def write(path: Path, tasks: Sequence[TaskReport], record: Mapping[str, Any]) -> None:
-    """Write the report.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written.
-    """
+def page(tasks: Sequence[TaskReport], record: Mapping[str, Any]) -> str:
+    """The report as one page; without plots where matplotlib is not installed."""
+    plots = importlib.util.find_spec("matplotlib") is not None
     parts = [
         "<!doctype html><html lang=en><meta charset=utf-8>",
         "<meta name=viewport content='width=device-width,initial-scale=1'>",
@@ -64,25 +59,93 @@ def write(path: Path, tasks: Sequence[TaskReport], record: Mapping[str, Any]) ->
         "bootstrap over bookings or users. Gains are paired, question by question. ",
         f"Seed {record['seed']}, data {html.escape(str(record['fingerprint'])[:16])}.</p>",
     ]
+    if not plots:
+        parts.append("<p>No plots: matplotlib (extra <code>train</code>) is not installed.</p>")
     for task in tasks:
-        parts += _task(task)
-    path.write_text("".join(parts) + "</html>\n", encoding="utf-8")
+        parts += _task(task, plots=plots)
+    parts += _served(record["served"], plots=plots)
+    return "".join(parts) + "</html>\n"
 
 
 def _ranked(task: TaskReport) -> list[tuple[str, Any]]:
     return sorted(task.models.items(), key=lambda each: (-each[1].outcome.mean(), each[0]))
 
 
-def _task(task: TaskReport) -> Iterator[str]:
+def _task(task: TaskReport, *, plots: bool) -> Iterator[str]:
     units = len(np.unique(task.questions.group))
     yield f"<h2>{html.escape(task.name)}</h2><p>{task.questions.data.n_rows} questions of {units} "
     yield f"units, {task.train.n_items} candidates. Baseline: {task.baseline}.</p>"
     yield from _models(task)
     if task.segments:
         yield from _segments(task)
-    for title, image in _plots(task):
-        data = base64.b64encode(image).decode()
-        yield f"<h3>{title}</h3><img alt='{title}' src='data:image/png;base64,{data}'>"
+    if plots:
+        for title, image in _plots(task):
+            yield _picture(title, image)
+
+
+def _picture(title: str, image: bytes) -> str:
+    data = base64.b64encode(image).decode()
+    return f"<h3>{title}</h3><img alt='{title}' src='data:image/png;base64,{data}'>"
+
+
+def _served(figures: Mapping[str, Any], *, plots: bool) -> Iterator[str]:
+    """What is served beside the models: the blend, the next puja, and who gets shown."""
+    if blend := figures.get("blend"):
+        yield "<h2>The lists that customers see</h2>"
+        yield f"<p>Over {blend['bookings']} bookings of the test window the confidence is off by "
+        yield f"{blend['ece']:.3f} on the mean. Of {blend['shown']} suggestions at or above the "
+        yield f"threshold the share {_mean(blend['keep_rate'])} was kept.</p>"
+        said, right, counts = blend["reliability"]
+        yield "<table><tr><th>confidence said</th><th>kept</th><th>suggestions</th></tr>"
+        for one, other, count in zip(said, right, counts, strict=True):
+            yield f"<tr><td>{one:.3f}</td><td>{other:.3f}</td><td>{count}</td></tr>"
+        yield "</table>"
+        if plots:
+            yield _picture("Confidence of the lists", _drawn(partial(_curve, said, right)))
+    if habits := figures.get("habits"):
+        yield "<h2>The next puja</h2>"
+        yield f"<p>Over {habits['bookings']} bookings one of three proposals was the puja that the "
+        yield f"family booked: {_mean(habits['hr@3'])}.</p>"
+        yield "<table><tr><th>instead</th><th>HR@3</th><th>the model above it by</th></tr>"
+        for name, found in habits["others"].items():
+            yield f"<tr><td>{html.escape(name)}</td><td>{_mean(found)}</td>"
+            yield f"<td>{_mean(habits['above'][name])}</td></tr>"
+        yield "</table>"
+    pandits = figures.get("pandits")
+    if pandits and pandits["lists"]:
+        yield "<h2>Who gets shown</h2>"
+        yield f"<p>Of the first five places of {pandits['lists']} replayed lists new pandits got "
+        yield f"the share {_mean(pandits['new_share'])}; Gini of all impressions "
+        yield f"{pandits['gini']:.2f}.</p>"
+
+
+def _mean(interval: Sequence[float | None]) -> str:
+    """A mean with its bounds; a dash where there was nothing to measure."""
+    mean, low, high = interval
+    if mean is None or low is None or high is None:
+        return "–"
+    return f"{mean:.4f} [{low:.4f}, {high:.4f}]"
+
+
+def _drawn(draw: Callable[[Any], None], width: float = 7.0, height: float = 3.4) -> bytes:
+    """One plot as a PNG file."""
+    # Figures made without pyplot: no display, no global state.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    draw(figure.subplots())
+    target = io.BytesIO()
+    figure.savefig(target, format="png", dpi=110, metadata={"Software": None})
+    return target.getvalue()
+
+
+def _curve(said: Sequence[float], right: Sequence[float], axes: Any) -> None:
+    top = max((*said, *right, 0.01))
+    axes.plot(said, right, marker="o", ms=3, lw=1)
+    axes.plot([0, top], [0, top], color="#999", lw=0.8, ls="--")
+    axes.set(xlabel="confidence said", ylabel="share that was kept")
 
 
 def _models(task: TaskReport) -> Iterator[str]:
@@ -134,19 +197,7 @@ def _segments(task: TaskReport) -> Iterator[str]:
 
 def _plots(task: TaskReport) -> Iterator[tuple[str, bytes]]:
     """The plots of a task as PNG files, by title."""
-    # Figures made without pyplot: no display, no global state.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     ranked = _ranked(task)
-
-    def drawn(draw: Any, width: float = 7.0, height: float = 3.4) -> bytes:
-        figure = Figure(figsize=(width, height), layout="constrained")
-        FigureCanvasAgg(figure)
-        draw(figure.subplots())
-        target = io.BytesIO()
-        figure.savefig(target, format="png", dpi=110, metadata={"Software": None})
-        return target.getvalue()
 
     def bars(axes: Any) -> None:
         found = [judged.outcome.interval() for _, judged in ranked][::-1]
@@ -203,12 +254,12 @@ def _plots(task: TaskReport) -> Iterator[tuple[str, bytes]]:
         axes.set(xscale="log", xlabel="microseconds a question", ylabel="questions")
         axes.legend(fontsize=7)
 
-    yield "Models", drawn(bars, height=0.45 * len(ranked) + 1)
+    yield "Models", _drawn(bars, height=0.45 * len(ranked) + 1)
     if any(judged.calibration is not None for _, judged in ranked):
-        yield "Calibration", drawn(curves)
-    yield "Long tail", drawn(tail)
-    yield "Coverage", drawn(coverage)
-    yield "Latency", drawn(latency)
+        yield "Calibration", _drawn(curves)
+    yield "Long tail", _drawn(tail)
+    yield "Coverage", _drawn(coverage)
+    yield "Latency", _drawn(latency)
 
 
 def _rising(counts: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -24,8 +24,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from recsys import synth
+from recsys.config import BadConfig
 from recsys.data import REQUIRED_COLUMNS, BadData, Dataset, IdMap, IntArray, build, to_ms
 from recsys.models.base import Interactions
+from recsys.town import TownConfig, simulate
 
 DATABASE: Final = "pandityatra"
 _SELECT_MS: Final = 10_000
@@ -35,6 +38,7 @@ _NAMES_A_PART: Final = 200
 _FIRST_MONTH: Final = datetime(2020, 1, 1, tzinfo=UTC)
 _MONTHS_AHEAD: Final = 13
 _LONGEST_REST: Final = 5.0
+_SYNTH: Final = "synth:"
 _SUFFIXES: Final = (".parquet", ".jsonl", ".jsonl.gz", ".csv", ".csv.gz")
 
 
@@ -62,6 +66,34 @@ def read(source: str, *, at_ms: int | None = None) -> Dataset:
     if source.startswith("mongodb"):
         return build(mongo_tables(source), now_ms=present)
     return build(folder_tables(Path(source)), now_ms=present)
+
+
+def read_source(source: str, at_ms: int | None = None) -> tuple[Dataset, int]:
+    """The data of a source, and the instant that counts as the present.
+
+    Beside what `read` takes, ``synth:users=1500,items=160,seed=7`` makes a town;
+    its present is its newest event.
+    """
+    if source.startswith(_SYNTH):
+        fields = {field: type(value) for field, value in _town_defaults().items()}
+        values: dict[str, Any] = {}
+        for part in filter(None, source.removeprefix(_SYNTH).split(",")):
+            name, _, value = part.partition("=")
+            if name not in fields:
+                raise BadConfig([f"{source}: a town has {', '.join(fields)}"])
+            try:
+                values[name] = msgspec.convert(value, fields[name], strict=False)
+            except msgspec.ValidationError as error:
+                raise BadConfig([f"{source}: {name}: {error}"]) from error
+        data = synth.dataset(simulate(TownConfig(**values)))
+        return data, data.newest_ms()
+    present = now_ms() if at_ms is None else at_ms
+    return read(source, at_ms=present), present
+
+
+def _town_defaults() -> dict[str, Any]:
+    town = TownConfig()
+    return {name: getattr(town, name) for name in town.__dataclass_fields__}
 
 
 def folder_tables(folder: Path) -> dict[str, dict[str, list[Any]]]:

@@ -39,6 +39,7 @@ from recsys.artifact import (
     Manifest,
     load,
     read_manifest,
+    read_text,
     sync_folder,
 )
 
@@ -141,6 +142,10 @@ class ModelStore:
             pause_seconds=pause_seconds,
             without_ids=without_ids,
         )
+
+    def text(self, version: str, name: str) -> str:
+        """One text of a version; see `recsys.artifact.read_text`."""
+        return read_text(self.folder(version), name, limits=self.limits)
 
     def load_current(self) -> Artifact | None:
         """Read and check what the pointer names; None when nothing was published."""

@@ -32,8 +32,8 @@ import numpy as np
 from tqdm import tqdm
 
 from recsys import config as configs
-from recsys import pipeline, sources, synth, tracking
-from recsys.artifact import ArtifactError, ArtifactWriter, Ids, Manifest, load
+from recsys import evaluate, pipeline, tracking
+from recsys.artifact import REPORT, ArtifactError, ArtifactWriter, Ids, Manifest, load
 from recsys.blend_train import Trust, train_blend
 from recsys.bootstrap import Interval
 from recsys.bundle import (
@@ -61,13 +61,11 @@ from recsys.next_puja_train import train_next_puja
 from recsys.pandit_train import Replay, records, replay
 from recsys.pandits import PanditParams
 from recsys.pipeline import SLOTS_OF_TASK, Solver, TooLittleData, Trained, Windows, solve_here
+from recsys.sources import read_source
 from recsys.store import ModelStore
-from recsys.town import TownConfig, simulate
 from recsys.tune import Trial
 
-CONFIG_FILE: Final = Path("config/recsys.toml")
 _HOUR_MS: Final = DAY_MS / 24
-_SYNTH: Final = "synth:"
 _BASKET_SHARE: Final = 0.6
 """Of the search's time that goes to the baskets; the other slots share the rest."""
 _LIBRARIES: Final = ("numpy", "scipy", "implicit", "pyspark", "scikit-learn", "pandas")
@@ -116,7 +114,7 @@ class Progress:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train; returns the exit status."""
     options = _parser().parse_args(arguments)
-    path = options.config or (CONFIG_FILE if CONFIG_FILE.is_file() else None)
+    path = options.config or (configs.CONFIG_FILE if configs.CONFIG_FILE.is_file() else None)
     try:
         config = configs.resolve(path, os.environ, vars(options))
         if options.dry_run and options.publish:
@@ -158,34 +156,6 @@ def _ended(options: argparse.Namespace, status: Exit, result: Mapping[str, Any])
     return status
 
 
-def read_source(source: str, at_ms: int | None = None) -> tuple[Dataset, int]:
-    """The data of a source, and the instant that counts as the present.
-
-    Beside what `recsys.sources.read` takes, ``synth:users=1500,items=160,seed=7`` makes a town;
-    its present is its newest event.
-    """
-    if source.startswith(_SYNTH):
-        fields = {field: type(value) for field, value in _town_defaults().items()}
-        values: dict[str, Any] = {}
-        for part in filter(None, source.removeprefix(_SYNTH).split(",")):
-            name, _, value = part.partition("=")
-            if name not in fields:
-                raise BadConfig([f"{source}: a town has {', '.join(fields)}"])
-            try:
-                values[name] = msgspec.convert(value, fields[name], strict=False)
-            except msgspec.ValidationError as error:
-                raise BadConfig([f"{source}: {name}: {error}"]) from error
-        data = synth.dataset(simulate(TownConfig(**values)))
-        return data, data.newest_ms()
-    present = sources.now_ms() if at_ms is None else at_ms
-    return sources.read(source, at_ms=present), present
-
-
-def _town_defaults() -> dict[str, Any]:
-    town = TownConfig()
-    return {name: getattr(town, name) for name in town.__dataclass_fields__}
-
-
 class _Run:
     """One training, from the data to the store."""
 
@@ -197,7 +167,7 @@ class _Run:
         self.recorder = recorder
         slots = [slot for task in config.run.only for slot in SLOTS_OF_TASK[task]]
         self.slots = tuple(dict.fromkeys(slots))
-        self.progress = Progress(9 + len(self.slots), quiet=options.quiet)
+        self.progress = Progress(10 + len(self.slots), quiet=options.quiet)
         self._trials = 0
 
     def all(self) -> tuple[Exit, dict[str, Any]]:
@@ -255,9 +225,16 @@ class _Run:
                 trust,
                 replayed,
             )
+            made = None
+            if self.config.run.report:
+                self.progress.step("report: compare what was tried")
+                made = evaluate.of_training(data, self.config, cut, trained, solver, figures)
             self.progress.step("write and verify")
             stack.enter_context(_swept(store))
             with store.staging() as writer:
+                if made is not None:
+                    writer.text(REPORT, made.page)
+                    writer.document("report", made.record)
                 return self._store(
                     store, writer, bundle, data, cut, trained, measured, compared, current, figures
                 )
@@ -429,8 +406,9 @@ class _Run:
         }
         for gate in bad:
             tell(f"gate {gate.name} did not hold: {gate.reason}")
-        for name in ("manifest.json", "card.md"):
-            self.recorder.file(writer.folder / name)
+        for name in ("manifest.json", "card.md", REPORT):
+            if (writer.folder / name).exists():
+                self.recorder.file(writer.folder / name)
         if options.dry_run:
             say(f"dry run: {_summary(manifest)}; nothing was written")
             return (Exit.GATE_FAILED if bad else Exit.OK), result
@@ -664,7 +642,7 @@ def _parser() -> argparse.ArgumentParser:
         required=True,
         help="mongodb://…, a folder of tables, or synth:users=1500,items=160,seed=7",
     )
-    parser.add_argument("--config", type=Path, help=f"default: {CONFIG_FILE}, where it is")
+    parser.add_argument("--config", type=Path, help=f"default: {configs.CONFIG_FILE}, where it is")
     parser.add_argument(
         "--festivals",
         type=Path,

@@ -644,6 +644,7 @@ def build_services(
         notifications=notifications,
         push=push,
         recommendations=RecommendationService(
+            audit=audit,
             models=models,
             advisers=advisers,
             issuer=learning,

@@ -1063,6 +1063,18 @@ class Models(Protocol):
         """Return what lies in the store, newest first."""
         ...
 
+    async def report(self, version: str) -> str:
+        """Return the comparison that training wrote into a version, an HTML page.
+
+        Raises
+        ------
+        NotFound
+            If there is no such version, or it has no report.
+        ModelRefused
+            If the file is not what the version's manifest says.
+        """
+        ...
+
     async def activate(self, version: str, *, by: str, reason: str, force: bool) -> None:
         """Point all processes to a version; when this returns, it serves in this one.
 

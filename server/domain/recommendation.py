@@ -337,6 +337,7 @@ class ModelVersion:
     gates: tuple[Mapping[str, Any], ...] = ()
     gates_failed: tuple[str, ...] = ()
     training_window: Mapping[str, Any] = field(default_factory=dict)
+    has_report: bool = False
     problem: str = ""
 
 

@@ -22,7 +22,14 @@ from typing import Final, Protocol, TypeVar
 
 import structlog
 
-from recsys.artifact import VERSION_PATTERN, Artifact, ArtifactError, check_known, check_smoke
+from recsys.artifact import (
+    REPORT,
+    VERSION_PATTERN,
+    Artifact,
+    ArtifactError,
+    check_known,
+    check_smoke,
+)
 from recsys.bundle import UNSERVED_IDS, Bundle, build_name, open_bundle
 from recsys.store import Listed, ModelStore
 from server.domain.catalogue import SamagriItem
@@ -125,6 +132,14 @@ class ModelKeeper:
     async def versions(self, limit: int) -> ModelListing:
         """Return what lies in the store, newest first."""
         return await self._aside(partial(_listing, self._store, limit))
+
+    async def report(self, version: str) -> str:
+        """Return the page that lies in a version; see ``ports.Models``."""
+        try:
+            return await self._aside(partial(_report, self._store, version))
+        except ArtifactError as error:
+            _log.warning("model_report_refused", version=version, code=error.code)
+            raise ModelRefused(error.code) from None
 
     async def activate(self, version: str, *, by: str, reason: str, force: bool) -> None:
         """Point all processes to a version; when this returns, it serves in this one."""
@@ -372,6 +387,17 @@ def _publish(
         raise GatesFailed(", ".join(failed)) from None
 
 
+def _report(store: ModelStore, version: str) -> str:
+    if not VERSION_PATTERN.fullmatch(version):
+        raise NotFound
+    try:
+        return store.text(version, REPORT)
+    except ArtifactError as error:
+        if error.code != "missing":
+            raise
+        raise NotFound from None
+
+
 def _listing(store: ModelStore, limit: int) -> ModelListing:
     listed = store.versions()
     current = next((each.version for each in listed if each.is_current), None)
@@ -402,4 +428,5 @@ def _described(listed: Listed) -> ModelVersion:
         gates=manifest.gates,
         gates_failed=manifest.gates_failed,
         training_window=manifest.training_window,
+        has_report=any(each.path == REPORT for each in manifest.files),
     )

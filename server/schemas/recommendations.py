@@ -223,7 +223,11 @@ class ModelFaultResponse(Struct, frozen=True, kw_only=True):
 
 
 class ModelResponse(Struct, frozen=True, kw_only=True):
-    """One version of the trained models. ``is_live``: it serves in the process that answers."""
+    """One version of the trained models.
+
+    ``is_live``: it serves in the process that answers. ``has_report``: its comparison can be seen
+    under ``/admin/models/{version}/report/``.
+    """
 
     version: str
     is_current: bool
@@ -237,6 +241,7 @@ class ModelResponse(Struct, frozen=True, kw_only=True):
     gates: list[dict[str, Any]]
     gates_failed: list[str]
     training_window: dict[str, Any]
+    has_report: bool
     problem: str
 
 
@@ -373,6 +378,7 @@ def _present_version(model: ModelVersion, state: ModelState) -> ModelResponse:
         gates=[dict(gate) for gate in model.gates],
         gates_failed=list(model.gates_failed),
         training_window=dict(model.training_window),
+        has_report=model.has_report,
         problem=model.problem,
     )
 

@@ -15,6 +15,7 @@ from datetime import date, timedelta
 from typing import Final, Protocol
 
 from server.domain.account import NEPAL, Actor, GeoPoint
+from server.domain.audit import Act
 from server.domain.calendar import local_today
 from server.domain.catalogue import Puja, SamagriType
 from server.domain.errors import NotFound
@@ -53,6 +54,7 @@ from server.domain.recommendation import (
     SamagriQuestion,
 )
 from server.domain.search import PanditCard
+from server.services.audit import AuditService
 from server.services.pandits import PanditService
 from server.services.samagri import RuleRecommender, Suggestion
 
@@ -349,6 +351,7 @@ class RecommendationService:
     def __init__(
         self,
         *,
+        audit: AuditService,
         models: Models,
         advisers: Advisers,
         issuer: Issuer,
@@ -361,6 +364,7 @@ class RecommendationService:
         policy: RecommendationPolicy,
         observe: Callable[[str, str], None],
     ) -> None:
+        self._audit = audit
         self.models = models
         self._advisers = advisers
         self._issuer = issuer
@@ -553,4 +557,16 @@ class RecommendationService:
         await self.models.activate(
             version, by=actor.user_id, reason=reason or "activated by an admin", force=force
         )
+        await self._audit.record(
+            actor,
+            Act.MODEL_ACTIVATED,
+            "model",
+            version,
+            reason=reason,
+            force="true" if force else "",
+        )
         return self.models.state
+
+    async def model_report(self, version: str) -> str:
+        """Return the comparison that training wrote; see ``ports.Models.report``."""
+        return await self.models.report(version)

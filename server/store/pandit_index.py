@@ -8,10 +8,12 @@ filters or sorts by is kept.
 from __future__ import annotations
 
 import math
+import sys
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, time
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -126,7 +128,8 @@ class PanditIndex:
         columns["experience"][row] = document["experience_years"]
         columns["languages"][row] = _bits({self._language(each) for each in document["languages"]})
         self._put_place(row, document.get("geo"))
-        self._put_words(row, tuple(document.get("search_keys") or ()))
+        # One string for a key, however many have it.
+        self._put_words(row, tuple(map(sys.intern, document.get("search_keys") or ())))
         self._put_offers(row, document.get("services") or ())
         self._put_hours(row, document["availability"])
 
@@ -330,11 +333,11 @@ class PanditIndex:
     def _put_hours(self, row: int, availability: Mapping[str, Any]) -> None:
         self._open[row] = 0
         for hours in availability["weekly"]:
-            self._open[row, hours["weekday"] - 1] = _quarters(hours["intervals"])
+            self._open[row, hours["weekday"] - 1] = _hours(hours["intervals"])
         for day in self._days_of.pop(row, ()):
             self._exceptions[day].pop(row, None)
         exceptions = {
-            date.fromisoformat(each["on"]): _quarters(each["intervals"])
+            date.fromisoformat(each["on"]): _hours(each["intervals"])
             for each in availability["exceptions"]
         }
         for day, quarters in exceptions.items():
@@ -358,13 +361,21 @@ def _vector(latitude: float, longitude: float) -> tuple[float, float, float]:
     return math.cos(phi) * math.cos(lam), math.cos(phi) * math.sin(lam), math.sin(phi)
 
 
-def _quarters(intervals: Iterable[Document]) -> NDArray[np.uint8]:
+def _hours(intervals: Iterable[Document]) -> NDArray[np.uint8]:
     """The quarter hours of a day that lie in the intervals, a bit each."""
+    return _quarters(tuple((each["start"], each["end"]) for each in intervals))
+
+
+@lru_cache(maxsize=1024)
+def _quarters(intervals: tuple[tuple[str, str], ...]) -> NDArray[np.uint8]:
+    # Most pandits keep one of a few hours, so their array is shared, and nobody may change it.
     bits = np.zeros(_QUARTERS, np.uint8)
-    for interval in intervals:
-        first, last = _quarter(interval["start"]), _quarter(interval["end"])
+    for start, end in intervals:
+        first, last = _quarter(start), _quarter(end)
         bits[first : last if last > first else _QUARTERS] = 1
-    return np.packbits(bits, bitorder="little")
+    packed = np.packbits(bits, bitorder="little")
+    packed.flags.writeable = False
+    return packed
 
 
 def _quarter(text: str) -> int:

@@ -26,6 +26,7 @@ from recsys.bundle import (
     open_bundle,
     records_of,
 )
+from recsys.sources import read_source
 from recsys.store import ModelStore
 from recsys.town import TownConfig, simulate
 from server import demo
@@ -99,6 +100,21 @@ def test_a_model_is_trained_tested_stored_and_published(
     assert "## Segments" in card
     assert "## Calibration of the blend" in card
     assert json.loads((store.folder(told["version"]) / "card.json").read_bytes())["purpose"]
+    report = store.text(told["version"], "report.html")
+    assert report.count("data:image/png;base64,") == 5 * 4 + 1
+    assert "<h2>The next puja</h2>" in report
+    assert "<script" not in report
+    compared = artifact.documents["report"]
+    assert [task["task"] for task in compared["tasks"]] == [
+        "samagri",
+        "user_item",
+        "pandit",
+        "puja",
+    ]
+    samagri = compared["tasks"][0]["models"]
+    assert {"popularity", "puja_popularity", "ease", "rp3beta"} == samagri.keys()
+    chosen = manifest.models["samagri"]["model"]
+    assert samagri[chosen]["ndcg"] == manifest.metrics["samagri"]["ndcg@10"]
 
 
 def test_two_trainings_with_one_seed_are_equal_to_the_bit(
@@ -162,7 +178,7 @@ def test_a_dry_run_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[
 def test_festivals_are_counted_where_their_days_are_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    data, _ = train.read_source(TOWN)
+    data, _ = read_source(TOWN)
     puja = int(np.bincount(data.bookings.puja).argmax())
     held = data.bookings.held_ts[data.bookings.puja == puja]
     days = {datetime.fromtimestamp(ms / 1000, UTC).date().isoformat() for ms in held[::20].tolist()}

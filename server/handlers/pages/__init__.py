@@ -14,6 +14,7 @@ from server.handlers.pages import (
     catalogue_admin,
     chats,
     kundali,
+    models,
     notifications,
     offers,
     papers,
@@ -47,6 +48,7 @@ ROUTES: Final = (
     *payment_admin.ROUTES,
     *user_admin.ROUTES,
     *accuracy.ROUTES,
+    *models.ROUTES,
     *preferences.ROUTES,
     *static.ROUTES,
 )
