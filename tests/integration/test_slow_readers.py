@@ -11,6 +11,7 @@ import asyncio
 import base64
 import json
 import os
+import random
 import re
 import secrets
 import socket
@@ -96,14 +97,17 @@ class Speaker:
 
 
 class Sloth:
-    """A socket that shakes hands and then never reads; the kernel does what it does by default."""
+    """A socket that shakes hands and then never reads; its kernel takes in so many bytes for it."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
 
     @classmethod
-    async def come(cls, port: int, room: Room, member: Member, after: int) -> Sloth:
+    async def come(
+        cls, port: int, room: Room, member: Member, after: int, *, receive_bytes: int
+    ) -> Sloth:
         connection = socket.socket()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         connection.setblocking(False)
         loop = asyncio.get_running_loop()
         await loop.sock_connect(connection, ("127.0.0.1", port))
@@ -145,6 +149,8 @@ class Sloths:
         self.all: list[Sloth] = []
         self.present = 0
         self.offered = 0
+        # Kernels differ: a hundred who are full in the same instant would come back in the same.
+        self._receive_bytes = random.Random(7)
 
     async def fill(self) -> None:
         """Let so many come as are missing; the metrics say how many there are."""
@@ -155,7 +161,12 @@ class Sloths:
             # With the newest number: who has to catch up first is not live, and is offered nothing.
             after = max(self._speaker.seqs, default=0)
             member = members[len(self.all) % 2]
-            self.all.append(await Sloth.come(self._server.port, self._room, member, after))
+            room_for = self._receive_bytes.randrange(16, 2048) * 1024
+            self.all.append(
+                await Sloth.come(
+                    self._server.port, self._room, member, after, receive_bytes=room_for
+                )
+            )
             self.present += 1
 
     async def keep(self) -> None:
