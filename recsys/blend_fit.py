@@ -89,9 +89,18 @@ def kept_cells(data: Dataset, rows: _Rows, *, by_rule: bool | None = None) -> Cs
     return matrix
 
 
+def with_basket(data: Dataset, rows: _Rows) -> _Rows:
+    """Those of these bookings that were not cancelled and kept an item.
+
+    A family that wanted the pandit alone was never asked about samagri: its booking says nothing of
+    what people take.
+    """
+    return rows[np.diff(kept_cells(data, rows).indptr)[rows] > 0]
+
+
 def count_tables(data: Dataset, rows: _Rows, usual: PujaPopularity) -> Tables:
     """Everything that is counted, over these bookings only."""
-    live = rows[data.bookings.status[rows] != Status.CANCELLED]
+    live = with_basket(data, rows)
     cells = kept_cells(data, live)
     n_pujas, n_items = len(data.pujas), len(data.items)
     bookings = data.bookings
@@ -370,8 +379,8 @@ def _asked(questions: Questions, rows: list[int], stage: str) -> list[HeldBack]:
 
 
 def _thinned(data: Dataset, rows: _Rows) -> list[int]:
-    """Live bookings, evenly thinned out where there are too many for the size of the catalogue."""
-    live = rows[data.bookings.status[rows] != Status.CANCELLED]
+    """Those with a basket, evenly thinned out where there are too many for the catalogue's size."""
+    live = with_basket(data, rows)
     most = max(MAX_CELLS // max(len(data.items), 1), 1)
     step = max(1, -(-len(live) // most))
     return [int(row) for row in np.sort(live)[::step]]

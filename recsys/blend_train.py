@@ -152,8 +152,7 @@ def _questions(
 ) -> list[blend_fit.HeldBack]:
     if len(rows) > _MOST_TESTED:
         rows = np.sort(np.random.default_rng(seed).choice(rows, _MOST_TESTED, replace=False))
-    cells = blend_fit.kept_cells(data, rows)
-    live = rows[np.diff(cells.indptr)[rows] > 0]
+    live = blend_fit.with_basket(data, rows)
     questions = blend_fit.Questions(data, data.before(cut.test), knowledge.user_item, cut.test)
     # Half of them as when the list is empty, half as when the customer has begun it.
     return [

@@ -663,7 +663,7 @@ async def database(tmp_path: Path) -> AsyncIterator[EmbeddedServer]:
 async def test_while_the_database_is_away_sockets_stay_and_say_so(
     database: EmbeddedServer, settings: Settings, clock: FakeClock
 ) -> None:
-    away = dataclasses.replace(settings.database, uri=database.uri, timeout_seconds=0.5)
+    away = dataclasses.replace(settings.database, uri=database.uri, timeout_seconds=2.0)
     settings = dataclasses.replace(settings, database=away)
     async with (
         open_server(settings, clock=clock, sender=CapturingCodeSender()) as server,

@@ -64,7 +64,9 @@ async def test_town_is_made_anew_after_a_crash_and_can_be_lived_in(
         ),
         strict=True,
     ):
-        assert await store.collection(name).count({}, limit=100_000) == len(part)
+        # The server lives here too: by now it may have reminded some of what comes soon.
+        count = await store.collection(name).count({}, limit=100_000)
+        assert count == len(part) or (name == "notifications" and count > len(part))
         assert await store.collection(name).find_one({"_id": "half"}) is None
         assert await store.collection(name).find_one({"outbox": {"$exists": True}}) is None
 

@@ -2,7 +2,7 @@
 
 import json
 import random as standard_random
-from dataclasses import replace
+from dataclasses import fields, replace
 from decimal import Decimal
 from functools import cache
 from typing import Any
@@ -382,3 +382,25 @@ def test_no_more_finds_of_one_category_than_variety_allows():
     rows = blend.recommend(Request(puja=data.pujas.ids[0], demands=_demands(0))).rows
     finds = [blend.shelf.category[blend.shelf.index(r.item_id)] for r in rows if r.source == MODEL]
     assert len(finds) == len(set(finds)) >= 3
+
+
+def test_a_family_that_wanted_no_samagri_says_nothing_of_what_families_take():
+    _, data, _, models = _fitted()
+    rows = np.arange(len(data.bookings))
+    of_puja = np.flatnonzero(data.bookings.puja == data.bookings.puja[0])
+    without = of_puja[: len(of_puja) // 2]
+    lines = data.lines
+    left = ~np.isin(lines.booking, without)
+    emptied = replace(
+        data,
+        lines=replace(
+            lines, **{each.name: getattr(lines, each.name)[left] for each in fields(lines)}
+        ),
+    )
+    usual = models["usual"]
+    assert isinstance(usual, PujaPopularity)
+    among_all = blend_fit.count_tables(emptied, rows, usual)
+    among_those = blend_fit.count_tables(data, np.setdiff1d(rows, without), usual)
+    assert np.array_equal(among_all.puja_totals, among_those.puja_totals)
+    assert np.array_equal(among_all.puja_counts, among_those.puja_counts)
+    assert np.array_equal(among_all.region_totals, among_those.region_totals)
