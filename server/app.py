@@ -67,6 +67,7 @@ from server.schemas.frames import JsonChatFrames, JsonPaymentFrames
 from server.services.accounts import AccountPolicy, AccountService
 from server.services.accuracy import AccuracyService
 from server.services.almanac import AlmanacService
+from server.services.analytics import AnalyticsService
 from server.services.audit import AuditService
 from server.services.booking_payments import BookingPayments
 from server.services.bookings import BookingPolicy, BookingService
@@ -102,12 +103,14 @@ from server.services.search_words import SearchWords
 from server.services.settlement import Gateways, Settlement
 from server.services.unlocks import UnlockService
 from server.services.user_admin import UserAdminService
+from server.services.visits import VisitMeter
 from server.settings import ExperimentSettings, PaymentSettings, Settings
 from server.store import bookings as booking_documents
 from server.store import pandits as pandit_documents
 from server.store import payments as payment_documents
 from server.store import reviews as review_documents
 from server.store import series as series_documents
+from server.store.analytics import MongoAnalyticsRepository
 from server.store.attachments import DiskFileStore, MongoAttachmentRepository
 from server.store.audit import MongoAuditRepository
 from server.store.bookings import MongoBookingRepository
@@ -144,6 +147,7 @@ from server.store.rite_files import load_rites
 from server.store.rooms import MongoRoomRepository
 from server.store.series import MongoSeriesRepository
 from server.store.users import MongoCodeRepository, MongoSessionRepository, MongoUserRepository
+from server.store.visits import MongoVisitRepository
 from server.workers import Threads
 from server.ws.commands import receive
 from server.ws.hub import Hub, HubLimits
@@ -240,6 +244,7 @@ async def open_server(
         await stack.enter_async_context(services.push.running())
         await stack.enter_async_context(services.chats.running())
         await stack.enter_async_context(services.learning.running())
+        await stack.enter_async_context(services.visits.running())
         await stack.enter_async_context(services.settlement.running())
         await stack.enter_async_context(services.hub.running())
         scheduler = Scheduler(
@@ -375,6 +380,8 @@ def build_services(
     files = DiskFileStore(Path(settings.files.path))
 
     audit = AuditService(MongoAuditRepository(store), clock, ids)
+    visit_counts = MongoVisitRepository(store)
+    visits = VisitMeter(visit_counts, clock)
     push = PushService(
         subscriptions=MongoPushSubscriptionRepository(store),
         preferences=MongoNotificationPreferenceRepository(store),
@@ -503,6 +510,7 @@ def build_services(
         policy=policy,
         words=SearchWords(catalogue, places, clock),
         find=ranked.page,
+        visits=visits,
     )
     booking_service = BookingService(
         bookings=bookings,
@@ -570,6 +578,16 @@ def build_services(
         limiter=DoorLimiter(settings.limits, settings.bus.redis_url),
         idempotency=MongoIdempotencyStore(store, clock),
         accounts=accounts,
+        analytics=AnalyticsService(
+            figures=MongoAnalyticsRepository(store),
+            visits=visit_counts,
+            pandits=pandits,
+            catalogue=catalogue,
+            workers=workers,
+            clock=clock,
+            cache_seconds=settings.analytics.cache_seconds,
+        ),
+        visits=visits,
         audit=audit,
         catalogue=CatalogueService(catalogue, adder, preferences),
         catalogue_admin=CatalogueAdminService(

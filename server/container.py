@@ -12,6 +12,7 @@ from server.metrics import Metrics
 from server.services.accounts import AccountService
 from server.services.accuracy import AccuracyService
 from server.services.almanac import AlmanacService
+from server.services.analytics import AnalyticsService
 from server.services.audit import AuditService
 from server.services.booking_payments import BookingPayments
 from server.services.bookings import BookingService
@@ -36,6 +37,7 @@ from server.services.relay import EventRelay
 from server.services.reviews import ReviewService
 from server.services.settlement import Settlement
 from server.services.user_admin import UserAdminService
+from server.services.visits import VisitMeter
 from server.ws.hub import Hub
 
 
@@ -47,6 +49,8 @@ class Services:
     limiter: RateLimiter
     idempotency: IdempotencyStore
     accounts: AccountService
+    analytics: AnalyticsService
+    visits: VisitMeter
     audit: AuditService
     catalogue: CatalogueService
     catalogue_admin: CatalogueAdminService

@@ -8,6 +8,7 @@ from server.handlers import (
     accounts,
     accuracy,
     admin,
+    analytics,
     bookings,
     catalogue,
     catalogue_admin,
@@ -40,6 +41,8 @@ ROUTES: Final[tuple[Route, ...]] = (
     *papers.ROUTES,
     *pandits.ROUTES,
     *places.ROUTES,
+    # Before the bookings: their ids stand in the same place.
+    *analytics.ROUTES,
     *bookings.ROUTES,
     *invoices.ROUTES,
     *payments.ROUTES,

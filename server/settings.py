@@ -342,6 +342,8 @@ class LimitSettings:
     """What payment providers send, and browsers that come back from them; by address."""
     page: str = "600/minute"
     """Pages."""
+    figures: str = "60/minute"
+    """Figures of dashboards that are asked for, and tables of them."""
     compute: str = "120/minute"
     """Charts, matches, almanacs and muhurtas that are asked for."""
 
@@ -391,6 +393,14 @@ class SearchSettings:
 
     in_memory: bool = True
     """Whether an index in memory answers; else the database does, by 2dsphere and other indexes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnalyticsSettings:
+    """Figures for administrators."""
+
+    cache_seconds: float = 30.0
+    """How long the platform's figures of some days are told again before they are counted anew."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -561,6 +571,7 @@ class Settings:
     files: FileSettings = FileSettings()
     push: PushSettings = PushSettings()
     search: SearchSettings = SearchSettings()
+    analytics: AnalyticsSettings = AnalyticsSettings()
     recommender: RecommenderSettings = RecommenderSettings()
     experiment: ExperimentSettings = ExperimentSettings()
     gateways: GatewaySettings = GatewaySettings()

@@ -35,7 +35,12 @@ from server.store.indexes import create_indexes, declared_indexes
 from tests.redis_process import PROGRAM, RedisProcess
 from tests.support import CapturingCodeSender, FakeClock, People, server_settings
 
-EMPTIED_AFTER_EACH_TEST = (*(set(declared_indexes()) - {"samagri_items"}), "papers", "rosters")
+EMPTIED_AFTER_EACH_TEST = (
+    *(set(declared_indexes()) - {"samagri_items"}),
+    "papers",
+    "rosters",
+    "visits",
+)
 
 
 @pytest.fixture(scope="session")

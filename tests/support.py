@@ -15,6 +15,7 @@ import httpx
 from server.app import RunningServer
 from server.domain.account import GeoPoint, Place
 from server.settings import (
+    AnalyticsSettings,
     AuthSettings,
     DatabaseSettings,
     FileSettings,
@@ -214,6 +215,8 @@ def server_settings(database: DatabaseSettings, folder: Path) -> Settings:
         recommender=RecommenderSettings(
             path=str(folder / "models"), poll_seconds=0.2, retry_seconds=0.2
         ),
+        # What a test has just made is to be seen at once.
+        analytics=AnalyticsSettings(cache_seconds=0.0),
         realtime=RealtimeSettings(reconnect_window_seconds=0.3),
         limits=LimitSettings(**{field.name: plenty for field in dataclasses.fields(LimitSettings)}),
     )

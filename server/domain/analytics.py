@@ -33,6 +33,14 @@ class MonthCalendar(enum.StrEnum):
     BS = "bs"
 
 
+class Step(enum.StrEnum):
+    """What people do on the way to a booking that leaves nothing else behind; counted by day."""
+
+    SEARCHED = "searched"
+    VIEWED = "viewed"
+    DRAFTED = "drafted"
+
+
 @dataclass(frozen=True, slots=True)
 class Period:
     """Some days, both ends included.
@@ -358,13 +366,16 @@ class Income:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Funnel:
-    """How far those came who looked for a pandit, as far as it is stored.
+    """How far those came who looked for a pandit.
 
-    ``shown`` is people who were shown pandits and were signed in; None where nothing of that time
-    is kept any more. The others are bookings that were placed in the period.
+    The first three count what people did, guests as well: searches, pandits looked at, bookings
+    begun; None where nothing was counted. The others are bookings placed in the period. ``paid``
+    are those of ``completed`` that are paid in full.
     """
 
-    shown: int | None
+    searched: int | None
+    viewed: int | None
+    drafted: int | None
     placed: int
     offered: int
     accepted: int

@@ -12,8 +12,20 @@ from datetime import date, datetime, time
 from typing import Any, Generic, Protocol, TypeVar
 
 from server.domain.account import GeoPoint, OneTimeCode, Role, Session, User
+from server.domain.analytics import (
+    EarnedOn,
+    Moved,
+    Outcome,
+    Period,
+    Placed,
+    Ranked,
+    RatedOn,
+    Spending,
+    Step,
+    Tried,
+)
 from server.domain.audit import Act, AuditEntry
-from server.domain.booking import Booking, BookingStatus, PaymentMethod, PaymentStatus
+from server.domain.booking import Booking, BookingStatus, Offer, PaymentMethod, PaymentStatus
 from server.domain.callback import Callback
 from server.domain.catalogue import Catalogue, Puja, PujaCategory, SamagriCategory, SamagriItem
 from server.domain.catalogue_import import CatalogueImport
@@ -285,6 +297,74 @@ class CatalogueImportRepository(Protocol):
 
     async def list_applying(self, limit: int) -> tuple[CatalogueImport, ...]:
         """Return those that were agreed to and are not through."""
+        ...
+
+
+class AnalyticsRepository(Protocol):
+    """Figures, counted from what is stored. Each is one indexed query of the period's own rows."""
+
+    async def placed(self, period: Period) -> tuple[Placed, ...]:
+        """Return how many bookings were placed on each day, by how they stand now."""
+        ...
+
+    async def top_pujas(self, period: Period, limit: int) -> tuple[Ranked, ...]:
+        """Return the pujas of which most bookings were placed; ``key`` is the puja's id."""
+        ...
+
+    async def top_regions(self, period: Period, limit: int) -> tuple[Ranked, ...]:
+        """Return the towns for which most bookings were placed."""
+        ...
+
+    async def tried(self, period: Period) -> tuple[Tried, ...]:
+        """Return what became of tries to pay, by method, of payments begun in the period."""
+        ...
+
+    async def moved(self, period: Period) -> tuple[Moved, ...]:
+        """Return what moved in the ledger, by day, account and kind of entry."""
+        ...
+
+    async def offers(self, pandit_user_id: str, period: Period) -> tuple[Offer, ...]:
+        """Return the offers that a pandit had of bookings placed in the period."""
+        ...
+
+    async def outcomes(self, pandit_user_id: str, period: Period) -> tuple[Outcome, ...]:
+        """Return how bookings stand that a pandit had accepted and that begin in the period."""
+        ...
+
+    async def earned(self, pandit_user_id: str, period: Period) -> tuple[EarnedOn, ...]:
+        """Return what a pandit earned and was paid, by day, from the ledger."""
+        ...
+
+    async def rated(self, pandit_id: str, period: Period) -> tuple[RatedOn, ...]:
+        """Return a pandit's published reviews by the day on which they were written."""
+        ...
+
+    async def waiting(self, pandit_user_id: str, period: Period) -> int:
+        """Return how many bookings that begin in the period wait for the pandit's answer."""
+        ...
+
+    async def upcoming(self, user_id: str, period: Period) -> int:
+        """Return how many of a customer's bookings that begin in the period are ahead of him."""
+        ...
+
+    async def statuses(self, user_id: str, period: Period) -> dict[BookingStatus, int]:
+        """Return how a customer's bookings stand that begin in the period."""
+        ...
+
+    async def spent(self, user_id: str, period: Period) -> tuple[Spending, ...]:
+        """Return what a customer paid in the period, the latest first, without his wallet."""
+        ...
+
+
+class VisitRepository(Protocol):
+    """How often things were done on a day that leave nothing else behind."""
+
+    async def add(self, day: date, counts: Mapping[Step, int]) -> None:
+        """Raise the day's counts; not to be repeated."""
+        ...
+
+    async def total(self, first: date, last: date) -> dict[Step, int] | None:
+        """Sum the counts of those days; None where nothing was counted."""
         ...
 
 

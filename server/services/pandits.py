@@ -8,6 +8,7 @@ from datetime import date, datetime, time, timedelta
 from typing import Any, Final
 
 from server.domain.account import NEPAL, Actor
+from server.domain.analytics import Step
 from server.domain.audit import Act
 from server.domain.availability import availability_faults
 from server.domain.calendar import (
@@ -47,6 +48,7 @@ from server.services.bookings import BookingPolicy
 from server.services.optimistic import change
 from server.services.relay import EventRelay
 from server.services.search_words import SearchWords
+from server.services.visits import VisitMeter
 
 FindPandits = Callable[[Actor | None, PanditSearch], Awaitable[Page[PanditHit]]]
 """Finds a page of pandits in the order that suits the actor."""
@@ -98,6 +100,7 @@ class PanditService:
         ids: IdSource,
         policy: BookingPolicy,
         words: SearchWords,
+        visits: VisitMeter,
         find: FindPandits | None = None,
     ) -> None:
         self._pandits = pandits
@@ -113,6 +116,7 @@ class PanditService:
         self._clock = clock
         self._ids = ids
         self._policy = policy
+        self._visits = visits
 
     # -- searching --------------------------------------------------------------------------------
 
@@ -142,6 +146,8 @@ class PanditService:
         """
         if at is not None and day is None:
             raise Invalid(FieldFault("date", "required"))
+        if wanted.after is None:
+            self._visits.count(Step.SEARCHED)
         if day is not None and not self._may_be_booked(day):
             return Page(())
         wanted = replace(wanted, words=await self._words.read(wanted.text), day=day, at=at)
@@ -348,6 +354,8 @@ class PanditService:
         )
         if not pandit.is_verified and not shows_contact:
             raise NotFound
+        if not is_insider:
+            self._visits.count(Step.VIEWED)
         return await self._profile(pandit, shows_contact=shows_contact, shows_papers=is_insider)
 
     async def _may_contact(self, user_id: str, pandit_id: str) -> bool:

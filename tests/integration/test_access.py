@@ -131,6 +131,10 @@ TABLE: dict[tuple[str, str], Row] = {
     ("post", "/api/admin/pandits/{pandit}/verify/"): only("admin", body=REJECTED_BODY),
     ("get", "/api/bookings/"): Row(200),
     ("post", "/api/bookings/"): only(*CUSTOMERS, gets=404, body=wish("no-such-service")),
+    ("get", "/api/bookings/booking-analytics/"): Row(200),
+    ("get", "/api/bookings/booking-analytics/{table}.csv"): Row(
+        404, owed={"customer": 200, "stranger": 200, "admin": 200}
+    ),
     ("get", "/api/bookings/{booking}/"): only(*MEMBERS, "admin", others=404),
     ("post", "/api/bookings/{booking}/accept/"): Row(
         403, {}, owed={"rival": 404, "unverified": 404, "pandit": 409}
@@ -410,6 +414,7 @@ async def world(people: People) -> World:
             "kind": "items",
             "method": "KHALTI",
             "number": "1",
+            "table": "pujas",
             "rival": rival.pandit_id,
             "booking": booking["id"],
             "pandit": pandit.pandit_id,
