@@ -126,6 +126,10 @@ class Formatter:
         """A date of the AD calendar."""
         return self.digits(format_date(day, "d MMMM y, EEEE", locale=self._dates))
 
+    def month(self, day: date) -> str:
+        """The month of a date of the AD calendar, with its year."""
+        return self.digits(format_date(day, "MMMM y", locale=self._dates))
+
     def day_bs(self, day: date) -> str:
         """A date of the Bikram Sambat calendar, empty outside its table.
 

@@ -33,16 +33,16 @@ from server.domain.calendar import span_of
 from server.domain.errors import Invalid
 from server.domain.events import EventKind
 from server.domain.gateway import Outcome, RefundAnswer, RefundState, Verdict
-from server.domain.ledger import EntryKind, LedgerEntry, Posting
+from server.domain.ledger import Chain, EntryKind, LedgerEntry, Posting
 from server.domain.payment import Closing, Payment
 from server.services.analytics import months_of
 from server.services.ledger import LedgerService
 from server.services.visits import VisitMeter
 from server.store.analytics import MongoAnalyticsRepository
-from server.store.bookings import MongoBookingRepository
+from server.store.bookings import booking_document
 from server.store.client import Store
-from server.store.ledger import MongoLedgerRepository
-from server.store.payments import MongoPaymentRepository
+from server.store.ledger import MongoLedgerRepository, entry_document
+from server.store.payments import payment_document
 from server.store.reviews import COLLECTION as REVIEWS
 from server.store.visits import MongoVisitRepository
 from tests.factories import make_booking, make_payment
@@ -219,14 +219,19 @@ class World:
         self.payments.append(replace(payment, outbox=()))
 
     async def write(self, store: Store) -> None:
-        bookings, payments = MongoBookingRepository(store), MongoPaymentRepository(store)
-        book = LedgerService(MongoLedgerRepository(store))
-        for booking in self.bookings:
-            await bookings.add(booking)
-        for payment in self.payments:
-            assert await payments.add(payment)
+        heads: dict[str, Chain] = {}
+        numbered = []
         for entry in self.entries:
-            await book.record(entry)
+            numbered.append(ledger.chained(entry, heads.get(entry.owner or "")))
+            if (chain := numbered[-1].chain) is not None:
+                heads[chain.owner] = chain
+        for name, documents in (
+            ("bookings", [booking_document(each) for each in self.bookings]),
+            ("payments", [payment_document(each) for each in self.payments]),
+            ("ledger", [entry_document(each) for each in numbered]),
+        ):
+            if documents:
+                assert await store.collection(name).insert_many(documents) == {}
 
 
 def day_of(at: datetime) -> date:

@@ -12,7 +12,7 @@ from server.handlers.pages.base import Page
 from server.handlers.routing import Route
 from server.i18n import N_
 
-_SURFACES: Final = {
+SURFACES: Final = {
     Surface.SAMAGRI: N_("Samagri"),
     Surface.PANDITS: N_("Pandits"),
     Surface.BOOKINGS: N_("Next puja"),
@@ -53,7 +53,7 @@ class AccuracyPage(Page):
     """What became of recommendations, by model and arm."""
 
     roles = ADMIN
-    section = "accuracy"
+    section = "analytics"
 
     async def get(self) -> None:
         """Show the counts, a chart of them, and the experiment."""
@@ -102,7 +102,7 @@ class AccuracyPage(Page):
         return f"{self._surface(row)} · {arm}"
 
     def _surface(self, row: CountedRow) -> str:
-        return self.translate(_SURFACES[Surface(row.counter.surface)])
+        return self.translate(SURFACES[Surface(row.counter.surface)])
 
     def _percent(self, share: float) -> str:
         return self.translate("{percent} %", percent=round(100 * share, 1))

@@ -27,6 +27,8 @@ const ELEMENTS = /** @type {Record<string, () => Promise<unknown>>} */ ({
   "py-payment": () => import("./el-payment.js"),
   "py-handover": () => import("./el-handover.js"),
   "py-countdown": () => import("./el-countdown.js"),
+  "py-chart": () => import("./el-chart.js"),
+  "py-live": () => import("./el-live.js"),
 });
 
 /** The page's title without the number in front. */
