@@ -56,8 +56,9 @@ class Period:
     last: date
 
     def __post_init__(self) -> None:
-        if not _FIRST_DAY <= self.first <= _LAST_DAY or not _FIRST_DAY <= self.last <= _LAST_DAY:
-            raise Invalid(FieldFault("from", "range"))
+        for name, day in (("to", self.last), ("from", self.first)):
+            if not _FIRST_DAY <= day <= _LAST_DAY:
+                raise Invalid(FieldFault(name, "range"))
         if self.last < self.first:
             raise Invalid(FieldFault("to", "order"))
         if self.days > MAX_DAYS:

@@ -128,7 +128,8 @@ class AnalyticsService:
             if choice.first or choice.last:
                 raise Invalid(FieldFault("from", "one-date"))
             return _ad_month(choice.month) if choice.month else _bs_month(choice.month_bs or "")
-        last = choice.last or self.today
+        # A period of its own first: nothing is reckoned from a day outside the calendars.
+        last = Period(choice.last or self.today, choice.last or self.today).last
         if choice.first is not None:
             return Period(choice.first, last)
         if actor.is_admin:
@@ -307,9 +308,10 @@ def _ad_month(text: str) -> Period:
     year, _, month = text.partition("-")
     try:
         first = date(int(year), int(month), 1)
+        last = _next_month(first) - timedelta(days=1)
     except ValueError:
         raise Invalid(FieldFault("month", "range")) from None
-    return Period(first, _next_month(first) - timedelta(days=1))
+    return Period(first, last)
 
 
 def _bs_month(text: str) -> Period:
@@ -318,26 +320,21 @@ def _bs_month(text: str) -> Period:
         first = to_ad(BSDate(int(year), int(month), 1))
     except OutsideCalendar:
         raise Invalid(FieldFault("month_bs", "outside-calendar")) from None
-    except ValueError:
-        raise Invalid(FieldFault("month_bs", "range")) from None
     return Period(first, _month_at(first, MonthCalendar.BS)[2])
 
 
 def _a_year_back(last: date, calendar: MonthCalendar) -> date:
     """The first day of the month eleven months before that of the day."""
     if calendar is MonthCalendar.BS:
-        try:
-            bs = to_bs(last)
-            year, month = divmod(
-                bs.year * _MONTHS_OF_YEAR + bs.month - _DEFAULT_MONTHS, _MONTHS_OF_YEAR
-            )
-            return to_ad(BSDate(year, month + 1, 1))
-        except OutsideCalendar:
-            raise Invalid(FieldFault("to", "outside-calendar")) from None
+        bs = to_bs(last)
+        year, month = divmod(
+            bs.year * _MONTHS_OF_YEAR + bs.month - _DEFAULT_MONTHS, _MONTHS_OF_YEAR
+        )
+        return to_ad(BSDate(year, month + 1, 1))
     year, month = divmod(
         last.year * _MONTHS_OF_YEAR + last.month - _DEFAULT_MONTHS, _MONTHS_OF_YEAR
     )
-    return date(max(year, 1), month + 1, 1)
+    return date(year, month + 1, 1)
 
 
 def _platform(period: Period, calendar: MonthCalendar, counted: _Counted) -> PlatformFigures:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 from datetime import date
@@ -191,13 +192,14 @@ async def test_months_are_those_of_either_calendar(held: Bookings) -> None:
         ({"from": "0001-01-01"}, "from"),
         ({"month": "2026-13"}, "month"),
         ({"month": "0000-01"}, "month"),
+        ({"month": "9999-12"}, "month"),
         ({"month": "November"}, "month"),
         ({"month_bs": "2083-13"}, "month_bs"),
         ({"month_bs": "9999-01"}, "month_bs"),
         ({"month": "2026-11", "month_bs": "2083-08"}, "month_bs"),
         ({"month": "2026-11", "from": "2026-11-01"}, "from"),
         ({"to": "0001-01-05", "calendar": "bs"}, "to"),
-        ({"to": "0001-01-05"}, "from"),
+        ({"to": "0001-01-05"}, "to"),
         ({"calendar": "julian"}, "calendar"),
         ({"whose": "everybody"}, "whose"),
     ],
@@ -207,9 +209,6 @@ async def test_days_that_make_no_sense_are_refused_by_name(
 ) -> None:
     for person in (await people.customer(), await people.admin()):
         answer = await person.api.get(FIGURES, params=query)
-        if person is not None and "to" in query and query["to"] == "0001-01-05":
-            assert answer.status_code == 422
-            continue
         assert answer.status_code == 422, answer.text
         assert [each["field"] for each in answer.json()["errors"]] == [field]
 
@@ -283,8 +282,6 @@ def test_numbers_days_and_plain_texts_stay_as_they_are() -> None:
 async def test_those_who_ask_for_the_same_days_at_once_have_them_counted_once(
     server: RunningServer, held: Bookings
 ) -> None:
-    import asyncio
-
     admin = await held.people.admin()
     counted: list[object] = []
     repository = server.services.analytics._figures
