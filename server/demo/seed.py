@@ -22,7 +22,18 @@ from server.i18n import Translations
 from server.paths import data_path
 from server.services.samagri import RuleRecommender, SamagriAdder
 from server.settings import BookingSettings
-from server.store import bookings, messages, notifications, pandits, reviews, rooms, users
+from server.store import (
+    bookings,
+    ledger,
+    messages,
+    notifications,
+    pandits,
+    payments,
+    payouts,
+    reviews,
+    rooms,
+    users,
+)
 from server.store.catalogue import MongoCatalogueRepository
 from server.store.client import Document, Store
 from server.store.codec import to_document
@@ -36,6 +47,9 @@ TOWN_COLLECTIONS: Final = (
     rooms.COLLECTION,
     messages.COLLECTION,
     notifications.COLLECTION,
+    payments.COLLECTION,
+    ledger.COLLECTION,
+    payouts.COLLECTION,
     users.USERS,
 )
 _BATCH: Final = 500
@@ -144,5 +158,8 @@ def _parts(town: Town) -> tuple[_Part, ...]:
         (rooms.COLLECTION, rooms.room_document, town.rooms),
         (messages.COLLECTION, to_document, town.messages),
         (notifications.COLLECTION, to_document, town.notifications),
+        (payments.COLLECTION, payments.payment_document, town.payments),
+        (ledger.COLLECTION, ledger.entry_document, town.entries),
+        (payouts.COLLECTION, to_document, town.payouts),
         (users.USERS, users.user_document, town.users),
     )

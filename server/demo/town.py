@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 from server.demo import phrases
 from server.demo.bookings import Historian, Materials, Story
 from server.demo.conversations import Conversation, Talk
+from server.demo.money import make_money
 from server.demo.residents import (
     Customer,
     Ids,
@@ -29,8 +30,11 @@ from server.domain.booking import Booking
 from server.domain.calendar import local_instant, local_today
 from server.domain.chat import ChatRoom, Message
 from server.domain.events import Event, EventKind
+from server.domain.ledger import LedgerEntry
 from server.domain.notification import Notification
 from server.domain.pandit import Pandit, VerificationStatus
+from server.domain.payment import Payment
+from server.domain.payout import Payout
 from server.domain.ports import Translator
 from server.domain.review import RatingSums, Review, public_name
 from server.services.notification_texts import WORDINGS, compose
@@ -53,6 +57,9 @@ class Town:
     rooms: tuple[ChatRoom, ...]
     messages: tuple[Message, ...]
     notifications: tuple[Notification, ...]
+    payments: tuple[Payment, ...]
+    entries: tuple[LedgerEntry, ...]
+    payouts: tuple[Payout, ...]
 
 
 def make_town(
@@ -78,6 +85,8 @@ def make_town(
     historian = Historian(*source("bookings"), materials, customers, priests, now)
     # What the demo's own accounts show comes first, so that nobody else has taken the time.
     stories = [*_shown(historian, customers, priests, now), *historian.stories()]
+    money = make_money(*source("money"), stories, admin, now)
+    stories = [*money.stories]
     reviews = _counted(_reviews(*source("reviews"), stories, now))
     talk = Talk(*source("chats"), translator, now)
     conversations = [each for each in map(talk.of, stories) if each is not None]
@@ -92,6 +101,9 @@ def make_town(
         rooms=tuple(each.room for each in conversations),
         messages=tuple(message for each in conversations for message in each.messages),
         notifications=tuple(notifications),
+        payments=money.payments,
+        entries=money.entries,
+        payouts=money.payouts,
     )
 
 

@@ -327,8 +327,13 @@ class AnalyticsRepository(Protocol):
         """Return the offers that a pandit had of bookings placed in the period."""
         ...
 
-    async def outcomes(self, pandit_user_id: str, period: Period) -> tuple[Outcome, ...]:
-        """Return how bookings stand that a pandit had accepted and that begin in the period."""
+    async def outcomes(
+        self, pandit_user_id: str, period: Period, now: datetime
+    ) -> tuple[Outcome, ...]:
+        """Return how bookings stand that a pandit had accepted and that begin in the period.
+
+        Those that end before ``now`` are over.
+        """
         ...
 
     async def earned(self, pandit_user_id: str, period: Period) -> tuple[EarnedOn, ...]:

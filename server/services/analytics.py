@@ -188,7 +188,7 @@ class AnalyticsService:
         waiting, offers, outcomes, earned = await asyncio.gather(
             self._figures.waiting(actor.user_id, self._ahead()),
             self._figures.offers(actor.user_id, period),
-            self._figures.outcomes(actor.user_id, period),
+            self._figures.outcomes(actor.user_id, period, self._clock.now()),
             self._figures.earned(actor.user_id, period),
         )
         rated = await self._figures.rated(profile.id, period) if profile else ()

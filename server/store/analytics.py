@@ -6,7 +6,7 @@ is read that lies outside the days asked for, or belongs to others. Days are day
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from server.domain import ledger
@@ -221,7 +221,9 @@ class MongoAnalyticsRepository:
         )
         return tuple(from_value(Offer, row["offers"]) for row in rows)
 
-    async def outcomes(self, pandit_user_id: str, period: Period) -> tuple[Outcome, ...]:
+    async def outcomes(
+        self, pandit_user_id: str, period: Period, now: datetime
+    ) -> tuple[Outcome, ...]:
         rows = await self._bookings.aggregate(
             [
                 *_within(period, "starts_at", {"pandit_user_id": pandit_user_id}),
@@ -231,7 +233,7 @@ class MongoAnalyticsRepository:
                         "_id": {
                             "status": "$status",
                             "by": {"$arrayElemAt": ["$history.role", -1]},
-                            "is_over": {"$lt": ["$ends_at", period.ends_at]},
+                            "is_over": {"$lt": ["$ends_at", now]},
                         },
                         "count": {"$sum": 1},
                     }

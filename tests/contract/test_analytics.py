@@ -380,7 +380,7 @@ async def agree_on_pandits(figures: MongoAnalyticsRepository, world: World) -> N
             if offer.answered_at and offer.answer in (Answer.ACCEPTED, Answer.DECLINED)
         ]
         assert found.response_seconds == (median(times) if times else None)
-        held = held_of(await figures.outcomes(who.user_id, PERIOD))
+        held = held_of(await figures.outcomes(who.user_id, PERIOD, PERIOD.ends_at))
         begun = [
             each
             for each in world.bookings

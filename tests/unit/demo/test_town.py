@@ -433,3 +433,55 @@ def test_moon_is_full_in_the_middle_of_her_month():
     assert 13 <= age.days <= 16
     assert (age.month, coming.month) == (7, 8)
     assert coming.days < 0
+
+
+def test_money_of_the_town_sums_to_zero_and_agrees_with_its_bookings(town):
+    assert sum(posting.amount for entry in town.entries for posting in entry.postings) == 0
+    assert len({entry.cause for entry in town.entries}) == len(town.entries)
+    payments = {payment.booking_id: payment for payment in town.payments}
+    assert len(payments) == len(town.payments) > 2000
+    for booking in town.bookings:
+        payment = payments.get(booking.id)
+        if booking.status is BookingStatus.COMPLETED:
+            assert payment is not None
+            assert payment.is_confirmed
+            assert payment.earned_at == booking.completed_at
+        if payment is not None:
+            assert booking.payment_status is payment.status
+            assert booking.refunded_amount == payment.refunded
+    commission = -sum(
+        posting.amount
+        for entry in town.entries
+        for posting in entry.postings
+        if posting.account == "commission"
+    )
+    assert commission == sum(
+        booking.commission_amount
+        for booking in town.bookings
+        if booking.status is BookingStatus.COMPLETED
+    )
+
+
+def test_nothing_of_the_towns_money_waits_for_a_provider(town):
+    for payment in town.payments:
+        assert payment.next_check_at is None
+        assert not any(attempt.is_open for attempt in payment.attempts)
+        assert not any(refund.is_open for each in payment.attempts for refund in each.refunds)
+    methods = {attempt.method for payment in town.payments for attempt in payment.attempts}
+    assert len(methods) == 5
+    assert any(len(payment.attempts) > 1 for payment in town.payments)
+
+
+def test_pandits_of_the_town_are_paid_what_they_earned_and_no_more(town):
+    assert len(town.payouts) > 50
+    last = {}
+    for entry in town.entries:
+        if entry.chain is not None:
+            before = last.get(entry.chain.owner)
+            assert entry.chain.number == (before.number + 1 if before else 1)
+            last[entry.chain.owner] = entry.chain
+    for owner, chain in last.items():
+        assert all(
+            balance >= 0 or account.startswith("cash:")
+            for account, balance in chain.balances.items()
+        ), owner
