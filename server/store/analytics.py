@@ -232,7 +232,13 @@ class MongoAnalyticsRepository:
                     "$group": {
                         "_id": {
                             "status": "$status",
-                            "by": {"$arrayElemAt": ["$history.role", -1]},
+                            # Not "$history.role": the embedded server finds nothing there.
+                            "by": {
+                                "$let": {
+                                    "vars": {"last": {"$arrayElemAt": ["$history", -1]}},
+                                    "in": "$$last.role",
+                                }
+                            },
                             "is_over": {"$lt": ["$ends_at", now]},
                         },
                         "count": {"$sum": 1},
