@@ -20,6 +20,7 @@ from tests.support import People, Person
 
 pytestmark = pytest.mark.timeout(180)
 FRESH_DATABASE = True
+FIGURES = "/api/bookings/booking-analytics/"
 
 
 @pytest.fixture
@@ -120,6 +121,14 @@ async def test_slots_bookings_unread_counts_and_history_use_an_index(
         "payouts": (crowd.admin, "/api/admin/payouts/", {"status": "ASKED"}, {"payouts"}),
         "one's charts": (crowd.customer, "/api/kundali/", {}, {"charts"}),
         "a shared chart": (crowd.customer, f"/api/kundali/shared/{link}/", {}, {"charts"}),
+        "a customer's figures": (crowd.customer, FIGURES, {}, {"bookings", "payments"}),
+        "a pandit's figures": (crowd.pandit, FIGURES, {}, {"bookings", "ledger", "reviews"}),
+        "the platform's figures": (
+            crowd.admin,
+            FIGURES,
+            {"from": "2026-11-01", "to": "2026-12-31"},
+            {"bookings", "payments", "ledger"},
+        ),
         "what one prefers": (
             crowd.customer,
             "/api/users/me/samagri-preferences/",

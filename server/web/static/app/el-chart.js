@@ -9,6 +9,7 @@
  */
 
 import uPlot from "../vendor/uplot/uplot.js";
+import { read, spread } from "./chart-table.js";
 import { number, price, t } from "./i18n.js";
 
 const HEIGHT = 260;
@@ -23,33 +24,8 @@ const COLOURS = ["--sindoor", "--calm", "--good", "--warn"];
 const THIRD = "55";
 const BAR_WIDTH = [0.7, 40];
 
-/** @param {string} day YYYY-MM-DD */
-const seconds = (day) => Date.parse(`${day}T00:00:00Z`) / 1000;
-
 /** @param {string} name */
 const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-
-/**
- * What the table says: points, and a row of numbers for each series.
- * @param {HTMLTableElement} table
- */
-export function read(table) {
-  const heads = /** @type {HTMLElement[]} */ ([...table.querySelectorAll("thead th")]);
-  const columns = heads.map((head, place) => ({ head, place })).filter(({ head }) => head.hasAttribute("data-series"));
-  const rows = [...table.querySelectorAll("tbody tr")].filter((row) => row.querySelector("[data-x]"));
-  const points = rows.map((row) => {
-    const head = /** @type {HTMLElement} */ (row.querySelector("[data-x]"));
-    return { x: seconds(head.dataset.x ?? ""), text: head.dataset.short || (head.textContent ?? "").trim() };
-  });
-  const series = columns.map(({ head, place }) => ({
-    name: (head.textContent ?? "").trim(),
-    values: rows.map((row) => {
-      const given = /** @type {HTMLElement | undefined} */ (row.children[place])?.dataset.n;
-      return given === undefined || given === "" ? null : Number(given);
-    }),
-  }));
-  return { points, series };
-}
 
 class Chart extends HTMLElement {
   constructor() {
@@ -170,16 +146,6 @@ class Chart extends HTMLElement {
     const unit = this.getAttribute("unit") === "money" ? 100 : 1;
     return [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6, 2e6, 5e6, 1e7].map((each) => each * unit);
   }
-}
-
-/**
- * About so many of the values, evenly spread, the first and the last among them.
- * @param {number[]} all @param {number} most
- */
-export function spread(all, most) {
-  if (all.length <= most) return all;
-  const step = (all.length - 1) / (most - 1);
-  return Array.from({ length: most }, (_, place) => all[Math.round(place * step)]);
 }
 
 customElements.define("py-chart", Chart);
