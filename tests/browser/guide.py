@@ -76,6 +76,8 @@ STOPS: Final[dict[str, tuple[Stop, ...]]] = {
     "/notifications/": at("/notifications/", by=MEMBERS),
     "/notifications/preferences/": at("/notifications/preferences/", by="family"),
     "/account/": at("/account/", by=EVERYBODY),
+    "/dashboard/": at("/dashboard/", "/dashboard/?m=bs:2083-07", by=("customer", "pandit")),
+    "/admin/analytics/": at("/admin/analytics/", by="admin"),
     "/requests/": at("/requests/", by=("pandit", "newcomer")),
     "/pandit/profile/": at("/pandit/profile/", by=("pandit", "newcomer")),
     "/pandit/earnings/": at("/pandit/earnings/", by="pandit"),
