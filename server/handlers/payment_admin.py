@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
+from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -13,6 +12,7 @@ from server.domain.audit import Act
 from server.domain.errors import Conflict, FieldFault, ForgedCallback, Invalid, NotFound
 from server.domain.ports import PaymentFilter
 from server.handlers.base import ADMIN, ApiHandler, operation
+from server.handlers.csv_export import CsvHandler
 from server.handlers.routing import Route
 from server.schemas.base import PageResponse
 from server.schemas.bookings import EmptyRequest
@@ -218,7 +218,7 @@ class TrialBalanceHandler(ApiHandler):
         return present_totals(balance.totals, balance.difference())
 
 
-class LedgerCsvHandler(ApiHandler):
+class LedgerCsvHandler(CsvHandler):
     """``/api/admin/ledger.csv``: the same entries for spreadsheets, one row for each posting."""
 
     @operation("Export the ledger of some days as CSV", roles=ADMIN)
@@ -234,29 +234,21 @@ class LedgerCsvHandler(ApiHandler):
             first=f"{first:%Y-%m-%d}",
             last=f"{last:%Y-%m-%d}",
         )
-        self.set_header("Content-Type", "text/csv; charset=utf-8")
-        self.set_header("Content-Disposition", 'attachment; filename="ledger.csv"')
-        self.write(_csv([CSV_HEAD]))
+        await self.send_csv("ledger.csv", CSV_HEAD, self._pieces(query.account, first, last))
+
+    async def _pieces(
+        self, account: str | None, first: datetime, last: datetime
+    ) -> AsyncIterator[list[tuple[str, ...]]]:
         after, written = None, 0
         while written < _CSV_ROWS:
             page = await self.services.ledger.list_entries(
-                account=query.account, first=first, last=last, limit=_CSV_PAGE, after=after
+                account=account, first=first, last=last, limit=_CSV_PAGE, after=after
             )
-            self.write(_csv(csv_rows(page.rows, self.reader)))
-            await self.flush()
+            yield csv_rows(page.rows, self.reader)
             written += len(page.rows)
             after = page.next_key
             if after is None:
                 break
-
-    def _send_bytes(self, status: int, body: bytes) -> None:
-        """All has been written."""
-
-
-def _csv(rows: list[tuple[str, ...]]) -> str:
-    text = io.StringIO()
-    csv.writer(text).writerows(rows)
-    return text.getvalue()
 
 
 ROUTES: Final = (

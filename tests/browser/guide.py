@@ -76,7 +76,7 @@ STOPS: Final[dict[str, tuple[Stop, ...]]] = {
     "/notifications/": at("/notifications/", by=MEMBERS),
     "/notifications/preferences/": at("/notifications/preferences/", by="family"),
     "/account/": at("/account/", by=EVERYBODY),
-    "/dashboard/": at("/dashboard/", "/dashboard/?m=bs:2083-07", by=("customer", "pandit")),
+    "/dashboard/": at("/dashboard/", "/dashboard/?m=bs:2083-07", by=MEMBERS),
     "/admin/analytics/": at("/admin/analytics/", by="admin"),
     "/requests/": at("/requests/", by=("pandit", "newcomer")),
     "/pandit/profile/": at("/pandit/profile/", by=("pandit", "newcomer")),
