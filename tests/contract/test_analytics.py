@@ -305,14 +305,14 @@ async def agree_on_bookings(figures: MongoAnalyticsRepository, placed: list[Book
         groups: dict[str, list[Booking]] = defaultdict(list)
         for each in placed:
             groups[key_of(each)].append(each)
-        assert [row.bookings for row in found] == sorted(
+        assert [one.bookings for one in found] == sorted(
             (len(group) for group in groups.values()), reverse=True
         )
-        for row in found:
-            group = groups[row.key]
-            assert row.bookings == len(group)
-            assert row.completed == sum(each.status is BookingStatus.COMPLETED for each in group)
-            assert row.value == sum(each.total_fee for each in group)
+        for one in found:
+            group = groups[one.key]
+            assert one.bookings == len(group)
+            assert one.completed == sum(each.status is BookingStatus.COMPLETED for each in group)
+            assert one.value == sum(each.total_fee for each in group)
     if placed:
         assert len(await figures.top_pujas(PERIOD, 1)) == 1
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlencode
 
 from kundali.bikram_sambat import MONTHS, OutsideCalendar, to_bs
@@ -29,7 +29,7 @@ from server.schemas.analytics import (
     present_pandit,
     present_platform,
 )
-from server.schemas.bookings import present_booking
+from server.schemas.bookings import BookingResponse, present_booking
 from server.schemas.pandits import present_own
 from server.services.analytics import Choice, months_of
 
@@ -70,7 +70,7 @@ class WeekDay:
     day: date
     name: str
     is_today: bool
-    bookings: list[object]
+    bookings: list[BookingResponse]
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,9 +157,7 @@ class FiguresPage(Page):
             return self.labels.duration(minutes)
         return self.translate_count("{n} day", "{n} days", round(seconds / _DAY))
 
-    async def show_figures(
-        self, template: str, choice: Choice, form: Form, **values: object
-    ) -> None:
+    async def show_figures(self, template: str, choice: Choice, form: Form, **values: Any) -> None:
         """Render a page with its picker of days."""
         period = self.services.analytics.period_of(self.person, choice)
         wanted = choice.month or choice.month_bs
@@ -271,7 +269,7 @@ class DashboardPage(FiguresPage):
             for day in days
         ]
 
-    def _presented(self, rows: Sequence[Booking]) -> list[object]:
+    def _presented(self, rows: Sequence[Booking]) -> list[BookingResponse]:
         return [present_booking(row, self.person, self.reader) for row in rows]
 
 

@@ -26,6 +26,7 @@ from server.domain.booking import OCCUPYING, BookingStatus, PaymentStatus, commi
 from server.domain.calendar import Refusal, check_bookable, local_today, span_of
 from server.domain.catalogue import SamagriItem, check_quantity
 from server.domain.events import EventKind
+from server.domain.ledger import Chain
 from server.domain.money import line_price
 from server.domain.pandit import VerificationStatus
 from server.domain.ports import CatalogueRepository
@@ -478,7 +479,7 @@ def test_nothing_of_the_towns_money_waits_for_a_provider(town):
 
 def test_pandits_of_the_town_are_paid_what_they_earned_and_no_more(town):
     assert len(town.payouts) > 50
-    last = {}
+    last: dict[str, Chain] = {}
     for entry in town.entries:
         if entry.chain is not None:
             before = last.get(entry.chain.owner)
