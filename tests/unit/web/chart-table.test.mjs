@@ -28,6 +28,7 @@ test("rows are points, marked columns are lines, and what is missing is a gap", 
       ],
     ),
   );
+  assert.equal(found.name, "Day");
   assert.deepEqual(found.points, [
     { x: 1793491200, text: "1 Nov" },
     { x: 1793577600, text: "2 November" },

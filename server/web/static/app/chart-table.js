@@ -22,7 +22,7 @@ export function read(table) {
       return given === undefined || given === "" ? null : Number(given);
     }),
   }));
-  return { points, series };
+  return { name: (heads[0]?.textContent ?? "").trim(), points, series };
 }
 
 /**

@@ -10,7 +10,7 @@
 
 import uPlot from "../vendor/uplot/uplot.js";
 import { read, spread } from "./chart-table.js";
-import { number, price, t } from "./i18n.js";
+import { number, price } from "./i18n.js";
 
 const HEIGHT = 260;
 const PHONE_HEIGHT = 200;
@@ -75,7 +75,7 @@ class Chart extends HTMLElement {
   #draw() {
     const table = this.querySelector("table");
     if (!table || !this.#size.width) return;
-    const { points, series } = read(table);
+    const { name, points, series } = read(table);
     if (points.length < 2 || !series.length) return;
     this.#clear();
     const box = document.createElement("div");
@@ -83,14 +83,15 @@ class Chart extends HTMLElement {
     // The table beside it says the same, better: this is for the eye.
     box.setAttribute("aria-hidden", "true");
     this.prepend(box);
-    this.plot = new uPlot(this.#options(points, series), [points.map((each) => each.x), ...series.map((each) => each.values)], box);
+    this.plot = new uPlot(this.#options(name, points, series), [points.map((each) => each.x), ...series.map((each) => each.values)], box);
   }
 
   /**
+   * @param {string} name of the points
    * @param {{x: number, text: string}[]} points
    * @param {{name: string, values: (number | null)[]}[]} series
    */
-  #options(points, series) {
+  #options(name, points, series) {
     const byX = new Map(points.map((each) => [each.x, each.text]));
     const [ink, line] = [token("--soft"), token("--line")];
     const isBars = this.getAttribute("kind") === "bars";
@@ -107,7 +108,7 @@ class Chart extends HTMLElement {
       cursor: { points: { size: 9 }, drag: { x: false, y: false } },
       legend: { live: true, markers: { width: 3 } },
       series: [
-        { label: t("Day"), value: (/** @type {any} */ _, /** @type {number} */ x) => byX.get(x) ?? "–" },
+        { label: name, value: (/** @type {any} */ _, /** @type {number} */ x) => byX.get(x) ?? "–" },
         ...series.map((each, place) => ({
           label: each.name,
           stroke: token(COLOURS[place % COLOURS.length]),
