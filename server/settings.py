@@ -400,7 +400,7 @@ class AnalyticsSettings:
     """Figures for administrators."""
 
     cache_seconds: float = 30.0
-    """How long the platform's figures of some days are told again before they are counted anew."""
+    """How long figures of the platform are told again; of months long over, twenty times that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

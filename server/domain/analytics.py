@@ -7,8 +7,8 @@ bookings, payments, reviews and the ledger when somebody asks for it (ADR 16 say
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from statistics import median
 from typing import Final
@@ -21,6 +21,7 @@ from server.domain.money import NPR
 
 MAX_DAYS: Final = 372
 """The longest time that is told at once: any year of either calendar, and a week."""
+_MORE_THAN_A_MONTH: Final = 32
 _ZONE: Final = ZoneInfo(NEPAL)
 _FIRST_DAY: Final = date(1920, 1, 1)
 _LAST_DAY: Final = date(2100, 1, 1)
@@ -68,6 +69,14 @@ class Period:
     def days(self) -> int:
         """How many days there are."""
         return (self.last - self.first).days + 1
+
+    def parts(self) -> Iterator[Period]:
+        """The same days, cut where months of the AD calendar end."""
+        first = self.first
+        while first <= self.last:
+            later = (first.replace(day=1) + timedelta(days=_MORE_THAN_A_MONTH)).replace(day=1)
+            yield Period(first, min(self.last, later - timedelta(days=1)))
+            first = later
 
     @property
     def starts_at(self) -> datetime:
@@ -285,7 +294,7 @@ class PanditFigures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placed:
-    """How many bookings were placed on a day and stand so, and what they cost together.
+    """How many bookings of a puja and a town were placed on a day and stand so, and their value.
 
     ``is_offered``: a pandit has been asked, so they are paid or to be paid in cash.
     """
@@ -295,6 +304,9 @@ class Placed:
     is_offered: bool
     is_accepted: bool
     is_paid: bool
+    puja_id: str
+    service_name: str
+    city: str
     count: int
     value: int
 
@@ -469,6 +481,49 @@ def held_of(outcomes: Sequence[Outcome]) -> Held:
         called_off_by_others=by_others,
         left_open=left_open,
     )
+
+
+def ranked(
+    placed: Sequence[Placed],
+    key: Callable[[Placed], str],
+    name: Callable[[Placed], str],
+    limit: int,
+) -> tuple[Ranked, ...]:
+    """Those with most bookings, by what ``key`` says they belong to."""
+    found: dict[str, Ranked] = {}
+    for each in placed:
+        row = found.get(key(each)) or Ranked(
+            key=key(each), name=name(each), bookings=0, completed=0, value=0
+        )
+        is_held = each.status is BookingStatus.COMPLETED
+        found[row.key] = replace(
+            row,
+            bookings=row.bookings + each.count,
+            completed=row.completed + (each.count if is_held else 0),
+            value=row.value + each.value,
+        )
+    return tuple(sorted(found.values(), key=lambda row: (-row.bookings, row.key))[:limit])
+
+
+def tried_together(tries: Sequence[Tried]) -> tuple[Tried, ...]:
+    """What became of tries in several periods, by method."""
+    found: dict[tuple[str, str], Tried] = {}
+    for each in tries:
+        key = (each.method.value, each.currency)
+        so_far = found.get(key)
+        found[key] = (
+            each
+            if so_far is None
+            else replace(
+                so_far,
+                succeeded=so_far.succeeded + each.succeeded,
+                failed=so_far.failed + each.failed,
+                open=so_far.open + each.open,
+                amount=so_far.amount + each.amount,
+                refunded=so_far.refunded + each.refunded,
+            )
+        )
+    return tuple(found[key] for key in sorted(found))
 
 
 def income_of(moves: Sequence[Moved], first: date, last: date) -> Income:

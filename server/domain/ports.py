@@ -18,7 +18,6 @@ from server.domain.analytics import (
     Outcome,
     Period,
     Placed,
-    Ranked,
     RatedOn,
     Spending,
     Step,
@@ -304,15 +303,7 @@ class AnalyticsRepository(Protocol):
     """Figures, counted from what is stored. Each is one indexed query of the period's own rows."""
 
     async def placed(self, period: Period) -> tuple[Placed, ...]:
-        """Return how many bookings were placed on each day, by how they stand now."""
-        ...
-
-    async def top_pujas(self, period: Period, limit: int) -> tuple[Ranked, ...]:
-        """Return the pujas of which most bookings were placed; ``key`` is the puja's id."""
-        ...
-
-    async def top_regions(self, period: Period, limit: int) -> tuple[Ranked, ...]:
-        """Return the towns for which most bookings were placed."""
+        """Return how many bookings were placed on each day, by how they stand, puja and town."""
         ...
 
     async def tried(self, period: Period) -> tuple[Tried, ...]:

@@ -1,15 +1,16 @@
 """Figures for customers, pandits and administrators: which days, by which months, from what.
 
 Nothing is kept in step with what happens: every figure is counted anew from what is stored, over
-a bounded time, by indexes (ADR 16). What administrators see is kept for some seconds, so that those
-who look at the same days at once have them counted once.
+a bounded time, by indexes (ADR 16). What administrators see is counted month by month and kept for
+some seconds, so that those who look at the same days have them counted once; of months that are
+long over for some minutes.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Final
@@ -39,9 +40,12 @@ from server.domain.analytics import (
     answers_of,
     held_of,
     income_of,
+    ranked,
+    tried_together,
 )
 from server.domain.booking import BookingStatus
 from server.domain.calendar import local_today
+from server.domain.catalogue import Puja
 from server.domain.errors import FieldFault, Forbidden, Invalid
 from server.domain.ports import (
     AnalyticsRepository,
@@ -53,7 +57,9 @@ from server.domain.ports import (
 )
 
 _TOP: Final = 10
-_KEPT: Final = 16
+_KEPT: Final = 60
+_SETTLED: Final = timedelta(days=45)
+_LONGER: Final = 20
 _DEFAULT_DAYS: Final = 30
 _DEFAULT_MONTHS: Final = 12
 _MONTHS_OF_YEAR: Final = 12
@@ -79,13 +85,12 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class _Counted:
+    """What was counted of some days, and when."""
+
     at: datetime
     placed: tuple[Placed, ...]
     moved: tuple[Moved, ...]
     tried: tuple[Tried, ...]
-    pujas: tuple[Ranked, ...]
-    regions: tuple[Ranked, ...]
-    visits: dict[Step, int] | None
 
 
 class AnalyticsService:
@@ -228,49 +233,44 @@ class AnalyticsService:
         if not actor.is_admin:
             raise Forbidden
         period = self.period_of(actor, choice)
-        counted = await self._counted(period)
+        # One after the other: whoever books meanwhile is not to wait for whoever counts.
+        parts = [await self._counted(part) for part in period.parts()]
+        visits = await self._visits.total(period.first, period.last)
         names = {puja.id: puja for puja in await self._catalogue.list_pujas()}
-        pujas = tuple(
-            replace(each, name=names[each.key].name, name_ne=names[each.key].name_ne)
-            if each.key in names
-            else each
-            for each in counted.pujas
-        )
-        return await self._workers.run(
-            lambda: _platform(period, choice.by, replace(counted, pujas=pujas))
-        )
+        return await self._workers.run(lambda: _platform(period, choice.by, parts, visits, names))
 
-    async def _counted(self, period: Period) -> _Counted:
-        kept = self._kept.get(period)
-        if kept is not None and self._clock.now() < kept.at + self._cache:
+    async def _counted(self, part: Period) -> _Counted:
+        kept = self._kept.get(part)
+        if kept is not None and self._clock.now() < kept.at + self._holds(part):
+            self._kept.move_to_end(part)
             return kept
-        counting = self._counting.get(period)
+        counting = self._counting.get(part)
         if counting is None:
-            counting = self._counting[period] = asyncio.create_task(self._count(period))
-            counting.add_done_callback(lambda done: self._finished(period, done))
+            counting = self._counting[part] = asyncio.create_task(self._count(part))
+            counting.add_done_callback(lambda done: self._finished(part, done))
         # Whoever goes away does not take the others' figures with him.
         return await asyncio.shield(counting)
 
-    def _finished(self, period: Period, done: asyncio.Task[_Counted]) -> None:
-        self._counting.pop(period, None)
+    def _holds(self, part: Period) -> timedelta:
+        """How long figures are told again: longer of days about which little changes any more."""
+        is_old = part.last < self.today - _SETTLED
+        return self._cache * _LONGER if is_old else self._cache
+
+    def _finished(self, part: Period, done: asyncio.Task[_Counted]) -> None:
+        self._counting.pop(part, None)
         if done.cancelled() or done.exception() is not None:
             return
-        self._kept[period] = done.result()
-        self._kept.move_to_end(period)
+        self._kept[part] = done.result()
+        self._kept.move_to_end(part)
         while len(self._kept) > _KEPT:
             self._kept.popitem(last=False)
 
-    async def _count(self, period: Period) -> _Counted:
-        at = self._clock.now()
-        # One after the other: whoever books meanwhile is not to wait for whoever counts.
+    async def _count(self, part: Period) -> _Counted:
         return _Counted(
-            at=at,
-            placed=await self._figures.placed(period),
-            moved=await self._figures.moved(period),
-            tried=await self._figures.tried(period),
-            pujas=await self._figures.top_pujas(period, _TOP),
-            regions=await self._figures.top_regions(period, _TOP),
-            visits=await self._visits.total(period.first, period.last),
+            at=self._clock.now(),
+            placed=await self._figures.placed(part),
+            moved=await self._figures.moved(part),
+            tried=await self._figures.tried(part),
         )
 
     def _ahead(self) -> Period:
@@ -337,23 +337,30 @@ def _a_year_back(last: date, calendar: MonthCalendar) -> date:
     return date(year, month + 1, 1)
 
 
-def _platform(period: Period, calendar: MonthCalendar, counted: _Counted) -> PlatformFigures:
+def _platform(
+    period: Period,
+    calendar: MonthCalendar,
+    parts: Sequence[_Counted],
+    visits: dict[Step, int] | None,
+    names: Mapping[str, Puja],
+) -> PlatformFigures:
+    placed = [each for part in parts for each in part.placed]
     days: dict[date, dict[BookingStatus, int]] = {}
     values: dict[date, int] = {}
     statuses: dict[BookingStatus, int] = {}
-    for each in counted.placed:
+    for each in placed:
         of_day = days.setdefault(each.day, {})
         of_day[each.status] = of_day.get(each.status, 0) + each.count
         statuses[each.status] = statuses.get(each.status, 0) + each.count
         values[each.day] = values.get(each.day, 0) + each.value
     moves: dict[date, list[Moved]] = {}
-    for move in counted.moved:
+    for move in (each for part in parts for each in part.moved):
         moves.setdefault(move.day, []).append(move)
     each_day = [period.first + timedelta(days=number) for number in range(period.days)]
     incomes = {day: income_of(moves.get(day, ()), day, day) for day in each_day}
     return PlatformFigures(
         period=period,
-        counted_at=counted.at,
+        counted_at=min(part.at for part in parts),
         days=tuple(
             DayFigures(day=day, statuses=days.get(day, {}), value=values.get(day, 0))
             for day in each_day
@@ -373,11 +380,38 @@ def _platform(period: Period, calendar: MonthCalendar, counted: _Counted) -> Pla
             )
             for month in months_of(period, calendar)
         ),
-        methods=counted.tried,
-        funnel=_funnel(counted.placed, counted.visits),
-        pujas=counted.pujas,
-        regions=counted.regions,
+        methods=tried_together([each for part in parts for each in part.tried]),
+        funnel=_funnel(placed, visits),
+        pujas=_named(ranked(placed, _puja_of, _service_of, _TOP), names),
+        regions=ranked(placed, _town_of, _city_of, _TOP),
     )
+
+
+def _named(rows: Iterable[Ranked], names: Mapping[str, Puja]) -> tuple[Ranked, ...]:
+    """The rows under the names of the catalogue, where it has the puja."""
+    return tuple(
+        replace(each, name=names[each.key].name, name_ne=names[each.key].name_ne)
+        if each.key in names
+        else each
+        for each in rows
+    )
+
+
+def _puja_of(placed: Placed) -> str:
+    return placed.puja_id
+
+
+def _service_of(placed: Placed) -> str:
+    return placed.service_name
+
+
+def _town_of(placed: Placed) -> str:
+    # People write a town's name in small and in large letters.
+    return placed.city.casefold()
+
+
+def _city_of(placed: Placed) -> str:
+    return placed.city
 
 
 def _together(first: date, last: date, incomes: Iterable[Income]) -> Income:

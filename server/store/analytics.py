@@ -7,7 +7,7 @@ is read that lies outside the days asked for, or belongs to others. Days are day
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from server.domain import ledger
 from server.domain.account import NEPAL
@@ -17,7 +17,6 @@ from server.domain.analytics import (
     Outcome,
     Period,
     Placed,
-    Ranked,
     RatedOn,
     Spending,
     Tried,
@@ -69,7 +68,10 @@ class MongoAnalyticsRepository:
                             "is_offered": {"$or": [_has("$accepted_at"), _has("$offers")]},
                             "is_accepted": _has("$accepted_at"),
                             "is_paid": {"$in": ["$payment_status", _PAID]},
+                            "puja_id": "$puja_id",
+                            "city": {"$ifNull": ["$location.city", ""]},
                         },
+                        "name": {"$first": "$service_name"},
                         "count": {"$sum": 1},
                         "value": {"$sum": "$total_fee"},
                     }
@@ -84,49 +86,10 @@ class MongoAnalyticsRepository:
                 is_offered=row["_id"]["is_offered"],
                 is_accepted=row["_id"]["is_accepted"],
                 is_paid=row["_id"]["is_paid"],
+                puja_id=row["_id"]["puja_id"],
+                service_name=row["name"],
+                city=row["_id"]["city"].strip(),
                 count=row["count"],
-                value=row["value"],
-            )
-            for row in rows
-        )
-
-    async def top_pujas(self, period: Period, limit: int) -> tuple[Ranked, ...]:
-        names: Document = {"name": {"$first": "$service_name"}}
-        return await self._ranked(period, "$puja_id", names, limit)
-
-    async def top_regions(self, period: Period, limit: int) -> tuple[Ranked, ...]:
-        city = {"$trim": {"input": {"$ifNull": ["$location.city", ""]}}}
-        # People write a town's name in small and in large letters.
-        names: Document = {"name": {"$first": city}}
-        return await self._ranked(period, {"$toLower": city}, names, limit)
-
-    async def _ranked(
-        self, period: Period, key: Any, names: Document, limit: int
-    ) -> tuple[Ranked, ...]:
-        is_held = {"$cond": [{"$eq": ["$status", BookingStatus.COMPLETED.value]}, 1, 0]}
-        rows = await self._bookings.aggregate(
-            [
-                *_within(period, "created_at"),
-                {"$match": _PLACED},
-                {
-                    "$group": {
-                        "_id": key,
-                        **names,
-                        "bookings": {"$sum": 1},
-                        "completed": {"$sum": is_held},
-                        "value": {"$sum": "$total_fee"},
-                    }
-                },
-                {"$sort": {"bookings": DESCENDING, "_id": 1}},
-                {"$limit": limit},
-            ]
-        )
-        return tuple(
-            Ranked(
-                key=row["_id"] or "",
-                name=row["name"] or "",
-                bookings=row["bookings"],
-                completed=row["completed"],
                 value=row["value"],
             )
             for row in rows

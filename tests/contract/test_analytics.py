@@ -27,6 +27,7 @@ from server.domain.analytics import (
     answers_of,
     held_of,
     income_of,
+    ranked,
 )
 from server.domain.booking import Answer, Booking, BookingStatus, PaymentMethod, PaymentStatus
 from server.domain.calendar import span_of
@@ -299,8 +300,8 @@ async def agree_on_bookings(figures: MongoAnalyticsRepository, placed: list[Book
         expected[day_of(each.created_at)] += each.total_fee
     assert values == expected
     for found, key_of in (
-        (await figures.top_pujas(PERIOD, 10), lambda each: each.puja_id),
-        (await figures.top_regions(PERIOD, 10), lambda each: each.location.city.strip().lower()),
+        (ranked(rows, lambda row: row.puja_id, lambda row: row.service_name, 10), puja_of),
+        (ranked(rows, lambda row: row.city.lower(), lambda row: row.city, 10), town_of),
     ):
         groups: dict[str, list[Booking]] = defaultdict(list)
         for each in placed:
@@ -314,7 +315,15 @@ async def agree_on_bookings(figures: MongoAnalyticsRepository, placed: list[Book
             assert one.completed == sum(each.status is BookingStatus.COMPLETED for each in group)
             assert one.value == sum(each.total_fee for each in group)
     if placed:
-        assert len(await figures.top_pujas(PERIOD, 1)) == 1
+        assert len(ranked(rows, lambda row: row.puja_id, lambda row: row.city, 1)) == 1
+
+
+def puja_of(booking: Booking) -> str:
+    return booking.puja_id
+
+
+def town_of(booking: Booking) -> str:
+    return booking.location.city.strip().lower()
 
 
 async def agree_on_money(store: Store, figures: MongoAnalyticsRepository, world: World) -> None:
@@ -520,6 +529,17 @@ def test_months_of_both_calendars_cover_every_day_once(first: date, days: int) -
                 (before.year, before.number + 1),
                 (before.year + 1, 1),
             )
+
+
+@given(first=st.dates(date(1930, 1, 1), date(2090, 1, 1)), days=st.integers(1, 372))
+def test_parts_of_a_period_are_its_days_in_order(first: date, days: int) -> None:
+    period = Period(first, first + timedelta(days=days - 1))
+    parts = [*period.parts()]
+    assert sum(part.days for part in parts) == period.days
+    assert (parts[0].first, parts[-1].last) == (period.first, period.last)
+    for before, after in pairwise(parts):
+        assert after.first == before.last + timedelta(days=1)
+        assert after.first.day == 1
 
 
 @pytest.mark.parametrize(
