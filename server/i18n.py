@@ -9,7 +9,7 @@ import gettext
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -81,6 +81,17 @@ def best_language(accepted: str) -> str:
 __all__ = ["N_", "Formatter", "Translations", "best_language"]
 
 
+# Babel reads its patterns anew each time, and a table of figures has hundreds of small numbers.
+@lru_cache(maxsize=4096)
+def _decimal(value: float, pattern: str, locale: str) -> str:
+    return format_decimal(value, pattern, locale=locale)
+
+
+@lru_cache(maxsize=2048)
+def _date(day: date, pattern: str, locale: str) -> str:
+    return format_date(day, pattern, locale=locale)
+
+
 class Formatter:
     """Numbers, prices and dates as one reader expects them: in his language, digits and zone."""
 
@@ -107,13 +118,13 @@ class Formatter:
     def number(self, value: float) -> str:
         """A number with Nepal's grouping: 12,34,567.5."""
         locale = "ne_NP" if self._is_nepali else "en_IN"
-        return self.digits(format_decimal(value, "#,##,##0.##", locale=locale))
+        return self.digits(_decimal(value, "#,##,##0.##", locale))
 
     def price(self, paisa: int) -> str:
         """An amount of rupees; the paisa only where there are any."""
         rupees, rest = divmod(abs(paisa), 100)
         locale = "ne_NP" if self._is_nepali else "en_IN"
-        text = format_decimal(rupees, "#,##,##0", locale=locale) + (f".{rest:02d}" if rest else "")
+        text = _decimal(rupees, "#,##,##0", locale) + (f".{rest:02d}" if rest else "")
         sign = "-" if paisa < 0 else ""
         return f"{sign}{'रु' if self._is_nepali else 'Rs'} {self.digits(text)}"
 
@@ -124,11 +135,11 @@ class Formatter:
 
     def day(self, day: date) -> str:
         """A date of the AD calendar."""
-        return self.digits(format_date(day, "d MMMM y, EEEE", locale=self._dates))
+        return self.digits(_date(day, "d MMMM y, EEEE", self._dates))
 
     def month(self, day: date) -> str:
         """The month of a date of the AD calendar, with its year."""
-        return self.digits(format_date(day, "MMMM y", locale=self._dates))
+        return self.digits(_date(day, "MMMM y", self._dates))
 
     def day_bs(self, day: date) -> str:
         """A date of the Bikram Sambat calendar, empty outside its table.

@@ -7,7 +7,7 @@ bookings, payments, reviews and the ledger when somebody asks for it (ADR 16 say
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from statistics import median
@@ -403,6 +403,7 @@ class PlatformFigures:
     period: Period
     counted_at: datetime
     days: tuple[DayFigures, ...]
+    by_month: tuple[tuple[Month, DayFigures], ...]
     statuses: dict[BookingStatus, int]
     value: int
     income: Income
@@ -430,7 +431,7 @@ class PlatformFigures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DayFigures:
-    """The bookings that were placed on a day, by how they stand now."""
+    """The bookings that were placed on a day, or from it on, by how they stand now."""
 
     day: date
     statuses: dict[BookingStatus, int] = field(default_factory=dict)
@@ -440,6 +441,17 @@ class DayFigures:
     def placed(self) -> int:
         """How many were placed."""
         return sum(self.statuses.values())
+
+
+def days_together(first: date, days: Iterable[DayFigures]) -> DayFigures:
+    """The bookings of several days as those of one."""
+    statuses: dict[BookingStatus, int] = {}
+    value = 0
+    for each in days:
+        value += each.value
+        for status, count in each.statuses.items():
+            statuses[status] = statuses.get(status, 0) + count
+    return DayFigures(day=first, statuses=statuses, value=value)
 
 
 def answers_of(offers: Sequence[Offer]) -> Answers:

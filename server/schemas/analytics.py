@@ -170,6 +170,15 @@ class DayResponse(Struct, frozen=True, kw_only=True):
     value: int
 
 
+class MonthBookingsResponse(Struct, frozen=True, kw_only=True):
+    """The bookings placed in a month, by how they stand now, and what they cost in paisa."""
+
+    month: MonthResponse
+    placed: int
+    statuses: dict[BookingStatus, int]
+    value: int
+
+
 class IncomeResponse(Struct, frozen=True, kw_only=True):
     """What the platform took in, in paisa, from the ledger.
 
@@ -252,6 +261,7 @@ class PlatformAnalyticsResponse(Struct, frozen=True, kw_only=True, tag_field="ro
     statuses: dict[BookingStatus, int]
     completion: ShareResponse
     by_day: list[DayResponse]
+    by_month: list[MonthBookingsResponse]
     income: IncomeResponse
     income_by_day: list[DayIncomeResponse]
     income_by_month: list[MonthIncomeResponse]
@@ -375,6 +385,15 @@ def present_platform(
                 value=each.value,
             )
             for each in figures.days
+        ],
+        by_month=[
+            MonthBookingsResponse(
+                month=_month(month, calendar),
+                placed=each.placed,
+                statuses=each.statuses,
+                value=each.value,
+            )
+            for month, each in figures.by_month
         ],
         income=_income(figures.income),
         income_by_day=[

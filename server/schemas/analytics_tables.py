@@ -102,6 +102,19 @@ def _of_platform(figures: PlatformAnalyticsResponse) -> tuple[Table, ...]:
             ],
         ),
         Table(
+            "bookings-by-month",
+            (*_MONTH, "placed", *_STATUSES, "value"),
+            [
+                (
+                    *_month(each.month),
+                    each.placed,
+                    *(each.statuses.get(status, 0) for status in _STATUSES),
+                    rupees(each.value),
+                )
+                for each in figures.by_month
+            ],
+        ),
+        Table(
             "revenue",
             ("day", "day_bs", *_INCOME),
             [(each.day, each.date_bs, *_income(each.income)) for each in figures.income_by_day],

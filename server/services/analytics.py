@@ -38,6 +38,7 @@ from server.domain.analytics import (
     Step,
     Tried,
     answers_of,
+    days_together,
     held_of,
     income_of,
     ranked,
@@ -358,12 +359,23 @@ def _platform(
         moves.setdefault(move.day, []).append(move)
     each_day = [period.first + timedelta(days=number) for number in range(period.days)]
     incomes = {day: income_of(moves.get(day, ()), day, day) for day in each_day}
+    figures = tuple(
+        DayFigures(day=day, statuses=days.get(day, {}), value=values.get(day, 0))
+        for day in each_day
+    )
+    months = months_of(period, calendar)
     return PlatformFigures(
         period=period,
         counted_at=min(part.at for part in parts),
-        days=tuple(
-            DayFigures(day=day, statuses=days.get(day, {}), value=values.get(day, 0))
-            for day in each_day
+        days=figures,
+        by_month=tuple(
+            (
+                month,
+                days_together(
+                    month.first, (each for each in figures if month.first <= each.day <= month.last)
+                ),
+            )
+            for month in months
         ),
         statuses=statuses,
         value=sum(values.values()),
@@ -378,7 +390,7 @@ def _platform(
                     (each for day, each in incomes.items() if month.first <= day <= month.last),
                 ),
             )
-            for month in months_of(period, calendar)
+            for month in months
         ),
         methods=tried_together([each for part in parts for each in part.tried]),
         funnel=_funnel(placed, visits),

@@ -222,7 +222,14 @@ async def test_tables_go_to_spreadsheets_and_that_is_on_record(held: Bookings) -
     assert (await table(admin, "revenue", **NOVEMBER))[25][-1] == "250.00"
     methods = await table(admin, "methods", **NOVEMBER)
     assert [row[0] for row in methods[1:]] == ["CASH", "KHALTI"]
-    for name in ("revenue-by-month", "funnel", "pujas", "regions", "recommendations"):
+    for name in (
+        "bookings-by-month",
+        "revenue-by-month",
+        "funnel",
+        "pujas",
+        "regions",
+        "recommendations",
+    ):
         assert len(await table(admin, name)) >= 1
     spent = await table(held.customer, "spending")
     assert spent[-1][-1] == "5000.00"
@@ -233,6 +240,7 @@ async def test_tables_go_to_spreadsheets_and_that_is_on_record(held: Bookings) -
     assert sorted(tables) == sorted(
         [
             "bookings",
+            "bookings-by-month",
             "revenue",
             "methods",
             "revenue-by-month",
@@ -316,6 +324,9 @@ async def test_the_pages_tell_the_figures_in_both_languages(held: Bookings) -> N
         assert part in text
     assert (await desk.get("/dashboard/")).headers["Location"] == "/admin/analytics/"
     assert "style=" not in text
+    assert text.count("data-x=") == 30 + 1
+    year = text_of(await desk.get("/admin/analytics/?from=2025-12-01&to=2026-11-30"))
+    assert year.count("data-x=") == 12 + 12
     for browser, path, parts in (
         (family, "/dashboard/", ("तपाईंको ड्यासबोर्ड", "रु ५,०००", "मङ्सिर २०८३")),
         (pandit, "/dashboard/", ("१ अनुरोध", "तपाईंको हप्ता", "५० %")),

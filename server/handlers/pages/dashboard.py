@@ -25,6 +25,7 @@ from server.schemas.analytics import (
     AnalyticsQuery,
     FunnelResponse,
     MonthResponse,
+    PlatformAnalyticsResponse,
     present_customer,
     present_pandit,
     present_platform,
@@ -38,6 +39,7 @@ _OVER: Final = (BookingStatus.COMPLETED, BookingStatus.CANCELLED, BookingStatus.
 _IN_THE_WEEK: Final = (*_AHEAD, BookingStatus.COMPLETED)
 _SHOWN: Final = 5
 _MOST_OF_A_WEEK: Final = 100
+_MOST_DAYS_SHOWN: Final = 62
 _MONTHS_OFFERED: Final = 24
 _WEEK: Final = 7
 _MINUTE: Final = 60
@@ -71,6 +73,18 @@ class WeekDay:
     name: str
     is_today: bool
     bookings: list[BookingResponse]
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedRow:
+    """A day or a month of the chart of bookings; ``short`` names it below the chart."""
+
+    first: date
+    name: str
+    short: str
+    placed: int
+    statuses: dict[BookingStatus, int]
+    value: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,10 +306,38 @@ class AnalyticsPage(FiguresPage):
             title=self.translate("Figures"),
             figures=shown,
             statuses=tuple(BookingStatus),
+            is_by_day=figures.period.days <= _MOST_DAYS_SHOWN,
+            placed=self._placed(shown, is_by_day=figures.period.days <= _MOST_DAYS_SHOWN),
             steps=self._steps(shown.funnel),
             surface=lambda surface: self.translate(SURFACES[Surface(surface)]),
             most=max((each.bookings for each in (*shown.pujas, *shown.regions)), default=1),
         )
+
+    def _placed(self, shown: PlatformAnalyticsResponse, *, is_by_day: bool) -> list[PlacedRow]:
+        """A row for each day, of a longer time for each month; the table takes all days along."""
+        if not is_by_day:
+            return [
+                PlacedRow(
+                    each.month.from_,
+                    self.month_name(each.month),
+                    self.month_name(each.month),
+                    each.placed,
+                    each.statuses,
+                    each.value,
+                )
+                for each in shown.by_month
+            ]
+        return [
+            PlacedRow(
+                each.day,
+                self.both_dates(each.day),
+                " ".join(self.day_badge(each.day)),
+                each.placed,
+                each.statuses,
+                each.value,
+            )
+            for each in shown.by_day
+        ]
 
     def _steps(self, funnel: FunnelResponse) -> list[FunnelStep]:
         found: list[FunnelStep] = []
