@@ -52,7 +52,7 @@ TOWN_COLLECTIONS: Final = (
     payouts.COLLECTION,
     users.USERS,
 )
-_BATCH: Final = 500
+_BATCH: Final = 200
 _COUNTRY_CODE: Final = "+977"
 
 
