@@ -17,6 +17,7 @@ from server.domain.ports import Page, UserFilter
 from server.domain.search import prefixes_of, query_words
 from server.store.client import ASCENDING, DESCENDING, Document, DuplicateKey, Index, Store
 from server.store.codec import from_document, from_value, to_document, to_value
+from server.store.outbox import ANY_TIME
 from server.store.paging import cut, page_stages
 
 USERS: Final = "users"
@@ -108,6 +109,11 @@ class MongoUserRepository:
             if at:
                 email = wanted.text.strip().lower()
                 sifting["email"] = {"$gte": email, "$lt": email + _BEYOND}
+        if wanted.phone is None:
+            # Always a lower bound: without one the embedded server does not see that an index
+            # serves.
+            latest = {"$lte": wanted.after[0]} if wanted.after else {}
+            indexed["created_at"] = {**ANY_TIME, **latest}
         if wanted.role is not None:
             is_first = wanted.phone is None and not wanted.text
             (indexed if is_first else sifting)["role"] = wanted.role.value
