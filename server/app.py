@@ -12,7 +12,7 @@ import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,6 +31,7 @@ from server.documents.printer import Printer
 from server.documents.sheet import Sheet
 from server.domain.booking import PaymentMethod
 from server.domain.cancellation import RefundTier
+from server.domain.draft import DraftPolicy
 from server.domain.experiment import Experiment, arms_of
 from server.domain.gateway import PaymentGateway
 from server.domain.ports import (
@@ -76,6 +77,7 @@ from server.services.catalogue import CatalogueService
 from server.services.catalogue_admin import CatalogueAdminService
 from server.services.charts import ChartService
 from server.services.chats import ChatPolicy, ChatService
+from server.services.drafts import DraftService
 from server.services.festivals import FestivalDays
 from server.services.learning import LearningService, RecommendationIds
 from server.services.ledger import LedgerService
@@ -101,10 +103,11 @@ from server.services.reviews import RatingKeeper, ReviewService
 from server.services.samagri import SamagriAdder
 from server.services.search_words import SearchWords
 from server.services.settlement import Gateways, Settlement
+from server.services.slot_news import SlotNews
 from server.services.unlocks import UnlockService
 from server.services.user_admin import UserAdminService
 from server.services.visits import VisitMeter
-from server.settings import ExperimentSettings, PaymentSettings, Settings
+from server.settings import BookingSettings, ExperimentSettings, PaymentSettings, Settings
 from server.store import bookings as booking_documents
 from server.store import pandits as pandit_documents
 from server.store import payments as payment_documents
@@ -122,6 +125,7 @@ from server.store.charts import MongoChartRepository
 from server.store.client import CommandObserver, ObjectIds, Store, open_store
 from server.store.counters import MongoCounterRepository
 from server.store.customer_ratings import MongoCustomerRatingRepository
+from server.store.drafts import MongoDraftRepository
 from server.store.embedded import database_uri
 from server.store.exposures import MongoExposureRepository
 from server.store.feedback import MongoFeedbackRepository
@@ -251,6 +255,8 @@ async def open_server(
             [
                 Duty("relay", 5.0, services.relay.sweep),
                 Duty("unanswered", 30.0, services.bookings.pass_on_unanswered),
+                Duty("proposals", 30.0, services.bookings.end_unanswered_proposals),
+                Duty("drafts", 5.0, services.drafts.end_lapsed),
                 Duty("reminders", 30.0, services.bookings.remind_due),
                 Duty("series", 30.0, services.recurrences.book_due),
                 Duty("imports", 60.0, services.catalogue_admin.finish_applying),
@@ -482,9 +488,12 @@ def build_services(
         max_offers=settings.booking.max_offers,
         offer_radius_km=settings.booking.offer_radius_km,
         hold_minutes=settings.payment.hold_minutes,
+        proposal_hours=settings.booking.proposal_hours,
+        drafts=_draft_policy(settings.booking),
         refund_tiers=_refund_tiers(settings.payment),
         payment_methods=frozenset(providers) | {PaymentMethod.CASH, PaymentMethod.WALLET},
     )
+    drafts, slots = MongoDraftRepository(store), SlotNews(bus)
     customers = CustomerReader(users, bookings, reviews, preferences)
     advice = RecommendationPolicy(max_candidates=settings.recommender.max_candidates)
     advisers = Advisers(models, accuracy.arm_of)
@@ -504,7 +513,9 @@ def build_services(
         catalogue=catalogue,
         payments=payments,
         users=users,
+        drafts=drafts,
         relay=relay,
+        slots=slots,
         clock=clock,
         ids=ids,
         policy=policy,
@@ -517,11 +528,24 @@ def build_services(
         pandits=pandits,
         users=users,
         catalogue=catalogue,
+        drafts=drafts,
         adder=adder,
         relay=relay,
+        slots=slots,
         clock=clock,
         ids=ids,
         policy=policy,
+    )
+    recurrences = RecurrenceService(
+        series=MongoSeriesRepository(store),
+        bookings=booking_service,
+        users=users,
+        relay=relay,
+        workers=workers,
+        clock=clock,
+        ids=ids,
+        horizon_days=policy.horizon_days,
+        is_enabled=settings.booking.recurring,
     )
     ledger = LedgerService(MongoLedgerRepository(store))
     gateways: Gateways = {
@@ -569,6 +593,7 @@ def build_services(
         booking_payments,
         keeper,
         UnlockService(payments, users, chats),
+        recurrences,
         chats,
         notifications,
         learning,
@@ -633,16 +658,16 @@ def build_services(
         payouts=PayoutService(
             MongoPayoutRepository(store), ledger, audit, clock, ids, settings.payment.payout_min
         ),
-        recurrences=RecurrenceService(
-            series=MongoSeriesRepository(store),
+        drafts=DraftService(
+            drafts=drafts,
             bookings=booking_service,
-            users=users,
-            relay=relay,
-            workers=workers,
+            recurrences=recurrences,
+            slots=slots,
             clock=clock,
             ids=ids,
-            horizon_days=policy.horizon_days,
+            policy=policy.drafts,
         ),
+        recurrences=recurrences,
         charts=ChartService(
             charts=MongoChartRepository(store),
             places=places,
@@ -707,6 +732,7 @@ def build_services(
             chats=chats,
             notifications=notifications,
             payments=payment_service,
+            pandits=profiles,
             accounts=accounts,
             translator=translations,
             clock=clock,
@@ -725,6 +751,15 @@ def _pdf_of(sheet: Sheet) -> bytes:
     from server.documents.pdf import pdf_of
 
     return pdf_of(sheet, web_path("static") / "vendor" / "fonts")
+
+
+def _draft_policy(settings: BookingSettings) -> DraftPolicy:
+    return DraftPolicy(
+        hold=timedelta(minutes=settings.draft_hold_minutes),
+        hold_most=timedelta(minutes=settings.draft_hold_most_minutes),
+        keep=timedelta(hours=settings.draft_keep_hours),
+        most=settings.most_drafts,
+    )
 
 
 def _refund_tiers(settings: PaymentSettings) -> tuple[RefundTier, ...]:

@@ -21,6 +21,7 @@ from server.services.catalogue import CatalogueService
 from server.services.catalogue_admin import CatalogueAdminService
 from server.services.charts import ChartService
 from server.services.chats import ChatService
+from server.services.drafts import DraftService
 from server.services.learning import LearningService
 from server.services.ledger import LedgerService
 from server.services.notifications import NotificationService
@@ -58,6 +59,7 @@ class Services:
     papers: PaperService
     places: PlaceService
     bookings: BookingService
+    drafts: DraftService
     payments: PaymentService
     settlement: Settlement
     booking_payments: BookingPayments

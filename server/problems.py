@@ -144,6 +144,11 @@ TABLE: Final[dict[type[errors.DomainError], Kind]] = {
         N_("Too many attempts"),
         N_("There were too many attempts to pay this. Please contact us."),
     ),
+    errors.TooManyDrafts: Kind(
+        409,
+        N_("Too many unfinished bookings"),
+        N_("You have {most} unfinished bookings. Finish one of them, or drop it."),
+    ),
     errors.RefundRefused: Kind(
         409, N_("Cannot be refunded"), N_("So much of this payment cannot be given back.")
     ),
@@ -249,6 +254,8 @@ FIELD_MESSAGES: Final[dict[str, str]] = {
     "unit": N_("This item is not measured in that unit."),
     "whole-number": N_("Only whole numbers make sense here."),
     "push-service-unknown": N_("This browser's message service is not one that we know."),
+    "not-repeated": N_("Pujas cannot be repeated at present."),
+    "step-missing": N_("A step before this one has not been done yet."),
     "less-than-needed": N_("The puja needs more of it than that."),
     "unknown-item": N_("There is no such item in the catalogue."),
     "unknown-puja": N_("There is no such puja."),

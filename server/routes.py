@@ -9,6 +9,7 @@ from server.handlers import (
     accuracy,
     admin,
     analytics,
+    booking_wizard,
     bookings,
     catalogue,
     catalogue_admin,
@@ -44,6 +45,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     # Before the bookings: their ids stand in the same place.
     *analytics.ROUTES,
     *bookings.ROUTES,
+    *booking_wizard.ROUTES,
     *invoices.ROUTES,
     *payments.ROUTES,
     *recurrences.ROUTES,

@@ -58,6 +58,11 @@ _RANGES: Final[dict[str, tuple[float, float]]] = {
     "booking.commission_basis_points": (0, 10_000),
     "booking.max_offers": (1, 20),
     "booking.offer_radius_km": (1, 2000),
+    "booking.draft_hold_minutes": (0.02, 120),
+    "booking.draft_hold_most_minutes": (0.02, 24 * 60),
+    "booking.draft_keep_hours": (0.1, 24 * 30),
+    "booking.most_drafts": (1, 20),
+    "booking.proposal_hours": (0.1, 24 * 30),
     "booking.samagri_threshold": (0, 1),
     "push.digest_hour": (0, 23),
     "payment.hold_minutes": (1, 24 * 60),
@@ -226,6 +231,18 @@ class BookingSettings:
     """How many pandits are asked in turn before the booking fails."""
     offer_radius_km: float = 40.0
     """How far from the puja a pandit may live to be asked after another one's refusal."""
+    draft_hold_minutes: float = 10.0
+    """How long an unfinished booking holds its slot after each step."""
+    draft_hold_most_minutes: float = 45.0
+    """How long it may hold a slot in all; then it disappears."""
+    draft_keep_hours: float = 24.0
+    """How long an unfinished booking is kept that holds no slot yet."""
+    most_drafts: int = 3
+    """How many unfinished bookings a customer may have at once."""
+    proposal_hours: float = 24.0
+    """How long the other side has to answer when another time is proposed; till then it is held."""
+    recurring: bool = True
+    """Whether a puja may be booked again and again."""
     add_optional_samagri: bool = True
     """Whether optional items are added by themselves."""
     samagri_threshold: float = 0.6

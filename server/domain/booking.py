@@ -184,12 +184,18 @@ class Offer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RescheduleProposal:
-    """Another time that one party asks for and the other has not answered yet."""
+    """Another time that one party asks for and the other has not answered yet.
+
+    ``held`` are the quarter hours that the booking claims for it beside its own; after
+    ``answer_by`` the proposal falls away.
+    """
 
     by: str
     booking_date: date
     booking_time: time
     proposed_at: datetime
+    answer_by: datetime | None = None
+    held: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -344,7 +350,7 @@ def start(booking: Booking, actor: Actor, now: datetime, early_minutes: int) -> 
         raise TooEarly
     moved = _moved(booking, _Status.IN_PROGRESS, actor.user_id, actor.role, now)
     return _told(
-        replace(moved, started_at=now, proposal=None, remind_at=None),
+        replace(_without_proposal(moved), started_at=now, remind_at=None),
         EventKind.BOOKING_STARTED,
         now,
         (booking.user_id,),
@@ -593,21 +599,47 @@ def remind(booking: Booking, now: datetime) -> Booking:
     return _told(moved, EventKind.BOOKING_REMINDER, now, parties)
 
 
-def propose_time(booking: Booking, actor: Actor, now: datetime, day: date, at: time) -> Booking:
+def propose_time(
+    booking: Booking,
+    actor: Actor,
+    now: datetime,
+    *,
+    day: date,
+    at: time,
+    span: Span,
+    answer_within: timedelta,
+) -> Booking:
     """One party of an accepted booking asks the other for another time, and he is told.
 
+    That time is held, beside the present one, until it is answered or ``answer_within`` is over.
     Asking again for the same time changes nothing, so nobody is told twice.
     """
     if actor.user_id not in (booking.user_id, booking.pandit_user_id):
         raise Forbidden
     _require_status(booking, _Status.ACCEPTED)
-    proposal = RescheduleProposal(
-        by=actor.user_id, booking_date=day, booking_time=at, proposed_at=now
-    )
-    if booking.proposal is not None and proposal == replace(booking.proposal, proposed_at=now):
+    answer_by = min(now + answer_within, booking.starts_at, span.starts_at)
+    if answer_by <= now:
+        raise IllegalTransition(booking.status)
+    known = booking.proposal
+    if (
+        known is not None
+        and (known.by, known.booking_date, known.booking_time) == (actor.user_id, day, at)
+        and not is_lapsed(known, now)
+    ):
         return booking
+    plain = _without_proposal(booking)
+    held = tuple(claim for claim in span.claims if claim not in plain.claims)
+    proposal = RescheduleProposal(
+        by=actor.user_id,
+        booking_date=day,
+        booking_time=at,
+        proposed_at=now,
+        answer_by=answer_by,
+        held=held,
+    )
+    claims = tuple(sorted((*plain.claims, *held)))
     return _told_of_proposal(
-        replace(booking, proposal=proposal, updated_at=now),
+        replace(plain, claims=claims, proposal=proposal, updated_at=now),
         proposal,
         EventKind.BOOKING_TIME_PROPOSED,
         now,
@@ -621,12 +653,43 @@ def decline_time(booking: Booking, actor: Actor, now: datetime) -> Booking:
     if proposal is None:
         raise IllegalTransition(booking.status)
     return _told_of_proposal(
-        replace(booking, proposal=None, updated_at=now),
+        replace(_without_proposal(booking), updated_at=now),
         proposal,
         EventKind.BOOKING_TIME_DECLINED,
         now,
         _others(booking, actor),
     )
+
+
+def lapse_proposal(booking: Booking, now: datetime) -> Booking:
+    """Nobody has answered the proposal in time: the booking keeps its time, both are told.
+
+    Raises ``IllegalTransition`` while there is still time, or when it has been answered.
+    """
+    proposal = booking.proposal
+    if proposal is None or not is_lapsed(proposal, now):
+        raise IllegalTransition(booking.status)
+    return _told_of_proposal(
+        replace(_without_proposal(booking), updated_at=now),
+        proposal,
+        EventKind.BOOKING_TIME_LAPSED,
+        now,
+        (booking.user_id, booking.pandit_user_id),
+    )
+
+
+def is_lapsed(proposal: RescheduleProposal, now: datetime) -> bool:
+    """Whether its time to be answered has run out."""
+    return proposal.answer_by is not None and now >= proposal.answer_by
+
+
+def _without_proposal(booking: Booking) -> Booking:
+    """The booking without its open proposal, and without the time that was held for it."""
+    if booking.proposal is None:
+        return booking
+    held = frozenset(booking.proposal.held)
+    own = tuple(claim for claim in booking.claims if claim not in held)
+    return replace(booking, claims=own, proposal=None)
 
 
 def move_time(

@@ -29,6 +29,7 @@
     │   ├── LastAdmin             one administrator has to be left
     │   ├── AlreadyPaid
     │   ├── TooManyAttempts
+    │   ├── TooManyDrafts         as many bookings are being put together as may be
     │   ├── RefundRefused         more than is left, or not to be refunded at all
     │   ├── InsufficientBalance
     │   ├── ProofReused           a proof of payment that belongs to another payment
@@ -284,6 +285,20 @@ class TooManyAttempts(Conflict):
     """Too many tries to pay the same thing."""
 
     code = "too-many-attempts"
+
+
+class TooManyDrafts(Conflict):
+    """The customer has as many unfinished bookings as he may have; ``most`` says how many."""
+
+    code = "too-many-drafts"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(str(most))
+        self.most = most
+
+    def params(self) -> dict[str, str | int]:
+        """Give the bound."""
+        return {"most": self.most}
 
 
 class RefundRefused(Conflict):

@@ -15,7 +15,7 @@ from datetime import datetime
 class EventKind(enum.StrEnum):
     """Kinds of event, which are the notification types of the API.
 
-    PAYMENT_CHANGED and MONEY_MOVED are heard by services alone.
+    PAYMENT_CHANGED, MONEY_MOVED and SERIES_WANTED are heard by services alone.
     """
 
     BOOKING_CREATED = "BOOKING_CREATED"
@@ -29,12 +29,14 @@ class EventKind(enum.StrEnum):
     BOOKING_RESCHEDULED = "BOOKING_RESCHEDULED"
     BOOKING_TIME_PROPOSED = "BOOKING_TIME_PROPOSED"
     BOOKING_TIME_DECLINED = "BOOKING_TIME_DECLINED"
+    BOOKING_TIME_LAPSED = "BOOKING_TIME_LAPSED"
     BOOKING_REMINDER = "BOOKING_REMINDER"
     PAYMENT_SUCCESS = "PAYMENT_SUCCESS"
     PAYMENT_FAILED = "PAYMENT_FAILED"
     PAYMENT_REFUNDED = "PAYMENT_REFUNDED"
     PAYMENT_CHANGED = "PAYMENT_CHANGED"
     MONEY_MOVED = "MONEY_MOVED"
+    SERIES_WANTED = "SERIES_WANTED"
     RECURRENCE_CONFLICT = "RECURRENCE_CONFLICT"
     NEW_MESSAGE = "NEW_MESSAGE"
     REVIEW_SUBMITTED = "REVIEW_SUBMITTED"
@@ -49,7 +51,9 @@ class EventKind(enum.StrEnum):
     PANDIT_REJECTED = "PANDIT_REJECTED"
 
 
-SERVICES_ONLY = frozenset({EventKind.PAYMENT_CHANGED, EventKind.MONEY_MOVED})
+SERVICES_ONLY = frozenset(
+    {EventKind.PAYMENT_CHANGED, EventKind.MONEY_MOVED, EventKind.SERIES_WANTED}
+)
 """Kinds that nobody is told of."""
 
 

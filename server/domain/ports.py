@@ -30,6 +30,7 @@ from server.domain.catalogue import Catalogue, Puja, PujaCategory, SamagriCatego
 from server.domain.catalogue_import import CatalogueImport
 from server.domain.chart import SavedChart
 from server.domain.chat import Attachment, ChatRoom, Message, ReadMark, RoomHead
+from server.domain.draft import Draft
 from server.domain.events import Event
 from server.domain.experiment import ArmCount, Exposure
 from server.domain.learning import (
@@ -564,8 +565,50 @@ class BookingRepository(Protocol):
         """Return pending bookings whose time to pay has run out."""
         ...
 
+    async def list_unanswered_proposals(self, now: datetime, limit: int) -> tuple[Booking, ...]:
+        """Return bookings with a proposed time that nobody has answered in time."""
+        ...
+
     async def past_of(self, user_id: str, limit: int) -> tuple[PastBooking, ...]:
         """Return what a customer booked, the latest start first, by one indexed query."""
+        ...
+
+
+class DraftRepository(Protocol):
+    """Bookings that are being put together; they hold time by the same index as bookings."""
+
+    async def add(self, draft: Draft) -> None:
+        """Store a new draft. Raises ``AlreadyExists`` when the customer has one of its place."""
+        ...
+
+    async def find(self, draft_id: str) -> Draft | None:
+        """Return the draft, or None; also when it has become a booking."""
+        ...
+
+    async def list_of(self, user_id: str) -> tuple[Draft, ...]:
+        """Return the customer's drafts (a handful), the oldest first."""
+        ...
+
+    async def replace(self, draft: Draft) -> bool:
+        """Write the draft back if ``version`` is still the stored one, and raise it by one.
+
+        Returns False when somebody else was faster; raises ``SlotTaken`` when a new claim is held.
+        """
+        ...
+
+    async def confirm(self, draft: Draft, booking: Booking) -> bool:
+        """Put the booking in the place of the draft, in one write, if ``version`` still holds.
+
+        Raises ``SlotTaken`` when the booking claims more than the draft, and that is held.
+        """
+        ...
+
+    async def remove(self, draft: Draft) -> bool:
+        """Delete the draft, and so free its slot, if ``version`` is still the stored one."""
+        ...
+
+    async def list_lapsed(self, now: datetime, limit: int) -> tuple[Draft, ...]:
+        """Return drafts whose time has run out, the longest first."""
         ...
 
 

@@ -15,7 +15,7 @@ from datetime import date, datetime, time, timedelta
 from typing import Final
 
 from server.domain.account import NEPAL, Actor
-from server.domain.booking import BookingWish
+from server.domain.booking import Booking, BookingWish
 from server.domain.calendar import local_instant
 from server.domain.errors import FieldFault, IllegalTransition, Invalid, NotFound
 from server.domain.events import Event, EventKind
@@ -94,6 +94,37 @@ class Series:
     updated_at: datetime
     outbox: tuple[Event, ...] = ()
     version: int = 1
+
+
+def wanted_again(booking: Booking, rule: RecurrenceRule, now: datetime) -> Booking:
+    """Have a series made of a booking: the wish rides in the booking's own outbox.
+
+    So it is made if and only if the booking is, also after a crash.
+    """
+    params = {"frequency": str(rule.frequency)}
+    if rule.count is not None:
+        params["count"] = str(rule.count)
+    if rule.until is not None:
+        params["until"] = rule.until.isoformat()
+    event = Event(
+        id=f"{booking.id}.{booking.version + 1}.{len(booking.outbox)}",
+        kind=EventKind.SERIES_WANTED,
+        at=now,
+        recipients=(),
+        booking_id=booking.id,
+        params=params,
+    )
+    return replace(booking, outbox=(*booking.outbox, event))
+
+
+def rule_of(event: Event) -> RecurrenceRule:
+    """The rule that such an event carries."""
+    count, until = event.params.get("count"), event.params.get("until")
+    return RecurrenceRule(
+        frequency=Frequency(event.params["frequency"]),
+        count=int(count) if count else None,
+        until=date.fromisoformat(until) if until else None,
+    )
 
 
 def days_of(rule: RecurrenceRule, first: date, yearly: YearlyDays) -> tuple[date, ...]:

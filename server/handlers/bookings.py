@@ -156,7 +156,8 @@ class SamagriHandler(ApiHandler):
 
     @operation("List the samagri of a booking", errors=(NotFound,))
     async def get(self, booking_id: str, actor: Actor) -> SamagriResponse:
-        return present_samagri(await self.services.bookings.get(actor, booking_id), actor)
+        booking = await self.services.bookings.get_listed(actor, booking_id)
+        return present_samagri(booking, actor)
 
     @operation(
         "Compute the recommended samagri and add what is missing",

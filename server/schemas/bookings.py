@@ -34,6 +34,15 @@ Latitude = Annotated[float, Meta(ge=-90, le=90)]
 Longitude = Annotated[float, Meta(ge=-180, le=180)]
 
 
+def point_of(latitude: float | None, longitude: float | None) -> GeoPoint | None:
+    """The point of two fields. Raises ``Invalid`` where one of them is missing."""
+    if latitude is None and longitude is None:
+        return None
+    if latitude is None or longitude is None:
+        raise Invalid(FieldFault("lat" if latitude is None else "lng", "required"))
+    return GeoPoint(latitude, longitude)
+
+
 class RecurrenceRequest(Request, frozen=True, kw_only=True):
     """How often: so many times (the first included), or up to a day; one of the two."""
 
@@ -69,9 +78,7 @@ class CreateBookingRequest(Request, frozen=True, kw_only=True):
 
     def wish(self, request_key: str | None) -> BookingWish:
         """The domain's form; ``request_key`` is the idempotency key that came with it."""
-        if (self.lat is None) != (self.lng is None):
-            raise Invalid(FieldFault("lat" if self.lat is None else "lng", "required"))
-        point = None if self.lat is None or self.lng is None else GeoPoint(self.lat, self.lng)
+        point = point_of(self.lat, self.lng)
         return BookingWish(
             service_id=self.service_id,
             booking_date=self.booking_date,
@@ -160,12 +167,13 @@ class TransitionResponse(Struct, frozen=True, kw_only=True):
 
 
 class ProposalResponse(Struct, frozen=True, kw_only=True):
-    """Another time that one side has asked for."""
+    """Another time that one side has asked for; after ``answer_by`` it falls away."""
 
     by: str
     booking_date: date
     date_bs: str | None
     booking_time: str
+    answer_by: datetime | None
 
 
 class RefundTierResponse(Struct, frozen=True, kw_only=True):
@@ -324,7 +332,7 @@ def present_booking(booking: Booking, actor: Actor, reader: Reader) -> BookingRe
         payment_method=booking.payment_method,
         pay_by=reader.maybe_local(booking.pay_by),
         refunded_amount=booking.refunded_amount,
-        refund_policy=_present_tiers(booking, reader),
+        refund_policy=present_tiers(booking, reader),
         proposal=None
         if proposal is None
         else ProposalResponse(
@@ -332,6 +340,7 @@ def present_booking(booking: Booking, actor: Actor, reader: Reader) -> BookingRe
             booking_date=proposal.booking_date,
             date_bs=bs_text(proposal.booking_date),
             booking_time=f"{proposal.booking_time:%H:%M}",
+            answer_by=reader.maybe_local(proposal.answer_by),
         ),
         answer_by=reader.maybe_local(booking.answer_by),
         created_at=reader.local(booking.created_at),
@@ -342,7 +351,8 @@ def present_booking(booking: Booking, actor: Actor, reader: Reader) -> BookingRe
     )
 
 
-def _present_tiers(booking: Booking, reader: Reader) -> list[RefundTierResponse]:
+def present_tiers(booking: Booking, reader: Reader) -> list[RefundTierResponse]:
+    """What comes back of the price when the customer cancels, and until when."""
     return [
         RefundTierResponse(
             until=reader.local(booking.starts_at - timedelta(hours=tier.hours)),

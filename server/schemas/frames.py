@@ -8,14 +8,15 @@ docs/protocol.md shows each frame with an example.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime
 from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
 from server.domain import payment as payment_rules
+from server.domain.calendar import Slot
 from server.domain.chat import Attachment, ChatRoom, Message, ReadMark, RoomHead
 from server.domain.payment import Attempt, Payment
 from server.domain.ports import Translator
@@ -91,6 +92,22 @@ class UnwatchCommand(Struct, frozen=True, tag="unwatch"):
     payment: FrameId
 
 
+class WatchSlotsCommand(Struct, frozen=True, tag="watch_slots"):
+    """Hear of the free times of a service on a local day of its pandit; answered by ``slots``.
+
+    The newest watch of a connection takes the place of the one before. ``exclude``: what that
+    booking of one's own holds, finished or not, counts as free.
+    """
+
+    service: FrameId
+    date: date
+    exclude: FrameId | None = None
+
+
+class UnwatchSlotsCommand(Struct, frozen=True, tag="unwatch_slots"):
+    """Hear of them no more."""
+
+
 class SyncCommand(Struct, frozen=True, tag="sync"):
     """Ask for what follows a number; answered by ``history``."""
 
@@ -148,7 +165,14 @@ Command = (
     | AuthCommand
     | PingCommand
 )
-NotificationCommand = ReadNotificationsCommand | SyncCommand | AuthCommand | PingCommand
+NotificationCommand = (
+    ReadNotificationsCommand
+    | WatchSlotsCommand
+    | UnwatchSlotsCommand
+    | SyncCommand
+    | AuthCommand
+    | PingCommand
+)
 PaymentCommand = WatchCommand | UnwatchCommand | AuthCommand | PingCommand
 
 
@@ -323,6 +347,22 @@ class PaymentEvent(Struct, frozen=True, tag="payment"):
     ts: str
 
 
+class SlotView(Struct, frozen=True):
+    """A time at which the service can, or could, be booked."""
+
+    start: str
+    end: str
+    available: bool
+
+
+class SlotsEvent(Struct, frozen=True, tag="slots"):
+    """All times of a watched day, whole and not as a change; nothing says who holds them."""
+
+    service: str
+    date: str
+    slots: list[SlotView]
+
+
 class ReconnectEvent(Struct, frozen=True, tag="reconnect"):
     """The server is going away: connect again after so many milliseconds."""
 
@@ -368,6 +408,7 @@ Event = (
     | RoomEvent
     | RoomHeadEvent
     | PaymentEvent
+    | SlotsEvent
     | ReconnectEvent
     | TokenExpiringEvent
     | AuthOkEvent
@@ -435,6 +476,18 @@ def view_room(room: ChatRoom, head: int, reads: Mapping[str, int]) -> RoomView:
         head=max(head, room.head.sequence if room.head else 0),
         read={user_id: marks.get(user_id, 0) for user_id in room.members},
         is_active=room.is_active,
+    )
+
+
+def view_slots(service_id: str, day: date, slots: Iterable[Slot]) -> SlotsEvent:
+    """The frame of a day's times."""
+    return SlotsEvent(
+        service=service_id,
+        date=day.isoformat(),
+        slots=[
+            SlotView(stamp(slot.starts_at), stamp(slot.ends_at), slot.is_available)
+            for slot in slots
+        ],
     )
 
 

@@ -218,10 +218,14 @@ class UpdateServiceRequest(Request, frozen=True, kw_only=True):
 
 
 class SlotsQuery(Request, frozen=True, kw_only=True):
-    """Of which service and which local day."""
+    """Of which service and which local day.
+
+    ``exclude_booking``: what that booking of one's own holds, finished or not, counts as free.
+    """
 
     service_id: Id
     date: Day
+    exclude_booking: Id | None = None
 
 
 # -- answers -------------------------------------------------------------------------------------

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Final
 
 from server.domain import booking as rules
+from server.domain import draft as drafting
 from server.domain.account import Actor, GeoPoint, Place, Role
 from server.domain.booking import (
     Booking,
@@ -25,6 +26,7 @@ from server.domain.booking import (
 )
 from server.domain.calendar import Refusal, Span, check_bookable
 from server.domain.cancellation import DEFAULT_TIERS, RefundTier
+from server.domain.draft import Draft, DraftPolicy, WizardStep
 from server.domain.errors import (
     AlreadyExists,
     ConcurrentChange,
@@ -43,6 +45,7 @@ from server.domain.ports import (
     BookingRepository,
     CatalogueRepository,
     Clock,
+    DraftRepository,
     IdSource,
     Page,
     PanditRepository,
@@ -55,6 +58,7 @@ from server.domain.search import coarse_point
 from server.services.optimistic import change
 from server.services.relay import EventRelay
 from server.services.samagri import SamagriAdder, with_own_line
+from server.services.slot_news import SlotNews
 
 _UNANSWERED_ROWS: Final = 50
 _ATTEMPTS: Final = 5
@@ -73,6 +77,8 @@ class BookingPolicy:
     max_offers: int
     offer_radius_km: float
     hold_minutes: int = 15
+    proposal_hours: float = 24.0
+    drafts: DraftPolicy = field(default_factory=DraftPolicy)
     refund_tiers: tuple[RefundTier, ...] = DEFAULT_TIERS
     payment_methods: frozenset[PaymentMethod] = frozenset(PaymentMethod)
 
@@ -87,13 +93,17 @@ class BookingService:
         pandits: PanditRepository,
         users: UserRepository,
         catalogue: CatalogueRepository,
+        drafts: DraftRepository,
         adder: SamagriAdder,
         relay: EventRelay,
+        slots: SlotNews,
         clock: Clock,
         ids: IdSource,
         policy: BookingPolicy,
     ) -> None:
         self._bookings = bookings
+        self._drafts = drafts
+        self._slots = slots
         self._pandits = pandits
         self._users = users
         self._catalogue = catalogue
@@ -118,22 +128,53 @@ class BookingService:
             If another booking holds part of that time.
         """
         now = self._clock.now()
-        if wish.payment_method not in self._policy.payment_methods:
+        self.check_method(wish.payment_method)
+        pandit, service = await self.offer(actor, wish.service_id)
+        check_place(wish)
+        booking = await self.draw_up(actor, self._ids.new(), pandit, service, wish, now)
+        if wish.samagri_required:
+            booking = rules.with_samagri(booking, await self.suggested(booking), (), now)
+        booking = self.placed(booking, now)
+        try:
+            await self._bookings.add(booking)
+        except (AlreadyExists, SlotTaken):
+            # Taken by this very request, when its first answer was lost in a crash.
+            if earlier := await self._of_request(actor, wish):
+                return earlier
+            raise
+        self._slots.touched(booking.pandit_id, booking.claims)
+        await self.told(booking)
+        return booking
+
+    def check_method(self, method: PaymentMethod) -> None:
+        """Raise ``Invalid`` for a way to pay that is not enabled."""
+        if method not in self._policy.payment_methods:
             raise Invalid(FieldFault("payment_method", "method-unavailable"))
-        pandit, service = await self._offer(wish.service_id)
-        if pandit.user_id == actor.user_id:
-            raise Forbidden
-        if wish.service_location in _NEEDS_ADDRESS and not wish.location.address.strip():
-            raise Invalid(FieldFault("address", "address-needed"))
+
+    async def draw_up(
+        self,
+        actor: Actor,
+        booking_id: str,
+        pandit: Pandit,
+        service: Service,
+        wish: BookingWish,
+        now: datetime,
+    ) -> Booking:
+        """A booking as the actor wishes it, at today's price; stored nowhere yet.
+
+        Raises
+        ------
+        NotBookable
+            If the time lies outside the pandit's hours, too near or too far.
+        """
         span = self._span(
             pandit, service.duration_minutes, wish.booking_date, wish.booking_time, now
         )
         customer = await self._users.find(actor.user_id)
         if customer is None:
             raise NotFound
-        is_prepaid = wish.payment_method is not PaymentMethod.CASH
-        booking = Booking(
-            id=self._ids.new(),
+        return Booking(
+            id=booking_id,
             user_id=actor.user_id,
             customer_name=customer.full_name,
             customer_phone=customer.phone_number,
@@ -142,7 +183,7 @@ class BookingService:
             pandit_name=pandit.full_name,
             pandit_name_ne=pandit.full_name_ne,
             pandit_phone=pandit.phone_number,
-            distance_km=_distance(pandit, wish.location),
+            distance_km=distance_of(pandit, wish.location),
             service_id=service.id,
             puja_id=service.puja_id,
             service_name=service.name,
@@ -168,24 +209,21 @@ class BookingService:
             ),
             payment_method=wish.payment_method,
             refund_tiers=self._policy.refund_tiers,
-            answer_by=None if is_prepaid else self._answer_by(now, span.starts_at),
-            pay_by=min(now + self._hold, span.starts_at) if is_prepaid else None,
             created_at=now,
             updated_at=now,
         )
-        if wish.samagri_required:
-            lines = await self._suggested(booking)
-            booking = rules.with_samagri(booking, lines, (), now)
-        booking = rules.placed(booking, now)
-        try:
-            await self._bookings.add(booking)
-        except (AlreadyExists, SlotTaken):
-            # Taken by this very request, when its first answer was lost in a crash.
-            if earlier := await self._of_request(actor, wish):
-                return earlier
-            raise
-        await self._told(booking)
-        return booking
+
+    def placed(self, booking: Booking, now: datetime) -> Booking:
+        """The booking as it begins: its pandit is asked now, or once it is paid in advance."""
+        is_prepaid = booking.payment_method is not PaymentMethod.CASH
+        booking = replace(
+            booking,
+            answer_by=None if is_prepaid else self._answer_by(now, booking.starts_at),
+            pay_by=min(now + self._hold, booking.starts_at) if is_prepaid else None,
+            created_at=now,
+            updated_at=now,
+        )
+        return rules.placed(booking, now)
 
     async def _of_request(self, actor: Actor, wish: BookingWish) -> Booking | None:
         if wish.request_key is None:
@@ -197,6 +235,20 @@ class BookingService:
     async def get(self, actor: Actor, booking_id: str) -> Booking:
         """One booking of the actor's own. Raises ``NotFound`` for everybody else's."""
         return rules.require_party(await self._load(booking_id), actor)
+
+    async def find(self, booking_id: str) -> Booking | None:
+        """The booking, for other services; None when there is none."""
+        return await self._bookings.find(booking_id)
+
+    async def get_listed(self, actor: Actor, booking_id: str) -> Booking:
+        """One booking for the sake of its samagri: the actor's unfinished one, too.
+
+        Raises ``NotFound`` for everybody else's.
+        """
+        found = await self._bookings.find(booking_id)
+        if found is not None:
+            return rules.require_party(found, actor)
+        return drafting.booking_before(await self._draft(actor, booking_id), WizardStep.DETAILS)
 
     async def list_own(
         self,
@@ -321,9 +373,18 @@ class BookingService:
                 proposal is not None
                 and proposal.by != actor.user_id
                 and (proposal.booking_date, proposal.booking_time) == (day, at)
+                and not rules.is_lapsed(proposal, now)
             )
             if found.status is BookingStatus.ACCEPTED and not is_agreed:
-                return rules.propose_time(found, actor, now, day, at)
+                return rules.propose_time(
+                    found,
+                    actor,
+                    now,
+                    day=day,
+                    at=at,
+                    span=span,
+                    answer_within=timedelta(hours=self._policy.proposal_hours),
+                )
             return rules.move_time(found, actor, now, day=day, at=at, span=span)
 
         return await self._change(booking_id, apply)
@@ -334,6 +395,16 @@ class BookingService:
         return await self._move(
             actor, booking_id, lambda found: rules.decline_time(found, actor, now)
         )
+
+    async def end_unanswered_proposals(self) -> int:
+        """Let go of proposed times that nobody has answered in time; for the clock."""
+        now = self._clock.now()
+        waiting = await self._bookings.list_unanswered_proposals(now, _UNANSWERED_ROWS)
+        for booking in waiting:
+            # Answered at the last moment, or ended by another process.
+            with suppress(IllegalTransition, ConcurrentChange):
+                await self._change(booking.id, lambda found: rules.lapse_proposal(found, now))
+        return len(waiting)
 
     # -- paying ----------------------------------------------------------------------------------
 
@@ -383,9 +454,9 @@ class BookingService:
 
     async def add_suggested(self, actor: Actor, booking_id: str) -> Booking:
         """Compute the recommended samagri and add what is missing; declined items stay away."""
-        booking = await self.get(actor, booking_id)
+        booking = await self.get_listed(actor, booking_id)
         rules.require_samagri_editable(booking, actor)
-        suggested = await self._suggested(booking)
+        suggested = await self.suggested(booking)
         return await self._edit(
             actor,
             booking_id,
@@ -411,7 +482,7 @@ class BookingService:
         self, actor: Actor, booking_id: str, item_id: str, quantity: Decimal, unit: Unit | None
     ) -> Booking:
         """Add an item of the customer's own; one that is there already gets the quantity."""
-        await self.get(actor, booking_id)
+        await self.get_listed(actor, booking_id)
         item = await self._adder.item(item_id)
         line = self._adder.own_line(item, quantity, unit or item.base_unit)
 
@@ -445,14 +516,45 @@ class BookingService:
             rules.require_samagri_editable(found, actor)
             return edit(found)
 
-        return await self._change(booking_id, apply)
+        try:
+            return await self._change(booking_id, apply)
+        except NotFound:
+            return await self._edit_draft(actor, booking_id, apply)
+
+    async def _edit_draft(
+        self, actor: Actor, draft_id: str, apply: Callable[[Booking], Booking]
+    ) -> Booking:
+        now = self._clock.now()
+
+        def edited(draft: Draft) -> Draft:
+            booking = apply(drafting.booking_before(draft, WizardStep.DETAILS))
+            return drafting.with_booking(draft, booking, now, self._policy.drafts)
+
+        draft = await change(
+            lambda: self._draft(actor, draft_id), edited, self._drafts.replace, _ATTEMPTS
+        )
+        return drafting.booking_before(draft, WizardStep.DETAILS)
+
+    async def _draft(self, actor: Actor, draft_id: str) -> Draft:
+        found = await self._drafts.find(draft_id)
+        return drafting.require_open(found, actor, self._clock.now())
 
     async def _change(self, booking_id: str, apply: Callable[[Booking], Booking]) -> Booking:
+        before: list[Booking] = []
+
+        def noted(found: Booking) -> Booking:
+            before[:] = [found]
+            return apply(found)
+
         changed = await change(
-            lambda: self._load(booking_id), apply, self._bookings.replace, _ATTEMPTS
+            lambda: self._load(booking_id), noted, self._bookings.replace, _ATTEMPTS
         )
-        await self._told(changed)
+        self._tell_slots(before[0], changed)
+        await self.told(changed)
         return changed
+
+    def _tell_slots(self, before: Booking, after: Booking) -> None:
+        self._slots.moved(before.pandit_id, before.claims, after.pandit_id, after.claims)
 
     async def _load(self, booking_id: str) -> Booking:
         found = await self._bookings.find(booking_id)
@@ -460,17 +562,31 @@ class BookingService:
             raise NotFound
         return found
 
-    async def _told(self, booking: Booking) -> None:
+    async def told(self, booking: Booking) -> None:
+        """Deliver what a booking that was just written tells of."""
         if booking.outbox:
             await self._relay.deliver("bookings", booking.id, booking.outbox)
 
-    async def _offer(self, service_id: str) -> tuple[Pandit, Service]:
+    async def offer(self, actor: Actor, service_id: str) -> tuple[Pandit, Service]:
+        """A service that the actor may book, with the pandit who offers it.
+
+        Raises
+        ------
+        NotFound
+            If no bookable pandit offers it.
+        NotBookable
+            If he does not offer it at present.
+        Forbidden
+            If the pandit is the actor himself.
+        """
         pandit = await self._pandits.find_by_service(service_id)
         service = pandit.service(service_id) if pandit else None
         if pandit is None or service is None or not pandit.is_bookable:
             raise NotFound
         if not service.is_available:
             raise NotBookable(Refusal.NOT_OFFERED)
+        if pandit.user_id == actor.user_id:
+            raise Forbidden
         return pandit, service
 
     def _span(self, pandit: Pandit, minutes: int, day: date, at: time, now: datetime) -> Span:
@@ -504,7 +620,8 @@ class BookingService:
     def _hold(self) -> timedelta:
         return timedelta(minutes=self._policy.hold_minutes)
 
-    async def _suggested(self, booking: Booking) -> tuple[rules.SamagriLine, ...]:
+    async def suggested(self, booking: Booking) -> tuple[rules.SamagriLine, ...]:
+        """The lines that the booking's samagri begins with."""
         puja = await self._catalogue.find_puja(booking.puja_id)
         if puja is None:
             return ()
@@ -522,7 +639,8 @@ class BookingService:
     async def _pass_on(self, booking_id: str, decline: Callable[[Booking], Booking]) -> Booking:
         """Decline, and in the same write offer to the next pandit, or fail when none is left."""
         for _ in range(_ATTEMPTS):
-            declined = decline(await self._load(booking_id))
+            before = await self._load(booking_id)
+            declined = decline(before)
             now = self._clock.now()
             for candidate in await self._candidates(declined, now):
                 offered = self._offered(declined, *candidate, now)
@@ -536,7 +654,8 @@ class BookingService:
                 offered = rules.fail(declined, now, "no-pandit-left")
                 is_written = await self._bookings.replace(offered)
             if is_written and offered is not None:
-                await self._told(offered)
+                self._tell_slots(before, offered)
+                await self.told(offered)
                 return offered
         raise ConcurrentChange
 
@@ -561,7 +680,7 @@ class BookingService:
             pandit_name=pandit.full_name,
             pandit_name_ne=pandit.full_name_ne,
             pandit_phone=pandit.phone_number,
-            distance_km=_distance(pandit, declined.location),
+            distance_km=distance_of(pandit, declined.location),
             service_id=service.id,
             span=span,
             answer_by=self._answer_by(now, span.starts_at),
@@ -611,7 +730,14 @@ class BookingService:
         return asked.location.point if asked else None
 
 
-def _distance(pandit: Pandit, place: Place) -> float | None:
+def check_place(wish: BookingWish) -> None:
+    """Raise ``Invalid`` where a puja is to be held at an address that nobody has told."""
+    if wish.service_location in _NEEDS_ADDRESS and not wish.location.address.strip():
+        raise Invalid(FieldFault("address", "address-needed"))
+
+
+def distance_of(pandit: Pandit, place: Place) -> float | None:
+    """How far the place is from where the pandit lives, in km; None where one is not known."""
     if pandit.location.point is None or place.point is None:
         return None
     # From the rounded position: bookings at three places must not tell where he lives.

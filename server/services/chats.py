@@ -85,6 +85,7 @@ _NOT_OF_ROOMS: Final = frozenset(
         EventKind.PAYMENT_REFUNDED,
         EventKind.PAYMENT_CHANGED,
         EventKind.MONEY_MOVED,
+        EventKind.SERIES_WANTED,
     }
 )
 UNLOCKED_TEXT: Final = N_("The contact is unlocked. You can talk with {pandit} here.")

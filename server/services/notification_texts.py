@@ -68,6 +68,10 @@ WORDINGS: Final = {
         N_("The booked time stays"),
         N_("{service} will not be moved to {proposed}. It stays on {when}."),
     ),
+    EventKind.BOOKING_TIME_LAPSED: Wording(
+        N_("The booked time stays"),
+        N_("Nobody answered the proposal of {proposed}, so {service} stays on {when}."),
+    ),
     EventKind.BOOKING_REMINDER: Wording(
         N_("Puja ahead"), N_("{service} with {pandit} begins on {when}.")
     ),

@@ -32,6 +32,7 @@ from server.domain.ports import (
     BookingRepository,
     CatalogueRepository,
     Clock,
+    DraftRepository,
     IdSource,
     Page,
     PanditHit,
@@ -48,6 +49,7 @@ from server.services.bookings import BookingPolicy
 from server.services.optimistic import change
 from server.services.relay import EventRelay
 from server.services.search_words import SearchWords
+from server.services.slot_news import SlotNews
 from server.services.visits import VisitMeter
 
 FindPandits = Callable[[Actor | None, PanditSearch], Awaitable[Page[PanditHit]]]
@@ -75,8 +77,9 @@ _SERVICE_FIELDS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class SlotDay:
-    """The times of one local day at which a service can be booked."""
+    """The times of one local day at which a service of a pandit can be booked."""
 
+    pandit_id: str
     day: date
     timezone: str
     slots: tuple[Slot, ...]
@@ -94,7 +97,9 @@ class PanditService:
         catalogue: CatalogueRepository,
         payments: PaymentRepository,
         users: UserRepository,
+        drafts: DraftRepository,
         relay: EventRelay,
+        slots: SlotNews,
         audit: AuditService,
         clock: Clock,
         ids: IdSource,
@@ -111,7 +116,9 @@ class PanditService:
         self._catalogue = catalogue
         self._payments = payments
         self._users = users
+        self._drafts = drafts
         self._relay = relay
+        self._slots = slots
         self._audit = audit
         self._clock = clock
         self._ids = ids
@@ -314,8 +321,18 @@ class PanditService:
             raise NotFound
         return pandit, service
 
-    async def slots(self, service_id: str, day: date) -> SlotDay:
+    async def slots(
+        self,
+        service_id: str,
+        day: date,
+        *,
+        actor: Actor | None = None,
+        exclude_id: str | None = None,
+    ) -> SlotDay:
         """Return the times of a local day at which a service can be booked, the taken ones marked.
+
+        What the actor's own booking or unfinished booking ``exclude_id`` holds counts as free: it
+        is to be moved.
 
         Raises
         ------
@@ -325,12 +342,22 @@ class PanditService:
         pandit, service = await self.offer(service_id)
         hours = pandit.availability
         if not self._may_be_booked(day):
-            return SlotDay(day, hours.timezone, ())
-        taken = await self._taken((pandit.id,), _noon(day), 1)
-        slots = self._slots_on(
-            hours, day, service.duration_minutes, taken[pandit.id], self._clock.now()
-        )
-        return SlotDay(day, hours.timezone, slots)
+            return SlotDay(pandit.id, day, hours.timezone, ())
+        taken = (await self._taken((pandit.id,), _noon(day), 1))[pandit.id]
+        if actor is not None and exclude_id:
+            taken -= await self._held_by(actor, exclude_id)
+        slots = self._slots_on(hours, day, service.duration_minutes, taken, self._clock.now())
+        return SlotDay(pandit.id, day, hours.timezone, slots)
+
+    async def _held_by(self, actor: Actor, holder_id: str) -> frozenset[int]:
+        """What a booking, or an unfinished one, of the actor holds; nothing of other people's."""
+        booking = await self._bookings.find(holder_id)
+        if booking is not None:
+            is_own = actor.user_id in (booking.user_id, booking.pandit_user_id)
+            return frozenset(booking.claims) if is_own else frozenset()
+        draft = await self._drafts.find(holder_id)
+        is_own = draft is not None and draft.user_id == actor.user_id
+        return frozenset(draft.claims) if draft is not None and is_own else frozenset()
 
     def _may_be_booked(self, day: date) -> bool:
         """Whether that day can be near enough in any zone; what lies outside needs no query."""
@@ -540,9 +567,11 @@ class PanditService:
         self, load: Callable[[], Awaitable[Pandit]], apply: Callable[[Pandit], Pandit]
     ) -> Pandit:
         now = self._clock.now()
-        return await change(
+        changed = await change(
             load, lambda old: replace(apply(old), updated_at=now), self._pandits.replace
         )
+        self._slots.changed(changed.id)
+        return changed
 
     async def _require_pujas(self, field: str, puja_ids: tuple[str, ...]) -> None:
         known = {puja.id for puja in await self._catalogue.list_pujas()}

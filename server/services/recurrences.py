@@ -28,6 +28,7 @@ from server.domain.errors import (
     SlotTaken,
     Unavailable,
 )
+from server.domain.events import Event, EventKind
 from server.domain.ports import (
     Clock,
     IdSource,
@@ -65,6 +66,7 @@ class RecurrenceService:
         clock: Clock,
         ids: IdSource,
         horizon_days: int,
+        is_enabled: bool = True,
     ) -> None:
         self._series = series
         self._bookings = bookings
@@ -74,6 +76,12 @@ class RecurrenceService:
         self._clock = clock
         self._ids = ids
         self._horizon_days = horizon_days
+        self._is_enabled = is_enabled
+
+    @property
+    def is_enabled(self) -> bool:
+        """Whether a puja may be booked again and again."""
+        return self._is_enabled
 
     # -- placing ---------------------------------------------------------------------------------
 
@@ -96,15 +104,51 @@ class RecurrenceService:
         """
         if actor.role is not Role.USER:
             raise Forbidden
-        days = await self._days(rule, wish.booking_date)
+        days = await self.check(rule, wish.booking_date)
         series_id = self._id_of(actor, wish)
         first = await self._bookings.book(actor, _wish_of(wish, series_id, 0, wish.booking_date))
-        found = await self._series.find(series_id)
-        if found is None:
+        return first, await self._begin(series_id, first, wish, rule, days)
+
+    async def check(self, rule: RecurrenceRule, first: date) -> Sequence[date]:
+        """The days that a series would have. Raises ``Invalid`` for a rule that makes none."""
+        if not self._is_enabled:
+            raise Invalid(FieldFault("recurrence", "not-repeated"))
+        return await self._days(rule, first)
+
+    async def on_event(self, event: Event) -> None:
+        """Make the series that a booking was confirmed with; once, however often it is told."""
+        if event.kind is not EventKind.SERIES_WANTED or event.booking_id is None:
+            return
+        first = await self._bookings.find(event.booking_id)
+        if first is None:
+            return
+        wish = BookingWish(
+            service_id=first.service_id,
+            booking_date=first.booking_date,
+            booking_time=first.booking_time,
+            service_location=first.service_location,
+            location=first.location,
+            notes=first.notes,
+            samagri_required=first.samagri_required,
+        )
+        rule = rules.rule_of(event)
+        days = await self._days(rule, first.booking_date)
+        await self._begin(_hashed(f"{first.user_id}|{first.id}"), first, wish, rule, days)
+
+    async def _begin(
+        self,
+        series_id: str,
+        first: Booking,
+        wish: BookingWish,
+        rule: RecurrenceRule,
+        days: Sequence[date],
+    ) -> Series:
+        """Plan the days of a series whose first is booked, and book the next of them."""
+        if await self._series.find(series_id) is None:
             now = self._clock.now()
             fresh = Series(
                 id=series_id,
-                user_id=actor.user_id,
+                user_id=first.user_id,
                 # Later days are booked while nobody is there to pay in advance.
                 wish=replace(wish, request_key=None, payment_method=PaymentMethod.CASH),
                 frequency=rule.frequency,
@@ -123,7 +167,7 @@ class RecurrenceService:
             )
             with suppress(AlreadyExists):
                 await self._series.add(rules.planned(fresh, self._horizon_days))
-        return first, await self._advance(series_id)
+        return await self._advance(series_id)
 
     # -- reading ---------------------------------------------------------------------------------
 
@@ -300,10 +344,14 @@ class RecurrenceService:
         if wish.request_key is None:
             return self._ids.new()
         # The same request again means the same series.
-        return hashlib.sha256(f"{actor.user_id}|{wish.request_key}".encode()).hexdigest()[:24]
+        return _hashed(f"{actor.user_id}|{wish.request_key}")
 
     async def _days(self, rule: RecurrenceRule, first: date) -> Sequence[date]:
         return await self._workers.run(lambda: rules.days_of(rule, first, yearly_tithi_days))
+
+
+def _hashed(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
 def yearly_tithi_days(first: date, count: int) -> list[date]:

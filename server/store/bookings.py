@@ -13,12 +13,13 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final
 
 from server.domain.booking import CONTACT_SHARED, Booking, BookingStatus
+from server.domain.draft import DRAFT
 from server.domain.errors import AlreadyExists, SlotTaken
 from server.domain.ports import BookingFilter, Page
 from server.domain.recommendation import PastBooking
 from server.store.client import ASCENDING, DESCENDING, Document, DuplicateKey, Index, Store
 from server.store.codec import from_document, to_document
-from server.store.outbox import ANY_TIME, outbox_index
+from server.store.outbox import ANY_TIME, LONG_AGO, outbox_index
 from server.store.paging import cut, page_stages
 
 COLLECTION: Final = "bookings"
@@ -46,6 +47,15 @@ INDEXES: Final = (
     Index((("answer_by", ASCENDING),), partial={"answer_by": ANY_TIME}),
     Index((("remind_at", ASCENDING),), partial={"remind_at": ANY_TIME}),
     Index((("pay_by", ASCENDING),), partial={"pay_by": ANY_TIME}),
+    Index((("proposal_answer_by", ASCENDING),), partial={"proposal_answer_by": ANY_TIME}),
+    # Drafts, which stand among the bookings because they claim time by the same index: see
+    # ``store.drafts``.
+    Index(
+        (("drafter_id", ASCENDING), ("place", ASCENDING)),
+        unique=True,
+        partial={"drafter_id": {"$gt": ""}},
+    ),
+    Index((("lapses_at", ASCENDING),), partial={"lapses_at": ANY_TIME}),
     outbox_index(),
 )
 _SHARED: Final = sorted(CONTACT_SHARED)
@@ -68,11 +78,12 @@ class MongoBookingRepository:
         try:
             await self._bookings.insert_one(booking_document(booking))
         except DuplicateKey as error:
-            raise _taken(error) from None
+            raise taken(error) from None
 
     async def find(self, booking_id: str) -> Booking | None:
         document = await self._bookings.find_one({"_id": booking_id})
-        return from_document(Booking, document) if document else None
+        is_booking = document is not None and document["status"] != DRAFT
+        return from_document(Booking, document) if document and is_booking else None
 
     async def find_by_request(self, user_id: str, request_key: str) -> Booking | None:
         # By the customer's own index first: see ``store.paging``.
@@ -93,7 +104,7 @@ class MongoBookingRepository:
                 {"_id": booking.id, "version": booking.version}, document
             )
         except DuplicateKey as error:
-            raise _taken(error) from None
+            raise taken(error) from None
 
     async def list_page(self, wanted: BookingFilter) -> Page[Booking]:
         whose: Document = {}
@@ -111,7 +122,11 @@ class MongoBookingRepository:
             days["$lte"] = wanted.last.isoformat()
         if days:
             sifting["booking_date"] = days
-        if span := _span(wanted):
+        span = _span(wanted)
+        if not whose and "$gte" not in span:
+            # Everybody's: a draft has no such time, and with a lower bound none is looked at.
+            span["$gt"] = LONG_AGO
+        if span:
             whose["starts_at"] = span
         documents = await self._bookings.aggregate(
             page_stages(
@@ -191,6 +206,14 @@ class MongoBookingRepository:
         )
         return tuple(from_document(Booking, document) for document in documents)
 
+    async def list_unanswered_proposals(self, now: datetime, limit: int) -> tuple[Booking, ...]:
+        documents = await self._bookings.find(
+            {"proposal_answer_by": {**ANY_TIME, "$lte": now}},
+            sort=(("proposal_answer_by", ASCENDING),),
+            limit=limit,
+        )
+        return tuple(from_document(Booking, document) for document in documents)
+
     async def past_of(self, user_id: str, limit: int) -> tuple[PastBooking, ...]:
         documents = await self._bookings.aggregate(
             [
@@ -253,6 +276,8 @@ def booking_document(booking: Booking) -> Document:
     for name in ("answer_by", "pay_by", "remind_at", "request_key"):
         if document[name] is None:
             del document[name]
+    if booking.proposal is not None and booking.proposal.answer_by is not None:
+        document["proposal_answer_by"] = booking.proposal.answer_by
     return document
 
 
@@ -271,7 +296,8 @@ def _past(document: Document) -> PastBooking:
     )
 
 
-def _taken(error: DuplicateKey) -> Exception:
+def taken(error: DuplicateKey) -> Exception:
+    """Which of its unique indexes has refused a write, in the words of the business."""
     if "claims" in error.fields:
         return SlotTaken()
     return AlreadyExists("request_key") if "request_key" in error.fields else error

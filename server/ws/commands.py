@@ -47,7 +47,9 @@ from server.schemas.frames import (
     TextCommand,
     TypingCommand,
     UnwatchCommand,
+    UnwatchSlotsCommand,
     WatchCommand,
+    WatchSlotsCommand,
     stamp,
 )
 from server.services.chats import Outgoing
@@ -63,6 +65,7 @@ from server.ws.protocol import (
     fault_event,
 )
 from server.ws.session import Merger, Session
+from server.ws.slot_days import Watched
 from server.ws.streams import Stream, pages_of
 
 _log: Final = logging.getLogger(__name__)
@@ -227,6 +230,18 @@ def unwatch(hub: Hub, session: Session, stream: Stream, command: UnwatchCommand)
     session.busy.watched.discard(command.payment)
 
 
+async def watch_slots(
+    hub: Hub, session: Session, stream: Stream, command: WatchSlotsCommand
+) -> None:
+    """Tell the free times of a day now, and again whenever they change."""
+    await hub.days.watch(session, Watched(command.service, command.date, command.exclude))
+
+
+def unwatch_slots(hub: Hub, session: Session, stream: Stream, command: UnwatchSlotsCommand) -> None:
+    """Stop hearing of the day that was watched."""
+    hub.days.leave(session)
+
+
 async def renew(hub: Hub, session: Session, stream: Stream, command: AuthCommand) -> None:
     """Go on with a fresh token of the same person; any other closes the connection."""
     try:
@@ -285,6 +300,8 @@ CHAT_COMMANDS: Final[dict[type[Struct], Act]] = {
 }
 NOTIFICATION_COMMANDS: Final[dict[type[Struct], Act]] = {
     ReadNotificationsCommand: read_notifications,
+    WatchSlotsCommand: watch_slots,
+    UnwatchSlotsCommand: unwatch_slots,
     SyncCommand: sync,
     AuthCommand: renew,
     PingCommand: ping,

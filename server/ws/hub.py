@@ -33,6 +33,7 @@ from server.schemas.frames import PresenceEvent, ReconnectEvent, TokenExpiringEv
 from server.services.accounts import CONTROL_TOPIC, AccountService
 from server.services.chats import ChatService, room_topic
 from server.services.notifications import NotificationService, user_topic
+from server.services.pandits import PanditService
 from server.services.payments import PaymentService
 from server.services.settlement import payments_topic
 from server.settings import RealtimeSettings
@@ -40,6 +41,7 @@ from server.ws.framing import PING, Received
 from server.ws.limits import AddressGate, Pace
 from server.ws.protocol import NOTIFICATION_FRAME_BYTES, CloseCode
 from server.ws.session import Session
+from server.ws.slot_days import SlotDays
 from server.ws.streams import NotificationSource, PaymentSource, RoomSource, Shared, Source, Stream
 from server.ws.wire import Bounds, Poller, TurnedAway
 
@@ -123,6 +125,7 @@ class Hub:
         chats: ChatService,
         notifications: NotificationService,
         payments: PaymentService,
+        pandits: PanditService,
         accounts: AccountService,
         translator: Translator,
         clock: Clock,
@@ -143,6 +146,7 @@ class Hub:
         self.pace = Pace(limits.messages_per_second, limits.message_burst)
         self._bus = bus
         self._board = board
+        self.days = SlotDays(bus, pandits, self.spawn)
         self._on_frame = on_frame
         self._poller: Poller | None = None
         self._shared = Shared(bus, self._soon)
@@ -194,6 +198,7 @@ class Hub:
         aside = [
             asyncio.create_task(self._beat(), name="socket-heartbeat"),
             asyncio.create_task(self._catch_up(), name="socket-catch-up"),
+            asyncio.create_task(self.days.look_again(), name="socket-slots"),
         ]
         try:
             yield
@@ -366,6 +371,7 @@ class Hub:
             self._by_user[session.user_id] = left
         else:
             del self._by_user[session.user_id]
+        self.days.leave(session)
         stream = session.stream
         if stream is not None:
             stream.leave(session)

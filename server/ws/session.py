@@ -19,6 +19,7 @@ from server.ws.protocol import CloseCode
 from server.ws.wire import Bounds, Socket
 
 if TYPE_CHECKING:
+    from server.ws.slot_days import SlotWatch
     from server.ws.streams import Stream
 
 _log: Final = logging.getLogger(__name__)
@@ -82,11 +83,12 @@ class Busy:
     """What only sessions have that do something at the moment; the idle ones share one ``None``.
 
     ``own_cids`` are messages sent here whose ``ack`` takes the place of their publication,
-    ``watched`` the payments that it is narrowed to.
+    ``watched`` the payments that it is narrowed to, ``day`` the day whose free times it watches.
     """
 
     __slots__ = (
         "bursts",
+        "day",
         "malformed",
         "own_cids",
         "read_merger",
@@ -107,6 +109,7 @@ class Busy:
         self.typing_merger: Merger[bool] | None = None
         self.read_merger: Merger[int] | None = None
         self.watched: set[str] = set()
+        self.day: SlotWatch | None = None
 
 
 class Session(Socket):
@@ -192,6 +195,11 @@ class Session(Socket):
         if self._busy is None:
             self._busy = Busy()
         return self._busy
+
+    @property
+    def day(self) -> SlotWatch | None:
+        """The day whose free times it watches."""
+        return self._busy.day if self._busy is not None else None
 
     def watches(self, payment_id: str) -> bool:
         """Whether it wants to hear of that payment: of all, unless it has named some."""

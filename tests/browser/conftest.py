@@ -124,6 +124,9 @@ class Site:
             "PANDITYATRA_AUTH__SECRET": SECRET,
             "PANDITYATRA_REALTIME__RECONNECT_WINDOW_SECONDS": "0.3",
             "PANDITYATRA_PAYMENT__RECONCILE_SECONDS": "1",
+            # What is slow here is the machine.
+            "PANDITYATRA_BOOKING__DRAFT_HOLD_MINUTES": "60",
+            "PANDITYATRA_BOOKING__DRAFT_HOLD_MOST_MINUTES": "120",
             "PANDITYATRA_LIMITS__PAY": "100000/minute",
             "PANDITYATRA_LIMITS__CALLBACK": "100000/minute",
             "PANDITYATRA_CONFIG": str(self.folder / "sandbox" / "settings.toml"),

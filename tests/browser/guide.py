@@ -53,12 +53,20 @@ STOPS: Final[dict[str, tuple[Stop, ...]]] = {
         "/kundali/match/", "/kundali/match/?groom_id={timeless}&bride_id={chart}", by="family"
     ),
     "/book/{service_id}/": at("/book/{service}/", by="family"),
+    "/book/{service_id}/{booking_id}/{step}/": at(
+        *(
+            f"/book/{{rival_service}}/{{begun}}/{step}/"
+            for step in ("service", "date", "details", "samagri", "payment", "confirm")
+        ),
+        by="family",
+    ),
     "/bookings/": (
         *at("/bookings/", "/bookings/?tab=past", by=MEMBERS),
         *at("/bookings/", by="admin"),
     ),
     "/bookings/{id}/": (
         *at("/bookings/{pending}/", "/bookings/{accepted}/", "/bookings/{held}/", by=MEMBERS),
+        *at("/bookings/{proposed}/", by=MEMBERS),
         *at("/bookings/{accepted}/", by="admin"),
         *at("/bookings/{cancelled}/", "/bookings/{reviewed}/", by="family"),
     ),
@@ -143,6 +151,7 @@ class Party:
             "pandit": self.pandit.pandit_id,
             "rival": self.rival.pandit_id,
             "service": self.pandit.service_id,
+            "rival_service": self.rival.service_id,
             "user": self.family.api.get("/api/auth/me/").raise_for_status().json()["id"],
         }
         self._book()
@@ -165,17 +174,41 @@ class Party:
             "city": "Kathmandu",
             "samagri_required": True,
         }
-        for days, name in enumerate(("pending", "accepted", "cancelled"), 20):
+        for days, name in enumerate(("pending", "accepted", "cancelled", "proposed"), 20):
             names[name] = town.book(self.family, self.pandit, days, **home)
-        town.move(self.pandit, names["accepted"], "accept")
+        for name in ("accepted", "proposed"):
+            town.move(self.pandit, names[name], "accept")
+        later = town.book(self.family, self.rival, 25, **home)
+        other_day = self.family.api.get(f"/api/bookings/{later}/").json()["booking_date"]
+        self._post(
+            self.family,
+            f"/api/bookings/{names['proposed']}/reschedule/",
+            booking_date=other_day,
+            booking_time="14:00",
+        )
+        self._begin(other_day)
         self._post(self.family, f"/api/bookings/{names['cancelled']}/cancel/", reason="Moved away")
         monthly = {"frequency": "monthly", "count": 3}
-        town.book(self.family, self.pandit, 23, recurrence=monthly, **home)
+        town.book(self.family, self.pandit, 26, recurrence=monthly, **home)
         names["series"] = self._first(self.family, "/api/recurrences/")["id"]
         names["held"] = town.hold_puja(self.family, self.pandit)
         names["reviewed"] = town.hold_puja(self.family, self.pandit)
         town.review(self.family, names["reviewed"], "He explained it all.")
         names["room"] = self._first(self.family, "/api/chat/rooms/")["id"]
+
+    def _begin(self, day: str) -> None:
+        """Take the steps of a booking, but the last."""
+        steps: dict[str, dict[str, Any]] = {
+            "service_selection": {"service_id": self.rival.service_id},
+            "datetime_selection": {"booking_date": day, "booking_time": "15:00"},
+            "details": {"service_location": "ONLINE", "samagri_required": True},
+            "payment": {"payment_method": "CASH"},
+        }
+        for step, body in steps.items():
+            if "begun" in self.names:
+                body = {**body, "booking_id": self.names["begun"]}
+            path = "/api/booking-wizard/create-step/"
+            self.names["begun"] = self._post(self.family, path, booking_step=step, **body)["id"]
 
     def _pay(self) -> None:
         names = self.names

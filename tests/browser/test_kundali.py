@@ -50,7 +50,7 @@ def test_a_wedding_is_prepared_in_nepali(town: Town, visit: Visit) -> None:
     expect(page.locator(".cards .card")).to_have_count(8)
 
     page.goto(f"/book/{service_id}/")
-    ready(page)
+    ready(page).get_by_role("button", name="अर्को", exact=True).click()
     expect(page.locator(".days__list li")).to_have_count(30)
     expect(page.locator(".days__list li").first).to_contain_text(DEVANAGARI)
     page.goto(f"/muhurta/?puja_id=navagraha-shanti&service_id={service_id}")
@@ -62,13 +62,14 @@ def test_a_wedding_is_prepared_in_nepali(town: Town, visit: Visit) -> None:
     page.locator(f'a[href="{free}"]').click()
     expect(ready(page).locator('[name="booking_date"]')).not_to_have_value("")
     expect(page.locator("py-slots .slot input:checked")).to_be_attached()
-    page.get_by_role("button", name="अर्को").click()
+    page.get_by_role("button", name="अर्को", exact=True).click()
     page.locator('[name="city"]').fill("Kathmandu")
     page.locator('[name="area"]').fill("Baneshwor")
     page.locator('[name="address"]').fill("House 7")
-    for _ in range(2):
-        page.get_by_role("button", name="अर्को").click()
-    page.locator('form[action^="/book/"] button[type="submit"]:visible').last.click()
+    for step in ("samagri", "payment", "confirm"):
+        ready(page).get_by_role("button", name="अर्को", exact=True).click()
+        page.wait_for_url(re.compile(f"/{step}/$"))
+    page.locator('form[action^="/book/"] button.large').click()
     page.wait_for_url(re.compile(r"/bookings/\w+/$"))
     assert re.search(r"booking_date=([\d-]+)", free)
     expect(page.locator("h1")).to_contain_text(DEVANAGARI)

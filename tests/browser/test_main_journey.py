@@ -17,23 +17,35 @@ def book(page: Page, pandit: Somebody) -> str:
     page.get_by_role("button", name="Find a pandit").click()
     ready(page).get_by_role("link", name=pandit.name).click()
     page.get_by_role("button", name="Book Satyanarayan Puja").click()
+    expect(page.get_by_role("heading", name="Service", exact=True)).to_be_visible()
+    next_step(page)
     slots = ready(page).locator("py-slots .slot input:enabled")
     expect(slots.first).to_be_attached()
     slots.last.check(force=True)
-    page.get_by_role("button", name="Next").click()
-    expect(page.get_by_role("heading", name="Details")).to_be_focused()
-    page.get_by_role("button", name="Next").click()
-    expect(page.get_by_text("An address is needed")).to_be_visible()
+    next_step(page)
+    expect(page.get_by_role("heading", name="Details", exact=True)).to_be_visible()
+    expect(page.locator("py-hold")).to_contain_text("Your time is held until")
+    next_step(page)
+    expect(page.get_by_role("alert")).to_be_focused()
+    expect(page.get_by_role("alert")).to_contain_text("An address is needed")
     page.get_by_label("City").fill("Kathmandu")
     page.get_by_label("Area or tole").fill("Baneshwor")
     page.get_by_label("Address").fill("House 7")
-    page.get_by_role("button", name="Next").click()
-    expect(page.get_by_text("Cash, after the puja")).to_be_visible()
-    page.get_by_role("button", name="Next").click()
+    next_step(page)
+    expect(ready(page).locator('.samagri__row[data-item="rice"]')).to_be_visible()
+    next_step(page)
+    expect(page.get_by_label(re.compile("^Cash"))).to_be_checked()
+    expect(page.get_by_role("heading", name="If you cancel")).to_be_visible()
+    next_step(page)
     expect(page.locator("[data-review]")).to_contain_text("House 7")
-    page.get_by_role("button", name=re.compile("^Book for Rs 2,500")).click()
+    page.get_by_role("button", name=re.compile("^Book for Rs")).click()
     page.wait_for_url(re.compile(r"/bookings/\w+/$"))
     return page.url
+
+
+def next_step(page: Page) -> None:
+    """Press "Next" of the booking, once the page is alive."""
+    ready(page).get_by_role("button", name="Next", exact=True).click()
 
 
 def a_working_day_after(today: date) -> date:
@@ -113,11 +125,13 @@ def test_a_family_books_and_talks_with_its_pandit(town: Town, visit: Visit) -> N
         expect(phone.locator("h1")).to_contain_text(re.compile("[\u0900-\u097f]"))
 
 
-def test_a_time_that_was_lost_keeps_what_was_typed(town: Town, visit: Visit) -> None:
+def test_a_time_that_is_taken_meanwhile_is_seen_at_once(town: Town, visit: Visit) -> None:
     family, rival = town.person("Gita Rai"), town.person("Hari Rai")
     pandit = town.pandit("Keshav Joshi")
     page = ready(visit(family))
     page.goto(f"/book/{pandit.service_id}/")
+    next_step(page)
+    page.get_by_label("Repeat").select_option("weekly")
     slots = ready(page).locator("py-slots .slot input:enabled")
     expect(slots.first).to_be_attached()
     slots.last.check(force=True)
@@ -132,20 +146,58 @@ def test_a_time_that_was_lost_keeps_what_was_typed(town: Town, visit: Visit) -> 
             "service_location": "ONLINE",
         },
     ).raise_for_status()
-    page.get_by_role("button", name="Next").click()
-    page.get_by_label("Address").fill("House 9, Patan")
-    for _ in range(2):
-        page.get_by_role("button", name="Next").click()
-    page.get_by_role("button", name=re.compile("^Book for")).click()
-    expect(page.get_by_role("alert")).to_contain_text("This time has just been taken")
-    expect(page.get_by_role("alert")).to_be_focused()
-    expect(page.get_by_text("These times are free:")).to_be_visible()
-    expect(page.locator('[name="address"]')).to_have_value("House 9, Patan")
-    page.faults[:] = [  # type: ignore[attr-defined]
-        fault
-        for fault in page.faults  # type: ignore[attr-defined]
-        if "409" not in fault
-    ]
+    expect(page.get_by_role("alert")).to_contain_text("has just been taken")
+    expect(page.locator(f'.slot input[value="{at}"]')).to_be_disabled()
+    expect(page.locator('[name="booking_time"]')).to_have_value("")
+    slots.first.check(force=True)
+    chosen = page.locator('[name="booking_time"]').input_value()
+    # Another time of the day is taken: the choice stays.
+    rival.api.post(
+        "/api/booking-wizard/create-step/",
+        json={"booking_step": "service_selection", "service_id": pandit.service_id},
+    ).raise_for_status()
+    (begun,) = rival.api.get("/api/booking-wizard/").json()["results"]
+    held = f"{(int(chosen[:2]) + 6) % 24:02}:{chosen[3:]}"
+    rival.api.post(
+        "/api/booking-wizard/create-step/",
+        json={
+            "booking_step": "datetime_selection",
+            "booking_id": begun["id"],
+            "booking_date": day,
+            "booking_time": held,
+        },
+    ).raise_for_status()
+    expect(page.locator(f'.slot input[value="{held}"]')).to_be_disabled()
+    expect(page.locator(f'.slot input[value="{chosen}"]')).to_be_checked()
+    expect(page.get_by_label("Repeat")).to_have_value("weekly")
+    next_step(page)
+    expect(page.get_by_role("heading", name="Details", exact=True)).to_be_visible()
+
+
+def test_a_booking_goes_on_on_another_device(town: Town, visit: Visit) -> None:
+    family, pandit = town.person("Laxmi Karki"), town.pandit("Gopal Subedi")
+    desk = visit(family)
+    desk.goto(f"/book/{pandit.service_id}/")
+    next_step(desk)
+    slots = ready(desk).locator("py-slots .slot input:enabled")
+    slots.first.check(force=True)
+    next_step(desk)
+    desk.get_by_label("Address").fill("House 9, Patan")
+    desk.get_by_label("Online, by video call").check(force=True)
+    next_step(desk)
+    expect(ready(desk).locator("py-samagri .samagri__row").first).to_be_visible()
+    phone = visit(family, size=PHONE)
+    phone.goto("/bookings/")
+    phone.get_by_role("button", name="Go on with it").click()
+    expect(phone.get_by_role("heading", name="Payment", exact=True)).to_be_visible()
+    phone.get_by_role("link", name="Details").click()
+    expect(phone.locator('[name="address"]')).to_have_value("House 9, Patan")
+    phone.get_by_role("button", name="Back").click()
+    expect(ready(phone).locator("py-slots .slot input:checked")).to_be_attached()
+    phone.get_by_role("button", name="Drop this booking").click()
+    expect(phone.get_by_text("The unfinished booking was dropped.")).to_be_visible()
+    desk.get_by_role("button", name="Next", exact=True).click()
+    expect(desk.get_by_text("was not finished in time")).to_be_visible()
 
 
 def test_what_was_written_while_the_server_was_dead_arrives(town: Town, visit: Visit) -> None:

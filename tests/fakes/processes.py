@@ -194,6 +194,7 @@ class Process:
             chats=self.chats,
             notifications=nothing,
             payments=nothing,
+            pandits=nothing,
             accounts=cast("Any", _Accounts()),
             translator=translations,
             clock=clock,

@@ -169,6 +169,19 @@ TABLE: dict[tuple[str, str], Row] = {
     ("delete", "/api/bookings/{booking}/samagri/{item}/"): Row(
         403, owed={"customer": 409, "stranger": 404}
     ),
+    ("get", "/api/booking-wizard/"): only(*CUSTOMERS),
+    ("post", "/api/booking-wizard/create-step/"): only(
+        *CUSTOMERS,
+        gets=404,
+        body={"booking_step": "service_selection", "service_id": "no-such-service"},
+    ),
+    ("get", "/api/booking-wizard/{draft_id}/"): Row(403, owed={"customer": 200, "stranger": 404}),
+    ("post", "/api/booking-wizard/{draft_id}/renew/"): Row(
+        403, {}, owed={"customer": 200, "stranger": 404}
+    ),
+    ("delete", "/api/booking-wizard/{draft_id}/"): Row(
+        403, owed={"customer": 204, "stranger": 404}
+    ),
     ("get", "/api/notifications/"): Row(200),
     ("post", "/api/notifications/read/"): Row(200, {"all": True}),
     ("get", "/api/chat/rooms/"): Row(200),
@@ -395,6 +408,8 @@ async def world(people: People) -> World:
         "/api/pandits/me/certification/", files={"file": ("shastri.pdf", PDF, "application/pdf")}
     )
     chart = (await customer.api.post("/api/kundali/", json=BIRTH)).raise_for_status().json()
+    begun = {"booking_step": "service_selection", "service_id": pandit.service_id}
+    draft = await customer.api.post("/api/booking-wizard/create-step/", json=begun)
     nothing = ("id", "callback_id", "payment_id", "refund_id", "payout_id", "reference", "token")
     return World(
         {
@@ -411,6 +426,7 @@ async def world(people: People) -> World:
             **dict.fromkeys(nothing, "no-such-thing"),
             "chart": chart["id"],
             "certificate": paper.raise_for_status().json()["id"],
+            "draft_id": draft.raise_for_status().json()["id"],
             "kind": "items",
             "method": "KHALTI",
             "number": "1",

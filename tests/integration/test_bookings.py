@@ -524,6 +524,39 @@ async def test_a_proposed_time_and_its_refusal_are_told_once_to_the_other_side(
     assert (await kinds(pandit)).count("BOOKING_TIME_DECLINED") == 0
 
 
+async def test_a_proposed_time_is_held_until_it_is_answered_or_its_time_has_run_out(
+    people: People, server: RunningServer, clock: FakeClock
+) -> None:
+    customer, rival, pandit = (
+        await people.customer(),
+        await people.customer("Gita Rai"),
+        await people.pandit(),
+    )
+    booking = await book(customer, pandit.service_id)
+    await act(pandit, booking, "accept")
+    later = {"booking_date": "2026-11-27", "booking_time": "09:00"}
+    proposed = (await act(pandit, booking, "reschedule", **later)).raise_for_status().json()
+    assert proposed["proposal"]["answer_by"] == "2026-11-23T10:00:00+05:45"
+    there = wish(pandit.service_id, **later)
+    assert (await rival.api.post("/api/bookings/", json=there)).status_code == 409
+    elsewhere = {"booking_date": "2026-11-26", "booking_time": "07:00"}
+    await act(pandit, booking, "reschedule", **elsewhere)
+    taken = await rival.api.post("/api/bookings/", json=there)
+    assert taken.status_code == 201, "what is proposed no more is free"
+    refused = await act(pandit, booking, "reschedule", **later)
+    assert (refused.status_code, refused.json()["type"]) == (409, "slot-taken")
+    clock.advance(hours=24)
+    for person in (customer, rival, pandit):
+        await people.sign_in_again(person)
+    assert await server.services.bookings.end_unanswered_proposals() == 1
+    assert await server.services.bookings.end_unanswered_proposals() == 0
+    shown = (await customer.api.get(f"/api/bookings/{booking['id']}/")).json()
+    assert (shown["proposal"], shown["booking_date"]) == (None, WEDNESDAY)
+    assert (await kinds(customer))[0] == (await kinds(pandit))[0] == "BOOKING_TIME_LAPSED"
+    there = wish(pandit.service_id, **elsewhere)
+    assert (await rival.api.post("/api/bookings/", json=there)).status_code == 201
+
+
 async def test_a_new_time_keeps_the_length_that_was_booked(people: People) -> None:
     customer, pandit = await people.customer(), await people.pandit()
     booking = await book(customer, pandit.service_id)

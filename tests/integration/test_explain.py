@@ -49,6 +49,13 @@ async def test_slots_bookings_unread_counts_and_history_use_an_index(
             {"bookings", "pandits"},
         ),
         "my bookings": (crowd.customer, "/api/bookings/", {}, {"bookings"}),
+        "one's unfinished bookings": (
+            crowd.customer,
+            "/api/booking-wizard/",
+            {},
+            {"bookings"},
+        ),
+        "all bookings": (crowd.admin, "/api/bookings/", {}, {"bookings"}),
         "the pandit's bookings": (
             crowd.pandit,
             "/api/bookings/",
@@ -167,6 +174,8 @@ async def test_periodic_duties_use_an_index(
     await server.services.relay.sweep()
     await server.services.bookings.pass_on_unanswered()
     await server.services.booking_payments.fail_unpaid()
+    await server.services.bookings.end_unanswered_proposals()
+    await server.services.drafts.end_lapsed()
     await server.services.settlement.reconcile()
     client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(database_settings.uri)
     async with client:
@@ -178,6 +187,8 @@ async def test_periodic_duties_use_an_index(
         ("pandits", "outbox.at_1"),
         ("bookings", "answer_by_1"),
         ("bookings", "pay_by_1"),
+        ("bookings", "proposal_answer_by_1"),
+        ("bookings", "lapses_at_1"),
         ("payments", "due_at_1"),
         ("payments", "outbox.at_1"),
     }

@@ -14,7 +14,8 @@ from server.domain.booking import BookingWish, ServiceLocation
 from server.domain.errors import NotBookable
 from server.domain.recurrence import Frequency, RecurrenceRule
 from tests.integration.test_notifications import listed
-from tests.integration.test_pages import BOOKING, signed_in
+from tests.integration.test_pages import book as book_by_pages
+from tests.integration.test_pages import signed_in
 from tests.support import FakeClock, People, Person
 from tests.talk import book
 
@@ -195,8 +196,7 @@ async def test_a_series_is_booked_over_the_api(people: People):
 async def test_the_form_repeats_a_puja_and_its_page_skips_and_ends(people: People):
     pandit, sita = await people.pandit(), await people.customer()
     page = await signed_in(people, sita)
-    path = f"/book/{pandit.service_id}/"
-    answer = await page.post(path, **BOOKING, repeat="weekly", repeat_count="3")
+    answer = await book_by_pages(page, pandit.service_id, repeat="weekly", repeat_count="3")
     assert answer.status_code == 303, answer.text
     (series,) = (await sita.api.get("/api/recurrences/")).json()["results"]
     assert f"/series/{series['id']}/" in (await page.get(answer.headers["Location"])).text
@@ -206,5 +206,5 @@ async def test_the_form_repeats_a_puja_and_its_page_skips_and_ends(people: Peopl
     await page.post(f"/series/{series['id']}/", do="end")
     (series,) = (await sita.api.get("/api/recurrences/")).json()["results"]
     assert (states(series), series["is_ended"]) == (["BOOKED", "SKIPPED", "BOOKED"], True)
-    bad = await page.post(path, **BOOKING | {"_key": "other"}, repeat="weekly", repeat_count="99")
+    bad = await book_by_pages(page, pandit.service_id, repeat="weekly", repeat_count="99")
     assert bad.status_code == 422

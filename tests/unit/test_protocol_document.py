@@ -14,6 +14,7 @@ from server.ws.commands import (
     CHAT_COMMANDS,
     CHAT_READER,
     NOTIFICATION_COMMANDS,
+    NOTIFICATION_READER,
     PAYMENT_COMMANDS,
     PAYMENT_READER,
 )
@@ -46,9 +47,15 @@ def test_every_frame_of_the_server_has_an_example_that_fits_its_type() -> None:
 
 def test_every_command_has_an_example_that_is_understood() -> None:
     shown = examples(CLIENT_PART)
-    assert {frame["type"] for frame in shown} == tags(frames.Command) | tags(frames.PaymentCommand)
+    assert {frame["type"] for frame in shown} == tags(frames.Command) | tags(
+        frames.PaymentCommand | frames.NotificationCommand
+    )
     for frame in shown:
-        reader = CHAT_READER if frame["type"] in tags(frames.Command) else PAYMENT_READER
+        reader = NOTIFICATION_READER
+        if frame["type"] in tags(frames.Command):
+            reader = CHAT_READER
+        elif frame["type"] in tags(frames.PaymentCommand):
+            reader = PAYMENT_READER
         assert not isinstance(reader.read(json.dumps(frame).encode()), BadFrame)
 
 

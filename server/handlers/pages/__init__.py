@@ -27,6 +27,7 @@ from server.handlers.pages import (
     search,
     series,
     user_admin,
+    wizard,
 )
 
 ROUTES: Final = (
@@ -37,6 +38,7 @@ ROUTES: Final = (
     # Before the bookings: a word behind a booking's address is one of its moves.
     *payments.ROUTES,
     *bookings.ROUTES,
+    *wizard.ROUTES,
     *series.ROUTES,
     *kundali.ROUTES,
     *requests.ROUTES,

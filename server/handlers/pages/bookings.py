@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Awaitable, Callable
-from datetime import date, time, timedelta
+from datetime import time, timedelta
 from decimal import Decimal, InvalidOperation
-from typing import Final
+from typing import Any, Final
 
 from server.domain.account import Actor, Role
 from server.domain.booking import (
     CANCELLABLE_BY,
     Booking,
     BookingStatus,
-    PaymentMethod,
-    ServiceLocation,
 )
 from server.domain.calendar import local_today
 from server.domain.errors import (
@@ -22,32 +19,24 @@ from server.domain.errors import (
     Forbidden,
     Invalid,
     NotFound,
-    RequestInProgress,
 )
-from server.domain.money import NPR
 from server.domain.payment import RefundTo, attempt_id
-from server.domain.ports import StoredAnswer
-from server.domain.recurrence import RecurrenceRule
 from server.handlers.base import ANYONE, CUSTOMER
-from server.handlers.page_base import Form, decode_known, fresh_key
+from server.handlers.page_base import Form
 from server.handlers.pages.base import Page
 from server.handlers.pages.payments import may_pay
+from server.handlers.pages.wizard import present_open
 from server.handlers.routing import Route
-from server.schemas.almanac import quality_of
 from server.schemas.bookings import (
     BookingsQuery,
     CancelRequest,
-    CreateBookingRequest,
     QuantityRequest,
     ReasonRequest,
-    RecurrenceRequest,
     RescheduleRequest,
     present_booking,
     present_samagri,
 )
-from server.schemas.pandits import present_service, present_slot
 from server.schemas.reviews import present_feedback
-from server.services.pandits import SlotDay
 
 _AHEAD: Final = (BookingStatus.PENDING, BookingStatus.ACCEPTED, BookingStatus.IN_PROGRESS)
 _PAST: Final = (BookingStatus.COMPLETED, BookingStatus.CANCELLED, BookingStatus.FAILED)
@@ -57,138 +46,6 @@ _NEXT_DAYS: Final = 7
 _OTHER_DAYS: Final = 2
 _SEE_OTHER: Final = 303
 _DAYS_AHEAD: Final = 30
-
-
-class BookPage(Page):
-    """Booking a service: one form in five steps."""
-
-    roles = CUSTOMER
-    section = "pandits"
-
-    async def get(self, service_id: str) -> None:
-        """Show the empty form."""
-        chosen = {
-            name: value
-            for name in ("booking_date", "booking_time")
-            if (value := self.get_query_argument(name, ""))
-        }
-        if "booking_date" not in chosen:
-            today = local_today(self.services.clock.now(), self.nepal.timezone)
-            free = await self._free_days(service_id, today, 1)
-            if free:
-                chosen["booking_date"] = free[0].day.isoformat()
-        user = await self.services.accounts.profile(self.person)
-        home = user.location
-        if home is not None:
-            chosen |= {"area": home.area, "city": home.city, "address": home.address}
-        await self._show(service_id, Form(chosen), [])
-
-    async def post(self, service_id: str) -> None:
-        """Book; sent twice, it is still one booking."""
-
-        async def again(form: Form) -> None:
-            await self._show(service_id, form, await self._other_times(service_id))
-
-        await self.submit(lambda: self._book(service_id), again)
-
-    async def _book(self, service_id: str) -> str:
-        key = self.get_body_argument("_key", "")[:80] or fresh_key()
-        scope = f"{self.person.user_id}|page-book|{service_id}|{key}"
-        secret: bytes = self.application.settings["cursor_secret"]
-        typed = "\n".join(f"{name}={value}" for name, value in sorted(self.typed.items()))
-        store = self.services.idempotency
-        try:
-            earlier = await store.begin(scope, hmac.digest(secret, typed.encode(), "sha256").hex())
-        except RequestInProgress:
-            # The first click is still being worked on; the list will show what comes of it.
-            return "/bookings/"
-        if earlier is not None:
-            return earlier.body.decode()
-        try:
-            wish = self.read(CreateBookingRequest, service_id=service_id).wish(key)
-            booking = await self.services.recurrences.book(self.person, wish, self._rule())
-        except BaseException:
-            await store.abandon(scope)
-            raise
-        is_prepaid = booking.pay_by is not None
-        target = f"/bookings/{booking.id}/{'pay/' if is_prepaid else ''}"
-        await store.finish(scope, StoredAnswer(_SEE_OTHER, target.encode()))
-        if is_prepaid:
-            return target
-        self.flash(
-            "good",
-            self.translate(
-                "Your booking has been sent to {pandit}. You hear from us when it is answered.",
-                pandit=booking.pandit_name,
-            ),
-        )
-        return target
-
-    def _rule(self) -> RecurrenceRule | None:
-        """How often the puja is repeated, as typed; None: once."""
-        if not (frequency := self.typed.get("repeat")):
-            return None
-        count = self.typed.get("repeat_count", "")
-        request = decode_known(
-            {"frequency": frequency, "count": count} if count else {"frequency": frequency},
-            RecurrenceRequest,
-        )
-        return request.rule()
-
-    async def _other_times(self, service_id: str) -> list[SlotDay]:
-        """Days from the chosen one on that still have free times."""
-        try:
-            first = date.fromisoformat(self.typed.get("booking_date", ""))
-        except ValueError:
-            return []
-        return await self._free_days(service_id, first, _OTHER_DAYS)
-
-    async def _free_days(self, service_id: str, first: date, count: int) -> list[SlotDay]:
-        """The next days with free times, looking ahead for a week."""
-        found: list[SlotDay] = []
-        # What is typed may be the last day that there is.
-        for ahead in range(min(_NEXT_DAYS, (date.max - first).days + 1)):
-            day = await self.services.pandits.slots(service_id, first + timedelta(days=ahead))
-            if any(slot.is_available for slot in day.slots):
-                found.append(day)
-            if len(found) == count:
-                break
-        return found
-
-    async def _show(self, service_id: str, form: Form, others: list[SlotDay]) -> None:
-        pandit, service = await self.services.pandits.offer(service_id)
-        puja = await self.services.catalogue.puja(service.puja_id)
-        today = local_today(self.services.clock.now(), self.nepal.timezone)
-        await self.show(
-            "customer/book.html",
-            title=self.translate("Book {service}", service=self.local_name(service)),
-            form=form,
-            key=fresh_key(),
-            repeats=self.labels.frequencies,
-            service=present_service(service),
-            pandit=pandit,
-            sheet=puja,
-            kinds=tuple(ServiceLocation),
-            today=today,
-            last=today + timedelta(days=365),
-            cash=PaymentMethod.CASH,
-            offers=[
-                offer
-                for offer in self.services.payments.methods()
-                if offer.method is not PaymentMethod.CASH and NPR in offer.traits.currencies
-            ],
-            days=await self.services.almanac.calendar(
-                today, today + timedelta(days=_DAYS_AHEAD - 1), service.puja_id
-            ),
-            has_rules=service.puja_id in self.services.almanac.pujas_with_rules,
-            quality_of=quality_of,
-            free_times=[
-                present_slot(slot, day.timezone, self.reader)
-                for day in others
-                for slot in day.slots
-                if slot.is_available
-            ][:_OTHER_TIMES],
-        )
 
 
 class BookingsPage(Page):
@@ -216,7 +73,14 @@ class BookingsPage(Page):
             bookings=[present_booking(row, self.person, self.reader) for row in page.rows],
             is_past=is_past,
             following=following and self.here(cursor=following),
+            drafts=await self._drafts() if not is_past else [],
         )
+
+    async def _drafts(self) -> list[dict[str, Any]]:
+        """What the person has begun to book, here or on another device."""
+        if self.person.role is not Role.USER:
+            return []
+        return present_open(await self.services.drafts.list_own(self.person), self.reader)
 
 
 class BookingPage(Page):
@@ -355,7 +219,7 @@ class SamagriItemPage(Page):
 
     async def post(self, booking_id: str, item_id: str) -> None:
         """Set the quantity, or take the item off."""
-        back = f"/bookings/{booking_id}/#samagri"
+        back = self.next_path(f"/bookings/{booking_id}/#samagri")
 
         async def change() -> str:
             if self.typed.get("do") == "remove":
@@ -405,7 +269,6 @@ def _moves(booking: Booking, actor: Actor) -> frozenset[str]:
 
 
 ROUTES: Final = (
-    Route("/book/{service_id}/", BookPage, "page-book"),
     Route("/bookings/", BookingsPage, "page-bookings"),
     Route("/bookings/{id}/", BookingPage, "page-booking"),
     Route("/bookings/{id}/samagri/{item_id}/", SamagriItemPage, "page-booking-samagri"),

@@ -18,6 +18,7 @@ from server.domain.booking import (
     ServiceLocation,
 )
 from server.domain.catalogue import SamagriType
+from server.domain.draft import WizardStep
 from server.domain.ledger import EntryKind
 from server.domain.money import Unit
 from server.domain.pandit import VerificationStatus
@@ -152,6 +153,13 @@ WEEKDAYS: Final = {
     6: N_("Saturday"),
 }
 """As a week is read in Nepal: Sunday first."""
+WIZARD_STEPS: Final = {
+    WizardStep.SERVICE: N_("Service"),
+    WizardStep.DATETIME: N_("Date and time"),
+    WizardStep.DETAILS: N_("Details"),
+    WizardStep.PAYMENT: N_("Payment"),
+    WizardStep.CONFIRMATION: N_("Confirmation"),
+}
 FIELDS: Final = {
     "full_name": N_("Full name"),
     "full_name_ne": N_("Your name in Nepali"),
@@ -239,6 +247,10 @@ class Labels:
         if status is BookingStatus.PENDING and self._is_pandit:
             return self._page.translate(N_("Waiting for your answer"))
         return self._page.translate(STATUSES[status])
+
+    def wizard_step(self, step: WizardStep) -> str:
+        """What a step of a booking is called."""
+        return self._page.translate(WIZARD_STEPS[step])
 
     def location(self, kind: ServiceLocation) -> str:
         """Where a puja is held."""

@@ -176,6 +176,7 @@ class PanditPage(Page):
             wanted=self.get_query_argument("service", ""),
             day=self.get_query_argument("date", ""),
             clock=self.get_query_argument("time", ""),
+            today=local_today(self.services.clock.now(), self.nepal.timezone),
         )
 
     @property

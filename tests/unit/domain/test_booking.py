@@ -151,13 +151,70 @@ def test_a_refusal_keeps_the_booking_pending_and_is_remembered() -> None:
     assert len({event.id for event in offered.outbox}) == 3
 
 
+def propose(booking: Booking, by: Actor, now: datetime = NOW) -> Booking:
+    """Thursday at nine, to be answered within a day."""
+    return rules.propose_time(
+        booking,
+        by,
+        now,
+        day=date(2026, 11, 26),
+        at=time(9),
+        span=span_of(datetime(2026, 11, 26, 3, 15, tzinfo=UTC), 120, 30),
+        answer_within=timedelta(days=1),
+    )
+
+
+def test_a_proposal_that_nobody_answers_falls_away_and_frees_its_time() -> None:
+    accepted = in_state(Status.ACCEPTED)
+    proposed = propose(accepted, PANDIT)
+    assert proposed.proposal is not None
+    assert proposed.proposal.answer_by == NOW + timedelta(days=1)
+    with pytest.raises(IllegalTransition):
+        rules.lapse_proposal(proposed, NOW + timedelta(hours=23))
+    lapsed = rules.lapse_proposal(proposed, NOW + timedelta(days=1))
+    assert (lapsed.claims, lapsed.proposal) == (accepted.claims, None)
+    assert lapsed.outbox[-1].kind is EventKind.BOOKING_TIME_LAPSED
+    assert set(lapsed.outbox[-1].recipients) == {accepted.user_id, accepted.pandit_user_id}
+    with pytest.raises(IllegalTransition):
+        rules.lapse_proposal(lapsed, NOW + timedelta(days=2))
+
+
+def test_a_proposed_time_is_let_go_when_it_is_declined_or_the_puja_begins() -> None:
+    accepted = in_state(Status.ACCEPTED)
+    proposed = propose(accepted, CUSTOMER)
+    assert rules.decline_time(proposed, PANDIT, NOW).claims == accepted.claims
+    begun = rules.start(proposed, PANDIT, accepted.starts_at, 60)
+    assert (begun.claims, begun.proposal) == (accepted.claims, None)
+    assert rules.cancel(proposed, CUSTOMER, NOW, "").claims == ()
+
+
+def test_a_counter_proposal_takes_the_place_of_the_first_and_holds_its_own_time_alone() -> None:
+    accepted = in_state(Status.ACCEPTED)
+    span = span_of(accepted.starts_at + timedelta(hours=1), 120, 30)
+    countered = rules.propose_time(
+        propose(accepted, CUSTOMER),
+        PANDIT,
+        NOW,
+        day=accepted.booking_date,
+        at=time(11),
+        span=span,
+        answer_within=timedelta(days=30),
+    )
+    assert countered.proposal is not None
+    assert countered.proposal.by == PANDIT.user_id
+    assert countered.proposal.answer_by == accepted.starts_at, "nobody waits beyond the beginning"
+    assert set(countered.claims) == {*accepted.claims, *span.claims}
+    assert rules.decline_time(countered, CUSTOMER, NOW).claims == accepted.claims
+
+
 def test_an_accepted_booking_moves_only_with_the_other_sides_consent() -> None:
     day, at = date(2026, 11, 26), time(9)
     span = span_of(datetime(2026, 11, 26, 3, 15, tzinfo=UTC), 120, 30)
     accepted = in_state(Status.ACCEPTED)
     with pytest.raises(Forbidden):
         rules.move_time(accepted, CUSTOMER, NOW, day=day, at=at, span=span)
-    proposed = rules.propose_time(accepted, CUSTOMER, NOW, day, at)
+    proposed = propose(accepted, CUSTOMER)
+    assert set(proposed.claims) == {*accepted.claims, *span.claims}, "both times are held"
     with pytest.raises(Forbidden):
         rules.move_time(proposed, CUSTOMER, NOW, day=day, at=at, span=span)
     moved = rules.move_time(proposed, PANDIT, NOW, day=day, at=at, span=span)
@@ -171,9 +228,8 @@ def test_an_accepted_booking_moves_only_with_the_other_sides_consent() -> None:
 def test_a_proposal_and_its_refusal_are_told_to_the_other_side(
     proposer: Actor, other: Actor
 ) -> None:
-    day, at = date(2026, 11, 26), time(9)
-    proposed = rules.propose_time(in_state(Status.ACCEPTED), proposer, NOW, day, at)
-    again = rules.propose_time(proposed, proposer, NOW + timedelta(minutes=1), day, at)
+    proposed = propose(in_state(Status.ACCEPTED), proposer)
+    again = propose(proposed, proposer, NOW + timedelta(minutes=1))
     assert again is proposed, "the same wish is not told again"
     declined = rules.decline_time(proposed, other, NOW)
     withdrawn = rules.decline_time(proposed, proposer, NOW)

@@ -10,6 +10,7 @@ import { watchPage } from "./forms.js";
 import { configure, number, t } from "./i18n.js";
 import { NotifyStore } from "./notify-store.js";
 import { boot, pageUrl, toast } from "./page.js";
+import { SlotWatch } from "./slot-watch.js";
 import { Socket } from "./socket.js";
 
 /** Which module makes which tag; a page loads only those that it uses. */
@@ -21,7 +22,7 @@ const ELEMENTS = /** @type {Record<string, () => Promise<unknown>>} */ ({
   "py-samagri": () => import("./el-samagri.js"),
   "py-slots": () => import("./el-slots.js"),
   "py-booking-status": () => import("./el-booking-status.js"),
-  "py-wizard": () => import("./el-wizard.js"),
+  "py-hold": () => import("./el-hold.js"),
   "py-push": () => import("./el-push.js"),
   "py-table-upload": () => import("./el-table-upload.js"),
   "py-payment": () => import("./el-payment.js"),
@@ -52,7 +53,8 @@ function showCounts(counts) {
   }
 }
 
-function connect() {
+/** @param {SlotWatch} watch */
+function connect(watch) {
   /** @type {NotifyStore | null} */
   let store = null;
   const socket = new Socket({
@@ -61,6 +63,7 @@ function connect() {
     refresh: () => api.refresh(),
   });
   store = new NotifyStore({ socket, api, events: window });
+  watch.attach(socket);
   socket.addEventListener("state", (event) => {
     window.dispatchEvent(new CustomEvent("py-socket", { detail: /** @type {CustomEvent} */ (event).detail }));
   });
@@ -120,9 +123,11 @@ async function start() {
     const back = encodeURIComponent(location.pathname + location.search);
     toast({ kind: "bad", text: t("Your session has ended. Please sign in again."), href: `${pageUrl("sign_in")}?next=${back}` });
   });
+  // Before the elements: they say at once what they look at.
+  const watch = new SlotWatch(window);
   const used = Object.keys(ELEMENTS).filter((tag) => document.querySelector(tag));
   await Promise.all(used.map((tag) => ELEMENTS[tag]()));
-  if (boot.user) connect();
+  if (boot.user) connect(watch);
   if (boot.service_worker) navigator.serviceWorker?.register(boot.service_worker).catch(() => {});
   document.documentElement.dataset.ready = "yes";
 }

@@ -4,7 +4,9 @@
  * Inside it the server puts `<input type="date" name="booking_date">` and a labelled
  * `<input name="booking_time">` (in a `data-time` wrapper, which is hidden here); those two are what
  * the form sends, with or without script. Times are Nepal's. `exclude-booking` names the booking
- * that is being moved. Events: `py-slot` (bubbles, detail: `{date, time}`).
+ * that is being moved. While the page is open the times follow what others book, over the person's
+ * socket; whoever is not signed in sees them anew when he comes back to the page. Events: `py-slot`
+ * (bubbles, detail: `{date, time}`).
  */
 
 import { html, nothing } from "../vendor/lit/lit.js";
@@ -14,6 +16,7 @@ import { clockOf, date, dateBs, NEPAL, t, time, timezone, weekday } from "./i18n
 import { icon, PageElement } from "./page.js";
 
 const SKELETON_MS = 300;
+const STALE_MS = 30_000;
 
 /** The parts of a day by the hour at which they begin. */
 const parts = () => [
@@ -32,6 +35,7 @@ class Slots extends PageElement {
     fault: { state: true },
     chosen: { state: true },
     missing: { state: true },
+    lost: { state: true },
   };
 
   constructor() {
@@ -45,8 +49,15 @@ class Slots extends PageElement {
     this.fault = "";
     this.chosen = "";
     this.missing = false;
+    /** Whether the chosen time was taken by somebody else. */
+    this.lost = false;
+    this.loadedAt = 0;
     /** @type {AbortController | null} */
     this.request = null;
+    this.onLive = (/** @type {Event} */ event) => this.#take(/** @type {CustomEvent} */ (event).detail);
+    this.onVisible = () => {
+      if (document.visibilityState === "visible" && this.slots && Date.now() - this.loadedAt > STALE_MS) this.#load();
+    };
     this.onDate = () => this.#load();
     this.onSubmit = (/** @type {Event} */ event) => {
       if (this.chosen) return;
@@ -68,6 +79,8 @@ class Slots extends PageElement {
     this.dateField?.addEventListener("change", this.onDate);
     this.form = this.closest("form");
     this.form?.addEventListener("submit", this.onSubmit);
+    window.addEventListener("py-live-slots", this.onLive);
+    document.addEventListener("visibilitychange", this.onVisible);
     if (this.dateField?.value) this.#load();
   }
 
@@ -75,6 +88,9 @@ class Slots extends PageElement {
     super.disconnectedCallback();
     this.dateField?.removeEventListener("change", this.onDate);
     this.form?.removeEventListener("submit", this.onSubmit);
+    window.removeEventListener("py-live-slots", this.onLive);
+    document.removeEventListener("visibilitychange", this.onVisible);
+    window.dispatchEvent(new CustomEvent("py-watch-slots", { detail: null }));
     this.request?.abort();
   }
 
@@ -96,10 +112,12 @@ class Slots extends PageElement {
         query: { service_id: this.serviceId, date: day, exclude_booking: this.excludeBooking },
         signal: request.signal,
       });
-      this.slots = found.slots;
+      this.loadedAt = Date.now();
       this.bs = found.date_bs ?? "";
-      const kept = this.slots?.some((slot) => slot.available && this.#clock(slot.start) === this.chosen);
-      if (!kept) this.#choose("");
+      this.#show(found.slots);
+      this.lost = false;
+      const detail = { service: this.serviceId, date: day, exclude: this.excludeBooking };
+      window.dispatchEvent(new CustomEvent("py-watch-slots", { detail }));
     } catch (error) {
       if (request.signal.aborted) return;
       this.slots = null;
@@ -108,6 +126,22 @@ class Slots extends PageElement {
       clearTimeout(waiting);
       if (this.request === request) this.busy = false;
     }
+  }
+
+  /** What the server has pushed. @param {{service: string, date: string, slots: any[]}} frame */
+  #take(frame) {
+    if (!this.slots || frame.service !== this.serviceId || frame.date !== this.dateField?.value) return;
+    this.loadedAt = Date.now();
+    this.#show(frame.slots);
+  }
+
+  /** Show these times; the choice stays as long as it is free. @param {any[]} slots */
+  #show(slots) {
+    this.slots = slots;
+    const kept = slots.some((slot) => slot.available && this.#clock(slot.start) === this.chosen);
+    if (kept || !this.chosen) return;
+    this.lost = true;
+    this.#choose("");
   }
 
   /** @param {string} start an instant, or already a clock time */
@@ -126,6 +160,7 @@ class Slots extends PageElement {
     if (this.timeField) this.timeField.value = clock;
     if (!clock) return;
     this.missing = false;
+    this.lost = false;
     const detail = { date: this.dateField?.value ?? "", time: clock };
     this.dispatchEvent(new CustomEvent("py-slot", { bubbles: true, detail }));
   }
@@ -160,7 +195,7 @@ class Slots extends PageElement {
       if (!inside.length) return nothing;
       return html`<fieldset class="slots">
         <legend class="slots__group">${part.name}</legend>
-        ${repeat(inside, (slot) => slot.start, (slot) => this.#slot(slot))}
+        ${repeat(inside, (slot) => this.#clock(slot.start), (slot) => this.#slot(slot))}
       </fieldset>`;
     });
   }
@@ -210,6 +245,9 @@ class Slots extends PageElement {
           </p>`
         : nothing}
       ${this.#content()} ${this.#ownZone()}
+      ${this.lost
+        ? html`<p class="field-error" role="alert">${t("The time that you chose has just been taken. Please choose another one.")}</p>`
+        : nothing}
       ${this.missing ? html`<p class="field-error" role="alert">${t("Please choose a time.")}</p>` : nothing}
     </div>`;
   }

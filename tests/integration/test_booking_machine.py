@@ -1,0 +1,384 @@
+"""Whatever people and the clock do in whatever order: what must hold of bookings holds.
+
+The machine plays the real services on the real database: direct bookings, drafts, dispatch, moves,
+proposals, repetition and time. After each step every document is read and looked at.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import date, time, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
+
+from server.app import RunningServer
+from server.domain.account import Actor, Place, Role
+from server.domain.booking import (
+    OCCUPYING,
+    Booking,
+    BookingStatus,
+    BookingWish,
+    PaymentMethod,
+    ServiceLocation,
+)
+from server.domain.calendar import span_of
+from server.domain.draft import DRAFT, Draft
+from server.domain.errors import DomainError, SlotTaken
+from server.domain.recurrence import Frequency, OccurrenceState, RecurrenceRule
+from server.store.codec import from_document, from_value
+from tests.support import SUNDAY_TEN, FakeClock, People, Person
+
+pytestmark = pytest.mark.timeout(300)
+FIRST_DAY = date(2026, 11, 23)
+BUFFER_MINUTES = 30
+PLACE = Place(area="Baneshwor", city="Kathmandu", address="House 7")
+DAYS = st.integers(0, 3)
+HOURS = st.sampled_from([time(8), time(9), time(9, 30), time(11)])
+WHO = st.integers(0, 2)
+ANY = st.integers(0, 50)
+
+
+@dataclass
+class World:
+    """Three families, three pandits who offer the same puja, and a server to do it with."""
+
+    server: RunningServer
+    clock: FakeClock
+    customers: list[Actor]
+    pandits: list[Actor]
+    services: list[str]
+    loop: asyncio.AbstractEventLoop
+    refused: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+
+    def run(self, work: Awaitable[Any]) -> Any:
+        """Do something on the server's own loop."""
+
+        async def awaited() -> Any:
+            return await work
+
+        return asyncio.run_coroutine_threadsafe(awaited(), self.loop).result(60)
+
+    def documents(self) -> list[dict[str, Any]]:
+        found = self.server.store.collection("bookings").find({}, limit=1000)
+        return list(self.run(found))
+
+
+def actor_of(person: Person, role: Role) -> Actor:
+    return Actor(user_id=person.user_id, role=role, session_id="s", full_name=person.full_name)
+
+
+def wish_of(service_id: str, day: int, at: time) -> BookingWish:
+    return BookingWish(
+        service_id=service_id,
+        booking_date=FIRST_DAY + timedelta(days=day),
+        booking_time=at,
+        service_location=ServiceLocation.HOME,
+        location=PLACE,
+        notes="",
+        samagri_required=False,
+    )
+
+
+def machine_of(world: World) -> type[RuleBasedStateMachine]:
+    services = world.server.services
+
+    class Bookings(RuleBasedStateMachine):
+        def __init__(self) -> None:
+            super().__init__()
+            self.swept_at = SUNDAY_TEN
+
+        @initialize()
+        def begin_anew(self) -> None:
+            world.clock.set(SUNDAY_TEN)
+            world.refused.clear()
+            for name in ("bookings", "series"):
+                world.run(world.server.store.collection(name).delete_many({}))
+
+        # -- what is there -----------------------------------------------------------------------
+
+        def all(self) -> tuple[list[Booking], list[Draft]]:
+            bookings, drafts = [], []
+            for document in world.documents():
+                if document["status"] == DRAFT:
+                    fields = {**document["draft"], "version": document["version"]}
+                    drafts.append(from_value(Draft, fields))
+                else:
+                    bookings.append(from_document(Booking, document))
+            return bookings, drafts
+
+        def some(self, place: int, *statuses: BookingStatus) -> Booking | None:
+            found = sorted(
+                (each for each in self.all()[0] if each.status in statuses),
+                key=lambda each: each.id,
+            )
+            return found[place % len(found)] if found else None
+
+        def attempt(self, *works: Awaitable[Any]) -> list[Any]:
+            """Try all of it at once; what the rules refuse is refused."""
+
+            async def tried(work: Awaitable[Any]) -> Any:
+                try:
+                    return await work
+                except DomainError as error:
+                    return error
+
+            async def together() -> list[Any]:
+                return list(await asyncio.gather(*map(tried, works)))
+
+            found: list[Any] = world.run(together())
+            return found
+
+        # -- what people do ----------------------------------------------------------------------
+
+        @rule(who=WHO, whom=WHO, day=DAYS, at=HOURS)
+        def book(self, who: int, whom: int, day: int, at: time) -> None:
+            wish = wish_of(world.services[whom], day, at)
+            self.attempt(services.bookings.book(world.customers[who], wish))
+
+        @rule(whom=WHO, day=DAYS, at=HOURS)
+        def race(self, whom: int, day: int, at: time) -> None:
+            wish = wish_of(world.services[whom], day, at)
+            outcomes = self.attempt(
+                *(services.bookings.book(each, wish) for each in world.customers)
+            )
+            won = [each for each in outcomes if isinstance(each, Booking)]
+            assert len(won) <= 1
+            assert all(isinstance(each, Booking | SlotTaken) for each in outcomes), outcomes
+
+        @rule(who=WHO, whom=WHO, day=DAYS, at=HOURS, is_repeated=st.booleans())
+        def hold(self, who: int, whom: int, day: int, at: time, is_repeated: bool) -> None:
+            drafts, actor = services.drafts, world.customers[who]
+            weekly = RecurrenceRule(frequency=Frequency.WEEKLY, count=2)
+            (draft,) = self.attempt(drafts.choose_service(actor, world.services[whom]))
+            if isinstance(draft, Draft):
+                on = FIRST_DAY + timedelta(days=day)
+                rule_wanted = weekly if is_repeated else None
+                self.attempt(drafts.choose_time(actor, draft.id, on, at, rule_wanted))
+
+        @rule(place=ANY, day=DAYS, at=HOURS)
+        def hold_another_time(self, place: int, day: int, at: time) -> None:
+            def move(actor: Actor, draft: Draft) -> Awaitable[Any]:
+                on = FIRST_DAY + timedelta(days=day)
+                return services.drafts.choose_time(actor, draft.id, on, at, None)
+
+            self.with_draft(place, move)
+
+        @rule(place=ANY, whom=WHO)
+        def choose_another_pandit(self, place: int, whom: int) -> None:
+            self.with_draft(
+                place,
+                lambda actor, draft: services.drafts.choose_service(
+                    actor, world.services[whom], draft.id
+                ),
+            )
+
+        @rule(place=ANY)
+        def go_on_to_the_end(self, place: int) -> None:
+            async def finish(actor: Actor, draft: Draft) -> Any:
+                await services.drafts.give_details(
+                    actor,
+                    draft.id,
+                    service_location=ServiceLocation.HOME,
+                    location=PLACE,
+                    notes="",
+                    samagri_required=False,
+                )
+                await services.drafts.choose_payment(actor, draft.id, PaymentMethod.CASH)
+                first, second = await asyncio.gather(
+                    services.drafts.confirm(actor, draft.id),
+                    services.drafts.confirm(actor, draft.id),
+                )
+                assert first.id == second.id == draft.id
+                return first
+
+            self.with_draft(place, finish)
+
+        @rule(place=ANY)
+        def drop(self, place: int) -> None:
+            self.with_draft(place, lambda actor, draft: services.drafts.discard(actor, draft.id))
+
+        def with_draft(self, place: int, act: Callable[[Actor, Draft], Awaitable[Any]]) -> None:
+            drafts = sorted(self.all()[1], key=lambda each: each.id)
+            if drafts:
+                draft = drafts[place % len(drafts)]
+                (actor,) = [each for each in world.customers if each.user_id == draft.user_id]
+                self.attempt(act(actor, draft))
+
+        @rule(place=ANY)
+        def accept(self, place: int) -> None:
+            booking = self.some(place, BookingStatus.PENDING)
+            if booking is not None:
+                self.attempt(services.bookings.accept(self.pandit_of(booking), booking.id))
+
+        @rule(place=ANY, is_hasty=st.booleans())
+        def reject(self, place: int, is_hasty: bool) -> None:
+            booking = self.some(place, BookingStatus.PENDING)
+            if booking is None:
+                return
+            pandit = self.pandit_of(booking)
+            clicks = [services.bookings.reject(pandit, booking.id, "") for _ in range(1 + is_hasty)]
+            if any(isinstance(each, Booking) for each in self.attempt(*clicks)):
+                world.refused[booking.id].add(booking.pandit_id)
+
+        @rule(place=ANY, by_pandit=st.booleans())
+        def cancel(self, place: int, by_pandit: bool) -> None:
+            booking = self.some(place, BookingStatus.PENDING, BookingStatus.ACCEPTED)
+            if booking is not None:
+                actor = self.pandit_of(booking) if by_pandit else self.customer_of(booking)
+                self.attempt(services.bookings.cancel(actor, booking.id, ""))
+
+        @rule(place=ANY, by_pandit=st.booleans(), day=DAYS, at=HOURS)
+        def reschedule(self, place: int, by_pandit: bool, day: int, at: time) -> None:
+            booking = self.some(place, BookingStatus.PENDING, BookingStatus.ACCEPTED)
+            if booking is not None:
+                actor = self.pandit_of(booking) if by_pandit else self.customer_of(booking)
+                on = FIRST_DAY + timedelta(days=day)
+                self.attempt(services.bookings.reschedule(actor, booking.id, on, at))
+
+        @rule(place=ANY, agrees=st.booleans())
+        def answer_proposal(self, place: int, agrees: bool) -> None:
+            open_ones = [each for each in self.all()[0] if each.proposal is not None]
+            if not open_ones:
+                return
+            booking = open_ones[place % len(open_ones)]
+            proposal = booking.proposal
+            assert proposal is not None
+            is_customers = proposal.by == booking.user_id
+            other = self.pandit_of(booking) if is_customers else self.customer_of(booking)
+            if agrees:
+                day, at = proposal.booking_date, proposal.booking_time
+                self.attempt(services.bookings.reschedule(other, booking.id, day, at))
+            else:
+                self.attempt(services.bookings.decline_proposal(other, booking.id))
+
+        @rule(who=WHO, whom=WHO, day=DAYS, at=HOURS)
+        def repeat(self, who: int, whom: int, day: int, at: time) -> None:
+            weekly = RecurrenceRule(frequency=Frequency.WEEKLY, count=3)
+            wish = wish_of(world.services[whom], day, at)
+            self.attempt(services.recurrences.book(world.customers[who], wish, weekly))
+
+        @rule(minutes=st.sampled_from([1, 9, 12, 50, 60 * 13, 60 * 25]))
+        def wait(self, minutes: int) -> None:
+            world.clock.advance(minutes=minutes)
+            before = {each.id: each for each in self.all()[0]}
+            now = world.clock.now()
+            self.attempt(
+                # Twice at once, as two processes would that cannot hear of each other.
+                services.drafts.end_lapsed(),
+                services.drafts.end_lapsed(),
+                services.bookings.pass_on_unanswered(),
+                services.bookings.pass_on_unanswered(),
+                services.bookings.end_unanswered_proposals(),
+                services.recurrences.book_due(),
+            )
+            self.swept_at = now
+            for booking in before.values():
+                is_late = booking.answer_by is not None and booking.answer_by <= now
+                if booking.status is BookingStatus.PENDING and is_late:
+                    world.refused[booking.id].add(booking.pandit_id)
+
+        def pandit_of(self, booking: Booking) -> Actor:
+            return next(each for each in world.pandits if each.user_id == booking.pandit_user_id)
+
+        def customer_of(self, booking: Booking) -> Actor:
+            return next(each for each in world.customers if each.user_id == booking.user_id)
+
+        # -- what must hold ----------------------------------------------------------------------
+
+        @invariant()
+        def no_time_is_booked_twice(self) -> None:
+            held = Counter(
+                (document["pandit_id"], claim)
+                for document in world.documents()
+                for claim in document.get("claims", ())
+            )
+            assert all(count == 1 for count in held.values())
+
+        @invariant()
+        def whoever_lives_holds_his_time_and_nobody_else_holds_any(self) -> None:
+            bookings, drafts = self.all()
+            for booking in bookings:
+                proposed = booking.proposal.held if booking.proposal else ()
+                expected = {*_span(booking), *proposed} if booking.status in OCCUPYING else set()
+                assert set(booking.claims) == expected, booking.status
+            for draft in drafts:
+                assert draft.lapses_at > self.swept_at, "an orphan"
+                expected = set(_span(draft.booking)) if draft.booking else set()
+                assert set(draft.claims) == expected
+
+        @invariant()
+        def nobody_has_more_drafts_than_he_may(self) -> None:
+            _, drafts = self.all()
+            places = Counter((draft.user_id, draft.place) for draft in drafts)
+            assert all(count == 1 for count in places.values())
+            assert all(0 <= draft.place < 3 for draft in drafts)
+
+        @invariant()
+        def nobody_is_asked_again_who_said_no(self) -> None:
+            for booking in self.all()[0]:
+                if booking.status is BookingStatus.PENDING:
+                    assert booking.pandit_id not in booking.rejected_by
+                    assert booking.pandit_id not in world.refused[booking.id]
+                assert len(set(booking.rejected_by)) == len(booking.rejected_by)
+
+        @invariant()
+        def each_day_of_a_series_has_a_booking_of_its_own(self) -> None:
+            rows = world.run(world.server.store.collection("series").find({}, limit=1000))
+            known = {document["_id"] for document in world.documents()}
+            booked = [
+                each["booking_id"]
+                for row in rows
+                for each in row["occurrences"]
+                if each["state"] == OccurrenceState.BOOKED
+            ]
+            assert len(set(booked)) == len(booked)
+            assert set(booked) <= known
+
+    return Bookings
+
+
+def _span(booking: Booking) -> tuple[int, ...]:
+    minutes = int((booking.ends_at - booking.starts_at).total_seconds()) // 60
+    return span_of(booking.starts_at, minutes, BUFFER_MINUTES).claims
+
+
+async def test_no_double_booking_no_orphan_hold_no_offer_to_one_who_said_no(
+    server: RunningServer, people: People, clock: FakeClock
+) -> None:
+    customers = [await people.customer(f"Customer {number}") for number in range(3)]
+    pandits = [
+        await people.pandit(f"Pandit {number}", duration_minutes=60 + 30 * number)
+        for number in range(3)
+    ]
+    world = World(
+        server=server,
+        clock=clock,
+        customers=[actor_of(each, Role.USER) for each in customers],
+        pandits=[actor_of(each, Role.PANDIT) for each in pandits],
+        services=[each.service_id for each in pandits],
+        loop=asyncio.get_running_loop(),
+    )
+    await asyncio.to_thread(
+        run_state_machine_as_test,
+        machine_of(world),
+        settings=settings(
+            max_examples=12,
+            stateful_step_count=25,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            database=None,
+        ),
+    )
