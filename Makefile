@@ -7,7 +7,7 @@ CODE = $(wildcard server recsys kundali tools tests bench)
 export VENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test demo train test unit lint format types locale lock vendor bench bench-realtime clean
+.PHONY: help setup setup-test demo train test unit lint format types locale lock vendor screenshots bench bench-realtime clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F '\t' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -60,6 +60,9 @@ lock: ## resolve the dependencies anew (needs uv)
 
 vendor: setup-test ## fetch the browser libraries again (maintainers)
 	$(BIN)/python tools/vendor.py
+
+screenshots: setup-test ## take the pictures of docs/screens anew, from a demo of its own
+	@$(BIN)/python tools/screenshots.py
 
 bench: setup-test ## measure the commonest routes and searches
 	$(BIN)/python bench/rest.py
