@@ -1,8 +1,8 @@
 """Run the tests and count them by kind; the exit status is 0 only if some ran and none failed.
 
 The browser tests run apart: the loop of Playwright's synchronous interface and that of the asyncio
-tests do not mix in one process. The others run in two processes, each with a database of its own:
-they mostly wait. Arguments name kinds (``unit``, ``contract``, ``integration``,
+tests do not mix in one process. All run in two processes, each with a database (and a site) of its
+own: they mostly wait. Arguments name kinds (``unit``, ``contract``, ``integration``,
 ``browser``); without any, all run. What follows ``--`` goes to pytest.
 """
 
@@ -55,8 +55,7 @@ def run_pytest(folders: list[str], extra: list[str], report: Path) -> Counter[tu
 
     A run that broke down without saying which test it was counts as one failure.
     """
-    workers = [] if "tests/browser" in folders else WORKERS
-    command = [sys.executable, "-m", "pytest", *folders, f"--junitxml={report}", *workers, *extra]
+    command = [sys.executable, "-m", "pytest", *folders, f"--junitxml={report}", *WORKERS, *extra]
     status = subprocess.run(command, cwd=ROOT, check=False).returncode
     counts: Counter[tuple[str, str]] = Counter()
     if report.exists():
