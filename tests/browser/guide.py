@@ -39,6 +39,10 @@ STOPS: Final[dict[str, tuple[Stop, ...]]] = {
         "/pandits/", "/pandits/?q=nobody-has-this-name", "/pandits/?place=Lalitpur&radius_km=25"
     ),
     "/pandits/{id}/": at("/pandits/{pandit}/", by=("guest", "family", "pandit")),
+    "/pujas/": at("/pujas/"),
+    "/pujas/{id}/": at("/pujas/satyanarayan-puja/", by=("guest", "family")),
+    "/samagri/": at("/samagri/", "/samagri/?q=nothing-is-called-so"),
+    "/samagri/{id}/": at("/samagri/kumkum/", by=("guest", "family")),
     "/sign-in/": at("/sign-in/"),
     "/sign-in/code/": at("/sign-in/code/", "/sign-in/code/?sent=yes"),
     "/register/": at("/register/", "/register/?role=pandit"),
@@ -88,6 +92,8 @@ STOPS: Final[dict[str, tuple[Stop, ...]]] = {
     "/admin/analytics/": at("/admin/analytics/", by="admin"),
     "/requests/": at("/requests/", by=("pandit", "newcomer")),
     "/pandit/profile/": at("/pandit/profile/", by=("pandit", "newcomer")),
+    "/pandit/certificates/": at("/pandit/certificates/", by="pandit"),
+    "/pandit/portfolio/": at("/pandit/portfolio/", by="pandit"),
     "/pandit/earnings/": at("/pandit/earnings/", by="pandit"),
     "/admin/": at("/admin/", by="admin"),
     "/admin/pandits/": at(
@@ -96,6 +102,7 @@ STOPS: Final[dict[str, tuple[Stop, ...]]] = {
     "/admin/users/": at("/admin/users/", "/admin/users/?q=Nobody-is-called-so", by="admin"),
     "/admin/users/{id}/": at("/admin/users/{user}/", by="admin"),
     "/admin/reviews/": at("/admin/reviews/", by="admin"),
+    "/admin/models/": at("/admin/models/", by="admin"),
     "/admin/accuracy/": at("/admin/accuracy/", by="admin"),
     "/admin/catalogue/": at("/admin/catalogue/", by="admin"),
     "/admin/catalogue/items/{id}/": at("/admin/catalogue/items/kumkum/", by="admin"),
@@ -111,9 +118,11 @@ STOPS: Final[dict[str, tuple[Stop, ...]]] = {
     "/admin/payouts/": at("/admin/payouts/", by="admin"),
     "/admin/ledger/": at("/admin/ledger/", by="admin"),
 }
-# Addresses of forms: opened by hand they lead to the page that the form stands on.
+# Addresses of forms: opened by hand they lead to the page that the form stands on. And the paper
+# that a training wrote, which is sent as it is.
 LEADS_ON: Final = frozenset(
     {
+        "/admin/models/{version}/report/",
         "/admin/payments/{id}/{act}/",
         "/pandit/services/",
         "/pandit/services/{id}/",
