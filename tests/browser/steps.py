@@ -177,7 +177,8 @@ def answer_request(reader: Reader, family: Somebody) -> None:
     expect(card).to_contain_text("Baneshwor")
     expect(card).not_to_contain_text("House 7")
     card.locator("button", has_text=reader.exactly("Accept")).click()
-    expect(page.get_by_text(reader.begins("You have accepted."))).to_be_visible()
+    told = "You have accepted. {name} has been told, and you can write to each other."
+    reader.sees(told, name=family.name)
     expect(page.locator(".card", has_text=family.name)).to_contain_text("House 7")
 
 
