@@ -32,9 +32,9 @@ CHAT_HEARD: Final = frozenset(
     {"hello", "presence", "history", "message", "ack", "typing", "read", "room"}
     | {"token_expiring", "auth_ok", "reconnect", "pong", "error"}
 )
-BELL_SAID: Final = frozenset({"sync", "read", "auth", "ping"})
+BELL_SAID: Final = frozenset({"sync", "read", "watch_slots", "unwatch_slots", "auth", "ping"})
 BELL_HEARD: Final = frozenset(
-    {"hello", "history", "notification", "badge", "room_head", "job_update", "read"}
+    {"hello", "history", "notification", "badge", "room_head", "job_update", "read", "slots"}
     | {"token_expiring", "auth_ok", "reconnect", "pong", "error"}
 )
 PURSE_SAID: Final = frozenset({"watch", "unwatch", "auth", "ping"})
@@ -266,6 +266,9 @@ async def test_every_kind_of_frame_crosses_the_notification_socket(
     assert (await laptop.next("read"))["ids"] == [told["id"]]
     await phone.send(type="read", seq=told["seq"])
     await laptop.until(type="badge", unread=0)
+    await phone.send(type="watch_slots", service=talk.pandit.service_id, date="2026-11-27")
+    assert any(slot["available"] for slot in (await phone.next("slots"))["slots"])
+    await phone.send(type="unwatch_slots")
     await phone.send(type="ping", t="t")
     assert (await phone.next("pong"))["t"] == "t"
     await phone.connection.send('{"type":"typing","on":true}')
