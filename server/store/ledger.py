@@ -25,6 +25,8 @@ INDEXES: Final = (
     ),
     # The one above keeps numbers apart; the embedded server may not find rows by a partial one.
     Index((("chain.owner", ASCENDING), ("chain.number", DESCENDING), ("_id", DESCENDING))),
+    # What somebody earned in a time.
+    Index((("chain.owner", ASCENDING), ("at", DESCENDING))),
     Index((("postings.account", ASCENDING), ("at", DESCENDING), ("_id", DESCENDING))),
     Index((("at", DESCENDING), ("_id", DESCENDING))),
 )
