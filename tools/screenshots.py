@@ -62,7 +62,9 @@ class Screen:
 
 
 def choose_time(page: Page) -> None:
-    """Take a free time in the wizard."""
+    """Take a free time in the second step of the wizard."""
+    page.locator("main form.summary .actions button").first.click()
+    page.wait_for_url("**/date/**")
     page.locator("py-slots .slot input:enabled").nth(3).check(force=True)
 
 
