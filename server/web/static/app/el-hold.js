@@ -21,7 +21,11 @@ class Hold extends HTMLElement {
     this.busy = false;
     this.renewedAt = Date.now();
     this.told = "";
-    this.onWork = () => this.#work();
+    this.onWork = (/** @type {Event} */ event) => {
+      // Whoever goes on to another page renews it by that.
+      const target = /** @type {Element | null} */ (event.target);
+      if (!target?.closest?.('a, button:not([type="button"])')) this.#work();
+    };
   }
 
   connectedCallback() {
