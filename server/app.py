@@ -104,6 +104,7 @@ from server.services.samagri import SamagriAdder
 from server.services.search_words import SearchWords
 from server.services.settlement import Gateways, Settlement
 from server.services.slot_news import SlotNews
+from server.services.timetable import Timetable
 from server.services.unlocks import UnlockService
 from server.services.user_admin import UserAdminService
 from server.services.visits import VisitMeter
@@ -505,6 +506,7 @@ def build_services(
         threshold=settings.booking.samagri_threshold,
         add_optional=settings.booking.add_optional_samagri,
     )
+    timetable = Timetable(bookings, settings.booking.travel_speed_kmh)
     profiles = PanditService(
         audit=audit,
         pandits=pandits,
@@ -514,6 +516,7 @@ def build_services(
         payments=payments,
         users=users,
         drafts=drafts,
+        timetable=timetable,
         relay=relay,
         slots=slots,
         clock=clock,
@@ -530,6 +533,7 @@ def build_services(
         catalogue=catalogue,
         drafts=drafts,
         adder=adder,
+        timetable=timetable,
         relay=relay,
         slots=slots,
         clock=clock,
@@ -662,6 +666,7 @@ def build_services(
             drafts=drafts,
             bookings=booking_service,
             recurrences=recurrences,
+            timetable=timetable,
             slots=slots,
             clock=clock,
             ids=ids,

@@ -76,6 +76,11 @@ TABLE: Final[dict[type[errors.DomainError], Kind]] = {
         N_("Not possible in this state"),
         N_("The booking has changed meanwhile, so this cannot be done."),
     ),
+    errors.TooFarApart: Kind(
+        409,
+        N_("The way is too long"),
+        N_("You would not get there in time from another booking of yours that you have accepted."),
+    ),
     errors.TooEarly: Kind(
         409, N_("Too early"), N_("The puja can only be started shortly before its time.")
     ),
@@ -250,6 +255,7 @@ FIELD_MESSAGES: Final[dict[str, str]] = {
     "too-soon": N_("The pandit needs more notice than that."),
     "too-far": N_("That is further ahead than bookings are taken."),
     "outside-hours": N_("The pandit does not work at that time."),
+    "not-available": N_("The pandit is not available at that time."),
     "not-offered": N_("The pandit does not offer this at present."),
     "unit": N_("This item is not measured in that unit."),
     "whole-number": N_("Only whole numbers make sense here."),

@@ -54,6 +54,7 @@ _RANGES: Final[dict[str, tuple[float, float]]] = {
     "auth.hash_threads": (1, 64),
     "booking.slot_step_minutes": (_QUARTER_MINUTES, 24 * 60),
     "booking.horizon_days": (1, 3650),
+    "booking.travel_speed_kmh": (1, 200),
     "booking.answer_hours": (0.1, math.inf),
     "booking.commission_basis_points": (0, 10_000),
     "booking.max_offers": (1, 20),
@@ -223,6 +224,9 @@ class BookingSettings:
     """How far ahead bookings are taken."""
     answer_hours: float = 12.0
     """How long a pandit has to answer before the booking is offered to the next one."""
+    travel_speed_kmh: float = 15.0
+    """How fast pandits get from one family to the next, as the crow flies: for the time between two
+    bookings at different places. Streets and traffic are in it."""
     start_early_minutes: int = 60
     """How long before its time a puja may be started."""
     commission_basis_points: int = 1000

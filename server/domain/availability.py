@@ -13,6 +13,7 @@ MAX_EXCEPTIONS: Final = 366
 MAX_INTERVALS: Final = 12
 MAX_BUFFER_MINUTES: Final = 4 * 60
 MAX_LEAD_MINUTES: Final = 14 * 24 * 60
+MAX_PER_DAY: Final = 20
 _MIDNIGHT: Final = time(0)
 
 
@@ -26,6 +27,8 @@ def _faults(availability: Availability, today: date) -> Iterator[FieldFault]:
         yield FieldFault("buffer_minutes", "range")
     if not 0 <= availability.lead_minutes <= MAX_LEAD_MINUTES:
         yield FieldFault("lead_minutes", "range")
+    if availability.max_per_day is not None and not 1 <= availability.max_per_day <= MAX_PER_DAY:
+        yield FieldFault("max_per_day", "range")
     weekdays: set[int] = set()
     for place, hours in enumerate(availability.weekly):
         if not 1 <= hours.weekday <= 7:

@@ -203,10 +203,10 @@ class Booking:
     """A puja booked with a pandit.
 
     Names, prices and rates are copies made at booking time and do not follow later changes.
-    ``claims`` are the quarter hours of the pandit that it occupies (see ``calendar``), empty when
-    it occupies none. ``user_id`` is the customer's account, ``pandit_user_id`` the pandit's. Fees
-    are paisa. Phones and the exact place are for the parties of an accepted booking only
-    (``shares_contact``).
+    ``claims`` are the quarter hours of the pandit that it occupies, with its seat and turn of the
+    day (see ``calendar``), empty when it occupies none. ``user_id`` is the customer's account,
+    ``pandit_user_id`` the pandit's. Fees are paisa. Phones and the exact place are for the parties
+    of an accepted booking only (``shares_contact``).
 
     ``offers`` are the pandits who were asked, each once; only the last may still be unanswered.
 
@@ -325,8 +325,13 @@ def placed(booking: Booking, now: datetime) -> Booking:
     return _told(_asked(booking, now), EventKind.BOOKING_CREATED, now, (booking.pandit_user_id,))
 
 
-def accept(booking: Booking, actor: Actor, now: datetime) -> Booking:
-    """The pandit takes the booking on; from now on both see each other's contact details."""
+def accept(
+    booking: Booking, actor: Actor, now: datetime, arrivals: tuple[int, ...] = ()
+) -> Booking:
+    """The pandit takes the booking on; from now on both see each other's contact details.
+
+    ``arrivals`` are claims by which he can come to it in time (see ``services.timetable``).
+    """
     _require_pandit(booking, actor)
     _require_status(booking, _Status.PENDING)
     _require_offered(booking)
@@ -336,6 +341,7 @@ def accept(booking: Booking, actor: Actor, now: datetime) -> Booking:
     moved = replace(
         _answered(moved, Answer.ACCEPTED, now),
         accepted_at=now,
+        claims=(*booking.claims, *arrivals),
         answer_by=None,
         remind_at=next_reminder(booking.starts_at, now),
     )

@@ -4,12 +4,16 @@ A booking claims every quarter hour of [start, end + buffer). A claim is the num
 since the Unix epoch; a unique index over (pandit, claim) makes the database refuse a second booking
 of any of them. Nepal's offset of 5 h 45 min is a whole number of quarter hours, so local quarter
 hours are claims too.
+
+Beside these it claims a seat of its day and a turn of its day, which are numbers below zero
+(:class:`DayClaim`): by the seats nobody has more bookings on a day than he wants, by the turns of
+two bookings made at the same moment the second sees the first.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
@@ -18,6 +22,8 @@ from zoneinfo import ZoneInfo
 CLAIM_MINUTES: Final = 15
 _CLAIM_SECONDS: Final = CLAIM_MINUTES * 60
 MAX_DURATION_MINUTES: Final = 24 * 60
+_PER_DAY: Final = 1024
+"""Numbers of a day: far more than the bookings and moves that it can hold at one time."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -47,12 +53,17 @@ class DayException:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Availability:
-    """When a pandit works, in his own zone, and how far ahead he wants to know."""
+    """When a pandit works, in his own zone, and how far ahead he wants to know.
+
+    ``buffer_minutes`` lie between two bookings at least, ``lead_minutes`` between now and the next
+    one. ``max_per_day``: more bookings than that he does not take for one day; None: any number.
+    """
 
     weekly: tuple[DayHours, ...]
     exceptions: tuple[DayException, ...] = ()
     buffer_minutes: int = 30
     lead_minutes: int = 120
+    max_per_day: int | None = None
     timezone: str = "Asia/Kathmandu"
 
     def intervals_on(self, day: date) -> tuple[Interval, ...]:
@@ -86,6 +97,8 @@ class Refusal(enum.StrEnum):
     TOO_FAR = "too-far"
     OUTSIDE_HOURS = "outside-hours"
     NOT_OFFERED = "not-offered"
+    NOT_AVAILABLE = "not-available"
+    """The day is full, or the way from another family too long: his matter, not the asker's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +136,41 @@ def span_of(starts_at: datetime, duration_minutes: int, buffer_minutes: int) -> 
     first = int(starts_at.timestamp()) // _CLAIM_SECONDS
     last = -(-int(free_at.timestamp()) // _CLAIM_SECONDS)
     return Span(starts_at, ends_at, tuple(range(first, last)))
+
+
+class DayClaim(enum.IntEnum):
+    """What a booking claims beside its time; each kind has numbers of its own, all below zero."""
+
+    SEAT = 0
+    """One of the bookings of a day; held as long as the time is."""
+    TURN = 1
+    """When in the day's history it was made or moved."""
+    ARRIVAL = 2
+    """That the pandit gets in time to a booking that begins at that quarter hour."""
+
+    def claim(self, first: int, number: int = 0) -> int:
+        """The claim of that number; ``first`` is an ordinal day, or a quarter hour."""
+        return -(1 + (first * _PER_DAY + number) * len(DayClaim) + self)
+
+    def lowest_free(self, day: date, held: Collection[int]) -> int:
+        """The claim of the lowest number of that day that nobody holds.
+
+        All who have seen the same bookings come to the same one, so only one of them gets it.
+        """
+        ordinal = day.toordinal()
+        return next(
+            claim
+            for number in range(_PER_DAY)
+            if (claim := self.claim(ordinal, number)) not in held
+        )
+
+    def count(self, day: date, held: Collection[int]) -> int:
+        """How many of that day are held."""
+        ordinal = day.toordinal()
+        last, first = self.claim(ordinal, _PER_DAY - 1), self.claim(ordinal)
+        return sum(
+            last <= claim <= first and (-1 - claim) % len(DayClaim) == self for claim in held
+        )
 
 
 def claim_range(first: datetime, last: datetime) -> tuple[int, int]:
@@ -175,20 +223,29 @@ def slots_on(
     step_minutes: int,
     taken: Collection[int],
     now: datetime,
+    is_reachable: Callable[[Span], bool] = lambda _: True,
 ) -> Iterator[Slot]:
     """All times of ``day`` at which a booking fits into the pandit's hours, in order.
 
-    ``taken`` are the claims of his bookings around that day; a slot that meets one of them, or that
-    begins before now plus the lead time, is listed as not available.
+    ``taken`` are the claims of his bookings around that day; a slot that meets one of them, that
+    begins before now plus the lead time, or that ``is_reachable`` denies, is listed as not
+    available, and so are all slots of a day that is full.
     """
     earliest = now + timedelta(minutes=availability.lead_minutes)
+    most = availability.max_per_day
+    if most is not None and DayClaim.SEAT.count(day, taken) >= most:
+        earliest = datetime.max.replace(tzinfo=UTC)
     for opens_at, closes_at in _open_spans(availability, day):
         starts_at = opens_at
         while True:
             span = span_of(starts_at, duration_minutes, availability.buffer_minutes)
             if span.ends_at > closes_at:
                 break
-            is_free = starts_at >= earliest and not any(claim in taken for claim in span.claims)
+            is_free = (
+                starts_at >= earliest
+                and not any(claim in taken for claim in span.claims)
+                and is_reachable(span)
+            )
             yield Slot(span.starts_at, span.ends_at, is_free)
             starts_at += timedelta(minutes=step_minutes)
 

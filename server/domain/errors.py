@@ -15,6 +15,7 @@
     ├── Conflict                  at odds with the present state
     │   ├── SlotTaken
     │   ├── IllegalTransition
+    │   ├── TooFarApart           no way from one booking to the other in time
     │   ├── ItemRequired
     │   ├── ConcurrentChange
     │   ├── AlreadyExists
@@ -173,6 +174,12 @@ class IllegalTransition(Conflict):
     def params(self) -> dict[str, str | int]:
         """Give the present state."""
         return {"state": self.state}
+
+
+class TooFarApart(Conflict):
+    """The pandit cannot get in time from one of his accepted bookings to another."""
+
+    code = "too-far-apart"
 
 
 class TooEarly(Conflict):

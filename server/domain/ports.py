@@ -65,6 +65,7 @@ from server.domain.recommendation import (
 from server.domain.recurrence import Series
 from server.domain.review import CustomerRating, CustomerStanding, Review, ReviewState
 from server.domain.search import Word, words_wanted
+from server.domain.travel import Engagement
 
 T = TypeVar("T")
 SortKey = tuple[Any, ...]
@@ -540,6 +541,10 @@ class BookingRepository(Protocol):
         self, pandit_ids: Collection[str], first: int, last: int
     ) -> dict[str, frozenset[int]]:
         """Return the claims in [first, last) of each of the pandits, by one indexed query."""
+        ...
+
+    async def engagements(self, pandit_id: str, first: int, last: int) -> tuple[Engagement, ...]:
+        """Return the pandit's bookings that hold a claim in [first, last), by one indexed query."""
         ...
 
     async def has_accepted(self, user_id: str, pandit_id: str) -> bool:

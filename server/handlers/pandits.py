@@ -130,7 +130,11 @@ class SlotsHandler(ApiHandler):
     @operation("List the times of a day at which a service can be booked", errors=(NotFound,))
     async def get(self, actor: Actor | None, query: SlotsQuery) -> SlotsResponse:
         found = await self.services.pandits.slots(
-            query.service_id, query.date, actor=actor, exclude_id=query.exclude_booking
+            query.service_id,
+            query.date,
+            actor=actor,
+            exclude_id=query.exclude_booking,
+            where=query.where(),
         )
         return present_slots(found.day, found.timezone, found.slots, self.reader)
 

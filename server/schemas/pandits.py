@@ -164,12 +164,17 @@ class DayExceptionBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class AvailabilityRequest(Request, frozen=True, kw_only=True):
-    """The whole of a pandit's hours; a weekday that is missing is a day off."""
+    """The whole of a pandit's hours; a weekday that is missing is a day off.
+
+    ``buffer_minutes`` lie between two bookings at least, ``lead_minutes`` before the next one;
+    ``max_per_day`` bookings he takes for one day at most.
+    """
 
     weekly: Annotated[tuple[DayHoursBody, ...], Meta(max_length=7)]
     exceptions: Annotated[tuple[DayExceptionBody, ...], Meta(max_length=366)] = ()
     buffer_minutes: Annotated[int, Meta(ge=0, le=240)] = 30
     lead_minutes: Annotated[int, Meta(ge=0, le=20160)] = 120
+    max_per_day: Annotated[int, Meta(ge=1, le=20)] | None = None
 
     def availability(self) -> Availability:
         """Return the domain's form, every weekday filled in."""
@@ -187,6 +192,7 @@ class AvailabilityRequest(Request, frozen=True, kw_only=True):
             ),
             buffer_minutes=self.buffer_minutes,
             lead_minutes=self.lead_minutes,
+            max_per_day=self.max_per_day,
         )
 
 
@@ -218,14 +224,24 @@ class UpdateServiceRequest(Request, frozen=True, kw_only=True):
 
 
 class SlotsQuery(Request, frozen=True, kw_only=True):
-    """Of which service and which local day.
+    """Of which service and which local day; ``lat`` and ``lng`` say where the puja would be held.
 
-    ``exclude_booking``: what that booking of one's own holds, finished or not, counts as free.
+    With a place, times to which the pandit would not get in time are not available.
+    ``exclude_booking``: what that booking of one's own holds, finished or not, counts as free, and
+    its place is the place where no other one is said.
     """
 
     service_id: Id
     date: Day
     exclude_booking: Id | None = None
+    lat: Latitude | None = None
+    lng: Longitude | None = None
+
+    def where(self) -> GeoPoint | None:
+        """Return the place of the puja. Raises ``Invalid`` for half of one."""
+        if (self.lat is None) != (self.lng is None):
+            raise Invalid(FieldFault("lat" if self.lat is None else "lng", "required"))
+        return None if self.lat is None or self.lng is None else GeoPoint(self.lat, self.lng)
 
 
 # -- answers -------------------------------------------------------------------------------------
@@ -381,11 +397,12 @@ class DayExceptionResponse(Struct, frozen=True, kw_only=True):
 
 
 class AvailabilityResponse(Struct, frozen=True, kw_only=True):
-    """A pandit's hours, in his own zone."""
+    """A pandit's hours, in his own zone. ``max_per_day`` null: any number of bookings."""
 
     timezone: str
     buffer_minutes: int
     lead_minutes: int
+    max_per_day: int | None
     weekly: list[DayHoursResponse]
     exceptions: list[DayExceptionResponse]
 
@@ -523,6 +540,7 @@ def present_availability(availability: Availability) -> AvailabilityResponse:
         timezone=availability.timezone,
         buffer_minutes=availability.buffer_minutes,
         lead_minutes=availability.lead_minutes,
+        max_per_day=availability.max_per_day,
         weekly=[
             DayHoursResponse(weekday=day.weekday, intervals=_present_intervals(day.intervals))
             for day in availability.weekly

@@ -55,10 +55,12 @@ from server.domain.ports import (
 )
 from server.domain.recommendation import Occasion
 from server.domain.search import coarse_point
+from server.domain.travel import visited_point
 from server.services.optimistic import change
 from server.services.relay import EventRelay
 from server.services.samagri import SamagriAdder, with_own_line
 from server.services.slot_news import SlotNews
+from server.services.timetable import Timetable, Wanted, wanted_by
 
 _UNANSWERED_ROWS: Final = 50
 _ATTEMPTS: Final = 5
@@ -95,6 +97,7 @@ class BookingService:
         catalogue: CatalogueRepository,
         drafts: DraftRepository,
         adder: SamagriAdder,
+        timetable: Timetable,
         relay: EventRelay,
         slots: SlotNews,
         clock: Clock,
@@ -108,6 +111,7 @@ class BookingService:
         self._users = users
         self._catalogue = catalogue
         self._adder = adder
+        self._timetable = timetable
         self._relay = relay
         self._clock = clock
         self._ids = ids
@@ -135,9 +139,14 @@ class BookingService:
         if wish.samagri_required:
             booking = rules.with_samagri(booking, await self.suggested(booking), (), now)
         booking = self.placed(booking, now)
+        drawn = booking
         try:
-            await self._bookings.add(booking)
-        except (AlreadyExists, SlotTaken):
+            booking = await self._timetable.fitted(
+                pandit,
+                wanted_by(drawn),
+                lambda claims: self._added(replace(drawn, claims=claims)),
+            )
+        except (AlreadyExists, SlotTaken, NotBookable):
             # Taken by this very request, when its first answer was lost in a crash.
             if earlier := await self._of_request(actor, wish):
                 return earlier
@@ -225,6 +234,10 @@ class BookingService:
         )
         return rules.placed(booking, now)
 
+    async def _added(self, booking: Booking) -> Booking:
+        await self._bookings.add(booking)
+        return booking
+
     async def _of_request(self, actor: Actor, wish: BookingWish) -> Booking | None:
         if wish.request_key is None:
             return None
@@ -294,7 +307,18 @@ class BookingService:
         pandit = await self._pandits.find(booking.pandit_id)
         if pandit is None or not pandit.is_verified:
             raise Forbidden
-        return await self._move(actor, booking_id, lambda found: rules.accept(found, actor, now))
+
+        def accepted(found: Booking, arrivals: tuple[int, ...]) -> Booking:
+            if (found.pandit_id, found.starts_at) != (booking.pandit_id, booking.starts_at):
+                # Passed on or moved meanwhile: the way that was looked at is another one.
+                raise ConcurrentChange
+            return rules.accept(found, actor, now, arrivals)
+
+        accepted(booking, ())
+        return await self._timetable.promised(
+            booking,
+            lambda arrivals: self._move(actor, booking_id, lambda found: accepted(found, arrivals)),
+        )
 
     async def start(self, actor: Actor, booking_id: str) -> Booking:
         """The pandit begins."""
@@ -361,10 +385,11 @@ class BookingService:
         """
         now = self._clock.now()
         booking = await self.get(actor, booking_id)
-        span = await self._span_of(booking, day, at, now)
+        pandit, span = await self._span_of(booking, day, at, now)
 
-        def apply(found: Booking) -> Booking:
+        def apply(found: Booking, claims: tuple[int, ...]) -> Booking:
             rules.require_party(found, actor)
+            wanted = replace(span, claims=claims)
             if found.pandit_id != booking.pandit_id:
                 # Passed on meanwhile: the hours that were looked at are another pandit's.
                 raise ConcurrentChange
@@ -382,12 +407,17 @@ class BookingService:
                     now,
                     day=day,
                     at=at,
-                    span=span,
+                    span=wanted,
                     answer_within=timedelta(hours=self._policy.proposal_hours),
                 )
-            return rules.move_time(found, actor, now, day=day, at=at, span=span)
+            return rules.move_time(found, actor, now, day=day, at=at, span=wanted)
 
-        return await self._change(booking_id, apply)
+        point = visited_point(booking.service_location, booking.location)
+        return await self._timetable.fitted(
+            pandit,
+            Wanted(day=day, span=span, point=point, booking_id=booking.id),
+            lambda claims: self._change(booking_id, lambda found: apply(found, claims)),
+        )
 
     async def decline_proposal(self, actor: Actor, booking_id: str) -> Booking:
         """Keep the present time; either party may drop the open proposal."""
@@ -602,8 +632,10 @@ class BookingService:
             raise NotBookable(span)
         return span
 
-    async def _span_of(self, booking: Booking, day: date, at: time, now: datetime) -> Span:
-        """The span of a booking at another time: as long as it was booked for.
+    async def _span_of(
+        self, booking: Booking, day: date, at: time, now: datetime
+    ) -> tuple[Pandit, Span]:
+        """Its pandit, and the span of a booking at another time: as long as it was booked for.
 
         The service may have changed since, or be offered no more.
         """
@@ -611,7 +643,7 @@ class BookingService:
         if pandit is None:
             raise NotBookable(Refusal.NOT_OFFERED)
         minutes = (booking.ends_at - booking.starts_at) // timedelta(minutes=1)
-        return self._span(pandit, minutes, day, at, now)
+        return pandit, self._span(pandit, minutes, day, at, now)
 
     def _answer_by(self, now: datetime, starts_at: datetime) -> datetime:
         return min(now + timedelta(hours=self._policy.answer_hours), starts_at)
@@ -643,36 +675,42 @@ class BookingService:
             declined = decline(before)
             now = self._clock.now()
             for candidate in await self._candidates(declined, now):
-                offered = self._offered(declined, *candidate, now)
                 try:
-                    is_written = offered is not None and await self._bookings.replace(offered)
-                except SlotTaken:
+                    offered, is_written = await self._offer_to(declined, *candidate, now)
+                except (NotBookable, SlotTaken):
+                    # He does not work then, or has no room for it in his day.
                     continue
-                if offered is not None:
-                    break
+                break
             else:
                 offered = rules.fail(declined, now, "no-pandit-left")
                 is_written = await self._bookings.replace(offered)
-            if is_written and offered is not None:
+            if is_written:
                 self._tell_slots(before, offered)
                 await self.told(offered)
                 return offered
         raise ConcurrentChange
 
-    def _offered(
+    async def _offer_to(
         self, declined: Booking, pandit: Pandit, service: Service, now: datetime
-    ) -> Booking | None:
-        """The booking offered to that pandit, None when he does not work at its time."""
-        try:
-            span = self._span(
-                pandit,
-                service.duration_minutes,
-                declined.booking_date,
-                declined.booking_time,
-                now,
-            )
-        except NotBookable:
-            return None
+    ) -> tuple[Booking, bool]:
+        """Offer the booking to that pandit; False beside it when somebody has changed it meanwhile.
+
+        Raises ``NotBookable`` or ``SlotTaken`` when he cannot at its time.
+        """
+        day = declined.booking_date
+        span = self._span(pandit, service.duration_minutes, day, declined.booking_time, now)
+        point = visited_point(declined.service_location, declined.location)
+
+        async def write(claims: tuple[int, ...]) -> tuple[Booking, bool]:
+            offered = self._offered(declined, pandit, service, replace(span, claims=claims), now)
+            return offered, await self._bookings.replace(offered)
+
+        wanted = Wanted(day=day, span=span, point=point, booking_id=declined.id)
+        return await self._timetable.fitted(pandit, wanted, write)
+
+    def _offered(
+        self, declined: Booking, pandit: Pandit, service: Service, span: Span, now: datetime
+    ) -> Booking:
         return rules.reoffer(
             declined,
             pandit_id=pandit.id,

@@ -6,6 +6,7 @@ rules of a booking itself are those of ``services.bookings``.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -38,6 +39,7 @@ from server.services.bookings import BookingService, check_place, distance_of
 from server.services.optimistic import change
 from server.services.recurrences import RecurrenceService
 from server.services.slot_news import SlotNews
+from server.services.timetable import Timetable, wanted_by
 
 _ATTEMPTS: Final = 5
 _LAPSED_ROWS: Final = 100
@@ -52,6 +54,7 @@ class DraftService:
         drafts: DraftRepository,
         bookings: BookingService,
         recurrences: RecurrenceService,
+        timetable: Timetable,
         slots: SlotNews,
         clock: Clock,
         ids: IdSource,
@@ -60,6 +63,7 @@ class DraftService:
         self._drafts = drafts
         self._bookings = bookings
         self._recurrences = recurrences
+        self._timetable = timetable
         self._slots = slots
         self._clock = clock
         self._ids = ids
@@ -149,13 +153,18 @@ class DraftService:
             actor, draft_id, pandit, _as_drafted(service, draft.booking), _wish(day, at), now
         )
 
-        def apply(found: Draft) -> Draft:
+        def apply(found: Draft, claims: tuple[int, ...]) -> Draft:
             if found.service_id != service.id:
                 raise ConcurrentChange
-            booking = fresh if found.booking is None else _at_time_of(found.booking, fresh)
+            timed = replace(fresh, claims=claims)
+            booking = timed if found.booking is None else _at_time_of(found.booking, timed)
             return rules.with_time(found, booking, rule, now, self._policy)
 
-        return await self._change(actor, draft_id, apply)
+        return await self._timetable.fitted(
+            pandit,
+            wanted_by(_at_time_of(draft.booking, fresh) if draft.booking else fresh),
+            lambda claims: self._change(actor, draft_id, lambda found: apply(found, claims)),
+        )
 
     async def give_details(
         self,
@@ -185,6 +194,8 @@ class DraftService:
             notes=notes,
             samagri_required=samagri_required,
         )
+        # Where it is held decides whether he gets there in time; nothing else has changed.
+        await self._timetable.claims_for(pandit, wanted_by(said))
         # A list that is there stays as the customer left it.
         is_new = samagri_required and not (draft.has_details and before.samagri_required)
         suggested = await self._bookings.suggested(said) if is_new else ()
@@ -265,11 +276,22 @@ class DraftService:
             booking = self._bookings.placed(booking, now)
             if draft.recurrence is not None:
                 booking = recurrence.wanted_again(booking, draft.recurrence, now)
-            if await self._drafts.confirm(draft, booking):
+            booking, is_made = await self._timetable.fitted(
+                pandit,
+                wanted_by(booking),
+                functools.partial(self._made, draft, booking),
+            )
+            if is_made:
                 self._slots.touched(booking.pandit_id, booking.claims)
                 await self._bookings.told(booking)
                 return booking
         raise ConcurrentChange
+
+    async def _made(
+        self, draft: Draft, booking: Booking, claims: tuple[int, ...]
+    ) -> tuple[Booking, bool]:
+        seated = replace(booking, claims=claims)
+        return seated, await self._drafts.confirm(draft, seated)
 
     async def _confirmed(self, actor: Actor, draft_id: str) -> Booking:
         booking = await self._bookings.find(draft_id)

@@ -7,16 +7,18 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from typing import Any, Final
 
-from server.domain.account import NEPAL, Actor
 from server.domain.analytics import Step
+from server.domain.account import NEPAL, Actor, GeoPoint
 from server.domain.audit import Act
 from server.domain.availability import availability_faults
 from server.domain.calendar import (
     CLAIM_MINUTES,
     MAX_DURATION_MINUTES,
     Availability,
+    DayClaim,
     Refusal,
     Slot,
+    Span,
     check_bookable,
     claim_range,
     local_instant,
@@ -43,7 +45,7 @@ from server.domain.ports import (
     SortKey,
     UserRepository,
 )
-from server.domain.search import PanditCard, PanditProfile, fitting_offers
+from server.domain.search import PanditCard, PanditProfile, coarse_point, fitting_offers
 from server.services.audit import AuditService
 from server.services.bookings import BookingPolicy
 from server.services.optimistic import change
@@ -51,6 +53,7 @@ from server.services.relay import EventRelay
 from server.services.search_words import SearchWords
 from server.services.slot_news import SlotNews
 from server.services.visits import VisitMeter
+from server.services.timetable import Timetable
 
 FindPandits = Callable[[Actor | None, PanditSearch], Awaitable[Page[PanditHit]]]
 """Finds a page of pandits in the order that suits the actor."""
@@ -98,6 +101,7 @@ class PanditService:
         payments: PaymentRepository,
         users: UserRepository,
         drafts: DraftRepository,
+        timetable: Timetable,
         relay: EventRelay,
         slots: SlotNews,
         audit: AuditService,
@@ -117,6 +121,7 @@ class PanditService:
         self._payments = payments
         self._users = users
         self._drafts = drafts
+        self._timetable = timetable
         self._relay = relay
         self._slots = slots
         self._audit = audit
@@ -285,6 +290,9 @@ class PanditService:
         )
         if isinstance(span, Refusal) or not taken.isdisjoint(span.claims):
             return None
+        most = availability.max_per_day
+        if most is not None and DayClaim.SEAT.count(day, taken) >= most:
+            return None
         return Slot(span.starts_at, span.ends_at, is_available=True)
 
     def _slots_on(
@@ -294,6 +302,7 @@ class PanditService:
         minutes: int,
         taken: frozenset[int],
         now: datetime,
+        is_reachable: Callable[[Span], bool] = lambda _: True,
     ) -> tuple[Slot, ...]:
         """All times of a local day; none in the past or further ahead than bookings are taken."""
         ahead = (day - local_today(now, availability.timezone)).days
@@ -307,6 +316,7 @@ class PanditService:
                 step_minutes=self._policy.slot_step_minutes,
                 taken=taken,
                 now=now,
+                is_reachable=is_reachable,
             )
         )
 
@@ -328,11 +338,14 @@ class PanditService:
         *,
         actor: Actor | None = None,
         exclude_id: str | None = None,
+        where: GeoPoint | None = None,
     ) -> SlotDay:
         """Return the times of a local day at which a service can be booked, the taken ones marked.
 
         What the actor's own booking or unfinished booking ``exclude_id`` holds counts as free: it
-        is to be moved.
+        is to be moved. ``where`` is the place of the puja, that booking's where none is given:
+        times are marked too to which the pandit would not get in time from another family, or from
+        which not to the next.
 
         Raises
         ------
@@ -343,21 +356,30 @@ class PanditService:
         hours = pandit.availability
         if not self._may_be_booked(day):
             return SlotDay(pandit.id, day, hours.timezone, ())
-        taken = (await self._taken((pandit.id,), _noon(day), 1))[pandit.id]
-        if actor is not None and exclude_id:
-            taken -= await self._held_by(actor, exclude_id)
-        slots = self._slots_on(hours, day, service.duration_minutes, taken, self._clock.now())
+        around = await self._timetable.engagements(pandit.id, _noon(day), _noon(day))
+        point = None if where is None else coarse_point(where)
+        if actor is not None and exclude_id and await self._is_own(actor, exclude_id):
+            point = point or next(
+                (each.point for each in around if each.booking_id == exclude_id), None
+            )
+            around = tuple(each for each in around if each.booking_id != exclude_id)
+        slots = self._slots_on(
+            hours,
+            day,
+            service.duration_minutes,
+            frozenset(claim for each in around for claim in each.claims),
+            self._clock.now(),
+            lambda span: self._timetable.is_reachable(span, point, around),
+        )
         return SlotDay(pandit.id, day, hours.timezone, slots)
 
-    async def _held_by(self, actor: Actor, holder_id: str) -> frozenset[int]:
-        """What a booking, or an unfinished one, of the actor holds; nothing of other people's."""
+    async def _is_own(self, actor: Actor, holder_id: str) -> bool:
+        """Whether the actor is a party of a booking, or at work on an unfinished one."""
         booking = await self._bookings.find(holder_id)
         if booking is not None:
-            is_own = actor.user_id in (booking.user_id, booking.pandit_user_id)
-            return frozenset(booking.claims) if is_own else frozenset()
+            return actor.user_id in (booking.user_id, booking.pandit_user_id)
         draft = await self._drafts.find(holder_id)
-        is_own = draft is not None and draft.user_id == actor.user_id
-        return frozenset(draft.claims) if draft is not None and is_own else frozenset()
+        return draft is not None and draft.user_id == actor.user_id
 
     def _may_be_booked(self, day: date) -> bool:
         """Whether that day can be near enough in any zone; what lies outside needs no query."""

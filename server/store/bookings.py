@@ -1,24 +1,30 @@
 """Bookings in MongoDB.
 
-The unique index over (pandit_id, claims) is multikey: it holds one entry for each quarter hour that
-a booking claims, so the database itself refuses two bookings of one pandit that overlap, whatever
-their lengths and whoever races. Claims live in the booking's own document: the write that ends a
-booking frees its time, and no claim can be left behind.
+The unique index over (pandit_id, claims) is multikey: it holds one entry for each quarter hour (and
+each seat and turn of a day, see ``domain.calendar``) that a booking claims, so the database itself
+refuses two bookings of one pandit that overlap, whatever their lengths and whoever races. Claims
+live in the booking's own document: the write that ends a booking frees its time, and no claim can
+be left behind.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection as Ids
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final
 
-from server.domain.booking import CONTACT_SHARED, Booking, BookingStatus
+from server.domain.account import Place
+from server.domain.booking import CONTACT_SHARED, Booking, BookingStatus, ServiceLocation
+from server.domain.calendar import local_instant
 from server.domain.draft import DRAFT
 from server.domain.errors import AlreadyExists, SlotTaken
 from server.domain.ports import BookingFilter, Page
 from server.domain.recommendation import PastBooking
+from server.domain.travel import Engagement, visited_point
 from server.store.client import ASCENDING, DESCENDING, Document, DuplicateKey, Index, Store
-from server.store.codec import from_document, to_document
+from server.store.codec import from_document, from_value, to_document
 from server.store.outbox import ANY_TIME, LONG_AGO, outbox_index
 from server.store.paging import cut, page_stages
 
@@ -58,6 +64,17 @@ INDEXES: Final = (
     Index((("lapses_at", ASCENDING),), partial={"lapses_at": ANY_TIME}),
     outbox_index(),
 )
+_ENGAGEMENT: Final = {
+    **dict.fromkeys(
+        ("status", "claims", "starts_at", "ends_at", "service_location", "location"), 1
+    ),
+    **dict.fromkeys(("timezone", "proposal.booking_date", "proposal.booking_time"), 1),
+    "draft.has_details": 1,
+    **dict.fromkeys(
+        (f"draft.booking.{name}" for name in ("starts_at", "ends_at", "service_location")), 1
+    ),
+    "draft.booking.location": 1,
+}
 _SHARED: Final = sorted(CONTACT_SHARED)
 _TICK: Final = timedelta(milliseconds=1)
 _FIRST: Final = date(1900, 1, 1)
@@ -159,6 +176,17 @@ class MongoBookingRepository:
         for document in documents:
             taken[document["pandit_id"]].update(document["claims"])
         return {pandit_id: frozenset(claims) for pandit_id, claims in taken.items()}
+
+    async def engagements(self, pandit_id: str, first: int, last: int) -> tuple[Engagement, ...]:
+        documents = await self._bookings.aggregate(
+            [
+                {"$match": {"busy_pandit_id": pandit_id}},
+                {"$match": {"claims": {"$elemMatch": {"$gte": first, "$lt": last}}}},
+                {"$project": _ENGAGEMENT},
+                {"$limit": max(1, last - first)},
+            ]
+        )
+        return tuple(each for document in documents for each in _engagements(document))
 
     async def has_accepted(self, user_id: str, pandit_id: str) -> bool:
         return bool(await self.accepted_pandits(user_id, (pandit_id,)))
@@ -279,6 +307,41 @@ def booking_document(booking: Booking) -> Document:
     if booking.proposal is not None and booking.proposal.answer_by is not None:
         document["proposal_answer_by"] = booking.proposal.answer_by
     return document
+
+
+def _engagements(document: Document) -> Iterator[Engagement]:
+    """What a booking, or a draft that holds a slot, takes of its pandit's day.
+
+    An open proposal is one more, under the same id: its claims are the booking's.
+    """
+    is_draft = document["status"] == DRAFT
+    told = document["draft"]["booking"] if is_draft else document
+    point = None
+    if not is_draft or document["draft"]["has_details"]:
+        place = from_value(Place, told["location"])
+        point = visited_point(ServiceLocation(told["service_location"]), place)
+    found = Engagement(
+        booking_id=document["_id"],
+        starts_at=told["starts_at"],
+        ends_at=told["ends_at"],
+        status=BookingStatus.PENDING if is_draft else BookingStatus(document["status"]),
+        claims=tuple(document["claims"]),
+        point=point,
+    )
+    yield found
+    if proposal := document.get("proposal"):
+        starts_at = local_instant(
+            date.fromisoformat(proposal["booking_date"]),
+            time.fromisoformat(proposal["booking_time"]),
+            document["timezone"],
+        )
+        yield replace(
+            found,
+            starts_at=starts_at,
+            ends_at=starts_at + (found.ends_at - found.starts_at),
+            status=BookingStatus.PENDING,
+            claims=(),
+        )
 
 
 def _past(document: Document) -> PastBooking:

@@ -209,6 +209,8 @@ FIELDS: Final = {
     "experience_years": N_("Years of experience"),
     "buffer_minutes": N_("Minutes between two bookings"),
     "lead_minutes": N_("Hours of notice that you need"),
+    "max_per_day": N_("Bookings a day at most"),
+    "new-last": N_("Until (and including)"),
     "lead_hours": N_("Hours of notice that you need"),
     "quantity": N_("Quantity"),
     "payment_method": N_("Way to pay"),

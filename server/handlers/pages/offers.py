@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from typing import Any, Final
 
 import msgspec
 
+from server.domain.availability import MAX_EXCEPTIONS, MAX_INTERVALS
 from server.domain.calendar import local_today
 from server.domain.errors import FieldFault, Invalid
 from server.handlers.base import PANDIT
@@ -26,7 +27,8 @@ from server.schemas.pandits import (
 
 _PAISA: Final = 100
 _INTERVALS: Final = 2
-"""So many spans of a day the form has room for."""
+"""So many spans of a day the form has room for at least."""
+_HOUR: Final = 60
 _BACK: Final = "/pandit/profile/"
 
 
@@ -96,7 +98,8 @@ class ProfilePage(Page):
             weekly={day.weekday: day.intervals for day in hours.weekly},
             weekdays=tuple(WEEKDAYS),
             spoken=SPOKEN,
-            intervals=range(_INTERVALS),
+            # What was set elsewhere may have more spans than the form begins with.
+            intervals=range(max(_INTERVALS, *(len(day.intervals) for day in hours.weekly))),
             profile_form=profile_form or Form(),
             service_form=service_form or Form(),
             wrong_service=service_id,
@@ -171,16 +174,25 @@ class HoursPage(ProfilePage):
             ],
             "exceptions": await self._exceptions(),
             "buffer_minutes": _whole(typed.get("buffer_minutes", "30"), "buffer_minutes"),
-            "lead_minutes": 60 * _whole(typed.get("lead_hours", "2"), "lead_hours"),
+            "lead_minutes": await self._lead_minutes(),
+            "max_per_day": (
+                _whole(typed["max_per_day"], "max_per_day") if "max_per_day" in typed else None
+            ),
         }
         hours = _convert(given, AvailabilityRequest).availability()
         await self.services.pandits.set_availability(self.person, hours)
         self.flash("good", self.translate("Your hours are saved."))
         return f"{_BACK}#hours"
 
+    async def _lead_minutes(self) -> int:
+        """The hours of notice in minutes; what was set to the minute elsewhere stays as it was."""
+        hours = _whole(self.typed.get("lead_hours", "2"), "lead_hours")
+        known = (await self.services.pandits.availability(self.person)).lead_minutes
+        return known if hours == known // _HOUR else hours * _HOUR
+
     def _intervals(self, prefix: str) -> list[dict[str, str]]:
         found = []
-        for place in range(_INTERVALS):
+        for place in range(MAX_INTERVALS):
             start = self.typed.get(f"{prefix}-start{place}", "")
             end = self.typed.get(f"{prefix}-end{place}", "")
             if start or end:
@@ -201,14 +213,29 @@ class HoursPage(ProfilePage):
             if each.date.isoformat() in kept
         ]
         if new := self.typed.get("new-date"):
-            try:
-                date.fromisoformat(new)
-            except ValueError:
-                raise Invalid(FieldFault("new-date", "pattern")) from None
-            found = [each for each in found if each["date"] != new]
-            note = self.typed.get("new-note", "")
-            found.append({"date": new, "note": note, "intervals": self._intervals("new")})
+            days = self._days(new)
+            found = [each for each in found if each["date"] not in days]
+            note, intervals = self.typed.get("new-note", ""), self._intervals("new")
+            found += [{"date": day, "note": note, "intervals": intervals} for day in days]
         return found
+
+    def _days(self, first: str) -> list[str]:
+        """The days from the first one to the last one that is given, that one included."""
+        try:
+            start = date.fromisoformat(first)
+        except ValueError:
+            raise Invalid(FieldFault("new-date", "pattern")) from None
+        try:
+            end = date.fromisoformat(self.typed.get("new-last", first))
+        except ValueError:
+            raise Invalid(FieldFault("new-last", "pattern")) from None
+        if end < start:
+            raise Invalid(FieldFault("new-last", "order"))
+        if (end - start).days >= MAX_EXCEPTIONS:
+            raise Invalid(FieldFault("new-last", "too-long"))
+        return [
+            (start + timedelta(days=ahead)).isoformat() for ahead in range((end - start).days + 1)
+        ]
 
 
 def _paisa(typed: dict[str, str]) -> str:
