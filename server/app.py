@@ -27,6 +27,7 @@ from server.bus.ratelimit import DoorLimiter
 from server.bus.redis import RedisBus
 from server.clock import SystemClock
 from server.container import Services
+from server.documents.calendars import CalendarPrinter
 from server.documents.printer import Printer
 from server.documents.sheet import Sheet
 from server.domain.booking import PaymentMethod
@@ -78,6 +79,7 @@ from server.services.catalogue_admin import CatalogueAdminService
 from server.services.charts import ChartService
 from server.services.chats import ChatPolicy, ChatService
 from server.services.drafts import DraftService
+from server.services.feeds import FeedService
 from server.services.festivals import FestivalDays
 from server.services.learning import LearningService, RecommendationIds
 from server.services.ledger import LedgerService
@@ -130,6 +132,7 @@ from server.store.drafts import MongoDraftRepository
 from server.store.embedded import database_uri
 from server.store.exposures import MongoExposureRepository
 from server.store.feedback import MongoFeedbackRepository
+from server.store.feeds import MongoFeedRepository
 from server.store.festival_files import load_festival_pujas
 from server.store.idempotency import MongoIdempotencyStore
 from server.store.indexes import create_indexes
@@ -746,6 +749,8 @@ def build_services(
         ),
         health=Health(store, lambda: models.state),
         metrics=metrics,
+        feeds=FeedService(MongoFeedRepository(store), users, bookings, clock),
+        calendars=CalendarPrinter(translations, workers),
         printer=Printer(workers, _pdf_of),
         clock=clock,
     )

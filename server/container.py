@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from server.documents.calendars import CalendarPrinter
 from server.documents.printer import Printer
 from server.domain.ports import Clock, IdempotencyStore, RateLimiter
 from server.health import Health
@@ -22,6 +23,7 @@ from server.services.catalogue_admin import CatalogueAdminService
 from server.services.charts import ChartService
 from server.services.chats import ChatService
 from server.services.drafts import DraftService
+from server.services.feeds import FeedService
 from server.services.learning import LearningService
 from server.services.ledger import LedgerService
 from server.services.notifications import NotificationService
@@ -78,9 +80,11 @@ class Services:
     learning: LearningService
     accuracy: AccuracyService
     user_admin: UserAdminService
+    feeds: FeedService
     relay: EventRelay
     hub: Hub
     health: Health
     metrics: Metrics
     printer: Printer
+    calendars: CalendarPrinter
     clock: Clock

@@ -25,6 +25,7 @@ _SECRET_TEXTS: Final = re.compile(
     r"eyJ[\w-]{8,}\.[\w-]+\.[\w-]*"  # a JSON web token
     r"|(?<!\d)(?:\+?977)?9[78]\d{8}(?!\d)"  # a Nepali mobile number
     r"|(?i:bearer\s+)[\w.~+/=-]{8,}"
+    r"|(?<=/calendar/feeds/)[\w-]{16,}|(?<=/kundali/shared/)[\w-]{16,}"  # addresses that admit
 )
 MASK: Final = "[masked]"
 

@@ -361,6 +361,8 @@ class LimitSettings:
     """Payments that are begun."""
     callback: str = "600/minute"
     """What payment providers send, and browsers that come back from them; by address."""
+    feed: str = "120/minute"
+    """Calendar feeds that are fetched; by address."""
     page: str = "600/minute"
     """Pages."""
     figures: str = "60/minute"

@@ -311,6 +311,14 @@ def require_party(booking: Booking, actor: Actor) -> Booking:
     raise NotFound
 
 
+def sees_address(booking: Booking, actor: Actor) -> bool:
+    """Whether the actor, one of its parties or an admin, may know the street and the position.
+
+    The pandit may once he has accepted.
+    """
+    return actor.user_id == booking.user_id or actor.is_admin or booking.shares_contact
+
+
 def placed(booking: Booking, now: datetime) -> Booking:
     """Record that the customer has placed the booking, and tell the pandit.
 

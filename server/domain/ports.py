@@ -33,6 +33,7 @@ from server.domain.chat import Attachment, ChatRoom, Message, ReadMark, RoomHead
 from server.domain.draft import Draft
 from server.domain.events import Event
 from server.domain.experiment import ArmCount, Exposure
+from server.domain.feed import CalendarFeed
 from server.domain.learning import (
     Counter,
     CounterKey,
@@ -537,6 +538,15 @@ class BookingRepository(Protocol):
         """Return bookings, the latest start first, by one indexed query."""
         ...
 
+    async def list_between(
+        self, user_id: str, *, as_pandit: bool, first: datetime, last: datetime, limit: int
+    ) -> tuple[Booking, ...]:
+        """Return a person's bookings that begin in [first, last), the next one first.
+
+        Those that he has made, or as a pandit is asked for, by one indexed query.
+        """
+        ...
+
     async def claims(
         self, pandit_ids: Collection[str], first: int, last: int
     ) -> dict[str, frozenset[int]]:
@@ -980,6 +990,26 @@ class PapersRepository(Protocol):
 
     async def replace(self, papers: Papers) -> bool:
         """Write them back if ``version`` is still the stored one, and raise it by one."""
+        ...
+
+
+class FeedRepository(Protocol):
+    """Calendar feeds, at most one for each person."""
+
+    async def find(self, user_id: str) -> CalendarFeed | None:
+        """Return the person's feed, or None."""
+        ...
+
+    async def find_by_hash(self, token_hash: str) -> CalendarFeed | None:
+        """Return the feed whose address has a token of that hash, or None."""
+        ...
+
+    async def put(self, feed: CalendarFeed) -> None:
+        """Store it in the place of the person's feed before it."""
+        ...
+
+    async def remove(self, user_id: str) -> None:
+        """Delete the person's feed; without one nothing happens."""
         ...
 
 

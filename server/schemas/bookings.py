@@ -21,6 +21,7 @@ from server.domain.booking import (
     SamagriLine,
     ServiceLocation,
     Transition,
+    sees_address,
 )
 from server.domain.catalogue import SamagriType
 from server.domain.errors import FieldFault, Invalid
@@ -285,7 +286,7 @@ class SamagriResponse(Struct, frozen=True, kw_only=True):
 def present_booking(booking: Booking, actor: Actor, reader: Reader) -> BookingResponse:
     """The booking for one of its parties: contact details only once it is accepted."""
     is_customer = actor.user_id == booking.user_id
-    sees_customer = is_customer or actor.is_admin or booking.shares_contact
+    sees_customer = sees_address(booking, actor)
     sees_pandit = not is_customer or booking.shares_contact
     point = booking.location.point if sees_customer else None
     proposal = booking.proposal

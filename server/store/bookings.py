@@ -158,6 +158,19 @@ class MongoBookingRepository:
         rows, next_key = cut(documents, "starts_at", wanted.limit)
         return Page(tuple(from_document(Booking, row) for row in rows), next_key)
 
+    async def list_between(
+        self, user_id: str, *, as_pandit: bool, first: datetime, last: datetime, limit: int
+    ) -> tuple[Booking, ...]:
+        documents = await self._bookings.find(
+            {
+                "pandit_user_id" if as_pandit else "user_id": user_id,
+                "starts_at": {"$gte": first, "$lt": last},
+            },
+            sort=(("starts_at", ASCENDING), ("_id", ASCENDING)),
+            limit=limit,
+        )
+        return tuple(from_document(Booking, document) for document in documents)
+
     async def claims(
         self, pandit_ids: Ids[str], first: int, last: int
     ) -> dict[str, frozenset[int]]:

@@ -245,6 +245,11 @@ TABLE: dict[tuple[str, str], Row] = {
         "admin", gets=404, body={"decision": "approve"}
     ),
     ("get", "/api/bookings/{booking}/invoice.pdf"): only(*MEMBERS, "admin", others=404),
+    ("get", "/api/bookings/{booking}/booking.ics"): only(*MEMBERS, "admin", others=404),
+    ("get", "/api/users/me/calendar-feed/"): only(*CUSTOMERS, *PANDITS),
+    ("post", "/api/users/me/calendar-feed/"): only(*CUSTOMERS, *PANDITS, gets=201),
+    ("delete", "/api/users/me/calendar-feed/"): only(*CUSTOMERS, *PANDITS, gets=204),
+    ("get", "/calendar/feeds/{token}.ics"): Row(404, owed={"nobody": 404}),
     ("get", "/api/bookings/{booking}/customer-rating/"): Row(
         404, owed={"customer": 403, "stranger": 403, "pandit": 200, "admin": 200}
     ),

@@ -14,6 +14,7 @@ from server.handlers.pages import (
     catalogue_admin,
     chats,
     dashboard,
+    feeds,
     kundali,
     models,
     notifications,
@@ -34,6 +35,7 @@ ROUTES: Final = (
     *search.ROUTES,
     *catalogue.ROUTES,
     *account.ROUTES,
+    *feeds.ROUTES,
     *reviews.ROUTES,
     # Before the bookings: a word behind a booking's address is one of its moves.
     *payments.ROUTES,

@@ -60,6 +60,19 @@ def test_tokens_and_phones_are_masked_in_any_text(written: io.StringIO, secret: 
     assert len(lines(written)) == 2
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["/calendar/feeds/{}.ics", "/kundali/shared/{}/", "/api/kundali/shared/{}/"],
+)
+def test_addresses_that_admit_whoever_knows_them_are_masked(
+    written: io.StringIO, path: str
+) -> None:
+    secret = "Zk3-_Wq0rT8uYb2Nc5Vd7Xe9Fg1Hj4Kl6Mp8Qs0Tu2A"
+    structlog.get_logger("server.access").info("request", path=path.format(secret), status=200)
+    assert secret not in written.getvalue()
+    assert lines(written)[0]["path"] == path.format(logs.MASK)
+
+
 def test_a_trace_is_masked_too(written: io.StringIO) -> None:
     try:
         raise ValueError(f"bad token {TOKEN}")
