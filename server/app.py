@@ -7,6 +7,7 @@ pushed on one exit stack and stops in reverse order, also when the start fails h
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -30,7 +31,8 @@ from server.container import Services
 from server.documents.calendars import CalendarPrinter
 from server.documents.printer import Printer
 from server.documents.sheet import Sheet
-from server.domain.booking import PaymentMethod
+from server.domain.account import Actor
+from server.domain.booking import Booking, PaymentMethod
 from server.domain.cancellation import RefundTier
 from server.domain.draft import DraftPolicy
 from server.domain.experiment import Experiment, arms_of
@@ -46,6 +48,7 @@ from server.domain.ports import (
     PresenceBoard,
     PushSender,
     Receiver,
+    Translator,
     Workers,
 )
 from server.gateways.cash import CashGateway
@@ -750,7 +753,7 @@ def build_services(
         health=Health(store, lambda: models.state),
         metrics=metrics,
         feeds=FeedService(MongoFeedRepository(store), users, bookings, clock),
-        calendars=CalendarPrinter(translations, workers),
+        calendars=CalendarPrinter(workers, functools.partial(_calendar_of, translations)),
         printer=Printer(workers, _pdf_of),
         clock=clock,
     )
@@ -770,6 +773,19 @@ def _draft_policy(settings: BookingSettings) -> DraftPolicy:
         keep=timedelta(hours=settings.draft_keep_hours),
         most=settings.most_drafts,
     )
+
+
+def _calendar_of(
+    translator: Translator,
+    bookings: tuple[Booking, ...],
+    reader: Actor,
+    language: str,
+    site_url: str,
+) -> bytes:
+    # Loaded with the first calendar, in its thread: it takes half a second, and 10 MB.
+    from server.documents.ical import calendar_of
+
+    return calendar_of(translator, bookings, reader, language, site_url)
 
 
 def _refund_tiers(settings: PaymentSettings) -> tuple[RefundTier, ...]:
