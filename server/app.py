@@ -68,7 +68,7 @@ from server.places.zones import ZoneMap
 from server.recommender.adviser import AdviceParams
 from server.recommender.keeper import KeeperParams, ModelKeeper
 from server.routes import ROUTES
-from server.schemas.frames import JsonChatFrames, JsonPaymentFrames
+from server.schemas.frames import JsonChatFrames, JsonPaymentFrames, JsonPositionFrames
 from server.services.accounts import AccountPolicy, AccountService
 from server.services.accuracy import AccuracyService
 from server.services.almanac import AlmanacService
@@ -92,6 +92,7 @@ from server.services.papers import PaperService, PapersPolicy
 from server.services.payments import PaymentPolicy, PaymentService
 from server.services.payouts import PayoutService
 from server.services.places import PlaceService
+from server.services.positions import PositionPolicy, PositionService
 from server.services.preferences import PreferenceService
 from server.services.push import PushPolicy, PushService
 from server.services.recommendations import (
@@ -257,6 +258,7 @@ async def open_server(
         await stack.enter_async_context(services.learning.running())
         await stack.enter_async_context(services.visits.running())
         await stack.enter_async_context(services.settlement.running())
+        await stack.enter_async_context(services.positions.running())
         await stack.enter_async_context(services.hub.running())
         scheduler = Scheduler(
             [
@@ -491,6 +493,7 @@ def build_services(
         horizon_days=settings.booking.horizon_days,
         answer_hours=settings.booking.answer_hours,
         start_early_minutes=settings.booking.start_early_minutes,
+        travel_ahead_minutes=settings.booking.travel_ahead_minutes,
         commission_basis_points=settings.booking.commission_basis_points,
         max_offers=settings.booking.max_offers,
         offer_radius_km=settings.booking.offer_radius_km,
@@ -595,6 +598,16 @@ def build_services(
         ),
     )
     booking_payments = BookingPayments(bookings, booking_service, payments, settlement, clock)
+    positions = PositionService(
+        bookings=bookings,
+        frames=JsonPositionFrames(),
+        bus=bus,
+        clock=clock,
+        policy=PositionPolicy(
+            ahead=timedelta(minutes=settings.booking.travel_ahead_minutes),
+            speed_kmh=settings.booking.travel_speed_kmh,
+        ),
+    )
     # Money first, then rooms: whoever hears that a booking was accepted, or an unlock paid, may
     # open its chat; and whoever hears of a review finds it counted. Learning last, so that nobody
     # hears late.
@@ -606,6 +619,7 @@ def build_services(
         recurrences,
         chats,
         notifications,
+        positions,
         learning,
     ]
     return Services(
@@ -744,6 +758,7 @@ def build_services(
             notifications=notifications,
             payments=payment_service,
             pandits=profiles,
+            positions=positions,
             accounts=accounts,
             translator=translations,
             clock=clock,
@@ -752,6 +767,7 @@ def build_services(
         ),
         health=Health(store, lambda: models.state),
         metrics=metrics,
+        positions=positions,
         feeds=FeedService(MongoFeedRepository(store), users, bookings, clock),
         calendars=CalendarPrinter(workers, functools.partial(_calendar_of, translations)),
         printer=Printer(workers, _pdf_of),

@@ -32,6 +32,7 @@ from server.services.papers import PaperService
 from server.services.payments import PaymentService
 from server.services.payouts import PayoutService
 from server.services.places import PlaceService
+from server.services.positions import PositionService
 from server.services.preferences import PreferenceService
 from server.services.push import PushService
 from server.services.recommendations import RecommendationService
@@ -81,6 +82,7 @@ class Services:
     accuracy: AccuracyService
     user_admin: UserAdminService
     feeds: FeedService
+    positions: PositionService
     relay: EventRelay
     hub: Hub
     health: Health

@@ -81,6 +81,9 @@ TABLE: Final[dict[type[errors.DomainError], Kind]] = {
         N_("The way is too long"),
         N_("You would not get there in time from another booking of yours that you have accepted."),
     ),
+    errors.NotOnTheWay: Kind(
+        409, N_("Too early"), N_("This can be done shortly before the puja, on its day.")
+    ),
     errors.TooEarly: Kind(
         409, N_("Too early"), N_("The puja can only be started shortly before its time.")
     ),

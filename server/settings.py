@@ -227,6 +227,8 @@ class BookingSettings:
     travel_speed_kmh: float = 15.0
     """How fast pandits get from one family to the next, as the crow flies: for the time between two
     bookings at different places. Streets and traffic are in it."""
+    travel_ahead_minutes: int = 120
+    """How long before its time a pandit may share his way to a puja, and say that he is there."""
     start_early_minutes: int = 60
     """How long before its time a puja may be started."""
     commission_basis_points: int = 1000

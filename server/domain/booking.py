@@ -25,6 +25,7 @@ from server.domain.errors import (
     Invalid,
     ItemRequired,
     NotFound,
+    NotOnTheWay,
     PaymentDue,
     PaymentOpen,
     TooEarly,
@@ -55,6 +56,8 @@ OCCUPYING: Final = frozenset({_Status.PENDING, _Status.ACCEPTED, _Status.IN_PROG
 CONTACT_SHARED: Final = frozenset({_Status.ACCEPTED, _Status.IN_PROGRESS, _Status.COMPLETED})
 """States in which the two parties see each other's address and phone."""
 
+LATE: Final = timedelta(hours=1)
+"""So much too late a pandit may still be on his way."""
 REMIND_AHEAD: Final = (timedelta(days=1), timedelta(hours=1))
 """How long before the beginning of an accepted booking its parties are reminded."""
 ENDED: Final = frozenset({_Status.CANCELLED, _Status.FAILED})
@@ -74,6 +77,10 @@ class ServiceLocation(enum.StrEnum):
     HOME = "HOME"
     TEMPLE = "TEMPLE"
     PANDIT_LOCATION = "PANDIT_LOCATION"
+
+
+VISITS: Final = frozenset({ServiceLocation.HOME, ServiceLocation.TEMPLE})
+"""Where the pandit has to go; online, or at his own place, he is there at once."""
 
 
 class PaymentStatus(enum.StrEnum):
@@ -265,6 +272,7 @@ class Booking:
     created_at: datetime
     updated_at: datetime
     accepted_at: datetime | None = None
+    arrived_at: datetime | None = None
     started_at: datetime | None = None
     completed_at: datetime | None = None
     history: tuple[Transition, ...] = ()
@@ -354,6 +362,34 @@ def accept(
         remind_at=next_reminder(booking.starts_at, now),
     )
     return _told(moved, EventKind.BOOKING_ACCEPTED, now, (booking.user_id,))
+
+
+def require_on_the_way(booking: Booking, actor: Actor, now: datetime, ahead: timedelta) -> datetime:
+    """Until when the pandit is on his way to this booking, if he is now.
+
+    He is from ``ahead`` before its time on, until he arrives or begins, or is more than ``LATE``
+    too late. To a puja online or at his own place there is no way.
+
+    Raises
+    ------
+    Forbidden, IllegalTransition, NotOnTheWay
+        For somebody else; for a booking that he does not go to, or not any more; before its time.
+    """
+    _require_pandit(booking, actor)
+    _require_status(booking, _Status.ACCEPTED)
+    until = booking.starts_at + LATE
+    if booking.service_location not in VISITS or booking.arrived_at or now >= until:
+        raise IllegalTransition(booking.status)
+    if now < booking.starts_at - ahead:
+        raise NotOnTheWay
+    return until
+
+
+def arrive(booking: Booking, actor: Actor, now: datetime, ahead: timedelta) -> Booking:
+    """The pandit is there; the customer is told, and it stands in the history."""
+    require_on_the_way(booking, actor, now, ahead)
+    moved = _moved(booking, _Status.ACCEPTED, actor.user_id, actor.role, now)
+    return _told(replace(moved, arrived_at=now), EventKind.BOOKING_ARRIVED, now, (booking.user_id,))
 
 
 def start(booking: Booking, actor: Actor, now: datetime, early_minutes: int) -> Booking:
@@ -734,6 +770,7 @@ def move_time(
         answer_by=booking.answer_by and min(booking.answer_by, span.starts_at),
         remind_at=next_reminder(span.starts_at, now) if booking.accepted_at else None,
         proposal=None,
+        arrived_at=None,
         updated_at=now,
     )
     return _told(moved, EventKind.BOOKING_RESCHEDULED, now, _others(booking, actor))

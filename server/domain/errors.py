@@ -188,6 +188,10 @@ class TooEarly(Conflict):
     code = "too-early"
 
 
+class NotOnTheWay(TooEarly):
+    """A pandit sets out for a booking, and arrives, on its day and not long before its time."""
+
+
 class ItemRequired(Conflict):
     """A required or essential item cannot be removed."""
 

@@ -159,10 +159,13 @@ class PushOutcome(enum.StrEnum):
 _HOUR: Final = int(timedelta(hours=1).total_seconds())
 _LIFE: Final[dict[EventKind, int]] = {
     EventKind.BOOKING_REMINDER: _HOUR,
+    EventKind.BOOKING_ARRIVED: _HOUR,
     EventKind.BOOKING_CREATED: 4 * _HOUR,
     EventKind.NEW_MESSAGE: 24 * _HOUR,
 }
-_URGENT: Final = frozenset({"BOOKING_REMINDER", "BOOKING_CREATED", "BOOKING_CANCELLED"})
+_URGENT: Final = frozenset(
+    {"BOOKING_ARRIVED", "BOOKING_REMINDER", "BOOKING_CREATED", "BOOKING_CANCELLED"}
+)
 
 
 def life_of(kind: EventKind) -> int:

@@ -13,12 +13,10 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from server.domain.account import GeoPoint, Place
-from server.domain.booking import BookingStatus, ServiceLocation
+from server.domain.booking import VISITS, BookingStatus, ServiceLocation
 from server.domain.calendar import Span
 from server.domain.search import coarse_point
 
-VISITS: Final = frozenset({ServiceLocation.HOME, ServiceLocation.TEMPLE})
-"""Where the pandit has to go; online, or at his own place, he is there at once."""
 _SETTLED: Final = frozenset({BookingStatus.ACCEPTED, BookingStatus.IN_PROGRESS})
 _SLACK: Final = 1e-9
 
@@ -41,6 +39,21 @@ class Engagement:
     def is_settled(self) -> bool:
         """Whether he has promised to be there."""
         return self.status in _SETTLED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whereabouts:
+    """What a customer is told. ``accuracy_m`` is the radius that the device is sure of.
+
+    ``distance_km`` and ``minutes`` lead to the place of the puja, None where that is not known.
+    """
+
+    booking_id: str
+    point: GeoPoint
+    accuracy_m: float | None
+    distance_km: float | None
+    minutes: int | None
+    at: datetime
 
 
 def visited_point(kind: ServiceLocation, place: Place) -> GeoPoint | None:

@@ -13,9 +13,11 @@ from server.domain.errors import (
     ItemRequired,
     NotBookable,
     NotFound,
+    NotOnTheWay,
     PaymentDue,
     SlotTaken,
     TooEarly,
+    TooFarApart,
 )
 from server.domain.payment import RefundTo
 from server.handlers.base import CUSTOMER, PANDIT, ApiHandler, operation
@@ -81,7 +83,11 @@ class BookingHandler(ApiHandler):
 class AcceptHandler(ApiHandler):
     """The pandit takes a booking on."""
 
-    @operation("Accept a booking", roles=PANDIT, errors=(NotFound, IllegalTransition, PaymentDue))
+    @operation(
+        "Accept a booking",
+        roles=PANDIT,
+        errors=(NotFound, IllegalTransition, PaymentDue, TooFarApart),
+    )
     async def post(self, booking_id: str, actor: Actor, body: EmptyRequest) -> BookingResponse:
         booking = await self.services.bookings.accept(actor, booking_id)
         return present_booking(booking, actor, self.reader)
@@ -98,6 +104,19 @@ class RejectHandler(ApiHandler):
     async def post(self, booking_id: str, actor: Actor, body: ReasonRequest) -> StateResponse:
         booking = await self.services.bookings.reject(actor, booking_id, body.reason)
         return StateResponse(id=booking.id, status=booking.status)
+
+
+class ArriveHandler(ApiHandler):
+    """The pandit is at the door."""
+
+    @operation(
+        "Say that one has arrived; the customer is told",
+        roles=PANDIT,
+        errors=(NotFound, IllegalTransition, NotOnTheWay),
+    )
+    async def post(self, booking_id: str, actor: Actor, body: EmptyRequest) -> BookingResponse:
+        booking = await self.services.bookings.arrive(actor, booking_id)
+        return present_booking(booking, actor, self.reader)
 
 
 class StartHandler(ApiHandler):
@@ -210,6 +229,7 @@ ROUTES: Final = (
     Route("/api/bookings/{booking_id}/", BookingHandler, "booking"),
     Route("/api/bookings/{booking_id}/accept/", AcceptHandler, "booking-accept"),
     Route("/api/bookings/{booking_id}/reject/", RejectHandler, "booking-reject"),
+    Route("/api/bookings/{booking_id}/arrive/", ArriveHandler, "booking-arrive"),
     Route("/api/bookings/{booking_id}/start/", StartHandler, "booking-start"),
     Route("/api/bookings/{booking_id}/complete/", CompleteHandler, "booking-complete"),
     Route("/api/bookings/{booking_id}/cancel/", CancelHandler, "booking-cancel"),

@@ -227,6 +227,7 @@ class BookingResponse(Struct, frozen=True, kw_only=True):
     created_at: datetime
     updated_at: datetime
     accepted_at: datetime | None
+    arrived_at: datetime | None
     completed_at: datetime | None
     history: list[TransitionResponse]
 
@@ -347,6 +348,7 @@ def present_booking(booking: Booking, actor: Actor, reader: Reader) -> BookingRe
         created_at=reader.local(booking.created_at),
         updated_at=reader.local(booking.updated_at),
         accepted_at=reader.maybe_local(booking.accepted_at),
+        arrived_at=reader.maybe_local(booking.arrived_at),
         completed_at=reader.maybe_local(booking.completed_at),
         history=[_present_transition(move, actor, reader) for move in _history_for(booking, actor)],
     )

@@ -20,6 +20,7 @@ from server.domain.calendar import Slot
 from server.domain.chat import Attachment, ChatRoom, Message, ReadMark, RoomHead
 from server.domain.payment import Attempt, Payment
 from server.domain.ports import Translator
+from server.domain.travel import Whereabouts
 from server.schemas.chat import MAX_SEQUENCE, file_url
 from server.schemas.payment_texts import reason_text
 
@@ -31,6 +32,7 @@ DEFAULT_PAGE: Final = 50
 Seq = Annotated[int, Meta(ge=0, le=MAX_SEQUENCE)]
 Cid = Annotated[str, Meta(min_length=1, max_length=36)]
 FrameId = Annotated[str, Meta(min_length=1, max_length=64)]
+_METRE_DIGITS: Final = 5
 _encoder: Final = msgspec.json.Encoder()
 
 
@@ -165,11 +167,39 @@ Command = (
     | AuthCommand
     | PingCommand
 )
+
+
+class ShareCommand(Struct, frozen=True, tag="share"):
+    """A pandit begins to share his way to a booking; answered by ``sharing``."""
+
+    booking: FrameId
+    cid: Cid | None = None
+
+
+class PositionCommand(Struct, frozen=True, tag="position"):
+    """Where he is, in degrees; ``accuracy`` is the radius in metres that his device is sure of."""
+
+    booking: FrameId
+    lat: Annotated[float, Meta(ge=-90, le=90)]
+    lng: Annotated[float, Meta(ge=-180, le=180)]
+    accuracy: Annotated[float, Meta(ge=0, le=1_000_000)] | None = None
+    cid: Cid | None = None
+
+
+class UnshareCommand(Struct, frozen=True, tag="unshare"):
+    """He shares no more."""
+
+    booking: FrameId
+
+
 NotificationCommand = (
     ReadNotificationsCommand
     | WatchSlotsCommand
     | UnwatchSlotsCommand
     | SyncCommand
+    | ShareCommand
+    | PositionCommand
+    | UnshareCommand
     | AuthCommand
     | PingCommand
 )
@@ -363,6 +393,34 @@ class SlotsEvent(Struct, frozen=True, tag="slots"):
     slots: list[SlotView]
 
 
+class SharingEvent(Struct, frozen=True, tag="sharing"):
+    """A pandit's position is shared until then; one in ``interval`` seconds is enough."""
+
+    booking: str
+    until: str
+    interval: float
+
+
+class PositionEvent(Struct, frozen=True, tag="position"):
+    """Where the pandit of a booking is, for its customer alone; forget it after ``ttl`` seconds."""
+
+    booking: str
+    lat: float
+    lng: float
+    accuracy: float | None
+    distance_km: float | None
+    minutes: int | None
+    ts: str
+    ttl: int
+
+
+class PositionEndedEvent(Struct, frozen=True, tag="position_ended"):
+    """No more positions come, and why."""
+
+    booking: str
+    reason: str
+
+
 class ReconnectEvent(Struct, frozen=True, tag="reconnect"):
     """The server is going away: connect again after so many milliseconds."""
 
@@ -409,6 +467,9 @@ Event = (
     | RoomHeadEvent
     | PaymentEvent
     | SlotsEvent
+    | SharingEvent
+    | PositionEvent
+    | PositionEndedEvent
     | ReconnectEvent
     | TokenExpiringEvent
     | AuthOkEvent
@@ -586,3 +647,26 @@ class JsonPaymentFrames:
                 ts=stamp(attempt.updated_at),
             )
         )
+
+
+class JsonPositionFrames:
+    """See ``services.positions.PositionFrames``."""
+
+    def position(self, whereabouts: Whereabouts, ttl_seconds: int) -> bytes:
+        """Where a pandit is, to about a metre."""
+        return encode_frame(
+            PositionEvent(
+                booking=whereabouts.booking_id,
+                lat=round(whereabouts.point.latitude, _METRE_DIGITS),
+                lng=round(whereabouts.point.longitude, _METRE_DIGITS),
+                accuracy=whereabouts.accuracy_m,
+                distance_km=whereabouts.distance_km,
+                minutes=whereabouts.minutes,
+                ts=stamp(whereabouts.at),
+                ttl=ttl_seconds,
+            )
+        )
+
+    def position_ended(self, booking_id: str, reason: str) -> bytes:
+        """No more positions come."""
+        return encode_frame(PositionEndedEvent(booking=booking_id, reason=reason))

@@ -30,6 +30,7 @@ from server.domain.draft import Draft, DraftPolicy, WizardStep
 from server.domain.errors import (
     AlreadyExists,
     ConcurrentChange,
+    DomainError,
     FieldFault,
     Forbidden,
     IllegalTransition,
@@ -75,6 +76,7 @@ class BookingPolicy:
     horizon_days: int
     answer_hours: float
     start_early_minutes: int
+    travel_ahead_minutes: int
     commission_basis_points: int
     max_offers: int
     offer_radius_km: float
@@ -319,6 +321,22 @@ class BookingService:
             booking,
             lambda arrivals: self._move(actor, booking_id, lambda found: accepted(found, arrivals)),
         )
+
+    async def arrive(self, actor: Actor, booking_id: str) -> Booking:
+        """The pandit is at the door."""
+        now, ahead = self._clock.now(), timedelta(minutes=self._policy.travel_ahead_minutes)
+        return await self._move(
+            actor, booking_id, lambda found: rules.arrive(found, actor, now, ahead)
+        )
+
+    def is_on_the_way(self, actor: Actor, booking: Booking) -> bool:
+        """Whether the actor may now share his way with the customer, or say that he is there."""
+        ahead = timedelta(minutes=self._policy.travel_ahead_minutes)
+        try:
+            rules.require_on_the_way(booking, actor, self._clock.now(), ahead)
+        except DomainError:
+            return False
+        return True
 
     async def start(self, actor: Actor, booking_id: str) -> Booking:
         """The pandit begins."""

@@ -43,6 +43,9 @@ WORDINGS: Final = {
     EventKind.BOOKING_REJECTED: Wording(
         N_("Booking not accepted"), N_("{pandit} could not accept {service} on {when}.")
     ),
+    EventKind.BOOKING_ARRIVED: Wording(
+        N_("Your pandit is there"), N_("{pandit} has arrived for {service}.")
+    ),
     EventKind.BOOKING_STARTED: Wording(N_("Puja started"), N_("{pandit} has begun {service}.")),
     EventKind.BOOKING_COMPLETED: Wording(
         N_("Puja completed"), N_("{pandit} has completed {service}. Tell others how it was.")

@@ -60,6 +60,7 @@ _CUSTOMER: Final = frozenset(
         EventKind.BOOKING_ACCEPTED,
         EventKind.BOOKING_REJECTED,
         EventKind.BOOKING_REOFFERED,
+        EventKind.BOOKING_ARRIVED,
         EventKind.BOOKING_STARTED,
         EventKind.BOOKING_COMPLETED,
         EventKind.BOOKING_FAILED,

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from server.domain.account import GeoPoint
 from server.domain.chat import Attachment, ChatRoom, MessageType
 from server.domain.errors import (
     DomainError,
@@ -41,11 +42,15 @@ from server.schemas.frames import (
     PaymentCommand,
     PingCommand,
     PongEvent,
+    PositionCommand,
     ReadCommand,
     ReadNotificationsCommand,
+    ShareCommand,
+    SharingEvent,
     SyncCommand,
     TextCommand,
     TypingCommand,
+    UnshareCommand,
     UnwatchCommand,
     UnwatchSlotsCommand,
     WatchCommand,
@@ -242,6 +247,31 @@ def unwatch_slots(hub: Hub, session: Session, stream: Stream, command: UnwatchSl
     hub.days.leave(session)
 
 
+async def share(hub: Hub, session: Session, stream: Stream, command: ShareCommand) -> None:
+    """Begin to tell the customer of a booking where one is."""
+    found = await hub.positions.share(session.actor, command.booking)
+    session.send(
+        SharingEvent(
+            booking=found.booking_id,
+            until=stamp(found.until),
+            interval=hub.positions.interval_seconds,
+        )
+    )
+
+
+async def tell_position(
+    hub: Hub, session: Session, stream: Stream, command: PositionCommand
+) -> None:
+    """Tell it once."""
+    point = GeoPoint(command.lat, command.lng)
+    await hub.positions.tell(session.actor, command.booking, point, command.accuracy)
+
+
+def unshare(hub: Hub, session: Session, stream: Stream, command: UnshareCommand) -> None:
+    """Tell it no more."""
+    hub.positions.stop(session.actor, command.booking)
+
+
 async def renew(hub: Hub, session: Session, stream: Stream, command: AuthCommand) -> None:
     """Go on with a fresh token of the same person; any other closes the connection."""
     try:
@@ -303,6 +333,9 @@ NOTIFICATION_COMMANDS: Final[dict[type[Struct], Act]] = {
     WatchSlotsCommand: watch_slots,
     UnwatchSlotsCommand: unwatch_slots,
     SyncCommand: sync,
+    ShareCommand: share,
+    PositionCommand: tell_position,
+    UnshareCommand: unshare,
     AuthCommand: renew,
     PingCommand: ping,
 }

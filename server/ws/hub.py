@@ -35,6 +35,7 @@ from server.services.chats import ChatService, room_topic
 from server.services.notifications import NotificationService, user_topic
 from server.services.pandits import PanditService
 from server.services.payments import PaymentService
+from server.services.positions import PositionService
 from server.services.settlement import payments_topic
 from server.settings import RealtimeSettings
 from server.ws.framing import PING, Received
@@ -126,6 +127,7 @@ class Hub:
         notifications: NotificationService,
         payments: PaymentService,
         pandits: PanditService,
+        positions: PositionService,
         accounts: AccountService,
         translator: Translator,
         clock: Clock,
@@ -136,6 +138,7 @@ class Hub:
         self.chats = chats
         self.notifications = notifications
         self.payments = payments
+        self.positions = positions
         self.accounts = accounts
         self.translator = translator
         self.clock = clock

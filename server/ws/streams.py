@@ -30,7 +30,7 @@ from server.ws.wire import Flushable
 
 _log: Final = logging.getLogger(__name__)
 _NUMBERED: Final = frozenset({"message", "notification"})
-_EPHEMERAL: Final = frozenset({"typing", "presence"})
+_EPHEMERAL: Final = frozenset({"typing", "presence", "position"})
 _REPAIR_SECONDS: Final = 0.2
 _RETRY_SECONDS: Final = 1.0
 _MAX_PENDING: Final = 200

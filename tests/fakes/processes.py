@@ -195,6 +195,7 @@ class Process:
             notifications=nothing,
             payments=nothing,
             pandits=nothing,
+            positions=nothing,
             accounts=cast("Any", _Accounts()),
             translator=translations,
             clock=clock,

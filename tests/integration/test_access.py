@@ -142,6 +142,9 @@ TABLE: dict[tuple[str, str], Row] = {
     ("post", "/api/bookings/{booking}/reject/"): Row(
         403, {}, owed={"rival": 404, "unverified": 404, "pandit": 409}
     ),
+    ("post", "/api/bookings/{booking}/arrive/"): Row(
+        403, {}, owed={"rival": 404, "unverified": 404, "pandit": 409}
+    ),
     ("post", "/api/bookings/{booking}/start/"): Row(
         403, {}, owed={"rival": 404, "unverified": 404, "pandit": 409}
     ),

@@ -32,9 +32,13 @@ CHAT_HEARD: Final = frozenset(
     {"hello", "presence", "history", "message", "ack", "typing", "read", "room"}
     | {"token_expiring", "auth_ok", "reconnect", "pong", "error"}
 )
-BELL_SAID: Final = frozenset({"sync", "read", "watch_slots", "unwatch_slots", "auth", "ping"})
+BELL_SAID: Final = frozenset(
+    {"sync", "read", "watch_slots", "unwatch_slots", "share", "position", "unshare"}
+    | {"auth", "ping"}
+)
 BELL_HEARD: Final = frozenset(
     {"hello", "history", "notification", "badge", "room_head", "job_update", "read", "slots"}
+    | {"sharing", "position", "position_ended"}
     | {"token_expiring", "auth_ok", "reconnect", "pong", "error"}
 )
 PURSE_SAID: Final = frozenset({"watch", "unwatch", "auth", "ping"})
@@ -248,11 +252,12 @@ async def test_every_kind_of_frame_crosses_the_notification_socket(
     phone = await room.bell(talk.customer)
     laptop = await room.bell(talk.customer)
     chat = await room.chat(talk.pandit)
+    road = await room.bell(talk.pandit)
     for witness in (phone, laptop):
         await witness.next("history")
     ack = await chat.said("Namaste")
     assert (await phone.next("room_head"))["seq"] == ack["seq"]
-    second = await book(talk.customer, talk.pandit, booking_date="2026-11-26")
+    second = await book(talk.customer, talk.pandit, booking_date="2026-11-22", booking_time="12:00")
     await accept(talk.pandit, second)
     told = await phone.until(type="notification", kind="BOOKING_ACCEPTED")
     await phone.next("job_update", "badge")
@@ -275,6 +280,13 @@ async def test_every_kind_of_frame_crosses_the_notification_socket(
     assert (await phone.next("error"))["code"] == "unknown_type"
     await asyncio.wait_for(await phone.connection.ping(b"life"), 10)
 
+    await road.send(type="share", booking=second)
+    assert (await road.next("sharing"))["booking"] == second
+    await road.send(type="position", booking=second, lat=27.7, lng=85.3, accuracy=9.5)
+    assert (await phone.next("position"))["lat"] == 27.7
+    await road.send(type="unshare", booking=second)
+    assert (await laptop.next("position_ended"))["reason"] == "stopped"
+
     clock.advance(minutes=9, seconds=30)
     await phone.next("token_expiring")
     await phone.send(type="auth", token=await renewed(talk.customer))
@@ -284,8 +296,9 @@ async def test_every_kind_of_frame_crosses_the_notification_socket(
     assert (await phone.next("reconnect"))["after_ms"] <= 300
     assert await phone.closed() == 4000
     await draining
-    assert phone.said_kinds | laptop.said_kinds == BELL_SAID
-    assert phone.heard_kinds | laptop.heard_kinds == BELL_HEARD
+    witnesses = (phone, laptop, road)
+    assert set[str]().union(*(each.said_kinds for each in witnesses)) == BELL_SAID
+    assert set[str]().union(*(each.heard_kinds for each in witnesses)) == BELL_HEARD
 
 
 async def test_every_kind_of_frame_crosses_the_payment_socket(

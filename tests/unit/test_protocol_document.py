@@ -76,7 +76,7 @@ def test_every_error_code_is_in_the_table() -> None:
         error.code.replace("-", "_")
         for error in (
             errors.Forbidden, errors.NotFound, errors.RoomClosed, errors.ClientIdConflict,
-            errors.Overloaded, errors.StoreUnavailable,
+            errors.Overloaded, errors.StoreUnavailable, errors.IllegalTransition, errors.TooEarly,
         )
     }  # fmt: skip
     assert listed == {fault.code for fault in FrameFault} | raised | {

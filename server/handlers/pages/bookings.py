@@ -106,7 +106,7 @@ class BookingPage(Page):
             booking=present_booking(booking, self.person, self.reader),
             samagri=present_samagri(booking, self.person),
             pandit_id=booking.pandit_id,
-            may=_moves(booking, self.person),
+            may=self._moves(booking),
             series=await self.services.recurrences.find_by_booking(self.person, booking.id),
             is_customer=self.person.user_id == booking.user_id,
             is_pandit=self.person.user_id == booking.pandit_user_id,
@@ -120,6 +120,10 @@ class BookingPage(Page):
             today=today,
             last=today + timedelta(days=365),
         )
+
+    def _moves(self, booking: Booking) -> frozenset[str]:
+        is_travelling = self.services.bookings.is_on_the_way(self.person, booking)
+        return _moves(booking, self.person) | ({"travel"} if is_travelling else set())
 
     async def _room_of(self, booking: Booking) -> str | None:
         room = await self.services.chats.find_room_of(self.person, booking.id)
@@ -136,6 +140,7 @@ class MovePage(Page):
         moves: dict[str, Callable[[str], Awaitable[str]]] = {
             "accept": self._accept,
             "reject": self._reject,
+            "arrive": self._arrive,
             "start": self._start,
             "complete": self._complete,
             "cancel": self._cancel,
@@ -164,6 +169,10 @@ class MovePage(Page):
         reason = self.read(ReasonRequest).reason
         await self.services.bookings.reject(self._pandit, booking_id, reason)
         return self.translate("You have declined. We ask another pandit.")
+
+    async def _arrive(self, booking_id: str) -> str:
+        await self.services.bookings.arrive(self._pandit, booking_id)
+        return self.translate("The family has been told that you are there.")
 
     async def _start(self, booking_id: str) -> str:
         await self.services.bookings.start(self._pandit, booking_id)

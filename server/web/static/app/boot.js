@@ -30,6 +30,8 @@ const ELEMENTS = /** @type {Record<string, () => Promise<unknown>>} */ ({
   "py-countdown": () => import("./el-countdown.js"),
   "py-chart": () => import("./el-chart.js"),
   "py-live": () => import("./el-live.js"),
+  "py-share-position": () => import("./el-on-the-way.js"),
+  "py-on-the-way": () => import("./el-on-the-way.js"),
 });
 
 /** The page's title without the number in front. */
@@ -66,6 +68,11 @@ function connect(watch) {
   watch.attach(socket);
   socket.addEventListener("state", (event) => {
     window.dispatchEvent(new CustomEvent("py-socket", { detail: /** @type {CustomEvent} */ (event).detail }));
+  });
+  // What an element says by itself; whether it went out is told in the event.
+  window.addEventListener("py-say", (event) => {
+    const { detail } = /** @type {CustomEvent} */ (event);
+    detail.sent = socket.send(detail.frame);
   });
   window.addEventListener("py-unread", (event) => showCounts(/** @type {CustomEvent} */ (event).detail));
   for (const bell of document.querySelectorAll("py-bell")) Object.assign(bell, { store });

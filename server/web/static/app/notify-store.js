@@ -19,6 +19,8 @@
  */
 
 const PAGE = 20;
+/** What is handed to the elements of a way; an error may answer one of their frames. */
+const POSITION_FRAMES = new Set(["sharing", "position", "position_ended", "error"]);
 const COUNT_MS = 800;
 
 /** One shape for the socket's frames and for REST rows. @param {any} row @returns {Notification} */
@@ -109,6 +111,9 @@ export class NotifyStore extends EventTarget {
       this.#count({ notifications: frame.unread ?? 0 });
     } else if (frame.type === "read") {
       this.#markHere(frame);
+    } else if (POSITION_FRAMES.has(frame.type)) {
+      this.events.dispatchEvent(new CustomEvent("py-position", { detail: frame }));
+      return;
     } else if (frame.type === "room_head") {
       this.events.dispatchEvent(new CustomEvent("py-room-head", { detail: frame }));
       this.recount();
