@@ -323,7 +323,8 @@ class PageHandler(SessionCookies):
 
     async def show(self, template: str, *, title: str, **values: Any) -> None:
         """Render a page. ``title`` says where one is."""
-        self.set_header("Cache-Control", "private, no-cache")
+        if "Cache-Control" not in self._headers:
+            self.set_header("Cache-Control", "private, no-cache")
         self.set_header("Vary", "Cookie, Accept-Language")
         self.set_header("Content-Language", self.reader.language)
         # Asked for here: the cookie must be there for the scripts, also on pages without a form.

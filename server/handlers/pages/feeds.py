@@ -38,14 +38,14 @@ class FeedPage(Page):
 
     async def _show(self, made: NewFeedResponse | None) -> None:
         self.set_header("Referrer-Policy", "no-referrer")
+        if made is not None:
+            self.set_header("Cache-Control", "no-store")
         await self.show(
             "account/calendar.html",
             title=self.translate("Your bookings in your calendar"),
             feed=present_feed(await self.services.feeds.find(self.person), self.reader),
             made=made,
         )
-        if made is not None:
-            self.set_header("Cache-Control", "no-store")
 
 
 ROUTES: Final = (Route(_BACK, FeedPage, "page-calendar-feed"),)

@@ -207,10 +207,12 @@ class OnTheWay extends PageElement {
     const ring = [0.5, 1, 2, 5, 10, 25, 50, 100, 200, 500].find((km) => km >= far) ?? 1000;
     const scale = (SIZE / 2 - EDGE) / ring;
     const [x, y] = [SIZE / 2 + east * scale, SIZE / 2 - north * scale];
-    return html`<svg class="way" viewBox="0 0 ${SIZE} ${SIZE}" role="img"
-      aria-label=${t("The pandit is {distance} km from you, on a ring of {ring} km.", { distance: number(this.frame.distance_km ?? far), ring: number(ring) })}>
+    const known = { distance: number(this.frame.distance_km ?? far), ring: number(ring) };
+    const label = t("The pandit is {distance} km from you, inside a ring of {ring} km.", known);
+    const edge = t("{distance} km", { distance: known.ring });
+    return html`<svg class="way" viewBox="0 0 ${SIZE} ${SIZE}" role="img" aria-label=${label}>
       ${svg`<circle class="map-ring" cx=${SIZE / 2} cy=${SIZE / 2} r=${ring * scale}></circle>
-      <text class="map-km" x=${SIZE / 2} y=${SIZE / 2 - ring * scale - 4} text-anchor="middle">${t("{distance} km", { distance: number(ring) })}</text>
+      <text class="map-km" x=${SIZE / 2} y=${SIZE / 2 - ring * scale - 4} text-anchor="middle">${edge}</text>
       <line class="way__line" x1=${SIZE / 2} y1=${SIZE / 2} x2=${x} y2=${y}></line>
       <circle class="way__home" cx=${SIZE / 2} cy=${SIZE / 2} r="7"></circle>
       <circle class="map-pin" cx=${x} cy=${y} r="8"></circle>`}
@@ -220,15 +222,17 @@ class OnTheWay extends PageElement {
   render() {
     if (!this.frame) return nothing;
     const { distance_km: distance, minutes, ts } = this.frame;
+    const at = { time: time(ts) };
+    const heard = this.ended ? t("Last heard at {time}; nothing has come since.", at) : t("Last heard at {time}", at);
+    const away = distance === null ? "" : t("{distance} km away", { distance: number(distance) });
+    const left = distance === null || minutes === null ? "" : tn("about {n} minute", "about {n} minutes", minutes);
     return html`<section class="note" aria-label=${t("The pandit's way to you")}>
       ${icon("navigation")}
       <div>
         <p><strong>${t("The pandit is on his way.")}</strong>
-          ${distance === null ? nothing : html`<span>${t("{distance} km away", { distance: number(distance) })}${minutes === null ? nothing : html`, ${tn("about {n} minute", "about {n} minutes", minutes)}`}</span>`}</p>
+          ${[away, left].filter(Boolean).join(", ")}</p>
         ${this.#drawing()}
-        <p class="small muted" role="status">${this.ended
-          ? t("Last heard at {time}; nothing has come since.", { time: time(ts) })
-          : t("Last heard at {time}", { time: time(ts) })}</p>
+        <p class="small muted" role="status">${heard}</p>
       </div>
     </section>`;
   }
