@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from typing import Any, Final
 
 from argon2 import PasswordHasher
@@ -18,6 +20,8 @@ from tqdm import tqdm
 from server.demo.bookings import Materials
 from server.demo.residents import DEMO_ADMIN_PHONE, DEMO_CUSTOMER_PHONE, DEMO_PANDIT_PHONE
 from server.demo.town import Town, make_town
+from server.domain.booking import Booking
+from server.domain.calendar import DayClaim
 from server.i18n import Translations
 from server.paths import data_path
 from server.services.samagri import RuleRecommender, SamagriAdder
@@ -150,10 +154,24 @@ _Part = tuple[str, Callable[[Any], Document], Sequence[Any]]
 """A collection, how its documents are made, and what is written to it."""
 
 
+def seated(found: Iterable[Booking]) -> tuple[Booking, ...]:
+    """The bookings with seats and turns of their days, where they take time."""
+    numbers: Counter[tuple[str, date]] = Counter()
+    return tuple(_seated(booking, numbers) if booking.claims else booking for booking in found)
+
+
+def _seated(booking: Booking, numbers: Counter[tuple[str, date]]) -> Booking:
+    key = (booking.pandit_id, booking.booking_date)
+    day, number = booking.booking_date.toordinal(), numbers[key]
+    numbers[key] += 1
+    own = (kind.claim(day, number) for kind in (DayClaim.SEAT, DayClaim.TURN))
+    return replace(booking, claims=(*booking.claims, *own))
+
+
 def _parts(town: Town) -> tuple[_Part, ...]:
     return (
         (pandits.COLLECTION, pandits.pandit_document, town.pandits),
-        (bookings.COLLECTION, bookings.booking_document, town.bookings),
+        (bookings.COLLECTION, bookings.booking_document, seated(town.bookings)),
         (reviews.COLLECTION, reviews.review_document, town.reviews),
         (rooms.COLLECTION, rooms.room_document, town.rooms),
         (messages.COLLECTION, to_document, town.messages),

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from typing import Any, Final
 
-from server.domain.analytics import Step
 from server.domain.account import NEPAL, Actor, GeoPoint
+from server.domain.analytics import Step
 from server.domain.audit import Act
 from server.domain.availability import availability_faults
 from server.domain.calendar import (
@@ -52,8 +52,8 @@ from server.services.optimistic import change
 from server.services.relay import EventRelay
 from server.services.search_words import SearchWords
 from server.services.slot_news import SlotNews
+from server.services.timetable import Timetable, is_full_day
 from server.services.visits import VisitMeter
-from server.services.timetable import Timetable
 
 FindPandits = Callable[[Actor | None, PanditSearch], Awaitable[Page[PanditHit]]]
 """Finds a page of pandits in the order that suits the actor."""
@@ -363,13 +363,14 @@ class PanditService:
                 (each.point for each in around if each.booking_id == exclude_id), None
             )
             around = tuple(each for each in around if each.booking_id != exclude_id)
+        is_full = is_full_day(hours, day, around)
         slots = self._slots_on(
             hours,
             day,
             service.duration_minutes,
             frozenset(claim for each in around for claim in each.claims),
             self._clock.now(),
-            lambda span: self._timetable.is_reachable(span, point, around),
+            lambda span: not is_full and self._timetable.is_reachable(span, point, around),
         )
         return SlotDay(pandit.id, day, hours.timezone, slots)
 

@@ -7,7 +7,7 @@ them is refused, looks again, and now sees the other.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Final, TypeVar
@@ -15,6 +15,7 @@ from typing import Final, TypeVar
 from server.domain.account import GeoPoint
 from server.domain.booking import Booking
 from server.domain.calendar import (
+    Availability,
     DayClaim,
     Refusal,
     Span,
@@ -54,6 +55,22 @@ def wanted_by(booking: Booking) -> Wanted:
         point=visited_point(booking.service_location, booking.location),
         booking_id=booking.id,
     )
+
+
+def is_full_day(hours: Availability, day: date, engagements: Iterable[Engagement]) -> bool:
+    """Whether the pandit has as many bookings for that day as he wants.
+
+    By their seats too: a proposed time has one, though its booking may be on another day.
+    """
+    if hours.max_per_day is None:
+        return False
+    of_day = {
+        each.booking_id
+        for each in engagements
+        if local_today(each.starts_at, hours.timezone) == day
+        or DayClaim.SEAT.count(day, each.claims)
+    }
+    return len(of_day) >= hours.max_per_day
 
 
 class Timetable:
@@ -110,15 +127,7 @@ class Timetable:
             raise SlotTaken
         if not self.is_reachable(span, wanted.point, others):
             raise NotBookable(Refusal.NOT_AVAILABLE)
-        zone = pandit.availability.timezone
-        most = pandit.availability.max_per_day
-        # By the seats too: a proposed time has one, though its booking may be on another day.
-        of_day = {
-            each.booking_id
-            for each in others
-            if local_today(each.starts_at, zone) == day or DayClaim.SEAT.count(day, each.claims)
-        }
-        if most is not None and len(of_day) >= most:
+        if is_full_day(pandit.availability, day, others):
             raise NotBookable(Refusal.NOT_AVAILABLE)
         # A booking that is moved takes a new turn: that is how others hear of the move.
         turns = {claim for each in around for claim in each.claims}

@@ -12,11 +12,13 @@ from typing import Any
 import httpx
 import pytest
 
+from server.app import RunningServer
 from server.handlers.base import Operation
 from server.handlers.openapi import operations
 from server.routes import ROUTES
 from tests.integration.test_bookings import wish
 from tests.support import People, Person
+from tests.talk import notification_socket
 
 PDF = b"%PDF-1.7\n%%EOF\n"
 EVERYBODY = ("nobody", "customer", "stranger", "pandit", "rival", "unverified", "admin")
@@ -482,6 +484,36 @@ async def test_everybody_gets_what_he_is_owed_on_every_route(world: World) -> No
                 assert problem["type"]
                 assert problem["request_id"] == answer.headers["X-Request-ID"]
     assert not wrong, "\n".join(wrong)
+
+
+WAY = {
+    "nobody": 4401,
+    "customer": "forbidden",
+    "stranger": "not_found",
+    "pandit": "too_early",
+    "rival": "not_found",
+    "unverified": "not_found",
+    "admin": "forbidden",
+}
+"""What each gets who would share his way to the booking; its pandit is three days early."""
+
+
+@pytest.mark.parametrize("who", EVERYBODY)
+async def test_the_way_to_a_booking_is_its_pandits_to_share(
+    world: World, server: RunningServer, who: str
+) -> None:
+    person, owed, booking = world.people[who], WAY[who], world.places["booking"]
+    token = person.access if person else None
+    async with notification_socket(server.port, token, greet=person is not None) as client:
+        if isinstance(owed, int):
+            assert await client.closed() == owed
+            return
+        await client.send(type="share", booking=booking)
+        assert (await client.next("sharing", "error"))["code"] == owed
+        await client.send(type="position", booking=booking, lat=27.7, lng=85.3)
+        assert (await client.next("error"))["code"] == "not_found"
+        await client.send(type="unshare", booking=booking)
+        assert not [each for each in await client.quiet() if each["type"] == "error"]
 
 
 async def test_bad_bodies_get_clear_answers_on_every_route(world: World) -> None:

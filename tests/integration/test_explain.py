@@ -41,6 +41,8 @@ async def test_slots_bookings_unread_counts_and_history_use_an_index(
 ):
     crowd = await make_crowd(server, people)
     link = await share_a_chart(crowd.customer)
+    made = (await crowd.customer.api.post("/api/users/me/calendar-feed/")).raise_for_status()
+    feed = made.json()["url"]
     asked = {
         "slots": (
             crowd.customer,
@@ -136,6 +138,13 @@ async def test_slots_bookings_unread_counts_and_history_use_an_index(
             {"from": "2026-11-01", "to": "2026-12-31"},
             {"bookings", "payments", "ledger"},
         ),
+        "one's bookings in one's calendar": (crowd.customer, feed, {}, {"bookings"}),
+        "a pandit's page": (
+            crowd.customer,
+            f"/api/pandits/{crowd.pandit.pandit_id}/",
+            {},
+            {"pandits", "papers"},
+        ),
         "what one prefers": (
             crowd.customer,
             "/api/users/me/samagri-preferences/",
@@ -179,6 +188,7 @@ async def test_periodic_duties_use_an_index(
     await server.services.bookings.end_unanswered_proposals()
     await server.services.drafts.end_lapsed()
     await server.services.settlement.reconcile()
+    await server.services.chats.drop_abandoned()
     client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(database_settings.uri)
     async with client:
         plans = await plans_of(client.get_database(database_settings.name), recorder.take())
@@ -193,6 +203,7 @@ async def test_periodic_duties_use_an_index(
         ("bookings", "lapses_at_1"),
         ("payments", "due_at_1"),
         ("payments", "outbox.at_1"),
+        ("attachments", "expires_at_1"),
     }
 
 
