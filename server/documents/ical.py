@@ -54,7 +54,7 @@ def calendar_of(
     calendar.add("x-published-ttl", _REFRESH)
     for booking in bookings:
         calendar.add_component(_event(translator, booking, reader, language, site_url))
-    return calendar.to_ical()
+    return bytes(calendar.to_ical())
 
 
 def _event(

@@ -43,7 +43,7 @@ async def only(api: httpx.AsyncClient, url: str) -> Component:
 def facts(event: Component) -> dict[str, Any]:
     return {
         "uid": str(event["uid"]),
-        "sequence": int(event["sequence"]),
+        "sequence": int(str(event["sequence"])),
         "status": str(event["status"]),
         "starts": event.decoded("dtstart"),
         "where": str(event.get("location", "")),

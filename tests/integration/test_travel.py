@@ -149,7 +149,7 @@ async def test_the_hours_page_keeps_what_it_cannot_show_and_takes_a_journey(
     page = (await client.get("/pandit/profile/")).text
     token = page.split('name="_xsrf" value="', 1)[1].split('"', 1)[0]
     assert 'name="day3-start2" value="14:00"' in page
-    spans = {}
+    spans: dict[str, str] = {}
     for place, span in enumerate(three):
         spans |= {f"day3-start{place}": span["start"], f"day3-end{place}": span["end"]}
     form = {
