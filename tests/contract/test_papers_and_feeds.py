@@ -92,9 +92,10 @@ async def test_a_number_of_a_day_is_given_once(store: Store, kind: DayClaim) -> 
     repository = MongoBookingRepository(store)
     number = kind.claim(STARTS_AT.toordinal())
     rows = [
-        make_booking(id=f"b{place}", claims=(*claims_from(at), number))
+        make_booking(
+            id=f"b{place}", claims=(*claims_from(STARTS_AT + timedelta(hours=place)), number)
+        )
         for place in range(6)
-        if (at := STARTS_AT + timedelta(hours=place))
     ]
     outcomes = await asyncio.gather(*map(repository.add, rows), return_exceptions=True)
     assert [type(each) for each in outcomes if each is not None] == [SlotTaken] * 5
