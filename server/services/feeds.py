@@ -1,6 +1,6 @@
 """Bookings for people's own calendars: one at a time, or all of them under a private address.
 
-The address holds a token that stands for reading these and nothing else; ADR 18 says why. Whoever
+The address holds a token that stands for reading these and nothing else; ADR 19 says why. Whoever
 asks by it is given what its owner may see now, not what he could see when it was made.
 """
 
