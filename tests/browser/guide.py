@@ -6,9 +6,12 @@ A page whose route is not in ``STOPS`` fails ``test_guide.py``, so a new page br
 
 from __future__ import annotations
 
+import io
 import itertools
 from dataclasses import dataclass
 from typing import Any, Final
+
+from PIL import Image
 
 from server.handlers.page_base import PageHandler
 from server.routes import ROUTES
@@ -92,8 +95,9 @@ STOPS: Final[dict[str, tuple[Stop, ...]]] = {
     "/admin/analytics/": at("/admin/analytics/", by="admin"),
     "/requests/": at("/requests/", by=("pandit", "newcomer")),
     "/pandit/profile/": at("/pandit/profile/", by=("pandit", "newcomer")),
-    "/pandit/certificates/": at("/pandit/certificates/", by="pandit"),
-    "/pandit/portfolio/": at("/pandit/portfolio/", by="pandit"),
+    "/pandit/certificates/": at("/pandit/certificates/", by=("pandit", "newcomer")),
+    "/pandit/portfolio/": at("/pandit/portfolio/", by=("pandit", "newcomer")),
+    "/account/calendar/": at("/account/calendar/", by=MEMBERS),
     "/pandit/earnings/": at("/pandit/earnings/", by="pandit"),
     "/admin/": at("/admin/", by="admin"),
     "/admin/pandits/": at(
@@ -163,6 +167,7 @@ class Party:
             "rival_service": self.rival.service_id,
             "user": self.family.api.get("/api/auth/me/").raise_for_status().json()["id"],
         }
+        self._show_papers()
         self._book()
         self._pay()
         self._cast_charts()
@@ -173,6 +178,19 @@ class Party:
         stops = itertools.chain.from_iterable(STOPS.values())
         real = [Stop(stop.who, stop.address.format(**self.names)) for stop in stops]
         return sorted(real, key=lambda stop: list(self.people).index(stop.who))
+
+    def _show_papers(self) -> None:
+        picture = io.BytesIO()
+        Image.new("RGB", (320, 240), (214, 120, 30)).save(picture, "PNG")
+        captions = {"caption": "A lamp before the altar", "caption_ne": "वेदीअगाडिको दियो"}
+        for somebody in (self.pandit, self.people["newcomer"]):
+            assert somebody is not None
+            for path, fields in (("certification", {}), ("portfolio", captions)):
+                somebody.api.post(
+                    f"/api/pandits/me/{path}/",
+                    data=fields,
+                    files={"file": ("picture.png", picture.getvalue(), "image/png")},
+                ).raise_for_status()
 
     def _book(self) -> None:
         town, names = self._town, self.names
