@@ -164,12 +164,17 @@ class MongoBookingRepository:
         documents = await self._bookings.find(
             {
                 "pandit_user_id" if as_pandit else "user_id": user_id,
-                "starts_at": {"$gte": first, "$lt": last},
+                # See ``_TICK``: the indexes descend, and the far end leaves out its equals.
+                "starts_at": {"$gte": first - _TICK, "$lt": last},
             },
             sort=(("starts_at", ASCENDING), ("_id", ASCENDING)),
             limit=limit,
         )
-        return tuple(from_document(Booking, document) for document in documents)
+        return tuple(
+            from_document(Booking, document)
+            for document in documents
+            if document["starts_at"] >= first
+        )
 
     async def claims(
         self, pandit_ids: Ids[str], first: int, last: int

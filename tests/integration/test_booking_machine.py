@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import date, time, timedelta
 from typing import Any
@@ -34,7 +34,7 @@ from server.domain.booking import (
     PaymentMethod,
     ServiceLocation,
 )
-from server.domain.calendar import span_of
+from server.domain.calendar import DayClaim, span_of
 from server.domain.draft import DRAFT, Draft
 from server.domain.errors import DomainError, SlotTaken
 from server.domain.recurrence import Frequency, OccurrenceState, RecurrenceRule
@@ -313,11 +313,13 @@ def machine_of(world: World) -> type[RuleBasedStateMachine]:
             for booking in bookings:
                 proposed = booking.proposal.held if booking.proposal else ()
                 expected = {*_span(booking), *proposed} if booking.status in OCCUPYING else set()
-                assert set(booking.claims) == expected, booking.status
+                assert time_of(booking.claims) == time_of(expected), booking.status
+                assert is_seated(booking) is bool(expected), booking.status
             for draft in drafts:
                 assert draft.lapses_at > self.swept_at, "an orphan"
                 expected = set(_span(draft.booking)) if draft.booking else set()
-                assert set(draft.claims) == expected
+                assert time_of(draft.claims) == expected
+                assert draft.booking is None or is_seated(draft.booking)
 
         @invariant()
         def nobody_has_more_drafts_than_he_may(self) -> None:
@@ -348,6 +350,17 @@ def machine_of(world: World) -> type[RuleBasedStateMachine]:
             assert set(booked) <= known
 
     return Bookings
+
+
+def time_of(claims: Iterable[int]) -> set[int]:
+    """The quarter hours among the claims; the others are numbers of a day."""
+    return {claim for claim in claims if claim >= 0}
+
+
+def is_seated(booking: Booking) -> bool:
+    """Whether it has a seat and a turn of its day."""
+    day = booking.booking_date
+    return all(kind.count(day, booking.claims) for kind in (DayClaim.SEAT, DayClaim.TURN))
 
 
 def _span(booking: Booking) -> tuple[int, ...]:

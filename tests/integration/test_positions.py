@@ -18,7 +18,7 @@ from tests.support import FakeClock, People, Person
 from tests.talk import Client, Frame, accept, book, notification_socket
 
 HOME = {"lat": 27.69, "lng": 85.34}
-HERE = {"lat": 27.654321, "lng": 85.312345}
+HERE = {"lat": 27.654321, "lng": 85.312349}
 """Some 4.8 km off."""
 
 
