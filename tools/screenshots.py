@@ -86,8 +86,8 @@ SCREEN_LIST: Final = (
     Screen("payment", "/payments/{payment}/", PHONE, "ne", CUSTOMER),
     Screen("chat", "/chats/{room}/", PHONE, "en", CUSTOMER, scheme="dark"),
     Screen("kundali", "/kundali/{chart}/", DESK, "ne", CUSTOMER),
-    Screen("requests", "/requests/", DESK, "en", PANDIT),
-    Screen("administration", "/admin/", DESK, "ne", ADMIN, scheme="dark"),
+    Screen("dashboard", "/dashboard/", DESK, "en", PANDIT),
+    Screen("analytics", "/admin/analytics/", DESK, "ne", ADMIN, scheme="dark"),
 )
 
 

@@ -7,4 +7,9 @@ const place = /** @type {HTMLElement} */ (document.getElementById("api-docs"));
   domNode: place,
   deepLinking: true,
   validatorUrl: null,
+  // The page around it has the one landmark and the one heading of the first rank.
+  onComplete: () => {
+    for (const part of place.querySelectorAll("main")) part.setAttribute("role", "group");
+    for (const title of place.querySelectorAll("h1")) title.setAttribute("aria-level", "2");
+  },
 });
