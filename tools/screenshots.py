@@ -65,7 +65,8 @@ def choose_time(page: Page) -> None:
     """Take a free time in the second step of the wizard."""
     page.locator("main form.summary .actions button").first.click()
     page.wait_for_url("**/date/**")
-    page.locator("py-slots .slot input:enabled").nth(3).check(force=True)
+    page.wait_for_function(SETTLED)
+    page.locator("py-slots label.slot:has(input:enabled)").nth(3).click()
 
 
 def show_from(selector: str) -> Callable[[Page], None]:

@@ -91,26 +91,34 @@ def book_pandit(reader: Reader, method: str) -> None:
     """Through the steps of the wizard with the first free time, to be paid that way."""
     page = reader.page
     reader.press("Book {service}")
-    slots = ready(page).locator("py-slots .slot input:enabled")
-    expect(slots.first).to_be_attached()
-    slots.first.check(force=True)
-    reader.press("Next")
+    next_step(reader)
+    free = page.locator("py-slots label.slot:has(input:enabled)")
+    free.first.click()
+    next_step(reader)
     page.get_by_label(reader.begins("City")).fill("Kathmandu")
     page.get_by_label(reader.begins("Area or tole")).fill("Baneshwor")
     page.get_by_label(reader.begins("Address")).fill("House 7")
-    reader.press("Next")
-    page.locator(f'[name="payment_method"][value="{method}"]').check(force=True)
-    reader.press("Next")
+    next_step(reader)
+    change_samagri(reader)
+    next_step(reader)
+    ready(page).locator(f'[name="payment_method"][value="{method}"]').check()
+    next_step(reader)
     expect(page.locator("[data-review]")).to_contain_text("House 7")
     reader.press("Book for {price}")
     page.wait_for_url(re.compile(r"/bookings/\w+/"))
+
+
+def next_step(reader: Reader) -> None:
+    """Go on in the wizard, once the page is alive."""
+    page = ready(reader.page)
+    page.get_by_role("button", name=reader.say("Next"), exact=True).click()
 
 
 def change_samagri(reader: Reader) -> None:
     """More of what is needed, nothing of what is not; the total follows both."""
     page = ready(reader.page)
     rice = page.locator('.samagri__row[data-item="rice"]')
-    total = page.locator('[data-fee="total_fee"]')
+    total = page.locator('[data-fee="total_fee"]').first
     expect(rice).to_contain_text(reader.say("Needed"))
     before = total.inner_text()
     reader.press("More {name}", rice)

@@ -53,9 +53,6 @@ def test_the_day_of_a_customer(town: Town, visit: Visit, size: Size, language: s
     steps.find_pandit(reader, pandit)
     steps.book_pandit(reader, "KHALTI")
     booking = re.findall(r"/bookings/(\w+)/", reader.page.url)[0]
-    reader.go(f"/bookings/{booking}/")
-    steps.change_samagri(reader)
-    reader.go(f"/bookings/{booking}/pay/")
     steps.pay_at_the_service(reader, town)
 
     page = reader.go(f"/bookings/{booking}/")
