@@ -101,7 +101,13 @@ def running_demo(folder: Path) -> Iterator[str]:
     process = subprocess.Popen(  # our own command line
         [sys.executable, "-m", "server", "demo", "--port", str(port)],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            # Whatever else the machine does.
+            "PANDITYATRA_DATABASE__TIMEOUT_SECONDS": "60",
+            "PANDITYATRA_DATABASE__EMBEDDED_START_SECONDS": "300",
+        },
         stdout=subprocess.PIPE,
         text=True,
     )

@@ -123,6 +123,9 @@ class Site:
             "PANDITYATRA_RECOMMENDER__PATH": str(self.folder / "models"),
             "PANDITYATRA_AUTH__SECRET": SECRET,
             "PANDITYATRA_REALTIME__RECONNECT_WINDOW_SECONDS": "0.3",
+            # What is slow here is the machine.
+            "PANDITYATRA_DATABASE__TIMEOUT_SECONDS": "30",
+            "PANDITYATRA_DATABASE__EMBEDDED_START_SECONDS": "300",
             "PANDITYATRA_PAYMENT__RECONCILE_SECONDS": "1",
             # What is slow here is the machine.
             "PANDITYATRA_BOOKING__DRAFT_HOLD_MINUTES": "60",
