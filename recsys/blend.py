@@ -203,6 +203,7 @@ class Row:
 class Recommendation:
     """The answer. ``shortfall``: by how much the demanded items alone exceed the budget.
 
+    ``left_out`` are rows for which the budget has no room, in order.
     ``gap`` is above 0 only when so many items competed for the budget that the choice among them
     is not proved the best. ``unknown`` are demanded items that the shelf does not have, and that
     therefore have no price and no row.
@@ -212,6 +213,7 @@ class Recommendation:
     total: int
     shortfall: int = 0
     gap: int = 0
+    left_out: tuple[Row, ...] = ()
     unknown: tuple[str, ...] = ()
     model_version: str = RULES_VERSION
 
@@ -254,23 +256,93 @@ class SamagriBlend:
         demanded = case.demanded_rows()
         spent = sum(row.price for row in demanded)
         budget = request.budget
-        chosen, gap = case.optional_rows(), 0
+        wanted = case.optional_rows()
+        chosen, gap = wanted, 0
         shortfall = 0
         if budget is not None:
             demanded = _marked(demanded, budget)
             chosen, gap = case.affordable(chosen, max(budget - spent, 0))
             shortfall = max(spent - budget, 0)
         rows = tuple(sorted((*demanded, *chosen), key=case.order))
+        bought = {row.item_id for row in chosen}
+        left_out = (row for row in wanted if row.item_id not in bought)
         return Recommendation(
             rows=rows,
             total=sum(row.price for row in rows),
             shortfall=shortfall,
             gap=gap,
+            left_out=tuple(sorted(left_out, key=case.order)),
             unknown=tuple(
                 sorted({d.item_id for d in request.demands if self.shelf.index(d.item_id) < 0})
             ),
             model_version=self.version,
         )
+
+    def affordable(
+        self, lines: Iterable[tuple[str, int, float, bool]], budget: int
+    ) -> frozenset[str]:
+        """The items of the highest worth whose prices fit a budget.
+
+        Parameters
+        ----------
+        lines
+            Item id, price, confidence, and whether it is a model's find; one for each item.
+        """
+        options = [
+            Option(item_id, "", price, self._worth(item_id, confidence, is_find))
+            for item_id, price, confidence, is_find in lines
+        ]
+        return frozenset(option.item_id for option in solve(options, max(budget, 0)).chosen)
+
+    def _worth(self, item_id: str, confidence: float, is_find: bool) -> int:
+        """What an item is worth where the budget is short; one that is gone counts as any other."""
+        index = self.shelf.index(item_id)
+        worth = (
+            confidence * _VALUE_SCALE * (self.shelf.items[index].importance if index >= 0 else 1)
+        )
+        return max(1, round(worth * self.params.find_worth if is_find else worth))
+
+    def companions(
+        self, item_id: str, *, limit: int, month: int = 0, never_show: frozenset[str] = frozenset()
+    ) -> list[tuple[str, Reason]]:
+        """What bookings that kept this item keep beside it, the most telling first.
+
+        By the weights of an EASE where there is one, else by how much oftener it is kept with the
+        item than at all; never by fewer than ten bookings. Empty where nobody has counted.
+        """
+        index = self.shelf.index(item_id)
+        column = int(self.shelf.column[index]) if index >= 0 else -1
+        if self.knowledge is None or column < 0:
+            return []
+        tables = self.knowledge.tables
+        cells = slice(
+            int(tables.together_pointers[column]), int(tables.together_pointers[column + 1])
+        )
+        others, counts = tables.together_items[cells], tables.together_counts[cells]
+        n = int(tables.item_totals[column])
+        if isinstance(self.knowledge.samagri, Ease):
+            tells = self.knowledge.samagri.weights_[column, others]
+        else:
+            share = tables.item_totals[others] / max(int(tables.puja_totals.sum()), 1)
+            tells = counts / max(n, 1) - share
+        known = np.flatnonzero(self.shelf.column >= 0)
+        places = np.full(len(tables.item_totals), -1, np.int64)
+        places[self.shelf.column[known]] = known
+        stock = self.shelf.availability[month - 1] if 1 <= month <= 12 else None
+        found: list[tuple[str, Reason]] = []
+        for at in np.argsort(-tells, kind="stable").tolist():
+            place = int(places[others[at]])
+            if tells[at] <= 0 or len(found) == limit:
+                break
+            if place in (-1, index) or (stock is not None and stock[place] <= 0):
+                continue
+            name = self.shelf.items[place].item_id
+            if name not in never_show:
+                rate = round(int(counts[at]) / n, 3)
+                data = {"with": [item_id], "n": n, "rate": rate}
+                weight = round(float(tells[at]), _DIGITS)
+                found.append((name, Reason(Code.OFTEN_TOGETHER, weight, data)))
+        return found
 
     def confidences(self, request: Request) -> FloatArray:
         """The confidence of every item of the shelf, in its order, before any rule is applied."""

@@ -37,6 +37,7 @@ class Code(StrEnum):
     NEEDED_THOUGH_HIDDEN = "NEEDED_THOUGH_HIDDEN"
     FAVOURITE = "FAVOURITE"
     NEW_ITEM = "NEW_ITEM"
+    SAME_PUJAS = "SAME_PUJAS"
     FESTIVAL = "FESTIVAL"
     OCCASION = "OCCASION"
     ANNUAL = "ANNUAL"
@@ -131,6 +132,10 @@ _TEXTS: Final[Mapping[Code, Mapping[Language, tuple[str, ...]]]] = {
     Code.NEW_ITEM: {
         "en": ("New in the catalogue.",),
         "ne": ("सूचीमा भर्खरै थपिएको सामग्री।",),
+    },
+    Code.SAME_PUJAS: {
+        "en": ("Pujas that need {item} need this too.", "{count} pujas need both."),
+        "ne": ("{item} चाहिने पूजामा यो पनि चाहिन्छ।", "{count} पूजामा दुवै चाहिन्छ।"),
     },
     Code.FESTIVAL: {
         "en": ("{name} is on {date}.",),

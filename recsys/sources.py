@@ -164,7 +164,13 @@ def _columns_of(rows: Iterator[dict[str, Any]]) -> dict[str, list[Any]]:
 
 
 _STATUS: Final = {"COMPLETED": "completed", "CANCELLED": "cancelled", "FAILED": "cancelled"}
-_SOURCE: Final = {"requirement": "rule", "rule": "rule", "model": "rec", "customer": "manual"}
+_SOURCE: Final = {
+    "requirement": "rule",
+    "rule": "rule",
+    "template": "rule",
+    "model": "rec",
+    "customer": "manual",
+}
 
 
 def mongo_tables(uri: str) -> dict[str, dict[str, list[Any]]]:

@@ -110,6 +110,7 @@ from server.services.samagri import SamagriAdder
 from server.services.search_words import SearchWords
 from server.services.settlement import Gateways, Settlement
 from server.services.slot_news import SlotNews
+from server.services.templates import TemplateService
 from server.services.timetable import Timetable
 from server.services.unlocks import UnlockService
 from server.services.user_admin import UserAdminService
@@ -516,6 +517,13 @@ def build_services(
         add_optional=settings.booking.add_optional_samagri,
     )
     timetable = Timetable(bookings, settings.booking.travel_speed_kmh)
+    templates = TemplateService(
+        catalogue=catalogue,
+        adder=adder,
+        preferences=preferences,
+        translator=translations,
+        clock=clock,
+    )
     profiles = PanditService(
         audit=audit,
         pandits=pandits,
@@ -543,6 +551,8 @@ def build_services(
         drafts=drafts,
         adder=adder,
         timetable=timetable,
+        templates=templates,
+        advisers=advisers,
         relay=relay,
         slots=slots,
         clock=clock,
@@ -638,7 +648,8 @@ def build_services(
         ),
         visits=visits,
         audit=audit,
-        catalogue=CatalogueService(catalogue, adder, preferences),
+        templates=templates,
+        catalogue=CatalogueService(catalogue, adder, preferences, clock),
         catalogue_admin=CatalogueAdminService(
             catalogue=catalogue,
             imports=MongoCatalogueImportRepository(store),

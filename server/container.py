@@ -40,6 +40,7 @@ from server.services.recurrences import RecurrenceService
 from server.services.relay import EventRelay
 from server.services.reviews import ReviewService
 from server.services.settlement import Settlement
+from server.services.templates import TemplateService
 from server.services.user_admin import UserAdminService
 from server.services.visits import VisitMeter
 from server.ws.hub import Hub
@@ -57,6 +58,7 @@ class Services:
     visits: VisitMeter
     audit: AuditService
     catalogue: CatalogueService
+    templates: TemplateService
     catalogue_admin: CatalogueAdminService
     pandits: PanditService
     papers: PaperService

@@ -35,8 +35,9 @@ from server.store.indexes import create_indexes, declared_indexes
 from tests.redis_process import PROGRAM, RedisProcess
 from tests.support import CapturingCodeSender, FakeClock, People, server_settings
 
+CATALOGUE = {"samagri_items", "puja_templates"}
 EMPTIED_AFTER_EACH_TEST = (
-    *(set(declared_indexes()) - {"samagri_items"}),
+    *(set(declared_indexes()) - CATALOGUE),
     "papers",
     "rosters",
     "visits",

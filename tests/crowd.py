@@ -109,6 +109,10 @@ async def make_crowd(server: RunningServer, people: People) -> Crowd:
         {"user_id": customer.user_id, "preference": "FAVOURITE", "updated_at": now},
         lambda number: {"item_id": f"item-{number:03}"},
     )
+    template = await _one(store.collection("puja_templates"), {"puja_id": "satyanarayan-puja"})
+    await _copy(
+        store.collection("puja_templates"), template, lambda number: {"name": f"List {number:03}"}
+    )
     account = await _one(store.collection("users"), {"_id": customer.user_id})
     await _copy(
         store.collection("users"),

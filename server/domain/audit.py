@@ -25,6 +25,7 @@ class Act(enum.StrEnum):
     BOOKING_CANCELLED = "booking-cancelled"
     ITEM_CHANGED = "item-changed"
     PUJA_CHANGED = "puja-changed"
+    TEMPLATE_CHANGED = "template-changed"
     CATALOGUE_IMPORTED = "catalogue-imported"
     REVIEW_MODERATED = "review-moderated"
     REFUND_MADE = "refund-made"

@@ -147,6 +147,17 @@ class SamagriLine:
             return None
         return convert_quantity(self.suggested_quantity, self.base_unit, self.unit)
 
+    def resized(self, quantity: Decimal, unit: Unit) -> SamagriLine:
+        """The line in another quantity, at the price that it has frozen."""
+        price = line_price(
+            quantity,
+            unit,
+            base_price=self.base_price,
+            base_quantity=self.base_quantity,
+            base_unit=self.base_unit,
+        )
+        return replace(self, quantity=quantity, unit=unit, price_at_booking=price)
+
     @property
     def is_required(self) -> bool:
         """Whether the puja cannot be held without it."""
@@ -299,6 +310,10 @@ class BookingWish:
     payment_method: PaymentMethod = PaymentMethod.CASH
     request_key: str | None = None
     """Marks the request itself: the same key of the same customer means the same booking."""
+    template_id: str = ""
+    """The template by which its samagri is put together; empty: as it is added by itself."""
+    is_repeated: bool = False
+    """It was made earlier, for a later day: a template that is offered no more is passed over."""
 
 
 def commission_of(service_fee: int, basis_points: int) -> int:
@@ -825,14 +840,7 @@ def with_quantity(
     line = line_of(booking, item_id)
     wanted = unit or line.unit
     check_quantity(quantity, wanted, line.base_unit)
-    price = line_price(
-        quantity,
-        wanted,
-        base_price=line.base_price,
-        base_quantity=line.base_quantity,
-        base_unit=line.base_unit,
-    )
-    changed = replace(line, quantity=quantity, unit=wanted, price_at_booking=price)
+    changed = line.resized(quantity, wanted)
     if changed.min_quantity is not None and quantity < changed.min_quantity:
         raise Invalid(FieldFault("quantity", "less-than-needed"))
     lines = tuple(changed if each is line else each for each in booking.samagri)

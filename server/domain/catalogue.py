@@ -6,9 +6,14 @@ import enum
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Final
 
 from server.domain.errors import FieldFault, Invalid
-from server.domain.money import MAX_QUANTITY, NPR, Unit, line_price
+from server.domain.money import MAX_QUANTITY, NPR, Unit, convert_quantity, line_price
+
+MONTHS: Final = 12
+MAX_SUBSTITUTES: Final = 5
+MAX_TEMPLATE_LINES: Final = 200
 
 
 class SamagriType(enum.StrEnum):
@@ -44,7 +49,9 @@ class SamagriItem:
     """A ritual item. ``base_quantity`` of ``base_unit`` costs ``price`` paisa.
 
     ``aliases`` are all other spellings that mean this item; ``use`` says what it is for in the
-    ritual.
+    ritual. ``season`` is the first and the last month of Bikram Sambat, 1 to 12, in which it can be
+    had, None all year; ``substitutes`` are ids of items that may stand for it outside, the best
+    first.
     """
 
     id: str
@@ -59,6 +66,20 @@ class SamagriItem:
     use: str = ""
     use_ne: str = ""
     is_active: bool = True
+    season: tuple[int, int] | None = None
+    substitutes: tuple[str, ...] = ()
+
+    @property
+    def season_months(self) -> tuple[int, ...]:
+        """The months of its season in their order; empty: all year."""
+        if self.season is None:
+            return ()
+        first, last = self.season
+        return tuple((first - 1 + step) % MONTHS + 1 for step in range((last - first) % MONTHS + 1))
+
+    def is_in_season(self, month_bs: int) -> bool:
+        """Whether it can be had in that month of Bikram Sambat; 0: in a month that is not known."""
+        return self.season is None or month_bs == 0 or month_bs in self.season_months
 
     def price_of(self, quantity: Decimal, unit: Unit) -> int:
         """What so much of it costs today, in paisa; see ``money.line_price``."""
@@ -121,11 +142,62 @@ class ItemUse:
 
 @dataclass(frozen=True, slots=True)
 class ItemSheet:
-    """An item with its shelf, and the pujas that use it: the firmest use first, then by name."""
+    """An item with its shelf, and the pujas that use it: the firmest use first, then by name.
+
+    ``substitutes`` are those that can be had.
+    """
 
     item: SamagriItem
     category: SamagriCategory
     uses: tuple[ItemUse, ...]
+    substitutes: tuple[SamagriItem, ...] = ()
+
+
+class TemplateSize(enum.StrEnum):
+    """How much a template holds, the least first."""
+
+    SIMPLE = "SIMPLE"
+    USUAL = "USUAL"
+    FULL = "FULL"
+
+    @property
+    def rank(self) -> int:
+        """Its place among the sizes, 0 the smallest."""
+        return list(TemplateSize).index(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TemplateLine:
+    """So much of an item."""
+
+    item_id: str
+    quantity: Decimal
+    unit: Unit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PujaTemplate:
+    """A ready list of samagri for a puja, put together by people who know it.
+
+    It never leaves out what the puja needs: that is added to it, and no less than is needed.
+    ``is_stored`` is false of those that are made of the puja's rules when they are asked for.
+    """
+
+    id: str
+    puja_id: str
+    size: TemplateSize
+    name: str
+    name_ne: str
+    description: str = ""
+    description_ne: str = ""
+    lines: tuple[TemplateLine, ...] = ()
+    is_active: bool = True
+    is_stored: bool = True
+
+    @property
+    def place(self) -> tuple[int, str]:
+        """Its place among the templates of a puja."""
+        return self.size.rank, self.id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +208,7 @@ class Catalogue:
     items: tuple[SamagriItem, ...]
     puja_categories: tuple[PujaCategory, ...]
     pujas: tuple[Puja, ...]
+    templates: tuple[PujaTemplate, ...] = ()
 
 
 @dataclass(slots=True)
@@ -183,6 +256,20 @@ def check_quantity(quantity: Decimal, unit: Unit, base_unit: Unit) -> None:
         raise Invalid(FieldFault("unit", "unit"))
     if quantity != round(quantity, 0 if unit.is_counted else 3):
         raise Invalid(FieldFault("quantity", "whole-number" if unit.is_counted else "type"))
+
+
+def check_template_line(line: TemplateLine, item: SamagriItem, puja: Puja | None) -> None:
+    """Raise ``Invalid`` unless a template of that puja may have such a line of the item.
+
+    Of what the puja cannot do without it has at least as much as is needed.
+    """
+    check_quantity(line.quantity, line.unit, item.base_unit)
+    for need in puja.requirements if puja else ():
+        if need.item_id != item.id or need.type.can_remove:
+            continue
+        least = convert_quantity(need.quantity, need.unit, item.base_unit)
+        if convert_quantity(line.quantity, line.unit, item.base_unit) < least:
+            raise Invalid(FieldFault("quantity", "less-than-needed"))
 
 
 def _key(name: str) -> str:

@@ -5,8 +5,12 @@ would change before anybody agrees.
 
 Columns of items: ``code, name, name_ne, aliases, category, base_unit, base_quantity, price, use,
 use_ne, active``; aliases are separated by ``|``, the price is rupees of ``base_quantity`` of
-``base_unit``, ``active`` is ``yes`` or ``no``. Columns of rules: ``puja, item, type, quantity,
-unit``; the rows of a puja replace all rules that it had.
+``base_unit``, ``active`` is ``yes`` or ``no``. Two more may be left out, and then nothing changes
+in what they say: ``season`` (first and last month of Bikram Sambat, as ``7 to 11``; empty all year)
+and ``substitutes`` (codes separated by ``|``). Columns of rules: ``puja, item, type, quantity,
+unit``; the rows of a puja replace all rules that it had. Columns of templates: ``template, puja,
+size, name, name_ne, description, description_ne, active, item, quantity, unit``, a row for each
+item; what says of the template itself is the same in all its rows, which replace all that it had.
 """
 
 from __future__ import annotations
@@ -21,7 +25,20 @@ from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Final
 
-from server.domain.catalogue import Puja, Requirement, SamagriItem, SamagriType, check_quantity
+from server.domain.catalogue import (
+    MAX_SUBSTITUTES,
+    MAX_TEMPLATE_LINES,
+    MONTHS,
+    Puja,
+    PujaTemplate,
+    Requirement,
+    SamagriItem,
+    SamagriType,
+    TemplateLine,
+    TemplateSize,
+    check_quantity,
+    check_template_line,
+)
 from server.domain.errors import FieldFault, Invalid
 from server.domain.money import Unit
 
@@ -35,7 +52,10 @@ _MAX_ALIASES: Final = 20
 _MAX_PRICE_PAISA: Final = 10_000_000_00
 _MAX_BASE_QUANTITY: Final = 10_000
 _CODE: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+RESERVED_CODES: Final = frozenset({"budget", "template"})
+"""Words that stand in addresses where the codes of items do."""
 _DIGITS: Final = str.maketrans("०१२३४५६७८९", "0123456789")
+_SEASON: Final = re.compile(r"([0-9]{1,2})\s*(?:-|–|to)\s*([0-9]{1,2})")
 _BOOLEANS: Final = {"yes": True, "no": False, "": True}
 ITEM_COLUMNS: Final = (
     "code",
@@ -50,6 +70,22 @@ ITEM_COLUMNS: Final = (
     "use_ne",
     "active",
 )
+MORE_ITEM_COLUMNS: Final = ("season", "substitutes")
+"""Columns that older tables lack; what they say then stays as it is."""
+TEMPLATE_COLUMNS: Final = (
+    "template",
+    "puja",
+    "size",
+    "name",
+    "name_ne",
+    "description",
+    "description_ne",
+    "active",
+    "item",
+    "quantity",
+    "unit",
+)
+_OF_TEMPLATE: Final = TEMPLATE_COLUMNS[1:8]
 RULE_COLUMNS: Final = ("puja", "item", "type", "quantity", "unit")
 
 
@@ -58,6 +94,7 @@ class ImportKind(enum.StrEnum):
 
     ITEMS = "items"
     RULES = "rules"
+    TEMPLATES = "templates"
 
 
 class ImportState(enum.StrEnum):
@@ -112,11 +149,12 @@ class CatalogueImport:
 
 @dataclass(slots=True)
 class Checked:
-    """What a table means: the items or pujas to write, and what is wrong or different."""
+    """What a table means: what there is to write, and what is wrong or different."""
 
     rows: int = 0
     items: list[SamagriItem] = field(default_factory=list)
     pujas: list[Puja] = field(default_factory=list)
+    templates: list[PujaTemplate] = field(default_factory=list)
     faults: list[RowFault] = field(default_factory=list)
     fault_count: int = 0
     changes: list[RowChange] = field(default_factory=list)
@@ -135,8 +173,8 @@ def check_items(text: str, known: Mapping[str, SamagriItem], categories: Iterabl
     seen: dict[str, int] = {}
     wanted = dict(known)
     places: dict[str, int] = {}
-    for number, row in _rows(text, ITEM_COLUMNS, found):
-        item = _item(number, row, shelves, found)
+    for number, row in _rows(text, ITEM_COLUMNS, found, MORE_ITEM_COLUMNS):
+        item = _item(number, row, shelves, known.get(row["code"]), found)
         if item is None:
             continue
         if (first := seen.setdefault(item.id, number)) != number:
@@ -153,6 +191,10 @@ def check_items(text: str, known: Mapping[str, SamagriItem], categories: Iterabl
         found.items.append(item)
         found.changes.append(_item_change(before, item))
     _check_names(wanted, places, found)
+    for item_id, number in places.items():
+        for code in wanted[item_id].substitutes:
+            if code == item_id or code not in wanted:
+                found.fault(number, "substitutes", "unknown-item", code)
     return found
 
 
@@ -189,6 +231,48 @@ def check_rules(
     return found
 
 
+def check_templates(
+    text: str,
+    known: Mapping[str, PujaTemplate],
+    pujas: Mapping[str, Puja],
+    find_item: Callable[[str], SamagriItem | None],
+) -> Checked:
+    """Read a table of templates; ``known`` are all that are stored, active or not."""
+    found = Checked()
+    heads: dict[str, tuple[int, PujaTemplate | None, dict[str, str]]] = {}
+    lines: dict[str, dict[str, TemplateLine]] = {}
+    for number, row in _rows(text, TEMPLATE_COLUMNS, found):
+        code = row["template"]
+        if code not in heads:
+            said = {name: row[name] for name in _OF_TEMPLATE}
+            heads[code] = number, _template(number, row, known, pujas, found), said
+        first, template, said = heads[code]
+        for name in (name for name in _OF_TEMPLATE if row[name] != said[name]):
+            found.fault(number, name, "differs", f"{row[name]} ({first})")
+        line = _template_line(
+            number, row, pujas[template.puja_id] if template else None, find_item, found
+        )
+        if line is None:
+            continue
+        there = lines.setdefault(code, {})
+        if line.item_id in there:
+            found.fault(number, "item", "stands-twice", line.item_id)
+        there[line.item_id] = line
+        if len(there) == MAX_TEMPLATE_LINES + 1:
+            found.fault(number, "item", "too-many", code)
+    for code, (_, template, _) in heads.items():
+        if template is None:
+            continue
+        after = replace(template, lines=tuple(lines.get(code, {}).values()))
+        before = known.get(code)
+        if before == after:
+            found.unchanged += 1
+            continue
+        found.templates.append(after)
+        found.changes.append(_template_change(before, after))
+    return found
+
+
 def items_table(items: Iterable[SamagriItem]) -> str:
     """Write items as a table that :func:`check_items` reads back."""
     rows = (
@@ -204,10 +288,30 @@ def items_table(items: Iterable[SamagriItem]) -> str:
             item.use,
             item.use_ne,
             "yes" if item.is_active else "no",
+            season_text(item.season),
+            "|".join(item.substitutes),
         )
         for item in items
     )
-    return _table(ITEM_COLUMNS, rows)
+    return _table((*ITEM_COLUMNS, *MORE_ITEM_COLUMNS), rows)
+
+
+def read_season(text: str) -> tuple[int, int] | None:
+    """Read a season: ``7 to 11`` or ``7-11``; None from an empty text.
+
+    Raises ``ValueError`` unless it is two months, 1 to 12.
+    """
+    if not text:
+        return None
+    pair = _SEASON.fullmatch(text.translate(_DIGITS))
+    if pair is None or not all(1 <= int(month) <= MONTHS for month in pair.groups()):
+        raise ValueError("not two months")
+    return int(pair[1]), int(pair[2])
+
+
+def season_text(season: tuple[int, int] | None) -> str:
+    """Write a season so that :func:`read_season` reads it and no spreadsheet makes it a day."""
+    return "" if season is None else "{} to {}".format(*season)
 
 
 def rules_table(pujas: Iterable[Puja]) -> str:
@@ -220,17 +324,40 @@ def rules_table(pujas: Iterable[Puja]) -> str:
     return _table(RULE_COLUMNS, rows)
 
 
+def templates_table(templates: Iterable[PujaTemplate]) -> str:
+    """Write templates as a table that :func:`check_templates` reads back."""
+    rows = (
+        (*_head_cells(template), line.item_id, f"{line.quantity.normalize():f}", line.unit)
+        for template in templates
+        for line in template.lines
+    )
+    return _table(TEMPLATE_COLUMNS, rows)
+
+
+def _head_cells(template: PujaTemplate) -> tuple[str, ...]:
+    return (
+        template.id,
+        template.puja_id,
+        template.size,
+        template.name,
+        template.name_ne,
+        template.description,
+        template.description_ne,
+        "yes" if template.is_active else "no",
+    )
+
+
 # -- reading ---------------------------------------------------------------------------------------
 
 
 def _rows(
-    text: str, columns: Sequence[str], found: Checked
+    text: str, columns: Sequence[str], found: Checked, more: Sequence[str] = ()
 ) -> Iterable[tuple[int, dict[str, str]]]:
     reader = csv.reader(io.StringIO(text.removeprefix("\ufeff")), strict=True)
     try:
         heading = [name.strip().casefold() for name in next(reader, [])]
         missing = [name for name in columns if name not in heading]
-        strange = [name for name in heading if name not in columns]
+        strange = [name for name in heading if name not in (*columns, *more)]
         for name in missing:
             found.fault(1, name, "column-missing")
         for name in strange:
@@ -259,10 +386,14 @@ def _rows(
 
 
 def _item(
-    number: int, row: Mapping[str, str], shelves: frozenset[str], found: Checked
+    number: int,
+    row: Mapping[str, str],
+    shelves: frozenset[str],
+    known: SamagriItem | None,
+    found: Checked,
 ) -> SamagriItem | None:
     before = found.fault_count
-    if not _CODE.fullmatch(row["code"]):
+    if not _CODE.fullmatch(row["code"]) or row["code"] in RESERVED_CODES:
         found.fault(number, "code", "pattern", row["code"])
     for name in ("name", "name_ne"):
         if not row[name]:
@@ -285,6 +416,15 @@ def _item(
     active = _BOOLEANS.get(row["active"].casefold())
     if active is None:
         found.fault(number, "active", "choice", row["active"])
+    season = known.season if known else None
+    if "season" in row:
+        season = _season(number, row["season"], found)
+    substitutes = known.substitutes if known else ()
+    if "substitutes" in row:
+        codes = (part.strip() for part in row["substitutes"].split("|") if part.strip())
+        substitutes = tuple(dict.fromkeys(codes))
+        if len(substitutes) > MAX_SUBSTITUTES:
+            found.fault(number, "substitutes", "too-long", row["substitutes"])
     if found.fault_count > before or unit is None or active is None:
         return None
     return SamagriItem(
@@ -299,7 +439,92 @@ def _item(
         use=row["use"],
         use_ne=row["use_ne"],
         is_active=active,
+        season=season,
+        substitutes=substitutes,
     )
+
+
+def _season(number: int, text: str, found: Checked) -> tuple[int, int] | None:
+    try:
+        return read_season(text)
+    except ValueError:
+        found.fault(number, "season", "months", text)
+        return None
+
+
+def _template(
+    number: int,
+    row: Mapping[str, str],
+    known: Mapping[str, PujaTemplate],
+    pujas: Mapping[str, Puja],
+    found: Checked,
+) -> PujaTemplate | None:
+    """What a row says of the template itself, still without lines."""
+    before, code = found.fault_count, row["template"]
+    if not _CODE.fullmatch(code):
+        found.fault(number, "template", "pattern", code)
+    if row["puja"] not in pujas:
+        found.fault(number, "puja", "unknown-puja", row["puja"])
+    elif code in known and known[code].puja_id != row["puja"]:
+        # Whoever has chosen it by its code would get another puja's list.
+        found.fault(number, "puja", "other-puja", row["puja"])
+    size = TemplateSize.__members__.get(row["size"].upper())
+    if size is None:
+        found.fault(number, "size", "choice", row["size"])
+    for name in ("name", "name_ne"):
+        if not row[name]:
+            found.fault(number, name, "required")
+    for name, most in (
+        ("name", _MAX_TEXT),
+        ("name_ne", _MAX_TEXT),
+        ("description", _MAX_USE),
+        ("description_ne", _MAX_USE),
+    ):
+        if len(row[name]) > most:
+            found.fault(number, name, "too-long", row[name])
+    active = _BOOLEANS.get(row["active"].casefold())
+    if active is None:
+        found.fault(number, "active", "choice", row["active"])
+    if found.fault_count > before or size is None or active is None:
+        return None
+    return PujaTemplate(
+        id=code,
+        puja_id=row["puja"],
+        size=size,
+        name=row["name"],
+        name_ne=row["name_ne"],
+        description=row["description"],
+        description_ne=row["description_ne"],
+        is_active=active,
+    )
+
+
+def _template_line(
+    number: int,
+    row: Mapping[str, str],
+    puja: Puja | None,
+    find_item: Callable[[str], SamagriItem | None],
+    found: Checked,
+) -> TemplateLine | None:
+    before = found.fault_count
+    item = find_item(row["item"])
+    if item is None:
+        found.fault(number, "item", "unknown-item", row["item"])
+    elif not item.is_active:
+        found.fault(number, "item", "not-active", item.id)
+    unit = _unit(number, "unit", row["unit"], found)
+    quantity = _decimal(row["quantity"])
+    if quantity is None:
+        found.fault(number, "quantity", "type", row["quantity"])
+    if item is None or unit is None or quantity is None:
+        return None
+    line = TemplateLine(item_id=item.id, quantity=quantity, unit=unit)
+    try:
+        check_template_line(line, item, puja)
+    except Invalid as error:
+        fault = error.faults[0]
+        found.fault(number, fault.field, fault.code, f"{row['quantity']} {unit}")
+    return line if found.fault_count == before else None
 
 
 def _requirement(
@@ -389,7 +614,23 @@ def _item_change(before: SamagriItem | None, after: SamagriItem) -> RowChange:
 
 def _cells(item: SamagriItem) -> dict[str, str]:
     row = next(csv.reader(io.StringIO(items_table([item]).splitlines()[1])))
-    return dict(zip(ITEM_COLUMNS, row, strict=True))
+    return dict(zip((*ITEM_COLUMNS, *MORE_ITEM_COLUMNS), row, strict=True))
+
+
+def _template_change(before: PujaTemplate | None, after: PujaTemplate) -> RowChange:
+    if before is None:
+        return RowChange(id=after.id, is_new=True, fields={"name": ("", after.name)})
+    names = TEMPLATE_COLUMNS[:8]
+    old, new = (dict(zip(names, _head_cells(each), strict=True)) for each in (before, after))
+    fields = {name: (old[name], new[name]) for name in names if old[name] != new[name]}
+    texts = (_lines_text(before.lines), _lines_text(after.lines))
+    if texts[0] != texts[1]:
+        fields["items"] = texts
+    return RowChange(id=after.id, is_new=False, fields=fields)
+
+
+def _lines_text(lines: Iterable[TemplateLine]) -> str:
+    return ", ".join(f"{line.item_id} {line.quantity.normalize():f} {line.unit}" for line in lines)
 
 
 def _rules_text(requirements: Iterable[Requirement]) -> str:

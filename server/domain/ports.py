@@ -26,7 +26,14 @@ from server.domain.analytics import (
 from server.domain.audit import Act, AuditEntry
 from server.domain.booking import Booking, BookingStatus, Offer, PaymentMethod, PaymentStatus
 from server.domain.callback import Callback
-from server.domain.catalogue import Catalogue, Puja, PujaCategory, SamagriCategory, SamagriItem
+from server.domain.catalogue import (
+    Catalogue,
+    Puja,
+    PujaCategory,
+    PujaTemplate,
+    SamagriCategory,
+    SamagriItem,
+)
 from server.domain.catalogue_import import CatalogueImport
 from server.domain.chart import SavedChart
 from server.domain.chat import Attachment, ChatRoom, Message, ReadMark, RoomHead
@@ -271,6 +278,18 @@ class CatalogueRepository(Protocol):
 
     async def put_pujas(self, pujas: Sequence[Puja]) -> None:
         """Write pujas with their rules as an administrator has them; see :meth:`put_items`."""
+        ...
+
+    async def list_templates(self, puja_id: str) -> tuple[PujaTemplate, ...]:
+        """Return the stored templates of a puja, active or not, by id; some dozens at most."""
+        ...
+
+    async def all_templates(self) -> tuple[PujaTemplate, ...]:
+        """Return every stored template, by id; for administration."""
+        ...
+
+    async def put_templates(self, templates: Sequence[PujaTemplate]) -> None:
+        """Write templates as an administrator has them; see :meth:`put_items`."""
         ...
 
 

@@ -116,7 +116,9 @@ class Because:
 class SamagriQuestion:
     """What samagri a puja of this customer needs. ``budget`` in paisa is for all of it.
 
-    ``explores``: a new item may take the place of the last find, so that it gets its chance.
+    ``month_bs`` is the month of Bikram Sambat in which it is held, 0 where nobody knows: what is
+    out of season then is not offered. ``explores``: a new item may take the place of the last find,
+    so that it gets its chance.
     """
 
     puja: Puja
@@ -125,6 +127,7 @@ class SamagriQuestion:
     today: date
     budget: int | None = None
     explores: bool = False
+    month_bs: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +136,8 @@ class AdvisedItem:
 
     ``over_budget``: it is there although the budget is used up, because the puja needs it.
     ``is_hidden``: the customer asked not to see it, but the puja needs it. ``is_explored``: it is
-    new and is shown to find out whether families want it.
+    new and is shown to find out whether families want it. ``is_in_season`` is false of what the
+    puja needs although it is hard to find; ``substitute_of`` is the item in whose place it stands.
     """
 
     item: SamagriItem
@@ -147,12 +151,15 @@ class AdvisedItem:
     over_budget: bool = False
     is_hidden: bool = False
     is_explored: bool = False
+    is_in_season: bool = True
+    substitute_of: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamagriAdvice:
     """The answer, strongest type first. ``shortfall``: what the budget lacks for what is needed.
 
+    ``left_out`` is what would be there too if the budget were larger, the likeliest first.
     ``rec_id`` is what feedback names; an answer to nobody in particular has none.
     """
 
@@ -162,6 +169,17 @@ class SamagriAdvice:
     model_version: str
     currency: str = NPR
     rec_id: str | None = None
+    left_out: tuple[AdvisedItem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Affordable:
+    """A line that a budget may buy or leave out. ``price`` is that of the line, in paisa."""
+
+    item_id: str
+    price: int
+    confidence: float
+    source: str
 
 
 # -- pandits ---------------------------------------------------------------------------------------
@@ -293,12 +311,30 @@ class Adviser(Protocol):
         """Say what the puja needs and what is likely wanted beside it."""
         ...
 
+    def together(
+        self, item: SamagriItem, customer: Customer, *, month_bs: int, limit: int
+    ) -> tuple[AdvisedItem, ...]:
+        """Say what goes with an item, one base quantity of each, the most telling first."""
+        ...
+
+    def affordable(self, lines: Sequence[Affordable], budget: int) -> frozenset[str]:
+        """Choose among lines those of the highest worth whose prices fit a budget; ids of items."""
+        ...
+
     def pandits(self, question: PanditQuestion) -> tuple[RankedPandit, ...]:
         """Put the candidates in order, best first; he falls away whom the customer rated 1 or 2."""
         ...
 
     def pujas(self, question: PujaQuestion) -> tuple[PujaAdvice, ...]:
         """Propose pujas, the likeliest first."""
+        ...
+
+
+class AdviserChoice(Protocol):
+    """Chooses who answers a customer."""
+
+    def of(self, user_id: str | None) -> Adviser:
+        """Return the customer's adviser; take it once for an answer and keep it to its end."""
         ...
 
 

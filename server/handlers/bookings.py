@@ -26,7 +26,10 @@ from server.schemas.base import PageResponse
 from server.schemas.bookings import (
     BookingResponse,
     BookingsQuery,
+    BudgetPlanResponse,
+    BudgetRequest,
     CancelRequest,
+    ChosenTemplateResponse,
     CompleteRequest,
     CreateBookingRequest,
     EmptyRequest,
@@ -35,7 +38,10 @@ from server.schemas.bookings import (
     RescheduleRequest,
     SamagriResponse,
     StateResponse,
+    TemplateChoiceRequest,
     present_booking,
+    present_chosen,
+    present_plan,
     present_samagri,
 )
 
@@ -189,6 +195,46 @@ class SamagriHandler(ApiHandler):
         return present_samagri(booking, actor)
 
 
+class SamagriTemplateHandler(ApiHandler):
+    """A ready list for a booking."""
+
+    @operation(
+        "Make a ready list of the puja the booking's own",
+        roles=CUSTOMER,
+        errors=(NotFound, IllegalTransition),
+    )
+    async def post(
+        self, booking_id: str, actor: Actor, body: TemplateChoiceRequest
+    ) -> ChosenTemplateResponse:
+        booking, left_out = await self.services.bookings.use_template(
+            actor, booking_id, body.template_id
+        )
+        return present_chosen(booking, actor, left_out)
+
+
+class SamagriBudgetHandler(ApiHandler):
+    """The samagri of a booking within a budget."""
+
+    @operation(
+        "Show the best list that a budget allows; nothing changes",
+        roles=CUSTOMER,
+        errors=(NotFound, IllegalTransition),
+    )
+    async def get(self, booking_id: str, actor: Actor, query: BudgetRequest) -> BudgetPlanResponse:
+        return present_plan(
+            await self.services.bookings.plan_budget(actor, booking_id, query.budget)
+        )
+
+    @operation(
+        "Make the best list that a budget allows the booking's own",
+        roles=CUSTOMER,
+        errors=(NotFound, IllegalTransition),
+    )
+    async def post(self, booking_id: str, actor: Actor, body: BudgetRequest) -> BudgetPlanResponse:
+        _, plan = await self.services.bookings.fit_budget(actor, booking_id, body.budget)
+        return present_plan(plan)
+
+
 class SamagriItemHandler(ApiHandler):
     """One item of a booking's samagri."""
 
@@ -235,6 +281,15 @@ ROUTES: Final = (
     Route("/api/bookings/{booking_id}/cancel/", CancelHandler, "booking-cancel"),
     Route("/api/bookings/{booking_id}/reschedule/", RescheduleHandler, "booking-reschedule"),
     Route("/api/bookings/{booking_id}/samagri/", SamagriHandler, "booking-samagri"),
+    # Before the items: no item has one of these codes.
+    Route(
+        "/api/bookings/{booking_id}/samagri/template/",
+        SamagriTemplateHandler,
+        "booking-samagri-template",
+    ),
+    Route(
+        "/api/bookings/{booking_id}/samagri/budget/", SamagriBudgetHandler, "booking-samagri-budget"
+    ),
     Route(
         "/api/bookings/{booking_id}/samagri/{item_id}/", SamagriItemHandler, "booking-samagri-item"
     ),

@@ -18,11 +18,14 @@ from server.schemas.catalogue import (
     PujasQuery,
     SamagriCategoryResponse,
     SamagriItemResponse,
+    TemplateResponse,
+    TemplatesQuery,
     present_category,
     present_estimate,
     present_item,
     present_item_sheet,
     present_puja,
+    present_template,
 )
 
 
@@ -81,6 +84,24 @@ class EstimateHandler(ApiHandler):
         return present_estimate(await self.services.catalogue.estimate(actor, query.puja_id))
 
 
+class TemplatesHandler(ApiHandler):
+    """Ready lists of samagri."""
+
+    @operation(
+        "List the ready lists of samagri for a puja, the smallest first, with what they cost",
+        errors=(NotFound,),
+    )
+    async def get(
+        self, actor: Actor | None, query: TemplatesQuery
+    ) -> PageResponse[TemplateResponse]:
+        page = await self.services.templates.list_page(
+            actor, query.puja_id, limit=query.limit, after=self.after(query.cursor)
+        )
+        return PageResponse(
+            results=[present_template(each) for each in page.rows], next=self.cursor(page.next_key)
+        )
+
+
 class SamagriItemsHandler(ApiHandler):
     """The samagri items."""
 
@@ -104,5 +125,6 @@ ROUTES: Final = (
     Route("/api/samagri/categories/", SamagriCategoriesHandler, "samagri-categories"),
     Route("/api/samagri/items/", SamagriItemsHandler, "samagri-items"),
     Route("/api/samagri/items/{id}/", SamagriItemHandler, "samagri-item"),
+    Route("/api/samagri/templates/", TemplatesHandler, "samagri-templates"),
     Route("/api/samagri/estimate/", EstimateHandler, "samagri-estimate"),
 )

@@ -20,7 +20,11 @@ from server.schemas.catalogue_admin import (
     ItemRequest,
     RulesRequest,
     RulesResponse,
+    TemplateAdminQuery,
+    TemplateAdminResponse,
+    TemplateRequest,
     present_admin_item,
+    present_admin_template,
     present_audit,
     present_import,
     present_rules,
@@ -48,6 +52,42 @@ class RulesHandler(ApiHandler):
     async def put(self, puja_id: str, actor: Actor, body: RulesRequest) -> RulesResponse:
         return present_rules(
             await self.services.catalogue_admin.save_rules(actor, puja_id, body.needs())
+        )
+
+
+class TemplatesHandler(ApiHandler):
+    """``/api/admin/catalogue/templates/``."""
+
+    @operation("List ready lists of samagri, active or not, by puja and size", roles=ADMIN)
+    async def get(
+        self, actor: Actor, query: TemplateAdminQuery
+    ) -> PageResponse[TemplateAdminResponse]:
+        page = await self.services.catalogue_admin.templates(
+            actor, query.puja_id, limit=query.limit, after=self.after(query.cursor)
+        )
+        return PageResponse(
+            results=[present_admin_template(row) for row in page.rows],
+            next=self.cursor(page.next_key),
+        )
+
+
+class TemplateHandler(ApiHandler):
+    """``/api/admin/catalogue/templates/{id}/``."""
+
+    @operation(
+        "Show a ready list of samagri, active or not", roles=ADMIN, errors=(errors.NotFound,)
+    )
+    async def get(self, template_id: str, actor: Actor) -> TemplateAdminResponse:
+        return present_admin_template(
+            await self.services.catalogue_admin.template(actor, template_id)
+        )
+
+    @operation("Write a ready list of samagri, new or changed", roles=ADMIN)
+    async def put(
+        self, template_id: str, actor: Actor, body: TemplateRequest
+    ) -> TemplateAdminResponse:
+        return present_admin_template(
+            await self.services.catalogue_admin.save_template(actor, body.template(template_id))
         )
 
 
@@ -171,6 +211,8 @@ def _kind(text: str) -> ImportKind:
 ROUTES: Final = (
     Route("/api/admin/catalogue/items/{id}/", ItemHandler, "admin-item"),
     Route("/api/admin/catalogue/pujas/{id}/requirements/", RulesHandler, "admin-rules"),
+    Route("/api/admin/catalogue/templates/", TemplatesHandler, "admin-templates"),
+    Route("/api/admin/catalogue/templates/{id}/", TemplateHandler, "admin-template"),
     Route("/api/admin/catalogue/imports/", ImportsHandler, "admin-imports"),
     Route("/api/admin/catalogue/imports/{id}/", ImportHandler, "admin-import"),
     Route("/api/admin/catalogue/imports/{id}/apply/", ApplyHandler, "admin-import-apply"),

@@ -19,11 +19,14 @@ from server.schemas.recommendations import (
     RankingResponse,
     SamagriAdviceResponse,
     SamagriQuery,
+    TogetherQuery,
+    TogetherResponse,
     present_models,
     present_next_puja,
     present_place,
     present_samagri_advice,
     present_state,
+    present_together,
 )
 
 
@@ -36,6 +39,17 @@ class SamagriAdviceHandler(ApiHandler):
             actor, query.puja_id, occasion=query.occasion(), budget=query.budget
         )
         return present_samagri_advice(advice)
+
+
+class TogetherHandler(ApiHandler):
+    """What goes with an item."""
+
+    @operation("Recommend what goes with an item of samagri", errors=(NotFound,))
+    async def get(self, actor: Actor | None, query: TogetherQuery) -> TogetherResponse:
+        advice = await self.services.recommendations.together(
+            actor, query.item_id, limit=query.limit
+        )
+        return present_together(advice.items, advice.model_version, advice.rec_id)
 
 
 class RankingHandler(ApiHandler):
@@ -93,6 +107,7 @@ class ActivateModelHandler(ApiHandler):
 
 ROUTES: Final = (
     Route("/api/recommendations/samagri/", SamagriAdviceHandler, "recommended-samagri"),
+    Route("/api/recommendations/together/", TogetherHandler, "recommended-together"),
     Route("/api/recommendations/pandits/", RankingHandler, "recommended-pandits"),
     Route("/api/recommendations/bookings/", NextPujasHandler, "recommended-bookings"),
     Route("/api/admin/models/", ModelsHandler, "admin-models"),

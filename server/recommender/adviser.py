@@ -50,6 +50,7 @@ from server.domain.recommendation import (
     MODEL,
     RULES_VERSION,
     AdvisedItem,
+    Affordable,
     Because,
     Customer,
     Factor,
@@ -75,7 +76,8 @@ _SOURCES: Final = {
     SamagriType.ESSENTIAL: "rule",
     SamagriType.OPTIONAL: "rule",
 }
-_BY_RULE: Final = frozenset({"requirement", "rule"})
+# What somebody else has put together says nothing of the customer.
+_BY_RULE: Final = frozenset({"requirement", "rule", "template"})
 _KINDS: Final = {FESTIVAL: PujaReason.FESTIVAL, SEASON: PujaReason.SEASON}
 _PANDIT_WEIGHTS: Final = {
     "location": 0.20,
@@ -239,6 +241,7 @@ class Advice:
                 ),
                 region=occasion.city or customer.city,
                 pandit=occasion.pandit_id,
+                month=question.month_bs,
                 context_month=day.month - 1,
                 added=occasion.added,
                 never_show=customer.preferences.never_show,
@@ -256,6 +259,66 @@ class Advice:
             total=answer.total,
             shortfall=answer.shortfall,
             model_version=answer.model_version,
+            left_out=tuple(self._item(row, puja) for row in answer.left_out),
+        )
+
+    def together(
+        self, item: SamagriItem, customer: Customer, *, month_bs: int, limit: int
+    ) -> tuple[AdvisedItem, ...]:
+        """Say what goes with an item: by the model, or by the pujas that need both."""
+        hidden = customer.preferences.never_show
+        found = self._blend.companions(item.id, limit=limit, month=month_bs, never_show=hidden)
+        source = MODEL if found else "rule"
+        if not found:
+            found = self._by_pujas(item, hidden, month_bs)[:limit]
+        return tuple(self._companion(item_id, reason, source) for item_id, reason in found)
+
+    def _companion(self, item_id: str, reason: reasons.Reason, source: str) -> AdvisedItem:
+        item = self.catalogue.items[item_id]
+        return AdvisedItem(
+            item=item,
+            quantity=Decimal(item.base_quantity),
+            unit=item.base_unit,
+            type=SamagriType.OPTIONAL,
+            source=source,
+            confidence=float(reason.data["rate"]),
+            price=item.price,
+            because=(self._because(reason, ""),),
+        )
+
+    def _by_pujas(
+        self, item: SamagriItem, hidden: frozenset[str], month_bs: int
+    ) -> list[tuple[str, reasons.Reason]]:
+        """Items that the same pujas need, those first that few others need."""
+        uses: dict[str, set[str]] = {}
+        for puja in self.catalogue.pujas.values():
+            for need in puja.requirements:
+                uses.setdefault(need.item_id, set()).add(puja.id)
+        own = uses.pop(item.id, set())
+        ranked = []
+        for other_id, others in uses.items():
+            other, both = self.catalogue.items.get(other_id), len(own & others)
+            if other is None or not both or other_id in hidden:
+                continue
+            if other.is_in_season(month_bs):
+                ranked.append((-both / len(own | others), other_id, both))
+        return [
+            (
+                other_id,
+                reasons.Reason(
+                    reasons.Code.SAME_PUJAS,
+                    0.0,
+                    {"item": item.id, "count": both, "rate": round(both / len(own), 3)},
+                ),
+            )
+            for _, other_id, both in sorted(ranked)
+        ]
+
+    def affordable(self, lines: Sequence[Affordable], budget: int) -> frozenset[str]:
+        """Choose among lines those of the highest worth whose prices fit a budget; ids of items."""
+        return self._blend.affordable(
+            [(each.item_id, each.price, each.confidence, each.source == MODEL) for each in lines],
+            budget,
         )
 
     def _item(self, row: Row, puja: Puja) -> AdvisedItem:
@@ -271,6 +334,8 @@ class Advice:
             over_budget=row.over_budget,
             is_hidden=row.user_hidden,
             is_explored=row.explored,
+            is_in_season=row.in_season,
+            substitute_of=row.substitute_of,
         )
 
     def _because(self, reason: reasons.Reason, puja_id: str) -> Because:
@@ -484,6 +549,8 @@ def _shelf_item(item: SamagriItem, model_ids: Ids | None) -> ShelfItem:
         base_quantity=Decimal(item.base_quantity),
         base_unit=item.base_unit.value,
         category=item.category_id,
+        season=item.season,
+        substitutes=item.substitutes,
         is_new=model_ids is not None and item.id not in model_ids,
     )
 

@@ -8,7 +8,7 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from server.domain.account import Actor, GeoPoint, Place
 from server.domain.booking import (
@@ -25,10 +25,12 @@ from server.domain.booking import (
 )
 from server.domain.catalogue import SamagriType
 from server.domain.errors import FieldFault, Invalid
-from server.domain.money import Unit, share
+from server.domain.money import NPR, Unit, share
 from server.domain.payment import RefundTo
 from server.domain.recurrence import Frequency, RecurrenceRule
-from server.schemas.base import Id, PageQuery, Reader, Request, bs_text
+from server.domain.samagri import BudgetPlan, LeftOut
+from server.schemas.base import Id, PageQuery, Reader, Request, Rupees, bs_text
+from server.schemas.catalogue import LeftOutResponse, present_left_out
 
 ClockTime = Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
 Latitude = Annotated[float, Meta(ge=-90, le=90)]
@@ -60,7 +62,8 @@ class CreateBookingRequest(Request, frozen=True, kw_only=True):
     """A puja to be booked. Date and time are the pandit's local ones.
 
     With another method than CASH the slot is held for a payment in advance, and the pandit is asked
-    once it is paid.
+    once it is paid. ``template_id`` is one of the puja's ready lists of samagri; without one it is
+    put together by itself.
     """
 
     service_id: Id
@@ -75,6 +78,7 @@ class CreateBookingRequest(Request, frozen=True, kw_only=True):
     notes: Annotated[str, Meta(max_length=1000)] = ""
     samagri_required: bool = False
     payment_method: PaymentMethod = PaymentMethod.CASH
+    template_id: Annotated[str, Meta(max_length=128)] = ""
     recurrence: RecurrenceRequest | None = None
 
     def wish(self, request_key: str | None) -> BookingWish:
@@ -89,6 +93,7 @@ class CreateBookingRequest(Request, frozen=True, kw_only=True):
             notes=self.notes,
             samagri_required=self.samagri_required,
             payment_method=self.payment_method,
+            template_id=self.template_id,
             request_key=request_key,
         )
 
@@ -282,6 +287,62 @@ class SamagriResponse(Struct, frozen=True, kw_only=True):
     total_fee: int
     currency: str
     can_edit: bool
+
+
+class TemplateChoiceRequest(Request, frozen=True, kw_only=True):
+    """Which ready list of samagri."""
+
+    template_id: Annotated[str, Meta(min_length=1, max_length=128)]
+
+
+class BudgetRequest(Request, frozen=True, kw_only=True):
+    """For all samagri of the booking, in paisa."""
+
+    budget: Rupees
+
+
+class ChosenTemplateResponse(SamagriResponse, frozen=True, kw_only=True):
+    """The list by a template, and what of it is not brought, and why."""
+
+    left_out: list[LeftOutResponse]
+
+
+class BudgetPlanResponse(Struct, frozen=True, kw_only=True):
+    """The list that a budget allows, in paisa.
+
+    ``left_out`` would be on the list if there were more money. ``shortfall`` is by how much what is
+    needed, and what the customer has added himself, passes the budget alone.
+    """
+
+    budget: int
+    cost: int
+    shortfall: int
+    currency: str
+    results: list[SamagriLineResponse]
+    next: None = None
+    left_out: list[SamagriLineResponse]
+
+
+def present_chosen(
+    booking: Booking, actor: Actor, left_out: Sequence[LeftOut]
+) -> ChosenTemplateResponse:
+    """The samagri of a booking after a template was chosen."""
+    return ChosenTemplateResponse(
+        **structs.asdict(present_samagri(booking, actor)),
+        left_out=[present_left_out(each) for each in left_out],
+    )
+
+
+def present_plan(plan: BudgetPlan, currency: str = NPR) -> BudgetPlanResponse:
+    """What a budget allows."""
+    return BudgetPlanResponse(
+        budget=plan.budget,
+        cost=plan.cost,
+        shortfall=plan.shortfall,
+        currency=currency,
+        results=[_present_line(line) for line in plan.lines],
+        left_out=[_present_line(line) for line in plan.left_out],
+    )
 
 
 def present_booking(booking: Booking, actor: Actor, reader: Reader) -> BookingResponse:

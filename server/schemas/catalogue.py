@@ -17,9 +17,10 @@ from server.domain.catalogue import (
     SamagriCategory,
     SamagriItem,
     SamagriType,
+    TemplateSize,
 )
-from server.domain.money import Unit
-from server.domain.samagri import Estimate
+from server.domain.money import NPR, Unit
+from server.domain.samagri import Estimate, LeftOut, Omission, TemplateOffer
 from server.schemas.base import Id, PageQuery, Request
 
 SearchText = Annotated[str, Meta(max_length=100)]
@@ -103,7 +104,11 @@ class SamagriCategoryResponse(Struct, frozen=True, kw_only=True):
 
 
 class SamagriItemResponse(Struct, frozen=True, kw_only=True):
-    """A samagri item. ``base_quantity`` of ``unit`` costs ``price`` paisa."""
+    """A samagri item. ``base_quantity`` of ``unit`` costs ``price`` paisa.
+
+    ``season``: first and last month of Bikram Sambat in which it can be had, null all year;
+    ``substitutes``: ids of items that may stand for it outside its season.
+    """
 
     id: str
     name: str
@@ -116,6 +121,57 @@ class SamagriItemResponse(Struct, frozen=True, kw_only=True):
     currency: str
     use: str
     use_ne: str
+    season: tuple[int, int] | None
+    substitutes: list[str]
+
+
+class TemplatesQuery(PageQuery, frozen=True, kw_only=True):
+    """Of which puja."""
+
+    puja_id: Id
+
+
+class TemplateLineResponse(Struct, frozen=True, kw_only=True):
+    """A line that a new booking would have by a template; ``price`` is today's, in paisa."""
+
+    item: NeededItemResponse
+    quantity: Decimal
+    unit: Unit
+    type: SamagriType
+    can_remove: bool
+    price: int
+
+
+class LeftOutResponse(Struct, frozen=True, kw_only=True):
+    """What a template names and does not bring.
+
+    ``why``: ``hidden`` (the reader never wants to see it), ``season`` or ``gone`` (it cannot be had
+    now, or any more).
+    """
+
+    item: NeededItemResponse
+    why: Omission
+
+
+class TemplateResponse(Struct, frozen=True, kw_only=True):
+    """A ready list of samagri for a puja, with all that the puja cannot do without.
+
+    ``estimated_cost`` is the sum of its lines at the prices of today, in paisa. ``is_curated`` is
+    false of those that are made of the puja's rules.
+    """
+
+    id: str
+    puja_id: str
+    size: TemplateSize
+    name: str
+    name_ne: str
+    description: str
+    description_ne: str
+    is_curated: bool
+    estimated_cost: int
+    currency: str
+    lines: list[TemplateLineResponse]
+    left_out: list[LeftOutResponse]
 
 
 class ItemUseResponse(Struct, frozen=True, kw_only=True):
@@ -227,6 +283,8 @@ def present_item(item: SamagriItem) -> SamagriItemResponse:
         currency=item.currency,
         use=item.use,
         use_ne=item.use_ne,
+        season=item.season,
+        substitutes=list(item.substitutes),
     )
 
 
@@ -249,6 +307,52 @@ def present_item_sheet(sheet: ItemSheet) -> ItemDetailResponse:
     )
 
 
+def present_template(offer: TemplateOffer) -> TemplateResponse:
+    """Show a template with what it costs."""
+    template = offer.template
+    return TemplateResponse(
+        id=template.id,
+        puja_id=template.puja_id,
+        size=template.size,
+        name=template.name,
+        name_ne=template.name_ne,
+        description=template.description,
+        description_ne=template.description_ne,
+        is_curated=template.is_stored,
+        estimated_cost=offer.cost,
+        currency=NPR,
+        lines=[
+            TemplateLineResponse(
+                item=_present_name(line),
+                quantity=line.quantity,
+                unit=line.unit,
+                type=line.type,
+                can_remove=line.can_remove,
+                price=line.price_at_booking,
+            )
+            for line in offer.lines
+        ],
+        left_out=[present_left_out(each) for each in offer.left_out],
+    )
+
+
+def present_left_out(left: LeftOut) -> LeftOutResponse:
+    """Show what a template does not bring."""
+    item = left.item
+    return LeftOutResponse(
+        item=NeededItemResponse(
+            id=item.id, name=item.name, name_ne=item.name_ne, category_id=item.category_id
+        ),
+        why=left.why,
+    )
+
+
+def _present_name(line: SamagriLine) -> NeededItemResponse:
+    return NeededItemResponse(
+        id=line.item_id, name=line.name, name_ne=line.name_ne, category_id=line.category_id
+    )
+
+
 def present_estimate(estimate: Estimate) -> EstimateResponse:
     """Show what the samagri of a puja costs."""
     return EstimateResponse(
@@ -266,9 +370,7 @@ def present_estimate(estimate: Estimate) -> EstimateResponse:
 
 def _present_estimated(line: SamagriLine, *, is_usual: bool) -> EstimateLineResponse:
     return EstimateLineResponse(
-        item=NeededItemResponse(
-            id=line.item_id, name=line.name, name_ne=line.name_ne, category_id=line.category_id
-        ),
+        item=_present_name(line),
         quantity=line.quantity,
         unit=line.unit,
         type=line.type,

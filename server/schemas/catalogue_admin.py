@@ -10,7 +10,18 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from server.domain.audit import Act, AuditEntry
-from server.domain.catalogue import Puja, Requirement, SamagriItem, SamagriType
+from server.domain.catalogue import (
+    MAX_SUBSTITUTES,
+    MAX_TEMPLATE_LINES,
+    MONTHS,
+    Puja,
+    PujaTemplate,
+    Requirement,
+    SamagriItem,
+    SamagriType,
+    TemplateLine,
+    TemplateSize,
+)
 from server.domain.catalogue_import import (
     CatalogueImport,
     ImportKind,
@@ -21,9 +32,15 @@ from server.domain.catalogue_import import (
 from server.domain.money import Unit
 from server.schemas.base import Id, Name, PageQuery, Reader, Request, ShortText
 
+Month = Annotated[int, Meta(ge=1, le=MONTHS)]
+
 
 class ItemRequest(Request, frozen=True, kw_only=True):
-    """A samagri item as it shall be. ``base_quantity`` of ``base_unit`` costs ``price`` paisa."""
+    """A samagri item as it shall be. ``base_quantity`` of ``base_unit`` costs ``price`` paisa.
+
+    ``season``: first and last month of Bikram Sambat in which it can be had, null all year;
+    ``substitutes``: items that may stand for it outside its season, the best first.
+    """
 
     name: Name
     name_ne: Name
@@ -35,6 +52,8 @@ class ItemRequest(Request, frozen=True, kw_only=True):
     use: ShortText = ""
     use_ne: ShortText = ""
     is_active: bool = True
+    season: tuple[Month, Month] | None = None
+    substitutes: Annotated[tuple[Id, ...], Meta(max_length=MAX_SUBSTITUTES)] = ()
 
     def item(self, item_id: str) -> SamagriItem:
         """The domain's form."""
@@ -50,6 +69,8 @@ class ItemRequest(Request, frozen=True, kw_only=True):
             use=self.use.strip(),
             use_ne=self.use_ne.strip(),
             is_active=self.is_active,
+            season=self.season,
+            substitutes=tuple(dict.fromkeys(self.substitutes)),
         )
 
 
@@ -68,6 +89,8 @@ class ItemAdminResponse(Struct, frozen=True, kw_only=True):
     use: str
     use_ne: str
     is_active: bool
+    season: tuple[int, int] | None
+    substitutes: list[str]
 
 
 class RuleRequest(Request, frozen=True, kw_only=True):
@@ -108,6 +131,90 @@ class RulesResponse(Struct, frozen=True, kw_only=True):
 
     puja_id: str
     requirements: list[RuleResponse]
+
+
+class TemplateAdminQuery(PageQuery, frozen=True, kw_only=True):
+    """Of which puja; without one, of all."""
+
+    puja_id: Id | None = None
+
+
+class TemplateLineRequest(Request, frozen=True, kw_only=True):
+    """So much of an item, by its code, its name or any other spelling."""
+
+    item: Annotated[str, Meta(min_length=1, max_length=120)]
+    quantity: Decimal
+    unit: Unit
+
+
+class TemplateRequest(Request, frozen=True, kw_only=True):
+    """A ready list of samagri as it shall be; what a puja cannot do without is added to it."""
+
+    puja_id: Id
+    size: TemplateSize
+    name: Name
+    name_ne: Name
+    description: ShortText = ""
+    description_ne: ShortText = ""
+    is_active: bool = True
+    lines: Annotated[list[TemplateLineRequest], Meta(min_length=1, max_length=MAX_TEMPLATE_LINES)]
+
+    def template(self, template_id: str) -> PujaTemplate:
+        """The domain's form; items are still called as they were written."""
+        return PujaTemplate(
+            id=template_id,
+            puja_id=self.puja_id,
+            size=self.size,
+            name=self.name.strip(),
+            name_ne=self.name_ne.strip(),
+            description=self.description.strip(),
+            description_ne=self.description_ne.strip(),
+            is_active=self.is_active,
+            lines=tuple(
+                TemplateLine(item_id=line.item, quantity=line.quantity, unit=line.unit)
+                for line in self.lines
+            ),
+        )
+
+
+class TemplateLineAdminResponse(Struct, frozen=True, kw_only=True):
+    """So much of an item."""
+
+    item_id: str
+    quantity: Decimal
+    unit: Unit
+
+
+class TemplateAdminResponse(Struct, frozen=True, kw_only=True):
+    """A ready list of samagri as it is stored."""
+
+    id: str
+    puja_id: str
+    size: TemplateSize
+    name: str
+    name_ne: str
+    description: str
+    description_ne: str
+    is_active: bool
+    lines: list[TemplateLineAdminResponse]
+
+
+def present_admin_template(template: PujaTemplate) -> TemplateAdminResponse:
+    """Show a template to administrators."""
+    return TemplateAdminResponse(
+        id=template.id,
+        puja_id=template.puja_id,
+        size=template.size,
+        name=template.name,
+        name_ne=template.name_ne,
+        description=template.description,
+        description_ne=template.description_ne,
+        is_active=template.is_active,
+        lines=[
+            TemplateLineAdminResponse(item_id=line.item_id, quantity=line.quantity, unit=line.unit)
+            for line in template.lines
+        ],
+    )
 
 
 class RowFaultResponse(Struct, frozen=True, kw_only=True):
@@ -180,6 +287,8 @@ def present_admin_item(item: SamagriItem) -> ItemAdminResponse:
         use=item.use,
         use_ne=item.use_ne,
         is_active=item.is_active,
+        season=item.season,
+        substitutes=list(item.substitutes),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Final, TypeAlias
@@ -113,6 +114,8 @@ class AdvisedItemResponse(Struct, frozen=True, kw_only=True):
 
     ``over_budget``: needed although the budget is used up. ``user_hidden``: the customer asked not
     to see it, but the puja needs it. ``explored``: new, shown to find out whether it is wanted.
+    ``in_season`` is false of what the puja needs although it is hard to find then;
+    ``substitute_of`` is the item in whose place it stands.
     """
 
     item: ItemResponse
@@ -132,16 +135,38 @@ class AdvisedItemResponse(Struct, frozen=True, kw_only=True):
     over_budget: bool
     user_hidden: bool
     explored: bool
+    in_season: bool
+    substitute_of: str | None
 
 
 class SamagriAdviceResponse(Struct, frozen=True, kw_only=True):
-    """Samagri for a puja. ``shortfall``: what the budget lacks for what the puja needs."""
+    """Samagri for a puja. ``shortfall``: what the budget lacks for what the puja needs.
+
+    ``left_out`` would be there too if the budget were larger.
+    """
 
     results: list[AdvisedItemResponse]
     next: None = None
+    left_out: list[AdvisedItemResponse]
     total: int
     shortfall: int
     currency: str
+    model_version: str
+    rec_id: str | None
+
+
+class TogetherQuery(Request, frozen=True, kw_only=True):
+    """With which item, and how many at most."""
+
+    item_id: Id
+    limit: Annotated[int, Meta(ge=1, le=20)] = 6
+
+
+class TogetherResponse(Struct, frozen=True, kw_only=True):
+    """What goes with an item, one base quantity of each, the most telling first."""
+
+    results: list[AdvisedItemResponse]
+    next: None = None
     model_version: str
     rec_id: str | None
 
@@ -266,11 +291,23 @@ def present_samagri_advice(advice: SamagriAdvice) -> SamagriAdviceResponse:
     """Show recommended samagri."""
     return SamagriAdviceResponse(
         results=[_present_item(each) for each in advice.items],
+        left_out=[_present_item(each) for each in advice.left_out],
         total=advice.total,
         shortfall=advice.shortfall,
         currency=advice.currency,
         model_version=advice.model_version,
         rec_id=advice.rec_id,
+    )
+
+
+def present_together(
+    items: Sequence[AdvisedItem], model_version: str, rec_id: str | None
+) -> TogetherResponse:
+    """Show what goes with an item."""
+    return TogetherResponse(
+        results=[_present_item(each) for each in items],
+        model_version=model_version,
+        rec_id=rec_id,
     )
 
 
@@ -296,6 +333,8 @@ def _present_item(advised: AdvisedItem) -> AdvisedItemResponse:
         over_budget=advised.over_budget,
         user_hidden=advised.is_hidden,
         explored=advised.is_explored,
+        in_season=advised.is_in_season,
+        substitute_of=advised.substitute_of or None,
     )
 
 

@@ -6,7 +6,7 @@ its version, and the events that a move tells of are delivered once it is writte
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta
@@ -22,6 +22,7 @@ from server.domain.booking import (
     BookingWish,
     PaymentMethod,
     PaymentState,
+    SamagriLine,
     ServiceLocation,
 )
 from server.domain.calendar import Refusal, Span, check_bookable
@@ -54,13 +55,23 @@ from server.domain.ports import (
     SortKey,
     UserRepository,
 )
-from server.domain.recommendation import Occasion
+from server.domain.recommendation import AdviserChoice, Affordable, Occasion
+from server.domain.samagri import (
+    BudgetPlan,
+    LeftOut,
+    TemplateOffer,
+    by_template,
+    cost_of,
+    is_fixed,
+    within_budget,
+)
 from server.domain.search import coarse_point
 from server.domain.travel import visited_point
 from server.services.optimistic import change
 from server.services.relay import EventRelay
 from server.services.samagri import SamagriAdder, with_own_line
 from server.services.slot_news import SlotNews
+from server.services.templates import TemplateService
 from server.services.timetable import Timetable, Wanted, wanted_by
 
 _UNANSWERED_ROWS: Final = 50
@@ -100,6 +111,8 @@ class BookingService:
         drafts: DraftRepository,
         adder: SamagriAdder,
         timetable: Timetable,
+        templates: TemplateService,
+        advisers: AdviserChoice,
         relay: EventRelay,
         slots: SlotNews,
         clock: Clock,
@@ -114,6 +127,8 @@ class BookingService:
         self._catalogue = catalogue
         self._adder = adder
         self._timetable = timetable
+        self._templates = templates
+        self._advisers = advisers
         self._relay = relay
         self._clock = clock
         self._ids = ids
@@ -139,7 +154,10 @@ class BookingService:
         check_place(wish)
         booking = await self.draw_up(actor, self._ids.new(), pandit, service, wish, now)
         if wish.samagri_required:
-            booking = rules.with_samagri(booking, await self.suggested(booking), (), now)
+            lines = await self.suggested(booking)
+            if wish.template_id:
+                lines = await self._begun_by_template(booking, wish, lines)
+            booking = rules.with_samagri(booking, lines, (), now)
         booking = self.placed(booking, now)
         drawn = booking
         try:
@@ -549,6 +567,57 @@ class BookingService:
             actor, booking_id, lambda found: rules.without_line(found, item_id, self._clock.now())
         )
 
+    async def use_template(
+        self, actor: Actor, booking_id: str, template_id: str
+    ) -> tuple[Booking, tuple[LeftOut, ...]]:
+        """Make a ready list the booking's own; also returns what of it is not brought, and why.
+
+        What the puja needs stays, as does what the customer has added himself, and what was there
+        keeps its frozen price. Of all else there is what the template has.
+
+        Raises ``Invalid`` when the puja has no such template.
+        """
+        booking = await self.get_listed(actor, booking_id)
+        rules.require_samagri_editable(booking, actor)
+        needed = _needed(await self.suggested(booking))
+        chosen = await self._of_template(booking, template_id)
+
+        def apply(found: Booking) -> Booking:
+            lines = by_template(found.samagri, needed, chosen.lines)
+            there = {line.item_id for line in lines}
+            declined = tuple(each for each in found.samagri_declined if each not in there)
+            return rules.with_samagri(found, lines, declined, self._clock.now())
+
+        return await self._edit(actor, booking_id, apply), chosen.left_out
+
+    async def plan_budget(self, actor: Actor, booking_id: str, budget: int) -> BudgetPlan:
+        """Return the list that so many paisa allow; nothing changes.
+
+        Of all that is on the list or suggested for it the best that fits; what the puja needs and
+        what the customer has added himself is there whatever it costs.
+        """
+        booking = await self.get_listed(actor, booking_id)
+        rules.require_samagri_editable(booking, actor)
+        return self._planned(booking, await self.suggested(booking), budget)
+
+    async def fit_budget(
+        self, actor: Actor, booking_id: str, budget: int
+    ) -> tuple[Booking, BudgetPlan]:
+        """Make the list that a budget allows the booking's own.
+
+        What it leaves out is not declined: with more money it comes back.
+        """
+        booking = await self.get_listed(actor, booking_id)
+        rules.require_samagri_editable(booking, actor)
+        suggested = await self.suggested(booking)
+
+        def apply(found: Booking) -> Booking:
+            lines = self._planned(found, suggested, budget).lines
+            return rules.with_samagri(found, lines, found.samagri_declined, self._clock.now())
+
+        changed = await self._edit(actor, booking_id, apply)
+        return changed, self._planned(changed, suggested, budget)
+
     # -- inside ----------------------------------------------------------------------------------
 
     async def _move(
@@ -670,7 +739,7 @@ class BookingService:
     def _hold(self) -> timedelta:
         return timedelta(minutes=self._policy.hold_minutes)
 
-    async def suggested(self, booking: Booking) -> tuple[rules.SamagriLine, ...]:
+    async def suggested(self, booking: Booking) -> tuple[SamagriLine, ...]:
         """The lines that the booking's samagri begins with."""
         puja = await self._catalogue.find_puja(booking.puja_id)
         if puja is None:
@@ -685,6 +754,43 @@ class BookingService:
                 added=tuple(line.item_id for line in booking.samagri if line.user_added),
             ),
         )
+
+    async def _begun_by_template(
+        self, booking: Booking, wish: BookingWish, suggested: tuple[SamagriLine, ...]
+    ) -> tuple[SamagriLine, ...]:
+        try:
+            chosen = await self._of_template(booking, wish.template_id)
+        except Invalid:
+            if not wish.is_repeated:
+                raise
+            return suggested
+        return by_template((), _needed(suggested), chosen.lines)
+
+    async def _of_template(self, booking: Booking, template_id: str) -> TemplateOffer:
+        try:
+            return await self._templates.offer(
+                booking.puja_id, template_id, user_id=booking.user_id, day=booking.booking_date
+            )
+        except NotFound:
+            raise Invalid(FieldFault("template_id", "choice")) from None
+
+    def _planned(
+        self, booking: Booking, suggested: Sequence[SamagriLine], budget: int
+    ) -> BudgetPlan:
+        lines = self._adder.with_suggested(booking, suggested)
+        fixed = cost_of(line for line in lines if is_fixed(line))
+        choice = [
+            Affordable(
+                item_id=line.item_id,
+                price=line.price_at_booking,
+                confidence=line.confidence,
+                source=line.source,
+            )
+            for line in lines
+            if not is_fixed(line)
+        ]
+        taken = self._advisers.of(booking.user_id).affordable(choice, max(0, budget - fixed))
+        return within_budget(lines, taken, budget)
 
     async def _pass_on(self, booking_id: str, decline: Callable[[Booking], Booking]) -> Booking:
         """Decline, and in the same write offer to the next pandit, or fail when none is left."""
@@ -790,6 +896,10 @@ def check_place(wish: BookingWish) -> None:
     """Raise ``Invalid`` where a puja is to be held at an address that nobody has told."""
     if wish.service_location in _NEEDS_ADDRESS and not wish.location.address.strip():
         raise Invalid(FieldFault("address", "address-needed"))
+
+
+def _needed(lines: Iterable[SamagriLine]) -> list[SamagriLine]:
+    return [line for line in lines if not line.can_remove]
 
 
 def distance_of(pandit: Pandit, place: Place) -> float | None:

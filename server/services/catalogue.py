@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from server.domain.account import Actor
+from server.domain.account import NEPAL, Actor
+from server.domain.calendar import local_today
 from server.domain.catalogue import (
     ItemSheet,
     ItemUse,
@@ -15,12 +16,13 @@ from server.domain.catalogue import (
     SamagriItem,
 )
 from server.domain.errors import NotFound
-from server.domain.ports import CatalogueRepository, Page, SortKey
+from server.domain.ports import CatalogueRepository, Clock, Page, SortKey
 from server.domain.recommendation import Occasion
 from server.domain.samagri import Estimate
 from server.domain.search import has_words, query_words
 from server.services.preferences import PreferenceService
 from server.services.samagri import SamagriAdder
+from server.services.seasons import month_bs
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +42,13 @@ class CatalogueService:
     """
 
     def __init__(
-        self, catalogue: CatalogueRepository, adder: SamagriAdder, preferences: PreferenceService
+        self,
+        catalogue: CatalogueRepository,
+        adder: SamagriAdder,
+        preferences: PreferenceService,
+        clock: Clock,
     ) -> None:
+        self._clock = clock
         self._catalogue = catalogue
         self._adder = adder
         self._preferences = preferences
@@ -122,7 +129,17 @@ class CatalogueService:
             if need.item_id == item_id
         ]
         uses.sort(key=lambda use: (use.need.type.rank, use.puja.name))
-        return ItemSheet(item, shelves[item.category_id], tuple(uses))
+        others = await self._catalogue.find_items(item.substitutes)
+        return ItemSheet(
+            item,
+            shelves[item.category_id],
+            tuple(uses),
+            tuple(
+                others[each]
+                for each in item.substitutes
+                if each in others and others[each].is_active
+            ),
+        )
 
     async def estimate(self, actor: Actor | None, puja_id: str) -> Estimate:
         """Return what the samagri of a puja costs, for this reader or for nobody in particular.
@@ -137,7 +154,11 @@ class CatalogueService:
         hidden = (await self._preferences.find(user_id)).never_show if user_id else frozenset()
         present = {line.item_id for line in lines}
         return Estimate(
-            puja=puja, lines=lines, others=await self._adder.others_for(puja, present | hidden)
+            puja=puja,
+            lines=lines,
+            others=await self._adder.others_for(
+                puja, present | hidden, month_bs(local_today(self._clock.now(), NEPAL))
+            ),
         )
 
     async def _sheets(self, pujas: Iterable[Puja]) -> tuple[PujaSheet, ...]:

@@ -1,4 +1,4 @@
-"""Administration of the catalogue: items, rules, and whole tables of them.
+"""Administration of the catalogue: items, rules, templates, and whole tables of them.
 
 A table is read whole and compared with what there is; one fault and nothing changes. What is
 agreed to goes through: the import is marked first, its writes can be repeated, and what a crash
@@ -16,7 +16,14 @@ from typing import Final
 
 from server.domain.account import Actor
 from server.domain.audit import Act
-from server.domain.catalogue import CatalogueFault, ItemNames, Puja, Requirement, SamagriItem
+from server.domain.catalogue import (
+    CatalogueFault,
+    ItemNames,
+    Puja,
+    PujaTemplate,
+    Requirement,
+    SamagriItem,
+)
 from server.domain.catalogue_import import (
     MAX_CHANGES_SHOWN,
     CatalogueImport,
@@ -25,8 +32,10 @@ from server.domain.catalogue_import import (
     ImportState,
     check_items,
     check_rules,
+    check_templates,
     items_table,
     rules_table,
+    templates_table,
 )
 from server.domain.errors import (
     CatalogueMoved,
@@ -127,6 +136,55 @@ class CatalogueAdminService:
             )
         return after
 
+    async def templates(
+        self, actor: Actor, puja_id: str | None, *, limit: int, after: SortKey | None
+    ) -> Page[PujaTemplate]:
+        """Return stored templates, of one puja or of all, active or not, by puja and place."""
+        _require_admin(actor)
+        stored = (
+            await self._catalogue.all_templates()
+            if puja_id is None
+            else await self._catalogue.list_templates(puja_id)
+        )
+        found = sorted(stored, key=_template_key)
+        rows = [each for each in found if after is None or _template_key(each) > tuple(after)]
+        shown = rows[:limit]
+        return Page(tuple(shown), _template_key(shown[-1]) if len(rows) > limit else None)
+
+    async def template(self, actor: Actor, template_id: str) -> PujaTemplate:
+        """Return one stored template, active or not. Raises ``NotFound``."""
+        _require_admin(actor)
+        for each in await self._catalogue.all_templates():
+            if each.id == template_id:
+                return each
+        raise NotFound
+
+    async def save_template(self, actor: Actor, template: PujaTemplate) -> PujaTemplate:
+        """Write one template, new or changed; the same rules as for a table of it alone.
+
+        Raises
+        ------
+        Invalid
+            With every faulty field.
+        """
+        _require_admin(actor)
+        if not template.lines:
+            raise Invalid(FieldFault("item", "required"))
+        checked, _ = await self._check(ImportKind.TEMPLATES, templates_table([template]))
+        _raise_faults(checked)
+        if checked.templates:
+            await self._catalogue.put_templates(checked.templates)
+            change = checked.changes[0]
+            await self._audit.record(
+                actor,
+                Act.TEMPLATE_CHANGED,
+                "template",
+                template.id,
+                **{name: f"{old} → {new}" for name, (old, new) in change.fields.items()},
+            )
+            return checked.templates[0]
+        return await self.template(actor, template.id)
+
     # -- tables ------------------------------------------------------------------------------------
 
     async def export(self, actor: Actor, kind: ImportKind) -> str:
@@ -135,6 +193,8 @@ class CatalogueAdminService:
         if kind is ImportKind.ITEMS:
             items = await self._catalogue.all_items()
             return await self._workers.run(lambda: items_table(items))
+        if kind is ImportKind.TEMPLATES:
+            return templates_table(await self._catalogue.all_templates())
         return rules_table(await self._catalogue.list_pujas())
 
     async def check(
@@ -245,6 +305,8 @@ class CatalogueAdminService:
             await self._catalogue.put_items(checked.items)
         if checked.pujas:
             await self._catalogue.put_pujas(checked.pujas)
+        if checked.templates:
+            await self._catalogue.put_templates(checked.templates)
         applied = replace(applying, state=ImportState.APPLIED)
         if not await self._imports.replace(applied):
             raise ConcurrentChange
@@ -254,22 +316,32 @@ class CatalogueAdminService:
         """Compare a table with the catalogue; also the mark of the catalogue."""
         items = await self._catalogue.all_items()
         pujas = await self._catalogue.list_pujas()
+        templates = await self._catalogue.all_templates()
         shelves = [each.id for each in await self._catalogue.list_categories()]
 
         def work() -> tuple[Checked, str]:
             known = {item.id: item for item in items}
-            there = items_table(items) + rules_table(pujas)
+            there = items_table(items) + rules_table(pujas) + templates_table(templates)
             mark = hashlib.sha256(there.encode()).hexdigest()
             if kind is ImportKind.ITEMS:
                 return check_items(text, known, shelves), mark
+            rites = {puja.id: puja for puja in pujas}
             try:
-                names = ItemNames(items)
+                find = ItemNames(items).find
             except CatalogueFault:
-                # Two items of one name: rules must then be written by code.
-                return check_rules(text, {puja.id: puja for puja in pujas}, known.get), mark
-            return check_rules(text, {puja.id: puja for puja in pujas}, names.find), mark
+                # Two items of one name: they must then be written by code.
+                find = known.get  # type: ignore[assignment]  # of its forms, the one that we call
+            if kind is ImportKind.TEMPLATES:
+                stored = {each.id: each for each in templates}
+                return check_templates(text, stored, rites, find), mark
+            return check_rules(text, rites, find), mark
 
         return await self._workers.run(work)
+
+
+def _template_key(template: PujaTemplate) -> tuple[str, str]:
+    rank, name = template.place
+    return template.puja_id, f"{rank}{name}"
 
 
 def _require_admin(actor: Actor) -> None:

@@ -60,7 +60,14 @@ _FLUSH_SECONDS: Final = 5.0
 _MAX_KEYS: Final = 20_000
 _KEYS_PER_COMMAND: Final = 500
 _LEDGER_ROWS: Final = 2000
-_SOURCES: Final = {"requirement": "rule", "rule": "rule", "model": "rec", "customer": "manual"}
+_OPENED_WITHIN: Final = timedelta(days=1)
+_SOURCES: Final = {
+    "requirement": "rule",
+    "rule": "rule",
+    "template": "rule",
+    "model": "rec",
+    "customer": "manual",
+}
 _TELLING: Final = frozenset(
     {
         EventKind.BOOKING_ACCEPTED,
@@ -362,6 +369,28 @@ class LearningService:
             _log.warning("impressions_lost", extra={"surface": surface.value})
         return rec_id
 
+    async def opened(self, actor: Actor, surface: Surface, target: str) -> None:
+        """Note that the actor has opened what was recommended to him lately.
+
+        It is given to the recommendation that showed it last, within a day. Who came there in
+        another way tells nothing.
+        """
+        now = self._clock.now()
+        try:
+            rows = await self._feedback.list_of_user(
+                actor.user_id, now - _OPENED_WITHIN, now, _LEDGER_ROWS
+            )
+            shown = next((row for row in rows if _shows(row, surface, target)), None)
+            if shown is None:
+                return
+            row = replace(shown, kind=FeedbackKind.ADDED, at=now)
+            await self._record([row])
+            await self._accuracy.note(row, now)
+            if surface is Surface.PANDITS:
+                await self._interactions.add([_pandit_viewed(row, None)])
+        except StoreUnavailable:
+            _log.warning("openings_lost", extra={"surface": surface.value})
+
     async def report(self, actor: Actor, report: Report) -> int:
         """Keep what became of a recommendation; returns how much of it was new.
 
@@ -397,7 +426,8 @@ class LearningService:
         await self._accuracy.note(rows[0], now)
         if report.surface is Surface.PANDITS and report.kind is FeedbackKind.ADDED:
             # All of them, for a crash may have come between the two writes; ids make them one.
-            await self._interactions.add([_pandit_viewed(row, recommendation) for row in rows])
+            puja_id = recommendation.puja_id
+            await self._interactions.add([_pandit_viewed(row, puja_id) for row in rows])
         return len(new)
 
     async def _record(self, rows: Iterable[Feedback]) -> list[Feedback]:
@@ -485,14 +515,18 @@ def _ledger_row(
     )
 
 
-def _pandit_viewed(row: Feedback, recommendation: Recommendation) -> Interaction:
+def _shows(row: Feedback, surface: Surface, target: str) -> bool:
+    return row.kind is FeedbackKind.SHOWN and row.surface is surface and row.target == target
+
+
+def _pandit_viewed(row: Feedback, puja_id: str | None) -> Interaction:
     return Interaction(
         id=row.id,
         user_id=row.user_id,
         ts=row.at,
         kind="pandit_viewed",
         source="rec",
-        puja_id=recommendation.puja_id,
+        puja_id=puja_id,
         pandit_id=row.target,
         rec_id=row.rec_id,
     )

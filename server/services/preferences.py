@@ -7,6 +7,7 @@ from collections import OrderedDict
 from typing import Final
 
 from server.domain.account import Actor
+from server.domain.catalogue import SamagriItem
 from server.domain.errors import FieldFault, Invalid, NotFound
 from server.domain.learning import (
     MAX_PREFERENCES,
@@ -70,6 +71,15 @@ class PreferenceService:
     ) -> Page[SamagriPreference]:
         """Return the actor's own, by item id."""
         return await self._preferences.list_page(actor.user_id, limit=limit, after=after)
+
+    async def list_with_items(
+        self, actor: Actor, *, limit: int, after: SortKey | None
+    ) -> Page[tuple[SamagriPreference, SamagriItem]]:
+        """Return the actor's own with the items that they are about, by item id."""
+        page = await self.list_own(actor, limit=limit, after=after)
+        items = await self._catalogue.find_items({row.item_id for row in page.rows})
+        rows = tuple((row, items[row.item_id]) for row in page.rows if row.item_id in items)
+        return Page(rows, page.next_key)
 
     async def put(
         self, actor: Actor, item_id: str, preference: PreferenceKind

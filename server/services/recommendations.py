@@ -57,6 +57,7 @@ from server.domain.search import PanditCard
 from server.services.audit import AuditService
 from server.services.pandits import PanditService
 from server.services.samagri import RuleRecommender, Suggestion
+from server.services.seasons import month_bs
 
 _log: Final = logging.getLogger(__name__)
 _HISTORY_ROWS: Final = 30
@@ -184,11 +185,13 @@ class AdvisedSamagri:
         ruled = await self._rules.suggest(puja, occasion)
         customer = await self._customers.read(occasion.user_id)
         adviser = self._advisers.of(occasion.user_id)
+        today = local_today(self._clock.now(), NEPAL)
         question = SamagriQuestion(
             puja=puja,
             customer=customer,
             occasion=occasion,
-            today=local_today(self._clock.now(), NEPAL),
+            today=today,
+            month_bs=month_bs(occasion.held_on or today),
         )
         try:
             advice = adviser.samagri(question)
@@ -201,9 +204,13 @@ class AdvisedSamagri:
                 each for each in ruled if not each.type.can_remove or each.item_id not in hidden
             ]
         self._observe("auto_add", "model" if adviser.has_model else "rules")
-        unwanted = {each.item.id: each for each in advice.items if each.is_hidden}
+        noted = {
+            each.substitute_of or each.item.id: each
+            for each in advice.items
+            if each.is_hidden or each.substitute_of or not each.is_in_season
+        }
         needed = [
-            _noted(each, unwanted[each.item_id]) if each.item_id in unwanted else each
+            _noted(each, noted[each.item_id]) if each.item_id in noted else each
             for each in ruled
             if not each.type.can_remove
         ]
@@ -212,9 +219,15 @@ class AdvisedSamagri:
 
 
 def _noted(suggestion: Suggestion, item: AdvisedItem) -> Suggestion:
-    """The same, saying why it is there although the customer did not want to see it."""
+    """The same with what is to be said of it, or what stands for it while it cannot be had.
+
+    It may be there although the customer did not want to see it, or although it is out of season.
+    """
     return replace(
         suggestion,
+        item_id=item.item.id,
+        quantity=item.quantity,
+        unit=item.unit,
         reason=" ".join(each.text for each in item.because),
         reason_ne=" ".join(each.text_ne for each in item.because),
     )
@@ -256,6 +269,15 @@ class PanditAdvice:
     """Pandits who suit, best first."""
 
     places: tuple[AdvisedPandit, ...]
+    model_version: str
+    rec_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TogetherAdvice:
+    """What goes with an item, the most telling first."""
+
+    items: tuple[AdvisedItem, ...]
     model_version: str
     rec_id: str | None = None
 
@@ -392,12 +414,14 @@ class RecommendationService:
         if puja is None:
             raise NotFound
         adviser = self._taken("samagri", customer)
+        today = self._today()
         advice = adviser.samagri(
             SamagriQuestion(
                 puja=puja,
                 customer=customer,
                 occasion=replace(occasion, user_id=customer.user_id),
-                today=self._today(),
+                today=today,
+                month_bs=month_bs(occasion.held_on or today),
                 budget=budget,
                 explores=bool(customer.user_id),
             )
@@ -412,6 +436,30 @@ class RecommendationService:
             puja_id=puja_id,
         )
         return replace(advice, rec_id=rec_id)
+
+    async def together(self, actor: Actor | None, item_id: str, *, limit: int) -> TogetherAdvice:
+        """Say what goes with an item. Raises ``NotFound`` if it cannot be had."""
+        items, customer = await asyncio.gather(
+            self._catalogue.find_items([item_id]), self._customer(actor)
+        )
+        item = items.get(item_id)
+        if item is None or not item.is_active:
+            raise NotFound
+        adviser = self._taken("together", customer)
+        found = adviser.together(item, customer, month_bs=month_bs(self._today()), limit=limit)
+        if actor is None:
+            return TogetherAdvice(found, adviser.version)
+        rec_id = self._issuer.issue(
+            actor,
+            Surface.SAMAGRI,
+            version=adviser.version,
+            targets=[each.item.id for each in found],
+        )
+        return TogetherAdvice(found, adviser.version, rec_id)
+
+    def version_for(self, actor: Actor) -> str:
+        """Return the version of the model that answers the actor at this moment."""
+        return self._advisers.of(actor.user_id).version
 
     async def pandits(
         self,
@@ -509,9 +557,14 @@ class RecommendationService:
         today = self._today()
         festivals = await self._festivals.between(today, today + timedelta(days=_FESTIVAL_DAYS))
         adviser = self._taken("bookings", customer)
-        proposed = adviser.pujas(
-            PujaQuestion(customer=customer, today=today, festivals=festivals, limit=limit)
-        )
+        question = PujaQuestion(customer=customer, today=today, festivals=festivals, limit=limit)
+        try:
+            proposed = adviser.pujas(question)
+        except Exception:
+            # The front page shows them, and is worth more than they are.
+            _log.exception("pujas_not_advised", extra={"version": adviser.version})
+            self._observe("bookings", "failed")
+            proposed = ()
         rec_id = self._issuer.issue(
             actor,
             Surface.BOOKINGS,

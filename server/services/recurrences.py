@@ -382,4 +382,9 @@ def yearly_tithi_days(first: date, count: int) -> list[date]:
 
 
 def _wish_of(wish: BookingWish, series_id: str, number: object, day: date) -> BookingWish:
-    return replace(wish, booking_date=day, request_key=f"series:{series_id}:{number}")
+    return replace(
+        wish,
+        booking_date=day,
+        request_key=f"series:{series_id}:{number}",
+        is_repeated=bool(number),
+    )

@@ -12,11 +12,19 @@ from decimal import Decimal
 from typing import Final, Protocol
 
 from server.domain.booking import Booking, SamagriLine
-from server.domain.catalogue import Puja, SamagriItem, SamagriType, check_quantity
+from server.domain.catalogue import (
+    Puja,
+    PujaTemplate,
+    SamagriItem,
+    SamagriType,
+    TemplateLine,
+    check_quantity,
+)
 from server.domain.errors import FieldFault, Invalid
 from server.domain.money import Unit, convert_quantity
 from server.domain.ports import CatalogueRepository, Translator
 from server.domain.recommendation import Occasion
+from server.domain.samagri import TEMPLATE, ordered
 from server.domain.texts import N_
 
 REQUIREMENT: Final = "requirement"
@@ -33,6 +41,7 @@ _PLAIN_REASONS: Final = {
     SamagriType.OPTIONAL: N_("Often used for {puja}."),
 }
 _OWN_REASON: Final = N_("Added by you.")
+_TEMPLATE_REASON: Final = N_("In the list “{template}”.")
 _ANY_OCCASION: Final = Occasion()
 
 
@@ -147,10 +156,13 @@ class SamagriAdder:
             self._line(puja, each, items[each.item_id]) for each in wanted if each.item_id in items
         )
 
-    async def others_for(self, puja: Puja, present: Collection[str]) -> tuple[SamagriLine, ...]:
+    async def others_for(
+        self, puja: Puja, present: Collection[str], month_bs: int
+    ) -> tuple[SamagriLine, ...]:
         """Lines of the optional items that the puja names and that are not ``present`` (item ids).
 
-        Nobody adds them by himself; they are shown with their price.
+        Nobody adds them by himself; they are shown with their price. What cannot be had in that
+        month is left out.
         """
         named = [
             each
@@ -159,9 +171,9 @@ class SamagriAdder:
         ]
         items = await self._catalogue.find_items([each.item_id for each in named])
         lines = (
-            self._line(puja, each, items[each.item_id])
+            self._line(puja, each, item)
             for each in named
-            if each.item_id in items and items[each.item_id].is_active
+            if (item := items.get(each.item_id)) and item.is_active and item.is_in_season(month_bs)
         )
         return tuple(replace(line, auto_added=False) for line in lines)
 
@@ -179,7 +191,7 @@ class SamagriAdder:
             if line.item_id not in present
             and not (line.can_remove and line.item_id in booking.samagri_declined)
         ]
-        return _ordered((*booking.samagri, *missing))
+        return ordered((*booking.samagri, *missing))
 
     async def item(self, item_id: str) -> SamagriItem:
         """The catalogue's item. Raises ``Invalid`` when there is none that can be bought."""
@@ -210,6 +222,32 @@ class SamagriAdder:
             price_at_booking=item.price_of(quantity, unit),
             auto_added=False,
             user_added=True,
+        )
+
+    def template_line(
+        self, puja: Puja, template: PujaTemplate, line: TemplateLine, item: SamagriItem
+    ) -> SamagriLine:
+        """A line of a template at the price of today, as firm as the puja has it."""
+        firm = next((need.type for need in puja.requirements if need.item_id == item.id), None)
+        text = self._translator.text
+        return SamagriLine(
+            item_id=item.id,
+            name=item.name,
+            name_ne=item.name_ne,
+            category_id=item.category_id,
+            quantity=line.quantity,
+            unit=line.unit,
+            base_price=item.price,
+            base_quantity=item.base_quantity,
+            base_unit=item.base_unit,
+            type=firm or SamagriType.OPTIONAL,
+            confidence=1.0,
+            source=TEMPLATE,
+            reason=text("en", _TEMPLATE_REASON, template=template.name),
+            reason_ne=text("ne", _TEMPLATE_REASON, template=template.name_ne),
+            price_at_booking=item.price_of(line.quantity, line.unit),
+            auto_added=False,
+            user_added=False,
         )
 
     def _line(self, puja: Puja, suggestion: Suggestion, item: SamagriItem) -> SamagriLine:
@@ -246,10 +284,4 @@ class SamagriAdder:
 
 def with_own_line(booking: Booking, line: SamagriLine) -> tuple[SamagriLine, ...]:
     """The booking's lines and one more that the customer wants."""
-    return _ordered((*booking.samagri, line))
-
-
-def _ordered(lines: Iterable[SamagriLine]) -> tuple[SamagriLine, ...]:
-    return tuple(
-        sorted(lines, key=lambda line: (line.type.rank, line.user_added, -line.confidence))
-    )
+    return ordered((*booking.samagri, line))

@@ -9,7 +9,14 @@ from typing import Any, Final
 
 import msgspec
 
-from server.domain.catalogue import Catalogue, Puja, PujaCategory, SamagriCategory, SamagriItem
+from server.domain.catalogue import (
+    Catalogue,
+    Puja,
+    PujaCategory,
+    PujaTemplate,
+    SamagriCategory,
+    SamagriItem,
+)
 from server.domain.ports import Page, SortKey
 from server.domain.search import prefixes_of, query_words
 from server.store.client import ASCENDING, Collection, Document, Index, Store
@@ -36,6 +43,8 @@ INDEXES: Final = (
         )
     ),
 )
+TEMPLATES: Final = "puja_templates"
+TEMPLATE_INDEXES: Final = (Index((("puja_id", ASCENDING), ("_id", ASCENDING))),)
 _CATEGORIES: Final = "samagri_categories"
 _PUJAS: Final = "pujas"
 _PUJA_CATEGORIES: Final = "puja_categories"
@@ -55,6 +64,7 @@ class MongoCatalogueRepository:
         self._categories = store.collection(_CATEGORIES)
         self._pujas = store.collection(_PUJAS)
         self._puja_categories = store.collection(_PUJA_CATEGORIES)
+        self._templates = store.collection(TEMPLATES)
         self._state = store.collection(_STATE)
 
     async def sync(self, catalogue: Catalogue) -> None:
@@ -70,6 +80,7 @@ class MongoCatalogueRepository:
             (self._items, [_item_document(each) for each in catalogue.items]),
             (self._puja_categories, [to_document(each) for each in catalogue.puja_categories]),
             (self._pujas, [to_document(each) for each in catalogue.pujas]),
+            (self._templates, [to_document(each) for each in catalogue.templates]),
         )
         fingerprint = _fingerprint([documents for _, documents in wanted])
         state = await self._state.find_one({"_id": _STATE_ID})
@@ -148,6 +159,20 @@ class MongoCatalogueRepository:
 
     async def put_pujas(self, pujas: Sequence[Puja]) -> None:
         await _overwrite(self._pujas, [to_document(puja) for puja in pujas])
+
+    async def list_templates(self, puja_id: str) -> tuple[PujaTemplate, ...]:
+        documents = await self._templates.find(
+            {"puja_id": puja_id}, sort=(("_id", ASCENDING),), limit=_MAX_ROWS
+        )
+        return tuple(from_document(PujaTemplate, document) for document in documents)
+
+    async def all_templates(self) -> tuple[PujaTemplate, ...]:
+        return tuple(
+            from_document(PujaTemplate, document) for document in await _all(self._templates)
+        )
+
+    async def put_templates(self, templates: Sequence[PujaTemplate]) -> None:
+        await _overwrite(self._templates, [to_document(each) for each in templates])
 
 
 async def _overwrite(collection: Collection, documents: Sequence[Document]) -> None:

@@ -1,6 +1,7 @@
 """Reads the catalogue from its TOML files and proves that it is whole.
 
-``categories.toml``, ``items.toml`` and ``pujas.toml`` of one folder. Pujas name their items in
+``categories.toml``, ``items.toml`` and ``pujas.toml`` of one folder, and ``templates.toml`` where
+there is one. Pujas name their items in
 words; every name must mean exactly one item. Nothing is passed over: all faults are collected and
 refused together.
 """
@@ -8,7 +9,7 @@ refused together.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -17,16 +18,21 @@ import msgspec
 
 from server.domain.calendar import CLAIM_MINUTES, MAX_DURATION_MINUTES
 from server.domain.catalogue import (
+    MONTHS,
     Catalogue,
     CatalogueFault,
     ItemNames,
     Puja,
     PujaCategory,
+    PujaTemplate,
     Requirement,
     SamagriCategory,
     SamagriItem,
     SamagriType,
+    TemplateLine,
+    TemplateSize,
     check_quantity,
+    check_template_line,
 )
 from server.domain.errors import Invalid
 from server.domain.money import Unit
@@ -57,6 +63,8 @@ class _ItemEntry(_Entry, frozen=True, kw_only=True):
     price_paisa: int
     use: str
     use_ne: str
+    season: tuple[int, int] | None = None
+    substitutes: tuple[str, ...] = ()
 
 
 class _NeedEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -76,6 +84,14 @@ class _PujaEntry(_Entry, frozen=True, kw_only=True):
     required: tuple[_NeedEntry, ...] = ()
     essential: tuple[_NeedEntry, ...] = ()
     optional: tuple[_NeedEntry, ...] = ()
+
+
+class _TemplateEntry(_Entry, frozen=True, kw_only=True):
+    puja: str
+    size: TemplateSize
+    description: str
+    description_ne: str
+    lines: tuple[_NeedEntry, ...]
 
 
 def load_catalogue(path: Path) -> Catalogue:
@@ -111,9 +127,22 @@ class _Loader:
             self._check_names(kind, entries)
         known_shelves = {entry.code for entry in shelves}
         items = tuple(self._item(entry, known_shelves) for entry in goods)
+        codes = {entry.code for entry in goods}
+        for entry in goods:
+            for code in entry.substitutes:
+                if code not in codes - {entry.code}:
+                    self._fault(f"item {entry.code!r}", f"there is no substitute {code!r}")
         names = self._names(items)
         known_families = {entry.code for entry in families}
         pujas = tuple(self._puja(entry, known_families, names) for entry in rites)
+        ready = (
+            self._entries("templates.toml", "template", _TemplateEntry)
+            if (self._path / "templates.toml").exists()
+            else []
+        )
+        self._check_names("template", ready)
+        by_id = {puja.id: puja for puja in pujas}
+        templates = tuple(self._template(entry, by_id, names) for entry in ready)
         if self._faults:
             raise CatalogueFault(self._faults)
         return Catalogue(
@@ -129,6 +158,7 @@ class _Loader:
                 for entry in families
             ),
             pujas=pujas,
+            templates=templates,
         )
 
     def _entries(self, file: str, table: str, expected: type[T]) -> list[T]:
@@ -167,6 +197,8 @@ class _Loader:
             self._fault(where, f"there is no category {entry.category!r}")
         if entry.base_quantity <= 0 or entry.price_paisa <= 0:
             self._fault(where, "base_quantity and price_paisa must be above zero")
+        if entry.season is not None and not set(entry.season) <= set(range(1, MONTHS + 1)):
+            self._fault(where, "season is its first and its last month, 1 to 12")
         return SamagriItem(
             id=entry.code,
             name=entry.name,
@@ -178,6 +210,8 @@ class _Loader:
             price=entry.price_paisa,
             use=entry.use,
             use_ne=entry.use_ne,
+            season=entry.season,
+            substitutes=entry.substitutes,
         )
 
     def _names(self, items: tuple[SamagriItem, ...]) -> ItemNames | None:
@@ -230,6 +264,45 @@ class _Loader:
                 except Invalid as error:
                     self._fault(where, f"{quantity} {need.unit} is no good quantity ({error})")
                 yield Requirement(item_id=item.id, quantity=quantity, unit=need.unit, type=kind)
+
+    def _template(
+        self, entry: _TemplateEntry, pujas: Mapping[str, Puja], names: ItemNames | None
+    ) -> PujaTemplate:
+        where = f"template {entry.code!r}"
+        puja = pujas.get(entry.puja)
+        if puja is None:
+            self._fault(where, f"there is no puja {entry.puja!r}")
+        lines = tuple(self._template_lines(entry, puja, names)) if names else ()
+        return PujaTemplate(
+            id=entry.code,
+            puja_id=entry.puja,
+            size=entry.size,
+            name=entry.name,
+            name_ne=entry.name_ne,
+            description=entry.description,
+            description_ne=entry.description_ne,
+            lines=lines,
+        )
+
+    def _template_lines(
+        self, entry: _TemplateEntry, puja: Puja | None, names: ItemNames
+    ) -> Iterator[TemplateLine]:
+        seen: set[str] = set()
+        for each in entry.lines:
+            where = f"template {entry.code!r}, item {each.item!r}"
+            item = names.find(each.item)
+            if item is None:
+                self._fault(where, "is not in the catalogue")
+                continue
+            if item.id in seen:
+                self._fault(where, "stands twice")
+            seen.add(item.id)
+            line = TemplateLine(item_id=item.id, quantity=Decimal(each.quantity), unit=each.unit)
+            try:
+                check_template_line(line, item, puja)
+            except Invalid as error:
+                self._fault(where, f"{line.quantity} {line.unit} is no good quantity ({error})")
+            yield line
 
     def _fault(self, where: str, what: str) -> None:
         self._faults.append(f"{where}: {what}")

@@ -72,6 +72,7 @@ def declared_indexes() -> dict[str, tuple[Index, ...]]:
         module.COLLECTION: module.INDEXES for module in _MODULES if module.INDEXES
     }
     found.update(users.INDEXES)
+    found[catalogue.TEMPLATES] = catalogue.TEMPLATE_INDEXES
     found[catalogue_imports.TEXTS] = catalogue_imports.TEXT_INDEXES
     found[callbacks.HANDLED] = callbacks.HANDLED_INDEXES
     return found

@@ -42,10 +42,17 @@ STOPS: Final[dict[str, tuple[Stop, ...]]] = {
         "/pandits/", "/pandits/?q=nobody-has-this-name", "/pandits/?place=Lalitpur&radius_km=25"
     ),
     "/pandits/{id}/": at("/pandits/{pandit}/", by=("guest", "family", "pandit")),
-    "/pujas/": at("/pujas/"),
+    "/pujas/": at("/pujas/", "/pujas/?q=nothing-like-it"),
     "/pujas/{id}/": at("/pujas/satyanarayan-puja/", by=("guest", "family")),
     "/samagri/": at("/samagri/", "/samagri/?q=nothing-is-called-so"),
-    "/samagri/{id}/": at("/samagri/kumkum/", by=("guest", "family")),
+    "/samagri/{id}/": (
+        *at("/samagri/kumkum/", by=("guest", "family")),
+        *at("/samagri/lotus/"),
+    ),
+    "/account/samagri/": at("/account/samagri/", by="family"),
+    "/bookings/{id}/samagri/": at(
+        "/bookings/{listed}/samagri/", "/bookings/{listed}/samagri/?budget=1500", by="family"
+    ),
     "/sign-in/": at("/sign-in/"),
     "/sign-in/code/": at("/sign-in/code/", "/sign-in/code/?sent=yes"),
     "/register/": at("/register/", "/register/?role=pandit"),
@@ -110,6 +117,12 @@ STOPS: Final[dict[str, tuple[Stop, ...]]] = {
     "/admin/accuracy/": at("/admin/accuracy/", by="admin"),
     "/admin/catalogue/": at("/admin/catalogue/", by="admin"),
     "/admin/catalogue/items/{id}/": at("/admin/catalogue/items/kumkum/", by="admin"),
+    "/admin/catalogue/templates/": at("/admin/catalogue/templates/", by="admin"),
+    "/admin/catalogue/templates/{id}/": at(
+        "/admin/catalogue/templates/satyanarayan-guests/",
+        "/admin/catalogue/templates/new/",
+        by="admin",
+    ),
     "/admin/catalogue/imports/{id}/": at(
         "/admin/catalogue/imports/{import}/",
         "/admin/catalogue/imports/{faulty_import}/",
@@ -203,6 +216,7 @@ class Party:
         }
         for days, name in enumerate(("pending", "accepted", "cancelled", "proposed"), 20):
             names[name] = town.book(self.family, self.pandit, days, **home)
+        names["listed"] = town.book(self.family, self.pandit, 27, **home)
         for name in ("accepted", "proposed"):
             town.move(self.pandit, names[name], "accept")
         later = town.book(self.family, self.rival, 25, **home)

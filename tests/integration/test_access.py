@@ -88,6 +88,7 @@ TABLE: dict[tuple[str, str], Row] = {
     ("get", "/api/samagri/categories/"): public(),
     ("get", "/api/samagri/items/"): public(),
     ("get", "/api/samagri/items/{item}/"): public(),
+    ("get", "/api/samagri/templates/"): public(query="puja_id=satyanarayan-puja"),
     ("get", "/api/samagri/estimate/"): public(query="puja_id=satyanarayan-puja"),
     ("get", "/api/pandits/"): public(),
     ("get", "/api/pandits/{pandit}/"): public(),
@@ -124,6 +125,7 @@ TABLE: dict[tuple[str, str], Row] = {
     ),
     ("get", "/api/reviews/"): public(query="pandit_id={pandit}"),
     ("get", "/api/recommendations/samagri/"): public(query="puja_id=satyanarayan-puja"),
+    ("get", "/api/recommendations/together/"): public(query="item_id=haldi"),
     ("get", "/api/recommendations/pandits/"): public(query="puja_id=satyanarayan-puja"),
     ("get", "/api/recommendations/bookings/"): Row(200),
     ("get", "/api/admin/models/"): only("admin"),
@@ -164,6 +166,17 @@ TABLE: dict[tuple[str, str], Row] = {
     ("get", "/api/bookings/{booking}/samagri/"): only(*MEMBERS, "admin", others=404),
     ("post", "/api/bookings/{booking}/samagri/"): Row(
         403, {}, owed={"customer": 409, "stranger": 404}
+    ),
+    ("post", "/api/bookings/{booking}/samagri/template/"): Row(
+        403,
+        {"template_id": "satyanarayan-puja.simple"},
+        owed={"customer": 409, "stranger": 404},
+    ),
+    ("get", "/api/bookings/{booking}/samagri/budget/"): Row(
+        403, query="budget=100000", owed={"customer": 409, "stranger": 404}
+    ),
+    ("post", "/api/bookings/{booking}/samagri/budget/"): Row(
+        403, {"budget": 100_000}, owed={"customer": 409, "stranger": 404}
     ),
     ("put", "/api/bookings/{booking}/samagri/{item}/"): Row(
         403, {"quantity": 1}, owed={"customer": 409, "stranger": 404}
@@ -223,6 +236,9 @@ TABLE: dict[tuple[str, str], Row] = {
     ("post", "/api/admin/catalogue/imports/{id}/apply/"): only("admin", gets=404),
     ("get", "/api/admin/catalogue/items/{id}/"): only("admin", gets=404),
     ("put", "/api/admin/catalogue/items/{id}/"): only("admin", gets=422, body={}),
+    ("get", "/api/admin/catalogue/templates/"): only("admin"),
+    ("get", "/api/admin/catalogue/templates/{id}/"): only("admin", gets=404),
+    ("put", "/api/admin/catalogue/templates/{id}/"): only("admin", gets=422, body={}),
     ("put", "/api/admin/catalogue/pujas/{id}/requirements/"): only("admin", gets=404, body=RULES),
     ("get", "/api/admin/ledger.csv"): only("admin"),
     ("get", "/api/admin/ledger/"): only("admin"),

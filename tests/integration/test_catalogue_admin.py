@@ -28,7 +28,7 @@ async def restored(server: RunningServer, settings: Settings) -> AsyncIterator[N
     yield
     patient = dataclasses.replace(settings.database, timeout_seconds=60.0)
     async with open_store(patient, patient.uri) as left:
-        for name in ("catalogue_state", "samagri_items", "pujas"):
+        for name in ("catalogue_state", "samagri_items", "pujas", "puja_templates"):
             await left.collection(name).delete_many({})
 
 
@@ -109,7 +109,7 @@ async def test_a_good_table_changes_nothing_until_it_is_agreed_to(
 
 
 async def test_what_was_exported_can_be_sent_back(admin: Person):
-    for kind in ("items", "rules"):
+    for kind in ("items", "rules", "templates"):
         answer = await admin.api.get(f"/api/admin/catalogue/export/{kind}.csv")
         assert answer.headers["Content-Type"].startswith("text/csv")
         found = await sent(admin, answer.content.decode("utf-8-sig"), kind)

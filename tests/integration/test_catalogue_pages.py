@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from server.domain.learning import Surface
 from server.i18n import Formatter
 from tests.integration.test_bookings import wish
 from tests.integration.test_pages import Browser, signed_in, text_of
-from tests.support import People
+from tests.support import FakeClock, People, Person
 
 SATYANARAYAN = "satyanarayan-puja"
 
@@ -180,3 +181,158 @@ async def test_what_a_page_recommends_counts_once_a_day(
         answer.raise_for_status()
     rows = await ledger.find({"user_id": family.user_id, "kind": "added"}, limit=10)
     assert len(rows) == 1
+
+
+async def estimate_of(browser: Browser, puja_id: str) -> dict[str, dict[str, Any]]:
+    answer = await browser.get(f"/api/samagri/estimate/?puja_id={puja_id}")
+    lines = answer.raise_for_status().json()["results"]
+    return {line["item"]["id"]: line for line in lines}
+
+
+async def test_what_is_out_of_season_is_not_offered(guest: Browser, clock: FakeClock) -> None:
+    # In Mangsir, the eighth month; the lotus flowers from Asar to Kartik.
+    assert "lotus" not in await estimate_of(guest, "ekadashi-udyapan")
+    page = await guest.get("/samagri/lotus/")
+    assert "Out of season" in page.text
+    assert "Asar – Kartik" in page.text
+    assert 'href="/samagri/white-flowers/"' in page.text
+    clock.set(datetime(2027, 8, 1, tzinfo=UTC))
+    assert "lotus" in await estimate_of(guest, "ekadashi-udyapan")
+    assert "In season" in (await guest.get("/samagri/lotus/")).text
+
+
+async def test_what_a_puja_cannot_do_without_stays_with_a_note(guest: Browser) -> None:
+    bel = (await estimate_of(guest, "ihi"))["bel-fruit"]
+    assert (bel["type"], bel["can_remove"]) == ("REQUIRED", False)
+    assert "Out of season" in bel["reason"]
+    assert "मौसम" in bel["reason_ne"]
+
+
+async def test_an_admin_sets_a_season_on_the_items_page(people: People) -> None:
+    browser = await signed_in(people, await people.admin())
+    path = "/admin/catalogue/items/attar/"
+    before = (await browser.get("/api/samagri/items/attar/")).json()
+    # As the page shows it: what is not typed anew is saved as it is.
+    form = {name: before[name] for name in ("name", "name_ne", "category_id", "use", "use_ne")} | {
+        "aliases": " | ".join(before["aliases"]),
+        "base_unit": before["unit"],
+        "base_quantity": str(before["base_quantity"]),
+        "price": str(before["price"] / 100),
+        "is_active": "true",
+    }
+    saved = await browser.post(path, **form | {"season": "११-2", "substitutes": "rose-water"})
+    assert saved.status_code == 303, saved.text
+    after = (await browser.get("/api/samagri/items/attar/")).json()
+    assert (after["season"], after["substitutes"]) == ([11, 2], ["rose-water"])
+    refused = await browser.post(path, **form | {"season": "13 to 2"})
+    assert refused.status_code == 422
+    assert 'id="season-fault"' in refused.text
+    assert (await browser.post(path, **form | {"season": ""})).status_code == 303
+    assert (await browser.get("/api/samagri/items/attar/")).json() == before
+
+
+async def test_an_item_tells_what_goes_with_it_by_the_rules(guest: Browser) -> None:
+    answer = await guest.get("/api/recommendations/together/?item_id=havan-samagri")
+    found = answer.raise_for_status().json()
+    assert found["model_version"] == "rules"
+    assert found["rec_id"] is None
+    items = [each["item"]["id"] for each in found["results"]]
+    assert items
+    assert "havan-samagri" not in items
+    assert all(each["reasons"][0]["code"] == "SAME_PUJAS" for each in found["results"])
+    page = text_of(await guest.get("/samagri/havan-samagri/"))
+    assert "Goes with it" in page
+    assert found["results"][0]["reason"] in page
+    for path in ("?item_id=no-such", "?item_id=haldi&limit=99"):
+        refused = await guest.get(f"/api/recommendations/together/{path}")
+        assert refused.status_code in (404, 422)
+
+
+async def rows_of(server: RunningServer, person: Person, **where: str) -> list[dict[str, Any]]:
+    ledger = server.store.collection("recommendation_feedback")
+    return await ledger.find({"user_id": person.user_id, **where}, limit=200)
+
+
+async def test_an_items_page_counts_what_it_recommends_once(
+    server: RunningServer, people: People
+) -> None:
+    family = await people.customer()
+    browser = await signed_in(people, family)
+    await browser.get("/samagri/havan-samagri/", **{"Sec-Purpose": "prefetch"})
+    assert await rows_of(server, family) == []
+    for _ in range(3):
+        await browser.get("/samagri/havan-samagri/")
+    rows = await rows_of(server, family)
+    assert {row["kind"] for row in rows} == {"shown"}
+    assert {row["surface"] for row in rows} == {"samagri"}
+    assert len(rows) == len({row["target"] for row in rows}) == 6
+
+
+async def test_pandits_of_the_search_count_as_shown_and_as_opened(
+    server: RunningServer, people: People
+) -> None:
+    pandit, family = await people.pandit(), await people.customer()
+    browser = await signed_in(people, family)
+    # Whoever comes by another way tells nothing of a recommendation.
+    await browser.get(f"/pandits/{pandit.pandit_id}/")
+    assert await rows_of(server, family) == []
+    for _ in range(2):
+        await browser.get(f"/pandits/?puja_id={SATYANARAYAN}")
+    (shown,) = await rows_of(server, family, surface="pandits")
+    assert (shown["target"], shown["kind"]) == (pandit.pandit_id, "shown")
+    for _ in range(2):
+        await browser.get(f"/pandits/{pandit.pandit_id}/")
+    (opened,) = await rows_of(server, family, surface="pandits", kind="added")
+    assert opened["rec_id"] == shown["rec_id"]
+    events = server.store.collection("interactions")
+    (viewed,) = await events.find({"user_id": family.user_id}, limit=5)
+    assert (viewed["kind"], viewed["pandit_id"]) == ("pandit_viewed", pandit.pandit_id)
+
+
+async def test_the_front_page_proposes_pujas_and_counts_them_once(
+    server: RunningServer, people: People
+) -> None:
+    family = await people.customer()
+    browser = await signed_in(people, family)
+    page = text_of(await browser.get("/"))
+    assert "For your family" in page
+    await browser.get("/")
+    rows = await rows_of(server, family, surface="bookings")
+    assert len(rows) == len({row["target"] for row in rows}) > 0
+    puja_id = rows[0]["target"]
+    assert f'href="/pujas/{puja_id}/"' in page
+    await browser.get(f"/pujas/{puja_id}/")
+    opened = await rows_of(server, family, surface="bookings", kind="added")
+    assert [row["target"] for row in opened] == [puja_id]
+
+
+async def test_neither_guests_nor_pandits_nor_admins_are_counted(
+    server: RunningServer, people: People, guest: Browser
+) -> None:
+    pandit, admin = await people.pandit(), await people.admin()
+    for browser in (guest, await signed_in(people, pandit), await signed_in(people, admin)):
+        assert (await browser.get("/samagri/havan-samagri/")).status_code == 200
+        assert (await browser.get("/pandits/")).status_code == 200
+    for person in (pandit, admin):
+        assert await rows_of(server, person) == []
+
+
+async def test_favourites_and_hidden_items_move_the_recommender(people: People) -> None:
+    pandit, family = await people.pandit(), await people.customer()
+    browser = await signed_in(people, family)
+    path = f"/api/recommendations/samagri/?puja_id={SATYANARAYAN}"
+    before = {each["item"]["id"]: each for each in (await family.api.get(path)).json()["results"]}
+    optional = [item for item, row in before.items() if row["can_remove"]]
+    liked, unwanted = optional[0], optional[1]
+    await browser.post(f"/samagri/{liked}/preference/", preference="FAVOURITE")
+    await browser.post(f"/samagri/{unwanted}/preference/", preference="NEVER_SHOW")
+    after = {each["item"]["id"]: each for each in (await family.api.get(path)).json()["results"]}
+    assert unwanted not in after
+    assert after[liked]["confidence"] > before[liked]["confidence"]
+    assert after[liked]["reasons"][0]["code"] == "FAVOURITE"
+    booked = await family.api.post("/api/bookings/", json=wish(pandit.service_id))
+    answer = await family.api.get(f"/api/bookings/{booked.json()['id']}/samagri/")
+    assert unwanted not in {line["item"]["id"] for line in answer.json()["results"]}
+    await browser.post(f"/samagri/{unwanted}/preference/", preference="")
+    undone = (await family.api.get(path)).json()["results"]
+    assert unwanted in {each["item"]["id"] for each in undone}

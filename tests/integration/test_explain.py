@@ -145,6 +145,12 @@ async def test_slots_bookings_unread_counts_and_history_use_an_index(
             {},
             {"pandits", "papers"},
         ),
+        "ready lists of a puja": (
+            crowd.customer,
+            "/api/samagri/templates/",
+            {"puja_id": "satyanarayan-puja"},
+            {"puja_templates"},
+        ),
         "what one prefers": (
             crowd.customer,
             "/api/users/me/samagri-preferences/",

@@ -22,6 +22,8 @@ LISTS: dict[str, list[tuple[str, dict[str, str]]]] = {
     "/api/pujas/": [("customer", {})],
     "/api/samagri/categories/": [("customer", {})],
     "/api/samagri/items/": [("customer", {})],
+    "/api/samagri/templates/": [("customer", {"puja_id": PUJA})],
+    "/api/admin/catalogue/templates/": [("admin", {}), ("admin", {"puja_id": PUJA})],
     "/api/pandits/": [
         ("customer", {}),
         ("customer", {"puja_id": PUJA, "sort": "price"}),

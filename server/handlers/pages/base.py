@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from server.domain.account import Role
+from server.domain.account import Actor, Role
 from server.domain.learning import Surface
 from server.handlers.page_base import PageHandler
 from server.handlers.pages.labels import Labels
@@ -30,10 +30,22 @@ class Page(PageHandler):
 
         A page that a browser fetches before anybody has asked for it shows nothing to anybody.
         """
-        purpose = self.request.headers.get("Sec-Purpose") or self.request.headers.get("Purpose")
-        is_read = self.request.method == "GET" and not (purpose or "").startswith("prefetch")
-        if self.actor is None or self.actor.role is not Role.USER or not targets or not is_read:
+        customer = self._looking_customer
+        if customer is None or not targets:
             return None
         return await self.services.learning.show(
-            self.actor, surface, version=version, targets=targets, puja_id=puja_id
+            customer, surface, version=version, targets=targets, puja_id=puja_id
         )
+
+    async def note_opened(self, surface: Surface, target: str) -> None:
+        """Count that a customer has opened what was recommended to him on another page."""
+        if (customer := self._looking_customer) is not None:
+            await self.services.learning.opened(customer, surface, target)
+
+    @property
+    def _looking_customer(self) -> Actor | None:
+        """The customer who looks at this page himself; None for all others."""
+        purpose = self.request.headers.get("Sec-Purpose") or self.request.headers.get("Purpose")
+        is_read = self.request.method == "GET" and not (purpose or "").startswith("prefetch")
+        is_customer = self.actor is not None and self.actor.role is Role.USER
+        return self.actor if is_read and is_customer else None

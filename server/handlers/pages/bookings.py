@@ -3,49 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import time, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from server.domain.account import Actor, Role
 from server.domain.booking import (
     CANCELLABLE_BY,
     Booking,
     BookingStatus,
+    require_samagri_editable,
 )
 from server.domain.calendar import local_today
 from server.domain.errors import (
+    DomainError,
     FieldFault,
     Forbidden,
     Invalid,
     NotFound,
 )
 from server.domain.payment import RefundTo, attempt_id
+from server.domain.samagri import LeftOut, Omission
 from server.handlers.base import ANYONE, CUSTOMER
 from server.handlers.page_base import Form
 from server.handlers.pages.base import Page
+from server.handlers.pages.budget import BudgetPage, paisa_of
 from server.handlers.pages.payments import may_pay
 from server.handlers.pages.wizard import present_open
 from server.handlers.routing import Route
+from server.i18n import N_
 from server.schemas.bookings import (
     BookingsQuery,
     CancelRequest,
     QuantityRequest,
     ReasonRequest,
     RescheduleRequest,
+    TemplateChoiceRequest,
     present_booking,
     present_samagri,
 )
 from server.schemas.reviews import present_feedback
 
+_OMITTED: Final = {
+    Omission.HIDDEN: N_("{name} is left out: you never want to see it."),
+    Omission.SEASON: N_("{name} is left out: it is out of season."),
+    Omission.GONE: N_("{name} is left out: it cannot be had any more."),
+}
 _AHEAD: Final = (BookingStatus.PENDING, BookingStatus.ACCEPTED, BookingStatus.IN_PROGRESS)
 _PAST: Final = (BookingStatus.COMPLETED, BookingStatus.CANCELLED, BookingStatus.FAILED)
 _PER_PAGE: Final = 20
-_OTHER_TIMES: Final = 6
-_NEXT_DAYS: Final = 7
-_OTHER_DAYS: Final = 2
-_SEE_OTHER: Final = 303
-_DAYS_AHEAD: Final = 30
 
 
 class BookingsPage(Page):
@@ -221,6 +229,78 @@ class MovePage(Page):
         return self.person
 
 
+class SamagriPage(BudgetPage):
+    """The samagri of a booking: ready lists, a budget, and the items one by one."""
+
+    roles = CUSTOMER
+    section = "bookings"
+
+    async def get(self, booking_id: str) -> None:
+        """Show it, with what a budget in the address would buy."""
+        await self._show(booking_id, Form(self._query()))
+
+    async def post(self, booking_id: str) -> None:
+        """Take a ready list, or the list that a budget allows."""
+        action = self._fit if self.typed.get("do") == "budget" else self._use
+
+        async def change() -> str:
+            return await action(booking_id)
+
+        if back := self.next_path(""):
+            # From the review of a booking that is still being put together.
+            await self.do(change, back)
+        else:
+            await self.submit(change, lambda form: self._show(booking_id, form))
+
+    async def _use(self, booking_id: str) -> str:
+        body = self.read(TemplateChoiceRequest)
+        _, left_out = await self.services.bookings.use_template(
+            self.person, booking_id, body.template_id
+        )
+        said = [self.translate("The list is yours now. You can still change it.")]
+        said += [self._told(each) for each in left_out]
+        self.flash("good", " ".join(said))
+        return self.next_path(f"/bookings/{booking_id}/samagri/")
+
+    def _told(self, left: LeftOut) -> str:
+        return self.translate(_OMITTED[left.why], name=self.local_name(left.item))
+
+    async def _fit(self, booking_id: str) -> str:
+        rupees = self.typed.get("budget", "")
+        _, plan = await self.services.bookings.fit_budget(self.person, booking_id, paisa_of(rupees))
+        if plan.shortfall:
+            self.flash(
+                "warn",
+                self.translate(
+                    "What stays on the list costs {price} more than your budget.",
+                    price=self.formatter.price(plan.shortfall),
+                ),
+            )
+        else:
+            self.flash("good", self.translate("The list fits your budget now."))
+        back = self.next_path(f"/bookings/{booking_id}/samagri/").partition("?")[0]
+        return f"{back}?{urlencode({'budget': rupees})}"
+
+    async def _show(self, booking_id: str, form: Form) -> None:
+        booking = await self.services.bookings.get(self.person, booking_id)
+        if "samagri" not in _moves(booking, self.person):
+            self.go(f"/bookings/{booking_id}/#samagri")
+            return
+        plan, form = await self.plan(booking_id, form)
+        offers = await self.services.templates.list_page(self.person, booking.puja_id)
+        await self.show(
+            "customer/samagri.html",
+            title=self.translate("Samagri of your booking"),
+            form=form,
+            booking=present_booking(booking, self.person, self.reader),
+            samagri=present_samagri(booking, self.person),
+            may=frozenset({"samagri"}),
+            pandit_id=booking.pandit_id,
+            offers=offers.rows,
+            plan=plan,
+        )
+
+
 class SamagriItemPage(Page):
     """A line of the samagri, changed without script."""
 
@@ -272,7 +352,8 @@ def _moves(booking: Booking, actor: Actor) -> frozenset[str]:
         found.add("keep-time")
         if booking.proposal.by != actor.user_id:
             found.add("agree")
-    if is_customer and booking.status is BookingStatus.PENDING and booking.samagri_required:
+    with suppress(DomainError):
+        require_samagri_editable(booking, actor)
         found.add("samagri")
     return frozenset(found)
 
@@ -280,6 +361,7 @@ def _moves(booking: Booking, actor: Actor) -> frozenset[str]:
 ROUTES: Final = (
     Route("/bookings/", BookingsPage, "page-bookings"),
     Route("/bookings/{id}/", BookingPage, "page-booking"),
+    Route("/bookings/{id}/samagri/", SamagriPage, "page-booking-list"),
     Route("/bookings/{id}/samagri/{item_id}/", SamagriItemPage, "page-booking-samagri"),
     Route("/bookings/{id}/{move}/", MovePage, "page-booking-move"),
 )

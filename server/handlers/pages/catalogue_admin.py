@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
@@ -9,7 +10,9 @@ import msgspec
 
 from server import problems
 from server.domain.audit import Act
-from server.domain.catalogue_import import ImportState
+from server.domain.catalogue import Puja, TemplateSize
+from server.domain.catalogue_import import ImportState, read_season, season_text
+from server.domain.errors import FieldFault, Invalid, NotFound
 from server.domain.money import Unit
 from server.domain.pandit import VerificationStatus
 from server.domain.payout import PayoutStatus
@@ -17,14 +20,25 @@ from server.domain.ports import PaymentFilter
 from server.handlers.base import ADMIN
 from server.handlers.page_base import Form, whole_number
 from server.handlers.pages.base import Page
+from server.handlers.pages.labels import SIZES
 from server.handlers.routing import Route
 from server.i18n import N_
 from server.schemas.base import PageQuery, decode_body
 from server.schemas.catalogue import ItemsQuery
-from server.schemas.catalogue_admin import AuditQuery, ItemRequest, present_import
+from server.schemas.catalogue_admin import (
+    AuditQuery,
+    ItemRequest,
+    TemplateAdminQuery,
+    TemplateRequest,
+    present_import,
+)
 
 _BACK: Final = "/admin/catalogue/"
 _IMPORTS_SHOWN: Final = 5
+_TEMPLATES: Final = "/admin/catalogue/templates/"
+_NEW: Final = "new"
+_SPARE_ROWS: Final = 5
+_DIGITS: Final = str.maketrans("०१२३४५६७८९", "0123456789")
 _ACTS: Final = {
     Act.PANDIT_APPROVED: N_("Pandit approved"),
     Act.PANDIT_REJECTED: N_("Pandit rejected"),
@@ -37,6 +51,7 @@ _ACTS: Final = {
     Act.BOOKING_CANCELLED: N_("Booking called off"),
     Act.ITEM_CHANGED: N_("Item changed"),
     Act.PUJA_CHANGED: N_("Rules of a puja changed"),
+    Act.TEMPLATE_CHANGED: N_("Ready list changed"),
     Act.CATALOGUE_IMPORTED: N_("Table imported"),
     Act.REVIEW_MODERATED: N_("Review decided on"),
     Act.REFUND_MADE: N_("Refund made"),
@@ -119,6 +134,10 @@ class ItemPage(Page):
                 part.strip() for part in typed.get("aliases", "").split("|") if part.strip()
             ],
             "is_active": "is_active" in typed,
+            "season": _season(typed.get("season", "")),
+            "substitutes": [
+                part.strip() for part in typed.get("substitutes", "").split("|") if part.strip()
+            ],
         }
 
     async def _show(self, item_id: str, form: Form) -> None:
@@ -128,9 +147,109 @@ class ItemPage(Page):
             title=self.local_name(item),
             item=item,
             item_form=form,
+            season=season_text(item.season),
             units=tuple(Unit),
             categories=(await self.services.catalogue.list_categories()).rows,
         )
+
+
+class TemplatesPage(Page):
+    """The ready lists of samagri."""
+
+    roles = ADMIN
+    section = "admin"
+
+    async def get(self) -> None:
+        """Show those that are stored, by puja and size."""
+        query = self.filters(TemplateAdminQuery)
+        page = await self.services.catalogue_admin.templates(
+            self.person, query.puja_id, limit=query.limit, after=self.after(query.cursor)
+        )
+        following = self.cursor(page.next_key)
+        await self.show(
+            "admin/templates.html",
+            title=self.translate("Ready lists"),
+            query=query,
+            templates=page.rows,
+            pujas=await self._pujas(),
+            is_first="cursor" not in self.request.query_arguments,
+            following=following and self.here(cursor=following),
+        )
+
+    async def _pujas(self) -> dict[str, Puja]:
+        sheets = (await self.services.catalogue.list_pujas()).rows
+        return {sheet.puja.id: sheet.puja for sheet in sheets}
+
+
+class TemplatePage(TemplatesPage):
+    """One ready list; ``new`` in the address is one that is still to be made."""
+
+    async def get(self, template_id: str) -> None:  # type: ignore[override]  # with its id
+        """Show its form."""
+        await self._show(template_id, Form())
+
+    async def post(self, template_id: str) -> None:
+        """Save it."""
+
+        async def save() -> str:
+            code = self.typed.get("code", "") if template_id == _NEW else template_id
+            body = decode_body(msgspec.json.encode(self._given()), TemplateRequest)
+            if template_id == _NEW:
+                await self._require_unused(code)
+            await self.services.catalogue_admin.save_template(self.person, body.template(code))
+            self.flash("good", self.translate("Saved."))
+            return f"{_TEMPLATES}{code}/"
+
+        await self.submit(save, lambda form: self._show(template_id, form))
+
+    async def _require_unused(self, code: str) -> None:
+        with suppress(NotFound):
+            await self.services.catalogue_admin.template(self.person, code)
+            raise Invalid(FieldFault("code", "taken"))
+
+    def _given(self) -> dict[str, Any]:
+        typed = self.typed
+        texts = ("puja_id", "size", "name", "name_ne", "description", "description_ne")
+        cells = zip(
+            self.get_body_arguments("item"),
+            self.get_body_arguments("quantity"),
+            self.get_body_arguments("unit"),
+            strict=False,
+        )
+        return {
+            **{name: typed.get(name, "") for name in texts},
+            "is_active": "is_active" in typed,
+            "lines": [
+                {"item": item.strip(), "quantity": _quantity(quantity), "unit": unit}
+                for item, quantity, unit in cells
+                if item.strip()
+            ],
+        }
+
+    async def _show(self, template_id: str, form: Form) -> None:
+        template = None
+        if template_id != _NEW:
+            template = await self.services.catalogue_admin.template(self.person, template_id)
+        stored = template.lines if template else ()
+        rows = [(line.item_id, f"{line.quantity:f}", line.unit.value) for line in stored]
+        if form.problem is not None:
+            rows = [row for row in self._typed_rows() if row[0]]
+        await self.show(
+            "admin/template.html",
+            title=self.local_name(template) if template else self.translate("New ready list"),
+            ready=template,
+            action=f"{_TEMPLATES}{template_id}/",
+            form=form,
+            rows=rows + [("", "", Unit.PIECE.value)] * _SPARE_ROWS,
+            sizes=[(size, self.translate(SIZES[size])) for size in TemplateSize],
+            units=tuple(Unit),
+            pujas=sorted((await self._pujas()).values(), key=self.local_name),
+        )
+
+    def _typed_rows(self) -> list[tuple[str, str, str]]:
+        names = ("item", "quantity", "unit")
+        cells = (self.get_body_arguments(name) for name in names)
+        return [(item, quantity, unit) for item, quantity, unit in zip(*cells, strict=False)]
 
 
 class ImportPage(Page):
@@ -221,6 +340,22 @@ class AdminPage(Page):
         )
 
 
+def _quantity(text: str) -> Decimal | str:
+    """The quantity as typed, in either digits; what is none stays, and its field refuses it."""
+    try:
+        return Decimal(text.replace(",", "").translate(_DIGITS))
+    except InvalidOperation:
+        return text
+
+
+def _season(text: str) -> tuple[int, int] | str | None:
+    """The season as typed; what is none stays, and its field refuses it."""
+    try:
+        return read_season(text)
+    except ValueError:
+        return text
+
+
 def _paisa(text: str) -> int | str:
     """Paisa of an amount typed in rupees; what is no amount stays, and its field refuses it."""
     try:
@@ -234,6 +369,8 @@ ROUTES: Final = (
     Route("/admin/", AdminPage, "page-admin"),
     Route("/admin/catalogue/", CataloguePage, "page-admin-catalogue"),
     Route("/admin/catalogue/items/{id}/", ItemPage, "page-admin-item"),
+    Route("/admin/catalogue/templates/", TemplatesPage, "page-admin-templates"),
+    Route("/admin/catalogue/templates/{id}/", TemplatePage, "page-admin-template"),
     Route("/admin/catalogue/imports/{id}/", ImportPage, "page-admin-import"),
     Route("/admin/audit/", AuditPage, "page-admin-audit"),
 )

@@ -17,7 +17,7 @@ from server.domain.booking import (
     PaymentStatus,
     ServiceLocation,
 )
-from server.domain.catalogue import SamagriType
+from server.domain.catalogue import SamagriType, TemplateSize
 from server.domain.draft import WizardStep
 from server.domain.ledger import EntryKind
 from server.domain.money import Unit
@@ -116,6 +116,11 @@ SAMAGRI_TYPES: Final = {
     SamagriType.ESSENTIAL: N_("Essential"),
     SamagriType.OPTIONAL: N_("Optional"),
 }
+SIZES: Final = {
+    TemplateSize.SIMPLE: N_("Simple"),
+    TemplateSize.USUAL: N_("Usual"),
+    TemplateSize.FULL: N_("Full"),
+}
 SORTS: Final = {
     PanditSort.RECOMMENDED: N_("Recommended"),
     PanditSort.RATING: N_("Best rated"),
@@ -213,6 +218,10 @@ FIELDS: Final = {
     "new-last": N_("Until (and including)"),
     "lead_hours": N_("Hours of notice that you need"),
     "quantity": N_("Quantity"),
+    "budget": N_("Budget in rupees, for all samagri"),
+    "template_id": N_("Which list"),
+    "season": N_("Season"),
+    "substitutes": N_("What may stand for it"),
     "payment_method": N_("Way to pay"),
     "amount": N_("Amount in rupees"),
     "destination": N_("Where to"),
@@ -299,6 +308,10 @@ class Labels:
     def samagri(self, kind: SamagriType) -> str:
         """How firmly an item belongs to the puja."""
         return self._page.translate(SAMAGRI_TYPES[kind])
+
+    def size(self, size: TemplateSize) -> str:
+        """How much a ready list holds."""
+        return self._page.translate(SIZES[size])
 
     def sort(self, order: PanditSort) -> str:
         """An order of search results."""

@@ -8,8 +8,9 @@ from server.domain.account import Actor, GeoPoint, Role
 from server.domain.booking import Booking, BookingStatus
 from server.domain.calendar import local_today
 from server.domain.errors import DomainError, Invalid
+from server.domain.learning import Surface
 from server.domain.pandit import Pandit
-from server.domain.recommendation import FACTORS
+from server.domain.recommendation import FACTORS, PujaAdvice
 from server.handlers.page_base import Form, decode_known, whole_number
 from server.handlers.pages.base import Page
 from server.handlers.pages.labels import SORTS, SPOKEN
@@ -39,6 +40,7 @@ _POPULAR: Final = (
 )
 """Shown first on the front page; what the catalogue lacks is left out."""
 _POPULAR_COUNT: Final = 8
+_PROPOSALS: Final = 3
 _PER_PAGE: Final = 12
 _REVIEWS: Final = 10
 _RUPEE: Final = 100
@@ -60,9 +62,19 @@ class HomePage(Page):
             title=self.translate("Book a pandit for your puja"),
             pujas=[sheet.puja for sheet in sheets],
             popular=_popular(sheets),
+            proposals=await self._proposals(),
             booking=booking and self.actor and present_booking(booking, self.actor, self.reader),
             today=local_today(self.services.clock.now(), self.nepal.timezone),
         )
+
+    async def _proposals(self) -> tuple[PujaAdvice, ...]:
+        """Pujas that the customer's family may want next, counted as shown."""
+        if self.actor is None or self.actor.role is not Role.USER:
+            return ()
+        found = await self.services.recommendations.next_pujas(self.actor, limit=_PROPOSALS)
+        shown = [each.puja.id for each in found.proposals]
+        await self.note_shown(Surface.BOOKINGS, found.model_version, shown)
+        return found.proposals
 
     async def _next_booking(self, actor: Actor) -> Booking | None:
         if actor.role is Role.ADMIN:
@@ -94,6 +106,7 @@ class PanditsPage(Page):
                 at=query.at(),
             )
             cards = [present_card(card, self.reader) for card in page.rows]
+            await self._note_ranked(query.puja_id, cards)
             following = self.cursor(page.next_key)
         except Invalid as error:
             problem = self.describe_error(422, error)
@@ -118,6 +131,13 @@ class PanditsPage(Page):
             spoken=SPOKEN,
             today=local_today(self.services.clock.now(), self.nepal.timezone),
         )
+
+    async def _note_ranked(self, puja_id: str | None, cards: list[PanditCardResponse]) -> None:
+        """Count the pandits who were recommended as shown."""
+        ranked = [card.id for card in cards if card.factors is not None]
+        if self.actor is not None and ranked:
+            version = self.services.recommendations.version_for(self.actor)
+            await self.note_shown(Surface.PANDITS, version, ranked, puja_id)
 
     def _search(self) -> PanditsQuery:
         """The query: a place becomes its position, or a word where nobody knows it.
@@ -157,6 +177,7 @@ class PanditPage(Page):
     async def get(self, pandit_id: str) -> None:
         """Show him."""
         profile = await self.services.pandits.profile(self.actor, pandit_id)
+        await self.note_opened(Surface.PANDITS, pandit_id)
         reviews = await self._reviews(pandit_id)
         pandit = present_profile(profile, self.reader)
         names = {

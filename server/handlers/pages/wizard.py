@@ -16,6 +16,7 @@ from server.domain.payment import Purpose
 from server.domain.recurrence import RecurrenceRule
 from server.handlers.base import CUSTOMER
 from server.handlers.page_base import Form, decode_known
+from server.handlers.pages.budget import BudgetPage
 from server.handlers.pages.payments import Checkout
 from server.handlers.routing import Route
 from server.schemas.almanac import quality_of
@@ -65,7 +66,7 @@ def present_open(drafts: Sequence[Draft], reader: Reader) -> list[dict[str, Any]
     ]
 
 
-class WizardPage(Checkout):
+class WizardPage(Checkout, BudgetPage):
     """What the pages of the wizard share."""
 
     roles = CUSTOMER
@@ -425,11 +426,15 @@ class StepPage(WizardPage):
     async def _show_samagri(self, draft: Draft, form: Form | None) -> None:
         if draft.booking is None:
             raise NotFound
+        plan, form = await self.plan(draft.id, form or Form(self._query()))
+        offers = await self.services.templates.list_page(self.person, draft.booking.puja_id)
         await self._show(
             "samagri",
-            form or Form(),
+            form,
             draft,
             draft.service_id,
+            offers=offers.rows,
+            plan=plan,
             samagri=present_samagri(draft.booking, self.person),
         )
 

@@ -79,3 +79,26 @@ def test_counted_things_are_whole():
 
 def test_only_optional_items_can_be_removed():
     assert [kind.can_remove for kind in SamagriType] == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("season", "months"),
+    [(None, ()), ((7, 9), (7, 8, 9)), ((11, 2), (11, 12, 1, 2)), ((4, 4), (4,))],
+)
+def test_a_season_runs_from_its_first_month_to_its_last(
+    season: tuple[int, int] | None, months: tuple[int, ...]
+) -> None:
+    item = SamagriItem(
+        id="lotus",
+        name="Lotus",
+        name_ne="कमल",
+        category_id="flowers",
+        base_unit=Unit.PIECE,
+        base_quantity=1,
+        price=5_000,
+        season=season,
+    )
+    assert item.season_months == months
+    had = {month for month in range(1, 13) if item.is_in_season(month)}
+    assert had == (set(months) or set(range(1, 13)))
+    assert item.is_in_season(0), "nobody knows the month"

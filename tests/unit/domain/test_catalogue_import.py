@@ -8,14 +8,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.domain.catalogue import ItemNames, Puja, Requirement, SamagriItem, SamagriType
+from server.domain.catalogue import (
+    ItemNames,
+    Puja,
+    PujaTemplate,
+    Requirement,
+    SamagriItem,
+    SamagriType,
+    TemplateSize,
+)
 from server.domain.catalogue_import import (
     ITEM_COLUMNS,
     MAX_FAULTS,
+    TEMPLATE_COLUMNS,
+    Checked,
     check_items,
     check_rules,
+    check_templates,
     items_table,
+    read_season,
     rules_table,
+    season_text,
+    templates_table,
 )
 from server.domain.money import Unit
 
@@ -223,3 +237,136 @@ def test_an_item_survives_being_written_and_read(name: str, price: int):
     written = item("abir", name=name, price=price)
     checked = check_items(items_table([written]), {}, SHELVES)
     assert checked.items == [written] or checked.faults[0].code == "name-taken"
+
+
+@pytest.mark.parametrize(
+    ("text", "season"),
+    [("7 to 11", (7, 11)), ("11-2", (11, 2)), ("११ – २", (11, 2)), ("3 to 3", (3, 3)), ("", None)],
+)
+def test_a_season_is_two_months(text: str, season: tuple[int, int] | None) -> None:
+    assert read_season(text) == season
+    assert read_season(season_text(season)) == season
+
+
+@pytest.mark.parametrize("text", ["7", "0 to 3", "7 to 13", "Asar", "11-Jul", "7 to 8 to 9"])
+def test_what_is_no_season_is_named(text: str) -> None:
+    there = known(item())
+    table = f"{HEAD},season\nkumkum,Kumkum,ने,,tika,packet,1,40,,,yes,{text}\n"
+    checked = check_items(table, there, SHELVES)
+    assert [(each.row, each.column, each.code) for each in checked.faults] == [
+        (2, "season", "months")
+    ]
+
+
+def test_older_tables_leave_seasons_and_substitutes_as_they_are() -> None:
+    there = known(item(season=(7, 11), substitutes=("rice",)), item("rice"))
+    checked = check_items(f"{HEAD}\nkumkum,New Name,ने,,tika,packet,1,40,,,yes\n", there, SHELVES)
+    assert not checked.fault_count
+    (changed,) = checked.items
+    assert (changed.season, changed.substitutes) == ((7, 11), ("rice",))
+    assert changed.name == "New Name"
+
+
+@pytest.mark.parametrize("code", ["kumkum", "nothing"])
+def test_a_substitute_is_another_item_that_there_is(code: str) -> None:
+    table = f"{HEAD},substitutes\nkumkum,Kumkum,ने,,tika,packet,1,40,,,yes,{code}\n"
+    checked = check_items(table, known(item()), SHELVES)
+    assert [(each.column, each.code) for each in checked.faults] == [
+        ("substitutes", "unknown-item")
+    ]
+
+
+TEMPLATE_HEAD = ",".join(TEMPLATE_COLUMNS)
+RITES = {
+    "satyanarayan-puja": puja(
+        Requirement(item_id="rice", quantity=Decimal(500), unit=Unit.G, type=SamagriType.ESSENTIAL),
+        Requirement(
+            item_id="kumkum", quantity=Decimal(1), unit=Unit.PACKET, type=SamagriType.OPTIONAL
+        ),
+    )
+}
+GOODS = known(item(), item("rice", base_unit=Unit.KG))
+
+
+def template_row(**changes: str) -> str:
+    cells = {
+        "template": "simple",
+        "puja": "satyanarayan-puja",
+        "size": "SIMPLE",
+        "name": "Simple",
+        "name_ne": "सरल",
+        "description": "",
+        "description_ne": "",
+        "active": "yes",
+        "item": "rice",
+        "quantity": "1",
+        "unit": "kg",
+    }
+    return ",".join((cells | changes).values())
+
+
+def checked_templates(*rows: str, there: dict[str, PujaTemplate] | None = None) -> Checked:
+    text = "\n".join([TEMPLATE_HEAD, *rows])
+    return check_templates(text, there or {}, RITES, ItemNames(GOODS.values()).find)
+
+
+def test_a_template_is_its_rows_together() -> None:
+    checked = checked_templates(template_row(), template_row(item="Kumkum", unit="packet"))
+    assert not checked.faults
+    (made,) = checked.templates
+    assert [line.item_id for line in made.lines] == ["rice", "kumkum"]
+    assert made.size is TemplateSize.SIMPLE
+    again = check_templates(
+        templates_table([made]), {made.id: made}, RITES, ItemNames(GOODS.values()).find
+    )
+    assert (again.fault_count, again.unchanged, again.templates) == (0, 1, [])
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"template": "NO CODE"}, ("template", "pattern")),
+        ({"puja": "nothing"}, ("puja", "unknown-puja")),
+        ({"size": "HUGE"}, ("size", "choice")),
+        ({"name": ""}, ("name", "required")),
+        ({"active": "perhaps"}, ("active", "choice")),
+        ({"item": "nothing"}, ("item", "unknown-item")),
+        ({"quantity": "0"}, ("quantity", "range")),
+        ({"quantity": "many"}, ("quantity", "type")),
+        ({"quantity": "0.4"}, ("quantity", "less-than-needed")),
+        ({"unit": "l"}, ("unit", "unit")),
+        ({"item": "kumkum", "unit": "packet", "quantity": "1.5"}, ("quantity", "whole-number")),
+    ],
+)
+def test_each_fault_of_a_template_is_named(changes: dict[str, str], fault: tuple[str, str]) -> None:
+    checked = checked_templates(template_row(**changes))
+    assert [(each.column, each.code) for each in checked.faults] == [fault]
+    assert all(each.row == 2 for each in checked.faults)
+
+
+def test_rows_of_one_template_agree_about_it() -> None:
+    checked = checked_templates(
+        template_row(), template_row(item="kumkum", unit="packet", size="FULL")
+    )
+    assert [(each.row, each.column, each.code) for each in checked.faults] == [
+        (3, "size", "differs")
+    ]
+
+
+def test_an_item_stands_once_in_a_template() -> None:
+    checked = checked_templates(template_row(), template_row())
+    assert [(each.column, each.code) for each in checked.faults] == [("item", "stands-twice")]
+
+
+def test_a_template_stays_with_its_puja() -> None:
+    there = PujaTemplate(
+        id="simple", puja_id="other", size=TemplateSize.SIMPLE, name="Simple", name_ne="सरल"
+    )
+    checked = checked_templates(template_row(), there={"simple": there})
+    assert [(each.column, each.code) for each in checked.faults] == [("puja", "other-puja")]
+
+
+@pytest.mark.parametrize("code", ["budget", "template"])
+def test_words_of_addresses_are_no_codes_of_items(code: str) -> None:
+    checked = check_items(items_table([item(code)]), {}, SHELVES)
+    assert [(each.column, each.code) for each in checked.faults] == [("code", "pattern")]

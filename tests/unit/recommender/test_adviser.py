@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -126,3 +127,95 @@ def test_a_catalogue_may_change_under_a_model() -> None:
     assert over.version == adviser.version
     assert FIND not in ask(over)
     assert ask(over).keys() == ask(adviser).keys() - {FIND}
+
+
+def seasonal(bundle: Bundle | None, **seasons: Any) -> Advice:
+    """The adviser over a catalogue with those seasons; the first is the item, then its fields."""
+    items = {
+        item_id: replace(item, **seasons.get(item_id.replace("-", "_"), {}))
+        for item_id, item in CATALOGUE.items.items()
+    }
+    changed = CatalogueOfTheDay(items=items, pujas=CATALOGUE.pujas)
+    return Advice(changed, AdviceParams(), bundle)
+
+
+def need_of(kind: SamagriType) -> str:
+    return next(need.item_id for need in CATALOGUE.pujas[PUJA].requirements if need.type is kind)
+
+
+@pytest.mark.parametrize("bundle", [None, a_bundle(Recipe())])
+def test_what_is_optional_is_offered_in_its_season_only(bundle: Bundle | None) -> None:
+    adviser = seasonal(bundle, **{OPTIONAL.replace("-", "_"): {"season": (7, 9)}})
+    assert OPTIONAL not in ask(adviser, month_bs=3)
+    for month in (0, 7, 8, 9):
+        assert OPTIONAL in ask(adviser, month_bs=month)
+
+
+@pytest.mark.parametrize("bundle", [None, a_bundle(Recipe())])
+def test_something_else_stands_for_what_is_essential_and_out_of_season(
+    bundle: Bundle | None,
+) -> None:
+    essential = need_of(SamagriType.ESSENTIAL)
+    fields = {"season": (7, 9), "substitutes": ("umbrella",)}
+    adviser = seasonal(bundle, **{essential.replace("-", "_"): fields})
+    out = ask(adviser, month_bs=3)
+    assert essential not in out
+    assert out["umbrella"].type is SamagriType.ESSENTIAL
+    assert out["umbrella"].substitute_of == essential
+    assert out["umbrella"].because[0].code == "SUBSTITUTE_FOR"
+    assert "umbrella" not in ask(adviser, month_bs=8)
+
+
+@pytest.mark.parametrize("bundle", [None, a_bundle(Recipe())])
+def test_what_is_required_stays_and_says_that_it_is_hard_to_find(bundle: Bundle | None) -> None:
+    required = need_of(SamagriType.REQUIRED)
+    fields = {"season": (7, 9), "substitutes": ("umbrella",)}
+    adviser = seasonal(bundle, **{required.replace("-", "_"): fields})
+    row = ask(adviser, month_bs=3)[required]
+    assert row.type is SamagriType.REQUIRED
+    assert not row.is_in_season
+    assert "OUT_OF_SEASON" in [each.code for each in row.because]
+    assert ask(adviser, month_bs=8)[required].is_in_season
+
+
+@pytest.mark.parametrize("bundle", [None, a_bundle(Recipe())])
+def test_a_known_month_changes_nothing_where_nothing_has_a_season(bundle: Bundle | None) -> None:
+    adviser = seasonal(
+        bundle, **{each.replace("-", "_"): {"season": None} for each in CATALOGUE.items}
+    )
+    asked = [
+        {item: (row.confidence, row.price) for item, row in ask(adviser, month_bs=month).items()}
+        for month in (0, 5)
+    ]
+    assert asked[0] == asked[1]
+
+
+def together(adviser: Advice, item_id: str, customer: Customer = Customer()) -> list[Any]:  # noqa: B008  # frozen
+    item = CATALOGUE.items[item_id]
+    return list(adviser.together(item, customer, month_bs=8, limit=5))
+
+
+@pytest.mark.parametrize("bundle", [None, a_bundle(Recipe())])
+def test_what_goes_with_an_item_is_something_else_with_a_true_reason(
+    bundle: Bundle | None,
+) -> None:
+    adviser = advice(bundle)
+    required = need_of(SamagriType.REQUIRED)
+    found = together(adviser, required)
+    ids = [each.item.id for each in found]
+    assert ids
+    assert len(ids) == len(set(ids)) <= 5
+    assert required not in ids
+    for each in found:
+        assert each.price == each.item.price_of(each.quantity, each.unit) == each.item.price
+        assert each.because[0].text
+        assert each.because[0].text_ne
+        assert 0 < each.confidence <= 1
+    hidden = Customer(user_id="u", preferences=Preferences(never_show=frozenset(ids[:2])))
+    assert not {each.item.id for each in together(adviser, required, hidden)} & set(ids[:2])
+
+
+def test_an_item_that_no_puja_needs_goes_with_nothing() -> None:
+    used = {need.item_id for puja in CATALOGUE.pujas.values() for need in puja.requirements}
+    unused = next(item_id for item_id in CATALOGUE.items if item_id not in used)
+    assert together(advice(), unused) == []

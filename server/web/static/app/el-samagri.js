@@ -14,6 +14,7 @@ import { live } from "../vendor/lit/directives/live.js";
 import { api } from "./api.js";
 import { number, parseNumber, pick, price, t } from "./i18n.js";
 import { icon, PageElement, toast } from "./page.js";
+import { FAVOURITE, NEVER_SHOW, Preferences } from "./preferences.js";
 import { Suggestions } from "./suggestions.js";
 import { grouped, lineOf, orderable, stepped, unitName } from "./samagri-list.js";
 
@@ -51,6 +52,8 @@ class Samagri extends PageElement {
     this.panditId = "";
     /** @type {Suggestions | null} */
     this.suggestions = null;
+    /** @type {Preferences | null} */
+    this.preferences = null;
     /** Tells when the suggestions come into view. @type {IntersectionObserver | null} */
     this.watch = null;
     this.readonly = false;
@@ -115,8 +118,13 @@ class Samagri extends PageElement {
     }
   }
 
-  /** Ask once what else might be wanted. */
+  /** Ask once what else might be wanted, and what the customer thinks of items. */
   async #suggest() {
+    if (!this.preferences && this.#editable) {
+      this.preferences = new Preferences(api);
+      await this.preferences.load();
+      this.requestUpdate();
+    }
     if (this.suggestions || !this.pujaId || !this.#editable) return;
     this.suggestions = new Suggestions(api, { puja: this.pujaId, pandit: this.panditId });
     await this.suggestions.load();
@@ -172,6 +180,53 @@ class Samagri extends PageElement {
       },
     });
     /** @type {HTMLElement | null} */ (this.querySelector("#samagri-title"))?.focus();
+  }
+
+  /** @param {import("./samagri-list.js").Line} line @param {string} preference */
+  async #opine(line, preference) {
+    const done = await this.preferences?.toggle(line.id, preference);
+    this.requestUpdate();
+    if (!done) {
+      toast({ kind: "bad", text: t("That did not work. Please try again.") });
+      return;
+    }
+    const said = this.preferences?.of(line.id);
+    if (said === NEVER_SHOW && line.canRemove) {
+      await this.#remove(line);
+      return;
+    }
+    const name = line.name;
+    if (said === FAVOURITE) toast({ kind: "good", text: t("{name} is one of your favourites now.", { name }) });
+    else if (said === NEVER_SHOW) toast({ text: t("{name} stays, because the puja needs it, and is not suggested elsewhere.", { name }) });
+    else toast({ text: t("Nothing special is known of {name} any more.", { name }) });
+  }
+
+  /** @param {import("./samagri-list.js").Line} line */
+  #opinions(line) {
+    if (!this.#editable || !this.preferences) return nothing;
+    const said = this.preferences.of(line.id);
+    const like = t("Favourite: {name}", { name: line.name });
+    const hide = t("Never suggest {name}", { name: line.name });
+    return html`<span class="samagri__opinions">
+      <button
+        type="button"
+        class="icon-btn"
+        aria-pressed=${said === FAVOURITE}
+        aria-label=${like}
+        @click=${() => this.#opine(line, FAVOURITE)}
+      >
+        ${icon("heart")}
+      </button>
+      <button
+        type="button"
+        class="icon-btn"
+        aria-pressed=${said === NEVER_SHOW}
+        aria-label=${hide}
+        @click=${() => this.#opine(line, NEVER_SHOW)}
+      >
+        ${icon("eye-off")}
+      </button>
+    </span>`;
   }
 
   get #editable() {
@@ -336,7 +391,10 @@ class Samagri extends PageElement {
     const remove = t("Remove {name}", { name: line.name });
     const fault = this.faults[line.id];
     return html`<li class="samagri__row" data-item=${line.id} aria-busy=${this.busy.has(line.id)}>
-      <div class="samagri__name"><strong>${line.name}</strong><span class="samagri__reason">${line.reason}</span></div>
+      <div class="samagri__name">
+        <strong><a href=${`/samagri/${encodeURIComponent(line.id)}/`}>${line.name}</a></strong>
+        <span class="samagri__reason">${line.reason}</span>${this.#opinions(line)}
+      </div>
       <div class="samagri__quantity">${this.#quantity(line)}</div>
       <span class="samagri__price price">${price(line.price, this.fees?.currency)}</span>
       <div class="samagri__remove">

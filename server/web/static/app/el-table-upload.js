@@ -43,6 +43,7 @@ class TableUpload extends PageElement {
           <select id="import-kind" name="kind">
             <option value="items">${t("Items and prices")}</option>
             <option value="rules">${t("What pujas need")}</option>
+            <option value="templates">${t("Ready lists")}</option>
           </select>
         </div>
         <div class="field">
