@@ -36,6 +36,7 @@ class SharePosition extends PageElement {
   static properties = {
     bookingId: { attribute: "booking-id" },
     on: { state: true },
+    over: { state: true },
     note: { state: true },
   };
 
@@ -43,6 +44,8 @@ class SharePosition extends PageElement {
     super();
     this.bookingId = "";
     this.on = false;
+    /** Whether the way itself is over, so that there is nothing to share any more. */
+    this.over = false;
     this.note = "";
     /** @type {number | null} */
     this.watch = null;
@@ -129,11 +132,14 @@ class SharePosition extends PageElement {
       if (frame.code === "not_found" && this.on) this.#ask();
       else if (frame.code !== "rate_limited") this.stop(document.documentElement.lang === "ne" ? frame.message_ne : frame.message);
     } else if (frame.type === "position_ended" && frame.booking === this.bookingId && this.on) {
+      this.over = ["arrived", "started", "cancelled", "moved", "time"].includes(frame.reason);
+      this.on = false;
       this.stop(/** @type {Record<string, string>} */ (REASONS())[frame.reason] ?? "");
     }
   }
 
   render() {
+    if (this.over) return html`<p class="note" role="status">${this.note}</p>`;
     return html`<div class="note" role="group" aria-label=${t("Your way")}>
       ${icon("navigation")}
       <div>
