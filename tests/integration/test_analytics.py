@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import io
 from datetime import date
@@ -285,24 +284,6 @@ def test_numbers_days_and_plain_texts_stay_as_they_are() -> None:
         "सीता",
         "a=b",
     ]
-
-
-async def test_those_who_ask_for_the_same_days_at_once_have_them_counted_once(
-    server: RunningServer, held: Bookings
-) -> None:
-    admin = await held.people.admin()
-    counted: list[object] = []
-    repository = server.services.analytics._figures
-    placed = repository.placed
-
-    async def counting(period: Any) -> Any:
-        counted.append(period)
-        return await placed(period)
-
-    repository.placed = counting  # type: ignore[method-assign]  # to hear of each count
-    answers = await asyncio.gather(*(figures(admin, **NOVEMBER) for _ in range(5)))
-    assert len(counted) < 5
-    assert all(each["by_day"] == answers[0]["by_day"] for each in answers)
 
 
 async def test_the_pages_tell_the_figures_in_both_languages(held: Bookings) -> None:
