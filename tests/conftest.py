@@ -40,7 +40,6 @@ EMPTIED_AFTER_EACH_TEST = (
     *(set(declared_indexes()) - CATALOGUE),
     "papers",
     "rosters",
-    "visits",
 )
 
 

@@ -33,6 +33,7 @@ from server.store import (
     rooms,
     series,
     users,
+    visits,
 )
 from server.store.client import Index, Store
 
@@ -63,6 +64,7 @@ _MODULES: Final[tuple[ModuleType, ...]] = (
     reviews,
     rooms,
     series,
+    visits,
 )
 
 
