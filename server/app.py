@@ -702,6 +702,7 @@ def build_services(
             clock=clock,
             ids=ids,
             policy=policy.drafts,
+            visits=visits,
         ),
         recurrences=recurrences,
         charts=ChartService(

@@ -16,6 +16,7 @@ from typing import Final
 from server.domain import draft as rules
 from server.domain import recurrence
 from server.domain.account import Actor, Place
+from server.domain.analytics import Step
 from server.domain.booking import (
     Booking,
     BookingWish,
@@ -40,6 +41,7 @@ from server.services.optimistic import change
 from server.services.recurrences import RecurrenceService
 from server.services.slot_news import SlotNews
 from server.services.timetable import Timetable, wanted_by
+from server.services.visits import VisitMeter
 
 _ATTEMPTS: Final = 5
 _LAPSED_ROWS: Final = 100
@@ -59,6 +61,7 @@ class DraftService:
         clock: Clock,
         ids: IdSource,
         policy: DraftPolicy,
+        visits: VisitMeter,
     ) -> None:
         self._drafts = drafts
         self._bookings = bookings
@@ -68,6 +71,7 @@ class DraftService:
         self._clock = clock
         self._ids = ids
         self._policy = policy
+        self._visits = visits
 
     # -- reading ---------------------------------------------------------------------------------
 
@@ -127,6 +131,7 @@ class DraftService:
             # Of two that begin at once in one place the index lets one through.
             with suppress(AlreadyExists):
                 await self._drafts.add(draft)
+                self._visits.count(Step.DRAFTED)
                 return draft
         raise TooManyDrafts(self._policy.most)
 

@@ -160,9 +160,13 @@ async def test_what_people_look_at_is_counted(
     for _ in range(3):
         (await nobody.get("/api/pandits/")).raise_for_status()
     (await nobody.get(f"/api/pandits/{held.pandit.pandit_id}/")).raise_for_status()
+    begun = {"booking_step": "service_selection", "service_id": held.pandit.service_id}
+    draft = await held.customer.api.post("/api/booking-wizard/create-step/", json=begun)
+    draft.raise_for_status()
     await server.services.visits.flush()
     funnel = (await figures(await people.admin(), **NOVEMBER))["funnel"]
-    assert (funnel["searched"], funnel["viewed"]) == (3, 1)
+    assert (funnel["searched"], funnel["viewed"], funnel["drafted"]) == (3, 1, 1)
+    assert funnel["placed"] == 3, "a draft is no booking yet"
     earlier = (await figures(await people.admin(), month="2026-01"))["funnel"]
     assert (earlier["searched"], earlier["placed"]) == (None, 0)
 
