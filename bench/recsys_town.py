@@ -31,7 +31,7 @@ from recsys.engine import AlsParams
 from recsys.matrix import baskets, users_by
 from recsys.metrics import reliability
 from recsys.models.als import Als
-from recsys.models.base import Model
+from recsys.models.base import Interactions, Model
 from recsys.models.ease import Ease, EaseParams
 from recsys.models.popularity import Popularity
 from recsys.models.puja_popularity import PujaPopularity
@@ -67,8 +67,10 @@ class Comparison:
         """Whether ours is better than the best of these, and a line about it."""
         best = max(among, key=lambda name: self.others[name].mean)
         other, gain = self.others[best], self.above[best]
-        apart = "apart" if self.ours.low > other.high else "not apart"
-        return gain.low > 0, f"{self.ours} against {best} {other}: {gain}, {apart}"
+        apart = "intervals apart" if self.ours.low > other.high else "intervals overlap"
+        sure = "above 0" if gain.low > 0 else "NOT above 0"
+        line = f"{self.ours} against {best} {other}; paired gain {gain}, {sure}; {apart}"
+        return gain.low > 0, line
 
 
 Rows = NDArray[np.int64]
@@ -78,7 +80,7 @@ _UNASKED = ("season", "budget")
 MOST_BASKETS = 600
 """Bookings that the lists of samagri are judged on: ten questions each."""
 MOST_CHOICES = 1_500
-"""Bookings that the pandits are ranked for, to fit and to judge."""
+"""Bookings that the weights of the pandits' ranking are fitted on; all of the test are judged."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -282,27 +284,30 @@ def _compared(values: Mapping[str, Sequence[float]], ours: str = "blend") -> Com
 
 
 def pandits(parts: Parts) -> dict[str, Any]:
-    """NDCG@10 of the pandit whom the family asked, among all who offer the puja."""
+    """NDCG@10 of the pandit whom the family asked, among all who offer the puja.
+
+    Calibration and weights are learned with what was known after the first part; then all, those
+    that it is compared with as well, is counted and fitted again on what came before the test.
+    """
     data = parts.data
-    known = data.before(parts.now_ms)
-    users = users_by(known, "pandit", now_ms=parts.now_ms)
-    als = Als(AlsParams(factors=8, regularization=3, alpha=5, iterations=8, engine="numpy"))
-    als.fit(users)
+    als, users = _by_pandits(data, parts.now_ms)
     done = _pandit_counts(parts, parts.train)
     curve = _pandit_calibration(parts, als, users)
-    mean, weight = fitted_prior(done["rating_sum"], done["rating_count"])
-    cap = float(np.percentile(done["total"], 95)) or 1.0
-    params = PanditParams(rating_mean=mean, rating_weight=weight, experience_cap=cap, new_share=0)
-    plain = PanditRanker(params)
+    plain = PanditRanker(_pandit_params(done))
     choices = []
     for booking in _some(parts, parts.label, MOST_CHOICES).tolist():
         candidates, wish = _candidates(parts, booking, done, als, users, curve)
         there = np.flatnonzero(candidates.is_eligible)
         at = np.flatnonzero(there == data.bookings.pandit[booking])
         choices.append((plain.factors(candidates.take(there), wish), int(at[0])))
-    ranker = PanditRanker(replace(params, weights=fitted_weights(choices)))
+    weights = fitted_weights(choices)
+    als, users = _by_pandits(data, int(data.bookings.ts[parts.test[0]]))
+    done = _pandit_counts(parts, np.arange(parts.test[0]))
+    params = _pandit_params(done)
+    plain, ranker = PanditRanker(params), PanditRanker(replace(params, weights=weights))
+    mean, weight = params.rating_mean, params.rating_weight
     of: dict[str, list[float]] = {}
-    for booking in _some(parts, parts.test, MOST_CHOICES).tolist():
+    for booking in parts.test.tolist():
         chosen = int(data.bookings.pandit[booking])
         candidates, wish = _candidates(parts, booking, done, als, users, curve)
         position = {name: n for n, name in enumerate(data.pandits.ids)}
@@ -329,6 +334,20 @@ def pandits(parts: Parts) -> dict[str, Any]:
         for name, scores in {"blend": by_blend, **rules}.items():
             of.setdefault(name, []).append(ndcg(scores, wanted, offers))
     return {"the pandit asked, NDCG@10": _compared(of)}
+
+
+def _by_pandits(data: Dataset, now_ms: int) -> tuple[Als, Interactions]:
+    """The model of families by pandits, and what it was fitted on, as known at an instant."""
+    users = users_by(data.before(now_ms), "pandit", now_ms=now_ms)
+    als = Als(AlsParams(factors=8, regularization=3, alpha=5, iterations=8, engine="numpy"))
+    als.fit(users)
+    return als, users
+
+
+def _pandit_params(done: Mapping[str, Floats]) -> PanditParams:
+    mean, weight = fitted_prior(done["rating_sum"], done["rating_count"])
+    cap = float(np.percentile(done["total"], 95)) or 1.0
+    return PanditParams(rating_mean=mean, rating_weight=weight, experience_cap=cap, new_share=0)
 
 
 def _pandit_counts(parts: Parts, rows: Rows) -> dict[str, Floats]:

@@ -16,13 +16,16 @@ from __future__ import annotations
 import argparse
 import asyncio
 import dataclasses
+import gc
 import random
+import resource
 import statistics
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as clock_time
+from pathlib import Path
 from typing import Any, Final
 
 import httpx
@@ -54,6 +57,7 @@ from server.store.bookings import booking_document
 from server.store.catalogue_files import load_catalogue
 from server.store.client import Store, open_store
 from server.store.embedded import EmbeddedServer
+from server.store.pandit_directory import IndexedPanditRepository
 from server.store.pandits import COLLECTION, pandit_document
 
 DATABASE: Final = "bench_search"
@@ -214,6 +218,27 @@ def _bookings(pandits: Sequence[Pandit]) -> Iterator[Booking]:
 # -- measuring -------------------------------------------------------------------------------------
 
 
+async def index_cost(settings: DatabaseSettings, uri: str) -> None:
+    """Print what it takes to fill the index, as each process does before it is ready."""
+    gc.collect()
+    async with open_store(settings, uri) as store:
+        repository = IndexedPanditRepository(store)
+        before, began, worked = _resident(), time.perf_counter(), time.process_time()
+        await repository.look()
+        seconds, processor = time.perf_counter() - began, time.process_time() - worked
+        megabytes = (_resident() - before) / 1e6
+        count = repository.size
+    print(
+        f"\nindex of {count} pandits: read in {seconds:.1f} s ({processor:.1f} s of this process's"
+        f" processor), {megabytes:.0f} MB ({1e3 * megabytes / max(count, 1):.1f} kB a pandit)"
+    )
+
+
+def _resident() -> int:
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize()
+
+
 async def measure(address: str, times: int) -> dict[str, tuple[list[float], int]]:
     """Milliseconds of each search and how many it found, by name."""
     taken = {}
@@ -293,9 +318,13 @@ async def main(pandit_count: int, times: int, *, in_memory: bool) -> int:
     try:
         async with open_store(settings, database.uri) as store:
             await build_if_needed(store, pandit_count)
+        if in_memory:
+            await index_cost(settings, database.uri)
+        began = time.perf_counter()
         async with served(
             database.uri, name=DATABASE, extra={"SEARCH__IN_MEMORY": str(in_memory).lower()}
         ) as address:
+            print(f"the server is ready after {time.perf_counter() - began:.1f} s")
             taken = await measure(address, times)
         faults = show(taken, await watch(database.uri, in_memory=in_memory))
     finally:

@@ -272,6 +272,7 @@ async def open_server(
                 Duty("imports", 60.0, services.catalogue_admin.finish_applying),
                 Duty("digests", 600.0, services.push.send_digests),
                 Duty("uploads", 600.0, services.chats.drop_abandoned),
+                Duty("searches", 20.0, services.pandits.refresh, everywhere=True),
                 Duty("unpaid", 15.0, services.booking_payments.fail_unpaid),
                 Duty(
                     "reconcile", settings.payment.reconcile_seconds, services.settlement.reconcile

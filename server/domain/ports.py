@@ -67,6 +67,7 @@ from server.domain.recommendation import (
     FestivalDay,
     ModelListing,
     ModelState,
+    PanditCandidate,
     PastBooking,
     Preferences,
 )
@@ -504,6 +505,24 @@ class PanditRepository(Protocol):
 
     async def search(self, search: PanditSearch) -> Page[PanditHit]:
         """Return bookable pandits only, one query whatever the page's size."""
+        ...
+
+    async def candidates(self, search: PanditSearch) -> tuple[PanditCandidate, ...]:
+        """Return the page that a search means, of each pandit only what a ranking reads."""
+        ...
+
+    async def refresh(self) -> int:
+        """Look again at a part of what is kept in memory; returns how many were gone.
+
+        Called every few seconds it goes through all, so that nothing stays wrong for long.
+        """
+        ...
+
+    async def hits(self, pandit_ids: Sequence[str], search: PanditSearch) -> tuple[PanditHit, ...]:
+        """Return those of them who can be booked, in the order given, as hits of that search.
+
+        One query by id; whether they fit the search is not looked at.
+        """
         ...
 
     async def list_by_status(

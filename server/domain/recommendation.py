@@ -17,7 +17,6 @@ from server.domain.account import GeoPoint
 from server.domain.booking import BookingStatus
 from server.domain.catalogue import Puja, SamagriItem, SamagriType
 from server.domain.money import NPR, Unit
-from server.domain.pandit import Pandit
 
 MODEL: Final = "model"
 """The source of an item that no rule names."""
@@ -187,9 +186,17 @@ class Affordable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PanditCandidate:
-    """A pandit in question, and what the puja costs with him (paisa)."""
+    """A pandit in question, who can be booked: what a ranking reads of him, and no more.
 
-    pandit: Pandit
+    ``point`` is his place as strangers may know it, ``price`` what the puja costs with him (paisa).
+    """
+
+    pandit_id: str
+    languages: tuple[str, ...]
+    experience_years: int
+    rating: float
+    review_count: int
+    point: GeoPoint | None
     price: int | None = None
 
 

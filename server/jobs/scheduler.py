@@ -28,11 +28,15 @@ _LEASE_INTERVALS: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Duty:
-    """One thing to do again and again; ``run`` returns how much there was to do."""
+    """One thing to do again and again; ``run`` returns how much there was to do.
+
+    ``everywhere``: it is about the process's own memory, so every process does it.
+    """
 
     name: str
     every_seconds: float
     run: Callable[[], Awaitable[int]]
+    everywhere: bool = False
 
 
 class Scheduler:
@@ -62,7 +66,8 @@ class Scheduler:
         while True:
             # Spread, so that processes that start together do not work together.
             await asyncio.sleep(duty.every_seconds * random.uniform(0.8, 1.2))  # noqa: S311  # no secret
-            if not await self._leases.hold(duty.name, duty.every_seconds * _LEASE_INTERVALS):
+            seconds = duty.every_seconds * _LEASE_INTERVALS
+            if not duty.everywhere and not await self._leases.hold(duty.name, seconds):
                 continue
             began = time.perf_counter()
             outcome = "done"

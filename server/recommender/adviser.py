@@ -45,7 +45,6 @@ from recsys.signals import Knowledge
 from server.domain.booking import OCCUPYING, BookingStatus
 from server.domain.catalogue import Puja, SamagriItem, SamagriType
 from server.domain.money import Unit
-from server.domain.pandit import Pandit
 from server.domain.recommendation import (
     MODEL,
     RULES_VERSION,
@@ -54,6 +53,7 @@ from server.domain.recommendation import (
     Because,
     Customer,
     Factor,
+    PanditCandidate,
     PanditQuestion,
     PastBooking,
     PujaAdvice,
@@ -63,7 +63,6 @@ from server.domain.recommendation import (
     SamagriAdvice,
     SamagriQuestion,
 )
-from server.domain.search import coarse_point
 
 _TIERS: Final = {
     SamagriType.REQUIRED: Tier.REQUIRED,
@@ -392,10 +391,9 @@ class Advice:
 
     def _candidates(self, question: PanditQuestion) -> Candidates:
         given = question.candidates
-        pandits = [each.pandit for each in given]
-        ids = [pandit.id for pandit in pandits]
-        points = [coarse_point(p.location.point) if p.location.point else None for p in pandits]
-        reviews = _floats(pandit.review_count for pandit in pandits)
+        ids = [each.pandit_id for each in given]
+        points = [each.point for each in given]
+        reviews = _floats(each.review_count for each in given)
         this, other = self._experience.of_pandits(ids, question.puja_id)
         customer = question.customer
         times = Counter(
@@ -404,21 +402,21 @@ class Advice:
         nothing = np.zeros(len(given))
         return Candidates(
             pandit_id=ids,
-            is_eligible=np.array([pandit.is_bookable for pandit in pandits], np.bool_),
+            is_eligible=np.ones(len(given), np.bool_),
             is_free=np.ones(len(given), np.bool_),
             must_move=np.zeros(len(given), np.bool_),
             latitude=_floats(point.latitude if point else math.nan for point in points),
             longitude=_floats(point.longitude if point else math.nan for point in points),
             max_km=np.full(len(given), np.inf),
-            rating_sum=_floats(pandit.rating for pandit in pandits) * reviews,
+            rating_sum=_floats(each.rating for each in given) * reviews,
             rating_count=reviews,
             done_this=this,
             # Each review is of a booking that was held, whatever the model has seen of it.
             done_other=np.maximum(other, reviews - this),
-            years=_floats(pandit.experience_years for pandit in pandits),
+            years=_floats(each.experience_years for each in given),
             cancelled=self._let_down(ids),
             no_show=nothing,
-            language=_languages(pandits, customer.language),
+            language=_languages(given, customer.language),
             past_times=_floats(times.get(each, 0) or math.nan for each in ids),
             past_stars=_floats(customer.stars.get(each, math.nan) for each in ids),
             affinity=self._affinity(question, ids),
@@ -697,17 +695,13 @@ def _ranked(placed: Placed) -> RankedPandit:
     )
 
 
-def _languages(pandits: Sequence[Pandit], wanted: str) -> NDArray[np.float64]:
+def _languages(given: Sequence[PanditCandidate], wanted: str) -> NDArray[np.float64]:
     """How well each speaks the customer's language; null where that is not known."""
     if not wanted:
-        return np.full(len(pandits), np.nan)
+        return np.full(len(given), np.nan)
     return _floats(
-        1.0
-        if wanted in pandit.languages
-        else _GETS_BY
-        if _COMMON_LANGUAGE in pandit.languages
-        else 0.0
-        for pandit in pandits
+        1.0 if wanted in each.languages else _GETS_BY if _COMMON_LANGUAGE in each.languages else 0.0
+        for each in given
     )
 
 

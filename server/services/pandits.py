@@ -136,6 +136,10 @@ class PanditService:
         """Have whatever searches need ready; called once, before anybody searches."""
         await self._pandits.search(PanditSearch(limit=1))
 
+    async def refresh(self) -> int:
+        """Have whatever searches keep in memory looked at again, a part at a time."""
+        return await self._pandits.refresh()
+
     async def search(
         self,
         actor: Actor | None,

@@ -53,7 +53,7 @@ from server.domain.recommendation import (
     SamagriAdvice,
     SamagriQuestion,
 )
-from server.domain.search import PanditCard
+from server.domain.search import PanditCard, coarse_point
 from server.services.audit import AuditService
 from server.services.pandits import PanditService
 from server.services.samagri import RuleRecommender, Suggestion
@@ -345,7 +345,7 @@ class RankedSearch:
             puja_id=search.puja_ids[0] if search.puja_ids and len(search.puja_ids) == 1 else None,
             customer=customer,
             near=search.near,
-            candidates=[PanditCandidate(pandit=hit.pandit, price=hit.price) for hit in hits],
+            candidates=[_candidate_of(hit) for hit in hits],
             today=local_today(self._clock.now(), NEPAL),
         )
         ranked = {
@@ -357,6 +357,20 @@ class RankedSearch:
             for hit in hits
         )
         return explained, {pandit_id: place for pandit_id, (place, _) in ranked.items()}
+
+
+def _candidate_of(hit: PanditHit) -> PanditCandidate:
+    pandit = hit.pandit
+    point = pandit.location.point
+    return PanditCandidate(
+        pandit_id=pandit.id,
+        languages=pandit.languages,
+        experience_years=pandit.experience_years,
+        rating=pandit.rating,
+        review_count=pandit.review_count,
+        point=coarse_point(point) if point else None,
+        price=hit.price,
+    )
 
 
 def _window_of(after: SortKey | None) -> tuple[SortKey | None, int, int]:
@@ -481,7 +495,7 @@ class RecommendationService:
         if puja is None:
             raise NotFound
         near = near or customer.home
-        hits = await self._candidates(puja_id, near)
+        candidates = await self._candidates(puja_id, near)
         today = self._today()
         adviser = self._taken("pandits", customer)
         ranked = adviser.pandits(
@@ -489,7 +503,7 @@ class RecommendationService:
                 puja_id=puja_id,
                 customer=customer,
                 near=near,
-                candidates=[PanditCandidate(pandit=hit.pandit, price=hit.price) for hit in hits],
+                candidates=candidates,
                 today=today,
                 seed=f"{customer.user_id}:{puja_id}:{day or today}" if customer.user_id else "",
             )
@@ -497,7 +511,8 @@ class RecommendationService:
         version = adviser.version
         # What follows takes a while: a model that is swapped meanwhile is not held for it.
         del adviser
-        places = await self._with_time(ranked, hits, puja_id, day, limit)
+        found = PanditSearch(puja_ids=(puja_id,), near=near)
+        places = await self._with_time(ranked, found, puja_id, day, limit)
         if actor is None:
             return PanditAdvice(places, version)
         rec_id = self._issuer.issue(
@@ -512,7 +527,7 @@ class RecommendationService:
     async def _with_time(
         self,
         ranked: tuple[RankedPandit, ...],
-        hits: tuple[PanditHit, ...],
+        found_by: PanditSearch,
         puja_id: str,
         day: date | None,
         limit: int,
@@ -520,16 +535,15 @@ class RecommendationService:
         """The first of the ranking who have time, each with his card.
 
         Whoever has time has it in the same measure, so the order is the same as if it had been
-        known before; hours are looked up a few pandits at a time, which is most of the work.
+        known before; profiles and hours are read a few pandits at a time, which is most of the
+        work.
         """
-        by_id = {hit.pandit.id: hit for hit in hits}
         found: list[AdvisedPandit] = []
         step = max(limit, _FEWEST_CARDS)
         for start in range(0, len(ranked), step):
             some = ranked[start : start + step]
-            cards = await self._profiles.cards(
-                tuple(by_id[place.pandit_id] for place in some), puja_id, day
-            )
+            hits = await self._pandits.hits([place.pandit_id for place in some], found_by)
+            cards = await self._profiles.cards(hits, puja_id, day)
             free = {card.pandit.id: card for card in cards if card.next_free_slot is not None}
             found += [
                 AdvisedPandit(place, free[place.pandit_id])
@@ -540,16 +554,16 @@ class RecommendationService:
                 break
         return tuple(found[:limit])
 
-    async def _candidates(self, puja_id: str, near: GeoPoint | None) -> tuple[PanditHit, ...]:
+    async def _candidates(self, puja_id: str, near: GeoPoint | None) -> tuple[PanditCandidate, ...]:
         most = self._policy.max_candidates
         search = PanditSearch(puja_ids=(puja_id,), near=near, limit=most)
         if near is None:
-            return (await self._pandits.search(search)).rows
+            return await self._pandits.candidates(search)
         best, nearest = await asyncio.gather(
-            self._pandits.search(replace(search, limit=most // 2)),
-            self._pandits.search(replace(search, limit=most - most // 2, sort="distance")),
+            self._pandits.candidates(replace(search, limit=most // 2)),
+            self._pandits.candidates(replace(search, limit=most - most // 2, sort="distance")),
         )
-        return tuple({hit.pandit.id: hit for hit in (*best.rows, *nearest.rows)}.values())
+        return tuple({each.pandit_id: each for each in (*best, *nearest)}.values())
 
     async def next_pujas(self, actor: Actor, *, limit: int) -> NextPujas:
         """Propose pujas that the actor's family may want to hold next."""

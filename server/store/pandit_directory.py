@@ -9,6 +9,10 @@ changed since the last one, so whatever was written before it began is seen, in 
 change carries the instant at which it was decided, a little before it was written; therefore each
 look goes back ``_OVERLAP`` from the newest change known. The page itself is then read from the
 documents, and whoever can no longer be booked falls away.
+
+What no look can see (a write that took longer than that, a host whose clock is wrong, a change made
+past the program) ``refresh`` finds by and by: it reads all pandits again, a part at a time, and goes
+back further for new ones whenever it begins anew.
 """
 
 from __future__ import annotations
@@ -19,14 +23,18 @@ from typing import Final
 
 from server.domain.pandit import Pandit
 from server.domain.ports import Page, PanditHit, PanditSearch
+from server.domain.recommendation import PanditCandidate
 from server.domain.search import fitting_offers
 from server.store.client import Document, Store
 from server.store.pandit_index import FIELDS, PanditIndex
-from server.store.pandits import COLLECTION, MongoPanditRepository, hit_of
+from server.store.pandits import COLLECTION, MongoPanditRepository
 
 _OVERLAP: Final = timedelta(seconds=30)
 """Longer than a write may take (``database.timeout_seconds``) and clocks may differ, together."""
+_WIDE_OVERLAP: Final = timedelta(hours=1)
 _BATCH_ROWS: Final = 100
+_PART_ROWS: Final = 400
+"""So many are read again at a time: some 60 ms of the embedded server."""
 
 
 class IndexedPanditRepository(MongoPanditRepository):
@@ -39,21 +47,24 @@ class IndexedPanditRepository(MongoPanditRepository):
         self._newest: datetime | None = None
         self._lock = asyncio.Lock()
         self._looks_begun = 0
+        self._refreshed_to = ""
+
+    @property
+    def size(self) -> int:
+        """How many pandits the index knows."""
+        return len(self._index)
 
     async def search(self, search: PanditSearch) -> Page[PanditHit]:
         await self.look()
         found = self._index.find(search)
         if not found.ids:
             return Page((), found.next_key)
-        documents = await self._documents.aggregate(
-            [
-                {"$match": {"_id": {"$in": list(found.ids)}}},
-                {"$project": {"search_keys": 0, "outbox": 0}},
-            ]
-        )
-        by_id = {document["_id"]: document for document in documents}
-        hits = (hit_of(by_id[pandit_id], search) for pandit_id in found.ids if pandit_id in by_id)
+        hits = await self.hits(found.ids, search)
         return Page(tuple(hit for hit in hits if _still_fits(hit.pandit, search)), found.next_key)
+
+    async def candidates(self, search: PanditSearch) -> tuple[PanditCandidate, ...]:
+        await self.look()
+        return self._index.candidates(search)
 
     async def look(self) -> None:
         """Take in what has changed. Callers who wait for the same look share it."""
@@ -63,10 +74,32 @@ class IndexedPanditRepository(MongoPanditRepository):
                 # One that began after this caller came has ended while he waited.
                 return
             self._looks_begun += 1
-            query: Document = {}
-            if self._newest is not None:
-                query = {"updated_at": {"$gte": self._newest - _OVERLAP}}
-            await self._documents.read_all(query, self._take, fields=FIELDS, rows=_BATCH_ROWS)
+            await self._read_since(_OVERLAP)
+
+    async def refresh(self) -> int:
+        # Beside searches, not before them: an older document never takes a newer one's place.
+        if not self._refreshed_to:
+            await self._read_since(_WIDE_OVERLAP)
+        ids = self._index.ids_after(self._refreshed_to, _PART_ROWS)
+        self._refreshed_to = ids[-1] if len(ids) == _PART_ROWS else ""
+        gone = set(ids)
+
+        def take(documents: list[Document]) -> None:
+            self._take(documents)
+            gone.difference_update(document["_id"] for document in documents)
+
+        if ids:
+            query = {"_id": {"$in": ids}}
+            await self._documents.read_all(query, take, fields=FIELDS, rows=_BATCH_ROWS)
+        for pandit_id in gone:
+            self._index.forget(pandit_id)
+        return len(gone)
+
+    async def _read_since(self, overlap: timedelta) -> None:
+        query: Document = {}
+        if self._newest is not None:
+            query = {"updated_at": {"$gte": self._newest - overlap}}
+        await self._documents.read_all(query, self._take, fields=FIELDS, rows=_BATCH_ROWS)
 
     def _take(self, documents: list[Document]) -> None:
         for document in documents:
@@ -75,7 +108,5 @@ class IndexedPanditRepository(MongoPanditRepository):
 
 
 def _still_fits(pandit: Pandit, search: PanditSearch) -> bool:
-    if not pandit.is_bookable:
-        return False
     asks_for_offers = search.puja_ids is not None or search.max_price is not None
     return not asks_for_offers or bool(fitting_offers(pandit, search.puja_ids, search.max_price))

@@ -23,6 +23,7 @@ from server.domain.account import GeoPoint
 from server.domain.calendar import CLAIM_MINUTES
 from server.domain.pandit import VerificationStatus
 from server.domain.ports import PanditSearch, SortKey
+from server.domain.recommendation import PanditCandidate
 from server.domain.search import Word
 from server.store.client import Document
 
@@ -44,6 +45,7 @@ FIELDS: Final = (
     "is_available",
     "ranking",
     "rating",
+    "review_count",
     "experience_years",
     "languages",
     "geo",
@@ -54,6 +56,7 @@ FIELDS: Final = (
     "availability.exceptions",
     "search_keys",
     "updated_at",
+    "version",
 )
 """What of a pandit's document the index reads."""
 
@@ -103,6 +106,8 @@ class PanditIndex:
         self._exceptions: dict[date, dict[int, NDArray[np.uint8]]] = {}
         self._days_of: dict[int, tuple[date, ...]] = {}
         self._languages: dict[str, int] = {}
+        self._spoken: list[tuple[str, ...]] = []
+        self._same: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._keys_of: dict[int, tuple[str, ...]] = {}
         self._pujas_of: dict[int, tuple[str, ...]] = {}
         self._words: dict[str, _Postings] = {}
@@ -116,9 +121,15 @@ class PanditIndex:
         return len(self._ids)
 
     def put(self, document: Mapping[str, Any]) -> None:
-        """Take in a pandit's document (``FIELDS`` of it) in the place of what was known of him."""
+        """Take in a pandit's document (``FIELDS`` of it) in the place of what was known of him.
+
+        One that was read before a newer one, and came later, changes nothing.
+        """
         row = self._row(document["_id"])
         columns = self._columns
+        if document["version"] < columns["version"][row]:
+            return
+        columns["version"][row] = document["version"]
         columns["live"][row] = (
             document["verification_status"] == VerificationStatus.APPROVED.value
             and document["is_available"]
@@ -126,12 +137,25 @@ class PanditIndex:
         columns["ranking"][row] = document["ranking"]
         columns["rating"][row] = document["rating"]
         columns["experience"][row] = document["experience_years"]
-        columns["languages"][row] = _bits({self._language(each) for each in document["languages"]})
+        columns["reviews"][row] = document["review_count"]
+        spoken = tuple(document["languages"])
+        # One tuple for all who speak the same.
+        self._spoken[row] = self._same.setdefault(spoken, spoken)
+        columns["languages"][row] = _bits({self._language(each) for each in spoken})
         self._put_place(row, document.get("geo"))
         # One string for a key, however many have it.
         self._put_words(row, tuple(map(sys.intern, document.get("search_keys") or ())))
         self._put_offers(row, document.get("services") or ())
         self._put_hours(row, document["availability"])
+
+    def ids_after(self, pandit_id: str, count: int) -> list[str]:
+        """So many ids at most, in their order, that come behind this one."""
+        first = bisect_right(self._sorted_ids, pandit_id)
+        return self._sorted_ids[first : first + count]
+
+    def forget(self, pandit_id: str) -> None:
+        """Find him no longer: his document is gone."""
+        self._columns["live"][self._row_of[pandit_id]] = False
 
     def find(self, search: PanditSearch) -> Found:
         """Return the page that a search means, in its order; see ``ports.PanditRepository.search``.
@@ -165,6 +189,27 @@ class PanditIndex:
             mask &= distances <= (math.inf if search.radius_km is None else search.radius_km)
             mask &= np.isfinite(distances)
         return self._page(search, mask, prices, distances)
+
+    def candidates(self, search: PanditSearch) -> tuple[PanditCandidate, ...]:
+        """Return the page that a search means as what a ranking reads, from memory alone."""
+        columns, prices = self._columns, self._prices(search.puja_ids)
+        found = []
+        for pandit_id in self.find(search).ids:
+            row = self._row_of[pandit_id]
+            latitude, longitude = float(columns["latitude"][row]), float(columns["longitude"][row])
+            price = float(prices[row])
+            found.append(
+                PanditCandidate(
+                    pandit_id=pandit_id,
+                    languages=self._spoken[row],
+                    experience_years=int(columns["experience"][row]),
+                    rating=float(columns["rating"][row]),
+                    review_count=int(columns["reviews"][row]),
+                    point=None if math.isnan(latitude) else GeoPoint(latitude, longitude),
+                    price=None if math.isinf(price) else int(price),
+                )
+            )
+        return tuple(found)
 
     # -- filters ----------------------------------------------------------------------------------
 
@@ -286,6 +331,7 @@ class PanditIndex:
             }
             self._open = np.concatenate([self._open, np.zeros_like(self._open)])
         self._ids.append(pandit_id)
+        self._spoken.append(())
         self._row_of[pandit_id] = row
         insort(self._sorted_ids, pandit_id)
         self._id_ranks = None
@@ -296,12 +342,13 @@ class PanditIndex:
         return self._languages.setdefault(code, min(len(self._languages), 63))
 
     def _put_place(self, row: int, geo: Mapping[str, Any] | None) -> None:
-        x = y = z = math.nan
+        x = y = z = latitude = longitude = math.nan
         if geo is not None:
             longitude, latitude = geo["coordinates"]
             x, y, z = _vector(latitude, longitude)
-        for name, value in (("x", x), ("y", y), ("z", z)):
-            self._columns[name][row] = value
+        columns = self._columns
+        columns["latitude"][row], columns["longitude"][row] = latitude, longitude
+        columns["x"][row], columns["y"][row], columns["z"][row] = x, y, z
 
     def _put_words(self, row: int, keys: tuple[str, ...]) -> None:
         before = self._keys_of.get(row, ())
@@ -348,7 +395,10 @@ class PanditIndex:
 
 def _columns(rows: int) -> dict[str, NDArray[Any]]:
     kinds: dict[str, type] = {"live": np.bool_, "languages": np.uint64}
-    names = ("live", "languages", "ranking", "rating", "experience", "price", "x", "y", "z")
+    names = (
+        *("live", "version", "languages", "ranking", "rating", "reviews", "experience"),
+        *("price", "latitude", "longitude", "x", "y", "z"),
+    )
     return {name: np.zeros(rows, kinds.get(name, np.float64)) for name in names}
 
 

@@ -9,12 +9,14 @@ where a pandit lives.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, Final
 
 from server.domain.account import GeoPoint
 from server.domain.errors import AlreadyExists
 from server.domain.pandit import Pandit, VerificationStatus
 from server.domain.ports import Page, PanditHit, PanditSearch, SortKey
+from server.domain.recommendation import PanditCandidate
 from server.domain.search import (
     Word,
     coarse_point,
@@ -96,6 +98,23 @@ class MongoPanditRepository:
         rows, next_key = cut(documents, field, search.limit)
         return Page(tuple(hit_of(row, search) for row in rows), next_key)
 
+    async def candidates(self, search: PanditSearch) -> tuple[PanditCandidate, ...]:
+        documents = await self._pandits.aggregate(search_pipeline(search, _CANDIDATE))
+        field, _ = _SORTS[search.sort]
+        rows, _ = cut(documents, field, search.limit)
+        return tuple(_candidate_of(row, search) for row in rows)
+
+    async def refresh(self) -> int:
+        return 0
+
+    async def hits(self, pandit_ids: Sequence[str], search: PanditSearch) -> tuple[PanditHit, ...]:
+        documents = await self._pandits.aggregate(
+            [{"$match": {"_id": {"$in": list(pandit_ids)}}}, _PUBLIC]
+        )
+        by_id = {document["_id"]: document for document in documents}
+        found = (hit_of(by_id[each], search) for each in pandit_ids if each in by_id)
+        return tuple(hit for hit in found if hit.pandit.is_bookable)
+
     async def list_by_status(
         self, status: VerificationStatus, *, limit: int, after: SortKey | None
     ) -> Page[Pandit]:
@@ -139,8 +158,30 @@ def pandit_document(pandit: Pandit) -> Document:
     return document
 
 
-def search_pipeline(search: PanditSearch) -> list[Document]:
-    """The one command of a search; it limits its own output to a page and one row more."""
+_PUBLIC: Final[Document] = {"$project": {"search_keys": 0, "outbox": 0}}
+_CANDIDATE: Final[Document] = {
+    "$project": {
+        "languages": 1,
+        "experience_years": 1,
+        "rating": 1,
+        "review_count": 1,
+        "ranking": 1,
+        "geo": 1,
+        "services.puja_id": 1,
+        "services.price": 1,
+        "services.is_available": 1,
+        "found_price": 1,
+        "found_distance": 1,
+    }
+}
+"""What a ranking reads, and what a page is ordered by."""
+
+
+def search_pipeline(search: PanditSearch, shown: Document = _PUBLIC) -> list[Document]:
+    """The one command of a search; it limits its own output to a page and one row more.
+
+    ``shown`` is the stage that says which fields come.
+    """
     indexed, sifting = _conditions(search)
     field, direction = _SORTS[search.sort]
     if search.near is not None and (search.radius_km is not None or search.sort == "distance"):
@@ -152,7 +193,7 @@ def search_pipeline(search: PanditSearch) -> list[Document]:
     stages += ordered_stages(
         field=field, direction=direction, limit=search.limit, after=search.after
     )
-    return [*stages, {"$project": {"search_keys": 0, "outbox": 0}}]
+    return [*stages, shown]
 
 
 def _nearby(near: GeoPoint, radius_km: float | None, query: Document) -> Document:
@@ -232,6 +273,29 @@ def hit_of(document: Document, search: PanditSearch) -> PanditHit:
     pandit = from_document(Pandit, document)
     offers = fitting_offers(pandit, search.puja_ids, search.max_price)
     return PanditHit(pandit, _distance(pandit, search.near), offers[0].price if offers else None)
+
+
+def _candidate_of(document: Document, search: PanditSearch) -> PanditCandidate:
+    point = None
+    if (geo := document.get("geo")) is not None:
+        longitude, latitude = geo["coordinates"]
+        point = GeoPoint(latitude, longitude)
+    prices = [
+        service["price"]
+        for service in document.get("services", ())
+        if service["is_available"]
+        and (search.puja_ids is None or service["puja_id"] in search.puja_ids)
+        and (search.max_price is None or service["price"] <= search.max_price)
+    ]
+    return PanditCandidate(
+        pandit_id=document["_id"],
+        languages=tuple(document["languages"]),
+        experience_years=document["experience_years"],
+        rating=document["rating"],
+        review_count=document["review_count"],
+        point=point,
+        price=min(prices, default=None),
+    )
 
 
 def _distance(pandit: Pandit, near: GeoPoint | None) -> float | None:

@@ -12,6 +12,8 @@ from server.domain.errors import AlreadyExists
 from server.domain.events import Event, EventKind
 from server.domain.pandit import VerificationStatus
 from server.domain.ports import PanditSearch
+from server.domain.recommendation import PanditCandidate
+from server.domain.search import coarse_point
 from server.store.client import DuplicateKey
 from server.store.pandit_directory import IndexedPanditRepository
 from server.store.pandits import COLLECTION, MongoPanditRepository, search_pipeline
@@ -275,3 +277,34 @@ async def test_those_who_wait_longest_are_verified_first(repository):
     )
     assert [pandit.id for pandit in second.rows] == ["w2"]
     assert second.next_key is None
+
+
+async def test_candidates_are_the_page_of_the_search_with_what_a_ranking_reads(repository, town):
+    for wanted in (
+        PanditSearch(limit=3),
+        PanditSearch(near=THAMEL, sort="distance", limit=100),
+        PanditSearch(puja_ids=("griha-pravesh",), sort="price", limit=100),
+        PanditSearch(max_price=250_000, limit=100),
+    ):
+        page = await repository.search(wanted)
+        assert page.rows
+        assert await repository.candidates(wanted) == tuple(
+            PanditCandidate(
+                pandit_id=hit.pandit.id,
+                languages=hit.pandit.languages,
+                experience_years=hit.pandit.experience_years,
+                rating=hit.pandit.rating,
+                review_count=hit.pandit.review_count,
+                point=hit.pandit.location.point and coarse_point(hit.pandit.location.point),
+                price=hit.price,
+            )
+            for hit in page.rows
+        )
+
+
+async def test_hits_come_in_the_order_asked_without_those_who_cannot_be_booked(repository, town):
+    wanted = PanditSearch(near=THAMEL)
+    hits = await repository.hits(["patan", "no-such", "waiting", "off", "lazimpat"], wanted)
+    assert [hit.pandit.id for hit in hits] == ["patan", "lazimpat"]
+    page = await repository.search(replace(wanted, limit=100))
+    assert set(hits) <= set(page.rows)

@@ -100,3 +100,15 @@ def test_it_grows_and_pages_join_whatever_comes_between():
 def test_an_unknown_language_or_puja_finds_nobody(index):
     assert found(index, language="xx") == found(index, puja_ids=("no-such",)) == set()
     assert found(PanditIndex()) == set()
+
+
+def test_an_older_document_that_comes_later_changes_nothing(index):
+    put(index, "early", version=3, languages=("mai",))
+    put(index, "early", version=2, languages=("ne",))
+    assert found(index, language="mai") == {"early"}
+    put(index, "early", version=3, languages=("new",))
+    assert found(index, language="new") == {"early"}
+    index.forget("early")
+    assert "early" not in found(index)
+    assert index.ids_after("early", 2) == ["excepted", "late"]
+    assert index.ids_after("split", 2) == []
