@@ -11,8 +11,8 @@ look goes back ``_OVERLAP`` from the newest change known. The page itself is the
 documents, and whoever can no longer be booked falls away.
 
 What no look can see (a write that took longer than that, a host whose clock is wrong, a change made
-past the program) ``refresh`` finds by and by: it reads all pandits again, a part at a time, and goes
-back further for new ones whenever it begins anew.
+past the program) ``refresh`` finds by and by: it reads all pandits again, a part at a time, and
+goes back further for new ones whenever it begins anew.
 """
 
 from __future__ import annotations

@@ -32,11 +32,12 @@ async def test_what_one_process_has_written_the_next_search_of_another_finds(sto
         assert pandit is not None
         at = pandit.updated_at + timedelta(milliseconds=turn)
         if await writer.replace(replace(pandit, languages=(language,), updated_at=at)):
-            found = await asyncio.gather(ids(one, language=language), ids(two, language=language))
+            first, second = ids(one, language=language), ids(two, language=language)
+            found = await asyncio.gather(first, second)
             later = await writer.find(f"p{number}")
             assert later is not None
             if later.languages == (language,):
-                assert found == [[f"p{number}"]] * 2
+                assert [*found] == [[f"p{number}"], [f"p{number}"]]
                 seen += 1
 
     for turn in range(1, 6):
