@@ -27,7 +27,7 @@ async def test_what_one_process_has_written_the_next_search_of_another_finds(sto
 
     async def speak(writer: IndexedPanditRepository, number: int, turn: int) -> None:
         nonlocal seen
-        language = f"{turn}-{id(writer) % 97}"
+        language = f"{number}-{turn}-{'one' if writer is one else 'two'}"
         pandit = await writer.find(f"p{number}")
         assert pandit is not None
         at = pandit.updated_at + timedelta(milliseconds=turn)
