@@ -5,7 +5,8 @@ on the first part of the bookings, calibrated and blended on the next two, fitte
 and judged on the last. Prints a line a ranking with its 95 % interval over bookings, and the paired
 differences; at the end a line a seed and task with the best of the others, and whether ours is
 above it: by its paired interval (``better``), and with its own interval wholly above the other's
-(``intervals apart``). Ends with 1 where it is not better, or does not reach twice the puja's popularity.
+(``intervals apart``). Ends with 1 where it is not better, or does not reach twice the popularity of
+the puja.
 """
 
 # ruff: noqa: I001 - the package comes before numpy, whose threads it sets
