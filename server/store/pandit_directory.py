@@ -38,10 +38,14 @@ _PART_ROWS: Final = 400
 
 
 class IndexedPanditRepository(MongoPanditRepository):
-    """See ``ports.PanditRepository``; searches by an index in memory."""
+    """See ``ports.PanditRepository``; searches by an index in memory.
 
-    def __init__(self, store: Store) -> None:
+    ``part_rows``: so many pandits are read again by one ``refresh``.
+    """
+
+    def __init__(self, store: Store, part_rows: int = _PART_ROWS) -> None:
         super().__init__(store)
+        self._part_rows = part_rows
         self._documents = store.collection(COLLECTION)
         self._index = PanditIndex()
         self._newest: datetime | None = None
@@ -80,8 +84,8 @@ class IndexedPanditRepository(MongoPanditRepository):
         # Beside searches, not before them: an older document never takes a newer one's place.
         if not self._refreshed_to:
             await self._read_since(_WIDE_OVERLAP)
-        ids = self._index.ids_after(self._refreshed_to, _PART_ROWS)
-        self._refreshed_to = ids[-1] if len(ids) == _PART_ROWS else ""
+        ids = self._index.ids_after(self._refreshed_to, self._part_rows)
+        self._refreshed_to = ids[-1] if len(ids) == self._part_rows else ""
         gone = set(ids)
 
         def take(documents: list[Document]) -> None:

@@ -50,8 +50,9 @@ async def test_what_one_process_has_written_the_next_search_of_another_finds(sto
 async def test_what_no_look_can_see_is_found_by_and_by(store: Store) -> None:
     repository = IndexedPanditRepository(store)
     pandits = store.collection(COLLECTION)
-    for name in ("kept", "changed", "deleted"):
-        await repository.add(make_pandit(name, updated_at=JOINED + timedelta(hours=2)))
+    await repository.add(make_pandit("kept", updated_at=JOINED + timedelta(hours=2)))
+    for name in ("changed", "deleted"):
+        await repository.add(make_pandit(name))
     assert len(await ids(repository)) == 3
     # A host whose clock is slow, a change past the program, and a document that is gone.
     late = make_pandit("late", updated_at=JOINED + timedelta(hours=1, minutes=30))
@@ -68,16 +69,15 @@ async def test_what_no_look_can_see_is_found_by_and_by(store: Store) -> None:
 
 
 async def test_refreshing_goes_through_all_and_begins_anew(store: Store) -> None:
-    repository = IndexedPanditRepository(store)
+    repository = IndexedPanditRepository(store, part_rows=4)
     pandits = store.collection(COLLECTION)
-    documents = [pandit_document(make_pandit(f"p{number:04}")) for number in range(850)]
-    for document in documents:
-        document.pop("services", None)
-    await pandits.insert_many(documents)
+    await pandits.insert_many([pandit_document(make_pandit(f"p{number}")) for number in range(9)])
     await repository.look()
-    for number in (10, 500, 849):
+    await repository.add(make_pandit("the-newest", updated_at=JOINED + timedelta(days=1)))
+    await repository.look()
+    for number in (1, 5, 8):
         await pandits.update_one(
-            {"_id": f"p{number:04}"},
+            {"_id": f"p{number}"},
             {"$set": {"languages": ["mai"], "updated_at": JOINED - timedelta(days=1)}},
         )
     found = [len(await ids(repository, language="mai"))]
