@@ -1,0 +1,128 @@
+"""The day of each role: a customer, a pandit, an administrator; both languages, phone and desk."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from datetime import date
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser import steps
+from tests.browser.conftest import DESK, PHONE, Somebody, Town, Visit, ready
+from tests.browser.steps import Reader, Size
+
+READINGS = [
+    pytest.param(size, language, id=f"{name}-{language}")
+    for (name, size), language in itertools.product(
+        {"phone": PHONE, "desk": DESK}.items(), ("en", "ne")
+    )
+]
+# Names by which a search finds one pandit and no other; every test takes the next.
+PANDITS = iter(
+    f"{first} {last}"
+    for first, last in itertools.product(
+        ("Tika Ram", "Hom Nath", "Yadu Prasad"), ("Subedi", "Dahal", "Lamichhane", "Bastola")
+    )
+)
+HOME = {
+    "service_location": "HOME",
+    "address": "House 7",
+    "area": "Baneshwor",
+    "city": "Kathmandu",
+}
+PRICES = itertools.count(41)
+
+
+def hand(visit: Visit, somebody: Somebody, size: Size, language: str) -> Reader:
+    return Reader(visit(somebody, size=size, language=language), language)
+
+
+def a_day_apart(pandit: Somebody) -> int:
+    """A weekday that is neither today nor near, so that shortening it takes no time of today."""
+    today = date.fromisoformat(pandit.api.get("/api/pandits/me/").json()["updated_at"][:10])
+    return (today.isoweekday() + 2) % 7 + 1
+
+
+@pytest.mark.parametrize(("size", "language"), READINGS)
+def test_the_day_of_a_customer(town: Town, visit: Visit, size: Size, language: str) -> None:
+    family, pandit = town.person("Sita Sharma"), town.pandit(next(PANDITS))
+    town.open_all_hours(pandit)
+    reader = hand(visit, family, size, language)
+    steps.find_pandit(reader, pandit)
+    steps.book_pandit(reader, "KHALTI")
+    booking = re.findall(r"/bookings/(\w+)/", reader.page.url)[0]
+    steps.pay_at_the_service(reader, town)
+
+    page = reader.go(f"/bookings/{booking}/")
+    reader.status("Pending")
+    town.move(pandit, booking, "accept")
+    expect(page.locator(".toast", has_text=pandit.name)).to_be_visible()
+    reader.status("Confirmed")
+    page.get_by_role("button", name=reader.say("Open the chat")).click()
+    ready(page)
+    steps.write(reader, "Namaste, what shall we prepare?")
+    room = pandit.api.get("/api/chat/rooms/").json()["results"][0]["id"]
+    answer = {"room_id": room, "message_type": "TEXT", "content": "Only a clean place."}
+    pandit.api.post("/api/messages/send/", json=answer).raise_for_status()
+    steps.hears(reader, "Only a clean place.")
+
+    reader.go(f"/bookings/{booking}/")
+    town.move(pandit, booking, "start", "complete")
+    reader.status("Completed")
+    reader.go(f"/bookings/{booking}/")
+    steps.review(reader, "उहाँले सबै बुझाउनुभयो।" if language == "ne" else "He explained it all.")
+
+
+@pytest.mark.parametrize(("size", "language"), READINGS)
+def test_the_day_of_a_pandit(town: Town, visit: Visit, size: Size, language: str) -> None:
+    family, pandit = town.person("Gita Poudel"), town.pandit(next(PANDITS))
+    town.open_all_hours(pandit)
+    reader = hand(visit, pandit, size, language)
+    steps.keep_hours(reader, a_day_apart(pandit))
+
+    page = reader.go("/requests/")
+    reader.sees("No new requests")
+    booking = town.book_soon(family, pandit, **HOME)
+    expect(page.locator(".toast", has_text=family.name)).to_be_visible()
+    steps.answer_request(reader, family)
+
+    page.goto("/chats/")
+    ready(page).get_by_role("link", name=re.compile(family.name)).click()
+    ready(page)
+    room = family.api.get("/api/chat/rooms/").json()["results"][0]["id"]
+    question = {"room_id": room, "message_type": "TEXT", "content": "When do you come?"}
+    family.api.post("/api/messages/send/", json=question).raise_for_status()
+    steps.hears(reader, "When do you come?")
+    steps.write(reader, "At eight.")
+    steps.hears(reader, "At eight.")
+
+    steps.hold_puja(reader, family)
+    price = family.api.get(f"/api/bookings/{booking}/").json()
+    page = reader.go("/pandit/earnings/")
+    reader.sees("Commission of cash that you have taken")
+    expect(page.locator("main")).to_contain_text(reader.price(price["total_fee"] // 10))
+
+
+@pytest.mark.parametrize(("size", "language"), READINGS)
+def test_the_day_of_an_administrator(town: Town, visit: Visit, size: Size, language: str) -> None:
+    family, pandit = town.person("Maya Karki"), town.pandit(next(PANDITS))
+    newcomer = town.person(next(PANDITS), "pandit")
+    words = f"Kind and learned, {size[0]} {language}."
+    town.review(family, town.hold_puja(family, pandit), words)
+    refunded = town.give_back(family, pandit)
+    reader = hand(visit, town.sign_in("Admin", town.admin_phone), size, language)
+
+    reader.go("/admin/")
+    steps.approve_pandit(reader, newcomer)
+    steps.publish_review(reader, words)
+    guest = visit()
+    guest.goto(f"/pandits/{pandit.pandit_id}/")
+    expect(ready(guest).get_by_text(words)).to_be_visible()
+    steps.change_price(reader, "kumkum", f"{next(PRICES)}.50")
+    reader.go(f"/admin/payments/{refunded}/")
+    reader.sees("Given back")
+    page = reader.go("/admin/audit/")
+    for act in ("Pandit approved", "Review decided on", "Item changed"):
+        expect(page.get_by_role("cell", name=reader.say(act), exact=True).first).to_be_visible()
