@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeVar
 
 from argon2 import PasswordHasher
 from tqdm import tqdm
@@ -22,6 +23,7 @@ from server.demo.residents import DEMO_ADMIN_PHONE, DEMO_CUSTOMER_PHONE, DEMO_PA
 from server.demo.town import Town, make_town
 from server.domain.booking import Booking
 from server.domain.calendar import DayClaim
+from server.domain.errors import StoreUnavailable
 from server.i18n import Translations
 from server.paths import data_path
 from server.services.samagri import RuleRecommender, SamagriAdder
@@ -56,7 +58,11 @@ TOWN_COLLECTIONS: Final = (
     payouts.COLLECTION,
     users.USERS,
 )
+T = TypeVar("T")
+
 _BATCH: Final = 200
+_ATTEMPTS: Final = 8
+_REST_SECONDS: Final = 3.0
 _COUNTRY_CODE: Final = "+977"
 
 
@@ -99,7 +105,7 @@ async def seed(
     if not await store.is_empty():
         raise ValueError("the database has accounts")
     for collection in TOWN_COLLECTIONS:
-        await store.collection(collection).delete_many({})
+        await _patiently(partial(store.collection(collection).delete_many, {}))
     translator = Translations(data_path("locale"))
     materials = await gather_materials(store, translator)
     # Seconds of work: a server that runs in this process goes on answering.
@@ -135,6 +141,21 @@ async def gather_materials(store: Store, translator: Translations) -> Materials:
     return Materials(pujas=pujas, items=items, suggested=suggested, adder=adder, policy=policy)
 
 
+async def _patiently(write: Callable[[], Awaitable[T]]) -> T:
+    """Do a write again while the database does not answer: a town is much at once for a small one.
+
+    Raises ``StoreUnavailable`` after the last attempt.
+    """
+    for left in reversed(range(_ATTEMPTS)):
+        try:
+            return await write()
+        except StoreUnavailable:
+            if not left:
+                raise
+            await asyncio.sleep(_REST_SECONDS)
+    raise AssertionError
+
+
 async def write_town(store: Store, town: Town, *, show_progress: bool) -> None:
     """Write all documents in batches, accounts last."""
     parts = _parts(town)
@@ -144,8 +165,10 @@ async def write_town(store: Store, town: Town, *, show_progress: bool) -> None:
         for name, document_of, entities in parts:
             for start in range(0, len(entities), _BATCH):
                 batch = [document_of(entity) for entity in entities[start : start + _BATCH]]
-                refused = await store.collection(name).insert_many(batch)
-                if refused:
+                insert = partial(store.collection(name).insert_many, batch)
+                refused = await _patiently(insert)
+                # By its id: an attempt whose answer was lost had written it.
+                if set(refused.values()) - {("_id",)}:
                     raise RuntimeError(f"{name} of the demo refused: {refused}")
                 bar.update(len(batch))
 

@@ -128,6 +128,7 @@ class Site:
             "PANDITYATRA_DATABASE__EMBEDDED_START_SECONDS": "300",
             # And no hour of the day is too early for a puja.
             "PANDITYATRA_BOOKING__START_EARLY_MINUTES": "1440",
+            "PANDITYATRA_BOOKING__TRAVEL_AHEAD_MINUTES": "1440",
             "PANDITYATRA_PAYMENT__RECONCILE_SECONDS": "1",
             # What is slow here is the machine.
             "PANDITYATRA_BOOKING__DRAFT_HOLD_MINUTES": "60",

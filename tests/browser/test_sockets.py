@@ -121,13 +121,18 @@ def ending_token(somebody: Somebody) -> str:
     return tokens.sign(Claims(claims.user_id, claims.session_id, soon), now)
 
 
+def day_of(pandit: Somebody, days: int) -> date:
+    """The day so many after that on which the pandit came."""
+    joined = date.fromisoformat(pandit.api.get("/api/pandits/me/").json()["date_joined"][:10])
+    return joined + timedelta(days=days)
+
+
 def booked(family: Somebody, pandit: Somebody, days: int) -> str:
-    today = date.fromisoformat(pandit.api.get("/api/pandits/me/").json()["date_joined"][:10])
     booking = family.api.post(
         "/api/bookings/",
         json={
             "service_id": pandit.service_id,
-            "booking_date": (today + timedelta(days=days)).isoformat(),
+            "booking_date": day_of(pandit, days).isoformat(),
             "booking_time": "10:00",
             "service_location": "ONLINE",
         },
@@ -204,6 +209,26 @@ def test_a_browser_says_and_hears_every_kind_of_frame(town: Town, visit: Visit) 
     bell.next("badge", unread=0)
     bell.send(type="sync", since=told["seq"] - 1)
     assert bell.next("history", to=told["seq"])["notifications"]
+    road = Line(desk, "bell", bell_path)
+    town.open_all_hours(pandit)
+    soon = town.book_soon(
+        family,
+        pandit,
+        service_location="HOME",
+        area="Baneshwor",
+        city="Kathmandu",
+        address="House 7, Shantinagar",
+    )
+    town.move(pandit, soon, "accept")
+    bell.send(type="watch_slots", service=pandit.service_id, date=day_of(pandit, 11).isoformat())
+    assert any(slot["available"] for slot in bell.next("slots")["slots"])
+    bell.send(type="unwatch_slots")
+    road.send(type="share", booking=soon)
+    road.next("sharing", booking=soon)
+    road.send(type="position", booking=soon, lat=27.7, lng=85.3, accuracy=9.5)
+    bell.next("position", booking=soon)
+    road.send(type="unshare", booking=soon)
+    bell.next("position_ended", booking=soon)
     bell.send(type="ping", t="t")
     bell.next("pong", t="t")
     bell.send_text('{"type":"typing","on":true}')
@@ -219,7 +244,7 @@ def test_a_browser_says_and_hears_every_kind_of_frame(town: Town, visit: Visit) 
     ).raise_for_status()
     chat.next("room", is_active=False, booking_status="CANCELLED")
 
-    lines = (chat, bell, ending, ending_bell)
+    lines = (chat, bell, ending, ending_bell, road)
     town.site.stop()
     try:
         for line in lines:
@@ -229,14 +254,15 @@ def test_a_browser_says_and_hears_every_kind_of_frame(town: Town, visit: Visit) 
         town.site.start()
     assert chat.said | ending.said == CHAT_SAID
     assert chat.heard | ending.heard == CHAT_HEARD
-    assert bell.said | ending_bell.said == BELL_SAID
-    assert bell.heard | ending_bell.heard == BELL_HEARD
+    assert bell.said | ending_bell.said | road.said == BELL_SAID
+    assert bell.heard | ending_bell.heard | road.heard == BELL_HEARD
     # While the server was away the page's own socket said so in the console, and rightly.
-    phone.faults[:] = [  # type: ignore[attr-defined]
-        fault
-        for fault in phone.faults  # type: ignore[attr-defined]
-        if "ERR_" not in fault and "WebSocket" not in fault
-    ]
+    for page in (phone, desk):
+        page.faults[:] = [  # type: ignore[attr-defined]
+            fault
+            for fault in page.faults  # type: ignore[attr-defined]
+            if "ERR_" not in fault and "WebSocket" not in fault
+        ]
 
 
 def test_what_a_browser_must_not_send_closes_with_its_code(town: Town, visit: Visit) -> None:

@@ -137,6 +137,7 @@ async def test_a_list_is_never_without_a_limit(people: People) -> None:
             # the arms of the models that serve, the ways to pay, the few drafts one may have.
             assert path in {
                 "/api/bookings/{booking_id}/samagri/",
+                "/api/bookings/{booking_id}/samagri/budget/",
                 "/api/recommendations/samagri/",
                 "/api/admin/recommendations/accuracy/",
                 "/api/pujas/",

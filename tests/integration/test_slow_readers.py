@@ -36,6 +36,8 @@ RATE = 50.0
 BEFORE_SECONDS = 3.0
 MAX_GROWTH_BYTES = 50 * 1024 * 1024
 MAX_KERNEL_BYTES = SLOW * 1024 * 1024
+# A part of what is offered to each, so that all are full in good time.
+MAX_RECEIVE_BYTES = min(2 * 1024 * 1024, OFFERED_BYTES // SLOW // 4)
 SLOW_READER = 4001
 ONE_TEXT, OTHER_TEXT = "N" * 4000, "n" * 4000
 _SETTINGS = {
@@ -161,7 +163,7 @@ class Sloths:
             # With the newest number: who has to catch up first is not live, and is offered nothing.
             after = max(self._speaker.seqs, default=0)
             member = members[len(self.all) % 2]
-            room_for = self._receive_bytes.randrange(16, 2048) * 1024
+            room_for = self._receive_bytes.randrange(16 * 1024, MAX_RECEIVE_BYTES)
             self.all.append(
                 await Sloth.come(
                     self._server.port, self._room, member, after, receive_bytes=room_for
