@@ -12,10 +12,12 @@ from playwright.sync_api import Locator, Page, expect
 
 from server.i18n import Formatter, Translations
 from server.paths import data_path
-from tests.browser.conftest import Somebody, ready
+from tests.browser.conftest import Somebody, Town, ready
 
 DEVANAGARI: Final = re.compile("[\u0900-\u097f]")
 _TEXTS: Final = Translations(data_path("locale"))
+# What the pandits of the town offer (``Town.pandit``).
+SERVICE: Final = {"en": "Satyanarayan Puja", "ne": "सत्यनारायण पूजा"}
 Size = tuple[int, int]
 
 
@@ -60,6 +62,86 @@ class Reader:
         said = self.say(text, **params)
         expect((within or self.page).get_by_text(said).first).to_be_visible()
 
+    def status(self, text: str) -> None:
+        """The badge of a booking changes without anybody loading the page again."""
+        expect(self.page.locator("py-booking-status .badge").first).to_have_text(self.say(text))
+
+
+# -- a customer ------------------------------------------------------------------------------------
+
+
+def find_pandit(reader: Reader, pandit: Somebody) -> None:
+    """From the front page to the pandit's own page, by a puja and a name."""
+    page = reader.go("/")
+    page.get_by_label(reader.say("Puja"), exact=True).select_option("satyanarayan-puja")
+    reader.press("Find a pandit")
+    ready(page)
+    fold = page.locator(".filters-fold")
+    field = page.get_by_label(reader.say("Name or word"))
+    if not field.is_visible():
+        fold.locator("summary").click()
+    field.fill(pandit.name)
+    reader.press("Search", page.locator(".filters"))
+    page.wait_for_url(re.compile("q="))
+    card = ready(page).locator(".cards .card", has_text=pandit.name)
+    expect(card).to_contain_text(reader.price(250_000))
+    card.get_by_role("link", name=pandit.name).click()
+    expect(ready(page).get_by_role("heading", name=pandit.name)).to_be_visible()
+
+
+def book_pandit(reader: Reader, method: str) -> None:
+    """Through the steps of the wizard with the first free time, to be paid that way."""
+    page = reader.page
+    book = reader.say("Book {service}", service=SERVICE[reader.language])
+    page.get_by_role("button", name=book, exact=True).click()
+    next_step(reader)
+    free = page.locator("py-slots label.slot:has(input:enabled)")
+    free.first.click()
+    next_step(reader)
+    page.get_by_label(reader.begins("City")).fill("Kathmandu")
+    page.get_by_label(reader.begins("Area or tole")).fill("Baneshwor")
+    page.get_by_label(reader.begins("Address")).fill("House 7")
+    next_step(reader)
+    change_samagri(reader)
+    next_step(reader)
+    ready(page).locator(f'[name="payment_method"][value="{method}"]').check()
+    next_step(reader)
+    expect(page.locator("[data-review]")).to_contain_text("House 7")
+    reader.press("Book for {price}")
+    page.wait_for_url(re.compile(r"/bookings/\w+/"))
+
+
+def next_step(reader: Reader) -> None:
+    """Go on in the wizard, once the page is alive."""
+    page = ready(reader.page)
+    page.get_by_role("button", name=reader.say("Next"), exact=True).click()
+
+
+def change_samagri(reader: Reader) -> None:
+    """More of what is needed, nothing of what is not; the total follows both."""
+    page = ready(reader.page)
+    rice = page.locator('.samagri__row[data-item="rice"]')
+    total = page.locator('[data-fee="total_fee"]').first
+    expect(rice).to_contain_text(reader.say("Needed"))
+    before = total.inner_text()
+    reader.press("More {name}", rice)
+    expect(total).not_to_have_text(before)
+    dry_fruits = page.locator('.samagri__row[data-item="dry-fruits"]')
+    dearer = total.inner_text()
+    reader.press("Remove {name}", dry_fruits)
+    expect(dry_fruits).to_have_count(0)
+    expect(total).not_to_have_text(dearer)
+
+
+def pay_at_the_service(reader: Reader, town: Town) -> None:
+    """Pay for the booking, over there, and come back."""
+    page = ready(reader.page)
+    reader.press("Pay {price}")
+    page.wait_for_url(lambda url: not url.startswith(town.base))
+    page.locator("button[value=pay]").click()
+    page.wait_for_url(re.compile(r"/payments/b-"))
+    reader.sees("Paid. Thank you!")
+
 
 def write(reader: Reader, text: str) -> None:
     """Say something in the conversation that is open."""
@@ -70,6 +152,19 @@ def write(reader: Reader, text: str) -> None:
 
 def hears(reader: Reader, text: str) -> None:
     expect(reader.page.get_by_role("log").get_by_text(text)).to_be_visible()
+
+
+def review(reader: Reader, words: str) -> None:
+    """Rate the puja that is over."""
+    form = reader.page.locator("#review form")
+    for name, stars in (
+        ("rating", 5), ("professionalism", 4), ("knowledge", 5), ("punctuality", 3),
+    ):  # fmt: skip
+        form.locator(f'[name="{name}"][value="{stars}"]').check()
+    label = "Your words, in Nepali" if reader.language == "ne" else "Your words, in English"
+    form.get_by_label(reader.say(label)).fill(words)
+    reader.press("Send the review", form)
+    reader.sees("Your review is published once it is checked.")
 
 
 # -- a pandit --------------------------------------------------------------------------------------

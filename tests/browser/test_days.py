@@ -1,4 +1,4 @@
-"""The day of a pandit and of an administrator; both languages, phone and desk."""
+"""The day of each role: a customer, a pandit, an administrator; both languages, phone and desk."""
 
 from __future__ import annotations
 
@@ -43,6 +43,36 @@ def a_day_apart(pandit: Somebody) -> int:
     """A weekday that is neither today nor near, so that shortening it takes no time of today."""
     today = date.fromisoformat(pandit.api.get("/api/pandits/me/").json()["updated_at"][:10])
     return (today.isoweekday() + 2) % 7 + 1
+
+
+@pytest.mark.parametrize(("size", "language"), READINGS)
+def test_the_day_of_a_customer(town: Town, visit: Visit, size: Size, language: str) -> None:
+    family, pandit = town.person("Sita Sharma"), town.pandit(next(PANDITS))
+    town.open_all_hours(pandit)
+    reader = hand(visit, family, size, language)
+    steps.find_pandit(reader, pandit)
+    steps.book_pandit(reader, "KHALTI")
+    booking = re.findall(r"/bookings/(\w+)/", reader.page.url)[0]
+    steps.pay_at_the_service(reader, town)
+
+    page = reader.go(f"/bookings/{booking}/")
+    reader.status("Waiting for the pandit")
+    town.move(pandit, booking, "accept")
+    expect(page.locator(".toast", has_text=pandit.name)).to_be_visible()
+    reader.status("Confirmed")
+    page.get_by_role("button", name=reader.say("Open the chat")).click()
+    ready(page)
+    steps.write(reader, "Namaste, what shall we prepare?")
+    room = pandit.api.get("/api/chat/rooms/").json()["results"][0]["id"]
+    answer = {"room_id": room, "message_type": "TEXT", "content": "Only a clean place."}
+    pandit.api.post("/api/messages/send/", json=answer).raise_for_status()
+    steps.hears(reader, "Only a clean place.")
+
+    reader.go(f"/bookings/{booking}/")
+    town.move(pandit, booking, "start", "complete")
+    reader.status("Completed")
+    reader.go(f"/bookings/{booking}/")
+    steps.review(reader, "उहाँले सबै बुझाउनुभयो।" if language == "ne" else "He explained it all.")
 
 
 @pytest.mark.parametrize(("size", "language"), READINGS)
