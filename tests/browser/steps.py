@@ -164,7 +164,7 @@ def review(reader: Reader, words: str) -> None:
     label = "Your words, in Nepali" if reader.language == "ne" else "Your words, in English"
     form.get_by_label(reader.say(label)).fill(words)
     reader.press("Send the review", form)
-    reader.sees("Your review is published once it is checked.")
+    reader.sees("Thank you! Your review is published once it is checked.")
 
 
 # -- a pandit --------------------------------------------------------------------------------------

@@ -23,7 +23,8 @@ READINGS = [
 PANDITS = iter(
     f"{first} {last}"
     for first, last in itertools.product(
-        ("Tika Ram", "Hom Nath", "Yadu Prasad"), ("Subedi", "Dahal", "Lamichhane", "Bastola")
+        ("Tika Ram", "Hom Nath", "Yadu Prasad", "Dil Bahadur"),
+        ("Subedi", "Dahal", "Lamichhane", "Bastola"),
     )
 )
 HOME = {
