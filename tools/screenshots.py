@@ -127,10 +127,10 @@ def running_demo(folder: Path) -> Iterator[str]:
 
 def signed_in(base: str, phone: str) -> httpx.Client:
     """An API client of one of the demo's people."""
-    api = httpx.Client(base_url=base, timeout=60)
-    token = api.post("/api/auth/token/", json={"identifier": phone, "password": PASSWORD})
-    api.headers["Authorization"] = f"Bearer {token.raise_for_status().json()['access']}"
-    return api
+    who = {"identifier": phone, "password": PASSWORD}
+    answer = httpx.post(f"{base}/api/auth/token/", json=who, timeout=60).raise_for_status()
+    headers = {"Authorization": f"Bearer {answer.json()['access']}"}
+    return httpx.Client(base_url=base, timeout=60, headers=headers)
 
 
 def prepare(base: str) -> dict[str, str]:

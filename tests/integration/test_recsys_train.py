@@ -48,6 +48,7 @@ QUICK = (
     *("--ease.lam", "25,50", "--ease.context-weight", "2", "--rp3.alpha", "1", "--rp3.beta", "0.4"),
     *("--als.factors", "8", "--als.regularization", "10", "--als.alpha", "1"),
     *("--als.iterations", "4", "--als.search-iterations", "3", "--data.min-bookings", "300"),
+    *("--run.report", "false"),
 )
 
 
@@ -66,7 +67,8 @@ def test_a_model_is_trained_tested_stored_and_published(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = ModelStore(tmp_path / "models")
-    status, told = run(capsys, "--source", LARGER_TOWN, "--out", str(store.root), "--publish")
+    where = ("--source", LARGER_TOWN, "--out", str(store.root))
+    status, told = run(capsys, *where, "--publish", "--run.report", "true")
     assert status == 0
     assert told["published"]
     assert store.current() == told["version"]
