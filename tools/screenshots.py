@@ -66,7 +66,7 @@ def choose_time(page: Page) -> None:
     page.locator("main form.summary .actions button").first.click()
     page.wait_for_url("**/date/**")
     page.wait_for_function(SETTLED)
-    page.locator("py-slots label.slot:has(input:enabled)").nth(3).click()
+    page.locator("py-slots label.slot:has(input:enabled)").first.click()
 
 
 def show_from(selector: str) -> Callable[[Page], None]:

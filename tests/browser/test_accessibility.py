@@ -97,7 +97,7 @@ def test_no_page_shuts_anybody_out(party: Party, visit: Visit, language: str) ->
             faults += look(page, size, scheme, TOO_WIDE)
             faults += look(page, size, scheme, LOOK, rules)
         found += [f"{stop.who} {stop.address}: {fault}" for fault in faults]
-    assert found == []
+    assert not found, "\n".join(found)
 
 
 def test_the_api_page_runs_under_the_strict_policy(visit: Visit) -> None:
