@@ -193,11 +193,12 @@ def answer_request(reader: Reader, family: Somebody) -> None:
     expect(page.locator(".card", has_text=family.name)).to_contain_text("House 7")
 
 
-def hold_puja(reader: Reader, family: Somebody) -> None:
-    """Start the puja and complete it, the cash in hand."""
+def hold_puja(reader: Reader, family: Somebody, *, is_begun: bool = False) -> None:
+    """Start the puja, unless it is begun, and complete it, the cash in hand."""
     page = reader.go("/requests/")
     card = page.locator(".card", has_text=family.name)
-    reader.press("Start the puja", card)
+    if not is_begun:
+        reader.press("Start the puja", card)
     done = reader.begins("Completed, {price} received in cash")
     expect(ready(page).locator(".card", has_text=family.name).get_by_role("button")).to_have_text(
         done
