@@ -128,7 +128,14 @@ class _Known:
 
     actor: Actor
     session_ends_at: datetime
+    fresh_until: datetime
+    """So long it is believed, whether or not the processes can hear of each other."""
     believed_until: datetime
+    """So long it is believed while they can."""
+
+    def is_believed(self, now: datetime, *, is_hearing: bool) -> bool:
+        """Whether it need not be read anew."""
+        return now < self.fresh_until or (is_hearing and now < self.believed_until)
 
 
 @dataclass(frozen=True, slots=True)
@@ -467,7 +474,7 @@ class AccountService:
         if (
             known is not None
             and known.actor.user_id == claims.user_id
-            and now < known.believed_until
+            and known.is_believed(now, is_hearing=self._bus.is_online)
         ):
             self._known.move_to_end(claims.session_id)
             return known
@@ -500,8 +507,8 @@ class AccountService:
         if user is None or not user.is_active:
             raise NotSignedIn
         actor = _actor(user, session.id)
-        believed_until = now + timedelta(seconds=self._policy.cache_seconds)
-        return _Known(actor, session.expires_at, believed_until)
+        fresh_until = now + timedelta(seconds=self._policy.cache_seconds)
+        return _Known(actor, session.expires_at, fresh_until, fresh_until)
 
     def _on_control(self, payload: bytes) -> None:
         message: dict[str, str] = json.loads(payload)
@@ -535,10 +542,11 @@ class AccountService:
         """Go on believing what is known of a sign-in whose connection has just ended.
 
         While it was open, whatever ends or changes the sign-in would have been heard of and the
-        entry would be gone: so those who all come back at once need not all be looked up.
+        entry would be gone: so those who all come back at once need not all be looked up. Of
+        course only while the processes can hear of each other.
         """
         known = self._known.get(actor.session_id)
-        if known is not None:
+        if known is not None and self._bus.is_online:
             until = self._clock.now() + timedelta(seconds=seconds)
             self._known[actor.session_id] = replace(known, believed_until=until)
 

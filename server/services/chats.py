@@ -37,6 +37,7 @@ from server.domain.errors import (
     Forbidden,
     Invalid,
     NotFound,
+    Overloaded,
     RoomClosed,
     TooLarge,
     UnlockNeeded,
@@ -332,7 +333,7 @@ class ChatService:
             See ``MessageWriter.submit``.
         """
         room = await self.room_of(actor, room_id)
-        attachment = await self.find_sendable(actor, room, outgoing)
+        attachment = await self.keep(await self.find_sendable(actor, room, outgoing))
         return await self.submit(actor, room, outgoing, attachment)
 
     def submit(
@@ -344,12 +345,9 @@ class ChatService:
     ) -> asyncio.Future[Written]:
         """Queue a message of one who has passed the gate; raises as :meth:`send` does.
 
-        ``attachment`` is what :meth:`find_sendable` found.
+        ``attachment`` is what :meth:`find_sendable` found and :meth:`keep` kept.
         """
-        self._require_writable(actor, room)
-        faults = _faults(outgoing, attachment)
-        if faults:
-            raise Invalid(*faults)
+        self._require_sendable(actor, room, outgoing, attachment)
         if self._state.card(room.id) is None:
             self._state.learn(room)
         return self._writer.submit(
@@ -370,14 +368,28 @@ class ChatService:
     async def find_sendable(
         self, actor: Actor, room: ChatRoom, outgoing: Outgoing
     ) -> Attachment | None:
-        """The file to send, if the actor has uploaded it to this very room; else None."""
+        """The file to send, if the actor has uploaded it to this very room; else None.
+
+        Raises as :meth:`submit` does: a message that would be refused keeps no file.
+        """
         if outgoing.attachment_id is None:
             return None
         found = await self._attachments.find(outgoing.attachment_id)
         if found is None or (found.room_id, found.owner_id) != (room.id, actor.user_id):
             return None
-        # From here on it is no abandoned upload; one that is being removed is not there any more.
-        return found if await self._attachments.keep(found.id) else None
+        self._require_sendable(actor, room, outgoing, found)
+        if self._writer.is_full:
+            raise Overloaded
+        return found
+
+    async def keep(self, attachment: Attachment | None) -> Attachment | None:
+        """Make sure of the file, right before its message is submitted.
+
+        From here on it is no abandoned upload; one that is being removed is not there any more.
+        """
+        if attachment is None or not await self._attachments.keep(attachment.id):
+            return None
+        return attachment
 
     async def read(self, actor: Actor, room_id: str, sequence: int) -> ReadMark:
         """Move the actor's own mark up to a message, never back, and tell the room.
@@ -619,6 +631,14 @@ class ChatService:
         self._require_member(actor, room)
         if not room.is_active:
             raise RoomClosed
+
+    def _require_sendable(
+        self, actor: Actor, room: ChatRoom, outgoing: Outgoing, attachment: Attachment | None
+    ) -> None:
+        self._require_writable(actor, room)
+        faults = _faults(outgoing, attachment)
+        if faults:
+            raise Invalid(*faults)
 
 
 def _active_at(room: ChatRoom) -> tuple[datetime, str]:

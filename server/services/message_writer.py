@@ -132,6 +132,11 @@ class MessageWriter:
         """Whether a message waits or is being written."""
         return not self._idle.is_set()
 
+    @property
+    def is_full(self) -> bool:
+        """Whether so many messages wait that a further one is refused."""
+        return len(self._queue) + self._writing >= self._max_waiting
+
     def submit(self, draft: Draft) -> asyncio.Future[Written]:
         """Queue a message.
 
@@ -139,7 +144,7 @@ class MessageWriter:
         ``StoreUnavailable``; after the latter it is unknown whether it was stored, and sending it
         again under the same cid is safe. Raises ``Overloaded`` when too many wait.
         """
-        if len(self._queue) + self._writing >= self._max_waiting:
+        if self.is_full:
             raise Overloaded
         done: asyncio.Future[Written] = asyncio.get_running_loop().create_future()
         self._queue.append((draft, done))

@@ -95,6 +95,8 @@ def send_message(
 
 async def _send_with_file(hub: Hub, session: Session, outgoing: Outgoing) -> None:
     attachment = await hub.chats.find_sendable(session.actor, _room(session), outgoing)
+    if session.is_open:
+        attachment = await hub.chats.keep(attachment)
     if not session.is_open:
         # Perhaps it was closed because he may not write any more.
         return

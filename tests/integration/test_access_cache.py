@@ -137,6 +137,41 @@ async def test_without_redis_the_other_process_believes_for_some_seconds_only(
         await other.services.accounts.actor_of(sita.access)
 
 
+async def test_without_redis_a_connection_that_ends_prolongs_no_belief(
+    two: tuple[RunningServer, RunningServer],
+    sita: SignedIn,
+    redis: RedisProcess,
+    clock: FakeClock,
+) -> None:
+    one, other = two
+    accounts = other.services.accounts
+    actor = await accounts.actor_of(sita.access)
+    # One that ended while all was well, and one that ends while nothing is heard.
+    for is_away in (False, True):
+        if is_away:
+            await redis.kill()
+            await until(lambda: not accounts._bus.is_online)
+            await one.services.accounts.sign_out(actor)
+            await accounts.actor_of(sita.access)
+        accounts.believe(actor, 60.0)
+    clock.advance(seconds=10.5)
+    with pytest.raises(NotSignedIn):
+        await accounts.actor_of(sita.access)
+
+
+async def test_a_connection_that_ends_prolongs_belief_while_the_processes_hear_of_each_other(
+    two: tuple[RunningServer, RunningServer], sita: SignedIn, clock: FakeClock
+) -> None:
+    accounts = two[1].services.accounts
+    accounts.believe(await accounts.actor_of(sita.access), 60.0)
+    await two[1].store.collection("sessions").delete_many({})
+    clock.advance(seconds=59)
+    assert (await accounts.actor_of(sita.access)).user_id == sita.user.id
+    clock.advance(seconds=2)
+    with pytest.raises(NotSignedIn):
+        await accounts.actor_of(sita.access)
+
+
 async def test_when_redis_is_back_nothing_is_believed_that_was_missed(
     two: tuple[RunningServer, RunningServer], sita: SignedIn, redis: RedisProcess
 ) -> None:

@@ -350,3 +350,23 @@ async def test_files_that_are_never_sent_are_removed_and_those_sent_stay(
     late = {**room, "message_type": "IMAGE", "attachment_id": left["id"]}
     refused = await talk.customer.api.post("/api/messages/send/", json=late)
     assert faults(refused) == [("attachment_id", "attachment")]
+
+
+async def test_a_message_that_is_refused_keeps_no_file(
+    server: RunningServer, people: People, clock: FakeClock, settings: Settings
+) -> None:
+    talk = await make_talk(people, server.port)
+    room, path = {"room_id": talk.room_id}, "/api/chat/attachments/"
+    by_rest = await kept(talk.customer, path, PHOTO, **room)
+    by_socket = await kept(talk.customer, path, PDF, **room)
+    too_long = "long " * 1000
+    body = {**room, "message_type": "IMAGE", "attachment_id": by_rest["id"], "content": too_long}
+    refused = await talk.customer.api.post("/api/messages/send/", json=body)
+    assert faults(refused) == [("content", "too-long")]
+    async with talk.socket(talk.customer) as client:
+        wish = {"attachment": {"id": by_socket["id"]}, "content": too_long, "cid": "c-1"}
+        await client.send(type="FILE", **wish)
+        assert (await client.next("error"))["code"] == "too_large"
+    clock.advance(hours=25)
+    assert await server.services.chats.drop_abandoned() == 2
+    assert files_on_disk(settings) == []

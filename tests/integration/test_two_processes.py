@@ -141,6 +141,26 @@ async def test_whoever_signed_out_while_redis_was_away_is_closed_afterwards(
             assert await there.closed() == 4401
 
 
+async def test_while_redis_is_away_coming_back_prolongs_no_sign_in_that_has_ended(
+    talk: Talk, elsewhere: Talk, redis: RedisProcess, other: RunningServer, clock: FakeClock
+) -> None:
+    hub = other.services.hub
+    hub.limits = dataclasses.replace(hub.limits, linger_seconds=60.0)
+    async with elsewhere.socket(talk.customer) as there:
+        await redis.kill()
+        (await talk.customer.api.post("/api/auth/logout/", json={})).raise_for_status()
+        await there.quiet()
+        async with asyncio.timeout(20):
+            while hub._bus.is_online:  # noqa: ASYNC110  # no event tells it
+                await asyncio.sleep(0.01)
+    async with asyncio.timeout(20):
+        while list(hub.sessions()):  # noqa: ASYNC110  # no event tells it
+            await asyncio.sleep(0.01)
+    clock.advance(seconds=11)
+    async with elsewhere.socket(talk.customer, greet=False) as again:
+        assert await again.closed() == 4401
+
+
 async def test_a_room_that_was_closed_while_redis_was_away_cannot_be_written_elsewhere(
     talk: Talk, elsewhere: Talk, redis: RedisProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
