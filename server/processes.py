@@ -25,6 +25,7 @@ import structlog
 from tornado import netutil
 
 from server.store.embedded import die_with_parent
+from server.tasks import end_all
 
 _log: Final = structlog.get_logger(__name__)
 _BACKLOG: Final = 1024
@@ -146,9 +147,7 @@ class ProcessGroup:
         finally:
             self._stop.set()
             tasks = [stopping, *keepers, *([self._rolling] if self._rolling else [])]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end_all(tasks)
             await asyncio.gather(*(self._end(child) for child in tuple(self._running)))
 
     def stop(self) -> None:

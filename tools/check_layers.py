@@ -29,7 +29,7 @@ ADAPTERS = frozenset(
     {"bus", "clock", "gateways", "mailer", "places", "push", "recommender", "store"}
 )
 DOORS = frozenset({"handlers", "ws", "jobs"})
-FLOOR_0 = frozenset({"domain", "settings"})
+FLOOR_0 = frozenset({"domain", "settings", "tasks"})
 # GPL-2.0-only: it runs as a process of its own and is never part of this program.
 NEVER = frozenset({"secantusdb"})
 # Dates of the Nepali calendar are shown and read wherever texts are, and the transport's wing puts
@@ -86,8 +86,9 @@ def the_table() -> dict[str, Room]:
         "server": Room(must_not=pure),
         "settings": Room(must_not=pure),
         "paths": Room(must_not=pure),
+        "tasks": Room(must_not=pure),
         "domain": Room(CHARTS, pure | {"msgspec"}),
-        "services": Room(frozenset({"domain", "kundali"}), pure),
+        "services": Room(frozenset({"domain", "kundali", "tasks"}), pure),
         "schemas": Room(frozenset({"domain"}) | CHARTS, no_driver | {"tornado", "httpx"}),
         "logs": Room(FLOOR_0, no_driver),
         # Keeps server processes; of the adapters it knows how a child ends with its parent.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from server.bus.nodes import Connection, connected
+from server.tasks import end_all
 
 _log: Final = logging.getLogger(__name__)
 GAPS: Final = "bus.gaps"
@@ -344,16 +345,3 @@ async def at_most(seconds: float, wanted: Awaitable[Any]) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await wanted
-
-
-async def end_all(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    """Cancel tasks and wait until they have ended.
-
-    Again until it works: a cancellation that meets an error of a task group, or the end of a
-    ``wait_for`` of Python 3.11, is swallowed.
-    """
-    pending = {task for task in tasks if not task.done()}
-    while pending:
-        for task in pending:
-            task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=0.2)

@@ -30,10 +30,11 @@ from typing import Final
 from redis.crc import key_slot
 from redis.exceptions import RedisError
 
-from server.bus.link import GAPS, Link, at_most, channel_of, end_all
+from server.bus.link import GAPS, Link, at_most, channel_of
 from server.bus.memory import MemoryBus
 from server.bus.nodes import Address, Topology, read_topology
 from server.domain.ports import Deliver
+from server.tasks import end_all
 
 _log: Final = logging.getLogger(__name__)
 _NODE_BYTES: Final = 16

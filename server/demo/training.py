@@ -17,6 +17,7 @@ import structlog
 from server.paths import data_path
 from server.settings import Settings
 from server.store.embedded import die_with_parent
+from server.tasks import end_all
 
 _log: Final = structlog.get_logger(__name__)
 _STOP_SECONDS: Final = 5.0
@@ -55,8 +56,7 @@ async def first_model(
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await end_all([task])
 
 
 async def _train(settings: Settings, on_published: Callable[[], Awaitable[None]]) -> None:

@@ -21,6 +21,7 @@ import structlog
 from server.domain.errors import Unavailable
 from server.domain.ports import Leases
 from server.metrics import Metrics
+from server.tasks import end_all
 
 _log: Final = structlog.get_logger(__name__)
 _LEASE_INTERVALS: Final = 2.0
@@ -54,13 +55,7 @@ class Scheduler:
         try:
             yield
         finally:
-            pending = set(tasks)
-            while pending:
-                # Again until it works: Python 3.11's wait_for, which the driver uses, swallows a
-                # cancellation that comes in the moment in which it ends.
-                for task in pending:
-                    task.cancel()
-                _, pending = await asyncio.wait(pending, timeout=1.0)
+            await end_all(tasks)
 
     async def _repeat(self, duty: Duty) -> None:
         while True:

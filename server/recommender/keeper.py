@@ -43,6 +43,7 @@ from server.domain.recommendation import (
     ModelVersion,
 )
 from server.recommender.adviser import Advice, AdviceParams, CatalogueOfTheDay
+from server.tasks import end_all
 
 T = TypeVar("T")
 
@@ -185,9 +186,7 @@ class ModelKeeper:
                 yield
             finally:
                 self._bus.unsubscribe(MODELS_TOPIC, self._on_news)
-                for task in (first, watch):
-                    task.cancel()
-                await asyncio.gather(first, watch, return_exceptions=True)
+                await end_all((first, watch))
 
     def _on_news(self, payload: bytes) -> None:
         self._wanted.set()

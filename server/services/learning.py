@@ -9,7 +9,6 @@ will: opinions, of which a person has one about a thing, pandits looked at, and 
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import hmac
@@ -49,6 +48,7 @@ from server.domain.ports import (
 )
 from server.services.accuracy import AccuracyService
 from server.services.preferences import PreferenceService
+from server.tasks import repeated
 
 _log: Final = logging.getLogger(__name__)
 _FORMAT: Final = 1
@@ -246,24 +246,8 @@ class CounterBuffer:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Write every few seconds while the context lasts, and once more in the end."""
-        task = asyncio.create_task(self._repeat(), name="recommendation-counters")
-        try:
+        async with repeated(self.flush, self._every_seconds, "recommendation-counters"):
             yield
-        finally:
-            while not task.done():
-                # Again until it works: the driver of Python 3.11 may swallow a cancellation.
-                task.cancel()
-                await asyncio.wait([task], timeout=1.0)
-            await self.flush()
-
-    async def _repeat(self) -> None:
-        while True:
-            await asyncio.sleep(self._every_seconds)
-            try:
-                await self.flush()
-            except Exception:
-                # Whatever it was, the next round comes.
-                _log.exception("recommendation_counts_not_written")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

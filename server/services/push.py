@@ -47,6 +47,7 @@ from server.domain.ports import (
 )
 from server.domain.texts import N_
 from server.services.accounts import CONTROL_TOPIC
+from server.tasks import end_all
 
 _log: Final = logging.getLogger(__name__)
 _MAX_WAITING: Final = 2000
@@ -300,13 +301,7 @@ class PushService:
             self._bus.unsubscribe(CONTROL_TOPIC, self._on_control)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._waiting.join(), _FINISH_SECONDS)
-            pending = set(tasks)
-            while pending:
-                # Again until it works: Python 3.11's wait_for, which the driver uses, swallows a
-                # cancellation that comes in the moment in which it ends.
-                for task in pending:
-                    task.cancel()
-                _, pending = await asyncio.wait(pending, timeout=1.0)
+            await end_all(tasks)
 
     async def _send_all(self) -> None:
         while True:

@@ -33,6 +33,7 @@ from typing import Final
 from server.domain.chat import SYSTEM_SENDER, ChatRoom, Message, ReadMark, head_of
 from server.domain.errors import StoreUnavailable
 from server.domain.ports import MessageRepository, ReadSpan, RoomChange, RoomRepository
+from server.tasks import end_all
 
 _log: Final = logging.getLogger(__name__)
 _ROUND_SECONDS: Final = 1.5
@@ -291,8 +292,7 @@ class RoomState:
                 async with asyncio.timeout(_MAX_FINISH_SECONDS):
                     await self.flush()
                     await task
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await end_all([task])
 
     async def flush(self) -> None:
         """Write heads and marks now, and what read times there is time for.

@@ -38,6 +38,7 @@ from server.domain.gateway import (
 from server.domain.payment import Attempt, Payment, Refund, RefundTo, ReviewReason
 from server.domain.ports import Bus, Clock, PaymentRepository, UserRepository
 from server.services.relay import EventRelay
+from server.tasks import end_all
 
 _log: Final = logging.getLogger(__name__)
 _ATTEMPTS: Final = 20
@@ -110,9 +111,7 @@ class Settlement:
         try:
             yield
         finally:
-            for worker in workers:
-                worker.cancel()
-            await asyncio.gather(*workers, return_exceptions=True)
+            await end_all(workers)
 
     async def idle(self) -> None:
         """Return when everything that was to be done at once has been done."""

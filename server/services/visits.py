@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,6 +13,7 @@ from server.domain.analytics import Step
 from server.domain.calendar import local_today
 from server.domain.errors import StoreUnavailable
 from server.domain.ports import Clock, VisitRepository
+from server.tasks import repeated
 
 _log: Final = logging.getLogger(__name__)
 _FLUSH_SECONDS: Final = 5.0
@@ -52,21 +52,5 @@ class VisitMeter:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Write every few seconds while the context lasts, and once more in the end."""
-        task = asyncio.create_task(self._repeat(), name="visit-counters")
-        try:
+        async with repeated(self.flush, self._every_seconds, "visit-counters"):
             yield
-        finally:
-            while not task.done():
-                # Again until it works: the driver of Python 3.11 may swallow a cancellation.
-                task.cancel()
-                await asyncio.wait([task], timeout=1.0)
-            await self.flush()
-
-    async def _repeat(self) -> None:
-        while True:
-            await asyncio.sleep(self._every_seconds)
-            try:
-                await self.flush()
-            except Exception:
-                # Whatever it was, the next round comes.
-                _log.exception("visits_not_written")

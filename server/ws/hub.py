@@ -38,6 +38,7 @@ from server.services.payments import PaymentService
 from server.services.positions import PositionService
 from server.services.settlement import payments_topic
 from server.settings import RealtimeSettings
+from server.tasks import end_all
 from server.ws.framing import PING, Received
 from server.ws.limits import AddressGate, Pace
 from server.ws.protocol import NOTIFICATION_FRAME_BYTES, CloseCode
@@ -207,9 +208,7 @@ class Hub:
             yield
         finally:
             self.is_draining = True
-            for task in aside:
-                task.cancel()
-            await asyncio.gather(*aside, return_exceptions=True)
+            await end_all(aside)
             await self._close_all(CloseCode.GOING_AWAY)
             self._bus.unsubscribe(CONTROL_TOPIC, self._on_control)
 

@@ -1,0 +1,50 @@
+"""Ending asyncio tasks, and the one that does a small thing again and again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+_log: Final = logging.getLogger(__name__)
+_ASK_AGAIN_SECONDS: Final = 0.2
+
+
+async def end_all(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel tasks and wait until they have ended, however they end.
+
+    Again until it works: a cancellation that meets an error of a task group, or the end of a
+    ``wait_for`` of Python 3.11 (the database's driver uses it), is swallowed.
+    """
+    pending = {task for task in tasks if not task.done()}
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=_ASK_AGAIN_SECONDS)
+
+
+@asynccontextmanager
+async def repeated(
+    work: Callable[[], Awaitable[object]], every_seconds: float, name: str
+) -> AsyncIterator[None]:
+    """Do ``work`` every few seconds while the context lasts, and once more in the end.
+
+    A round that fails is logged under ``name`` and the next one comes; the last one raises.
+    """
+    task = asyncio.create_task(_repeat(work, every_seconds, name), name=name)
+    try:
+        yield
+    finally:
+        await end_all([task])
+        await work()
+
+
+async def _repeat(work: Callable[[], Awaitable[object]], every_seconds: float, name: str) -> None:
+    while True:
+        await asyncio.sleep(every_seconds)
+        try:
+            await work()
+        except Exception:
+            _log.exception("round_failed", extra={"work": name})
