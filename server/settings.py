@@ -223,7 +223,8 @@ class BookingSettings:
     horizon_days: int = 365
     """How far ahead bookings are taken."""
     answer_hours: float = 12.0
-    """How long a pandit has to answer before the booking is offered to the next one."""
+    """How long a pandit has to answer before the booking is offered to the next one; at most half
+    of the time to the puja."""
     travel_speed_kmh: float = 15.0
     """How fast pandits get from one family to the next, as the crow flies: for the time between two
     bookings at different places. Streets and traffic are in it."""
@@ -236,7 +237,8 @@ class BookingSettings:
     max_offers: int = 5
     """How many pandits are asked in turn before the booking fails."""
     offer_radius_km: float = 40.0
-    """How far from the puja a pandit may live to be asked after another one's refusal."""
+    """How far from the puja a pandit may live to be asked after another one's refusal; where nobody
+    is free, those twice and then four times as far are asked."""
     draft_hold_minutes: float = 10.0
     """How long an unfinished booking holds its slot after each step."""
     draft_hold_most_minutes: float = 45.0

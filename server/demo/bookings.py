@@ -463,7 +463,8 @@ class Historian:
         return local_instant(day - timedelta(days=ahead), at, NEPAL)
 
     def _answer_by(self, asked_at: datetime, starts_at: datetime) -> datetime:
-        return min(asked_at + timedelta(hours=self._materials.policy.answer_hours), starts_at)
+        within = timedelta(hours=self._materials.policy.answer_hours)
+        return rules.answer_time(asked_at, starts_at, within)
 
     def _remember(self, story: Story) -> None:
         booking, pandit = story.booking, story.priest.pandit

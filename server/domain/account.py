@@ -13,7 +13,7 @@ NEPAL: Final = "Asia/Kathmandu"
 DEFAULT_LANGUAGE: Final = "en"
 LANGUAGES: Final = ("en", "ne")
 _EARTH_RADIUS_KM: Final = 6371.0
-_PHONE: Final = re.compile(r"(?:\+977)?(9[78]\d{8})")
+_PHONE: Final = re.compile(r"(?:\+977)?(9[78][0-9]{8})")
 ASCII_DIGITS: Final = str.maketrans("०१२३४५६७८९", "0123456789")
 
 

@@ -473,13 +473,21 @@ def decline(booking: Booking, actor: Actor, now: datetime, reason: str) -> Booki
     return _withdrawn(answered, actor.user_id, actor.role, now, reason)
 
 
+def answer_time(now: datetime, starts_at: datetime, within: timedelta) -> datetime:
+    """Until when a pandit who is asked now may answer.
+
+    Half of the time that is left where that is less: the other half is the next one's.
+    """
+    return now + min(within, (starts_at - now) / 2)
+
+
 def lapse(booking: Booking, now: datetime) -> Booking:
     """The pandit has not answered in time; the same as a refusal, by the system.
 
-    Refused while his time runs: whoever found the booking overdue may be late, and another process
-    has offered it to the next pandit already.
+    Refused while his time runs or nobody is asked: whoever found the booking overdue may be late,
+    and meanwhile it was offered to the next pandit already, or its customer sits down to pay.
     """
-    if booking.answer_by is not None and now < booking.answer_by:
+    if booking.answer_by is None or now < booking.answer_by:
         raise IllegalTransition(booking.status)
     return _withdrawn(_answered(booking, Answer.LAPSED, now), SYSTEM, SYSTEM, now, "no-answer")
 

@@ -106,15 +106,7 @@ def check_subscription(endpoint: str, p256dh: str, auth: str, hosts: Collection[
     exactly, without TLS: a push service of this very machine, for tests.
     """
     faults = []
-    parts = urlsplit(endpoint)
-    host = (parts.hostname or "").lower()
-    is_known = any(
-        host == known or (known.startswith(".") and host.endswith(known)) for known in hosts
-    )
-    is_usual = parts.scheme == "https" and parts.port in (None, 443) and is_known
-    is_local = parts.scheme == "http" and parts.netloc in hosts
-    has_person = parts.username is not None or parts.password is not None
-    if len(endpoint) > MAX_ENDPOINT or has_person or not (is_usual or is_local):
+    if len(endpoint) > MAX_ENDPOINT or not _is_push_service(endpoint, hosts):
         faults.append(FieldFault("endpoint", "push-service-unknown"))
     if not _KEY.fullmatch(p256dh):
         faults.append(FieldFault("keys.p256dh", "malformed"))
@@ -122,6 +114,22 @@ def check_subscription(endpoint: str, p256dh: str, auth: str, hosts: Collection[
         faults.append(FieldFault("keys.auth", "malformed"))
     if faults:
         raise Invalid(*faults)
+
+
+def _is_push_service(endpoint: str, hosts: Collection[str]) -> bool:
+    try:
+        parts = urlsplit(endpoint)
+        host, port = (parts.hostname or "").lower(), parts.port
+    except ValueError:
+        # Brackets without an address, or a port that is none.
+        return False
+    is_known = any(
+        host == known or (known.startswith(".") and host.endswith(known)) for known in hosts
+    )
+    is_usual = parts.scheme == "https" and port in (None, 443) and is_known
+    is_local = parts.scheme == "http" and parts.netloc in hosts
+    has_person = parts.username is not None or parts.password is not None
+    return not has_person and (is_usual or is_local)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

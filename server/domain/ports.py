@@ -143,6 +143,10 @@ class UserRepository(Protocol):
         """Return the account, or None."""
         ...
 
+    async def find_many(self, user_ids: Collection[str]) -> dict[str, User]:
+        """Return the accounts that exist, by id."""
+        ...
+
     async def find_by_identifier(self, identifier: str) -> User | None:
         """Return the account whose phone (E.164), email or username (lower case) that is.
 
@@ -1418,6 +1422,10 @@ class NotificationPreferenceRepository(Protocol):
 
     async def find(self, user_id: str) -> NotificationPreferences:
         """Return what the person has said, else the defaults."""
+        ...
+
+    async def find_many(self, user_ids: Collection[str]) -> dict[str, NotificationPreferences]:
+        """Return the same for each of them, by user id."""
         ...
 
     async def put(self, preferences: NotificationPreferences) -> None:

@@ -15,7 +15,7 @@ from datetime import date, datetime, time, timedelta
 from typing import Final
 
 from server.domain.account import NEPAL, Actor
-from server.domain.booking import Booking, BookingWish
+from server.domain.booking import NOT_PAID, Booking, BookingStatus, BookingWish
 from server.domain.calendar import local_instant
 from server.domain.errors import FieldFault, IllegalTransition, Invalid, NotFound
 from server.domain.events import Event, EventKind
@@ -213,6 +213,29 @@ def moved(series: Series, number: int, on: date, at: time, now: datetime) -> Ser
 def skipped(series: Series, number: int, now: datetime) -> Series:
     """Leave a day out; leaving it out again changes nothing."""
     return _changed(series, number, now, state=OccurrenceState.SKIPPED, reason="")
+
+
+def following(series: Series, booking: Booking, now: datetime) -> Series:
+    """Say of the booking's day what the booking says; the same again changes nothing."""
+    rows = tuple(
+        replace(each, on=booking.booking_date, at=booking.booking_time)
+        if each.booking_id == booking.id
+        else each
+        for each in series.occurrences
+    )
+    if rows == series.occurrences:
+        return series
+    return replace(series, occurrences=rows, updated_at=now)
+
+
+def is_abandoned(first: Booking | None) -> bool:
+    """Whether a series begins with a booking that was never paid in time: then nothing follows."""
+    return (
+        first is not None
+        and first.status is BookingStatus.FAILED
+        and bool(first.history)
+        and first.history[-1].reason == NOT_PAID
+    )
 
 
 def ended(series: Series, now: datetime) -> Series:

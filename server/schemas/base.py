@@ -24,6 +24,8 @@ Name = Annotated[str, Meta(min_length=1, max_length=120)]
 ShortText = Annotated[str, Meta(max_length=300)]
 LongText = Annotated[str, Meta(max_length=4000)]
 Id = Annotated[str, Meta(min_length=1, max_length=64)]
+ClockTime = Annotated[str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9](?!\n)$")]
+"""Hours and minutes as ``time.fromisoformat`` takes them; ``$`` alone lets a line end pass."""
 Rupees = Annotated[int, Meta(ge=0, le=100_000_000_00)]
 """Paisa, up to ten crore rupees."""
 

@@ -29,10 +29,9 @@ from server.domain.money import NPR, Unit, share
 from server.domain.payment import RefundTo
 from server.domain.recurrence import Frequency, RecurrenceRule
 from server.domain.samagri import BudgetPlan, LeftOut
-from server.schemas.base import Id, PageQuery, Reader, Request, Rupees, bs_text
+from server.schemas.base import ClockTime, Id, PageQuery, Reader, Request, Rupees, bs_text
 from server.schemas.catalogue import LeftOutResponse, present_left_out
 
-ClockTime = Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
 Latitude = Annotated[float, Meta(ge=-90, le=90)]
 Longitude = Annotated[float, Meta(ge=-180, le=180)]
 

@@ -12,10 +12,9 @@ from server.domain.booking import Booking, PaymentMethod, ServiceLocation
 from server.domain.draft import DRAFT, Draft, WizardStep
 from server.domain.errors import FieldFault, Invalid
 from server.domain.recurrence import RecurrenceRule
-from server.schemas.base import Id, Reader, Request, bs_text
+from server.schemas.base import ClockTime, Id, Reader, Request, bs_text
 from server.schemas.bookings import (
     BookingResponse,
-    ClockTime,
     Latitude,
     Longitude,
     PlaceResponse,

@@ -37,7 +37,7 @@ from server.domain.readings import (
 from server.schemas.base import Id, Reader, Request, ShortText, bs_text
 from server.schemas.base import Name as NameText
 
-BirthClock = Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?$")]
+BirthClock = Annotated[str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?(?!\n)$")]
 AyanamsaName = Literal["lahiri", "raman", "kp", "true_chitra"]
 NodeName = Literal["mean", "true"]
 YearName = Literal["julian", "gregorian", "sidereal", "savana"]

@@ -23,6 +23,7 @@ from server.domain.recommendation import FACTORS, Factor
 from server.domain.search import PanditCard, PanditProfile, coarse_point
 from server.schemas.accounts import PlaceBody
 from server.schemas.base import (
+    ClockTime,
     Id,
     LongText,
     PageQuery,
@@ -42,7 +43,6 @@ from server.schemas.papers import (
 # Other names for the types: fields that are called date and time would hide them.
 Day: TypeAlias = date
 TimeOfDay: TypeAlias = time
-ClockTime = Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
 Latitude = Annotated[float, Meta(ge=-90, le=90)]
 Longitude = Annotated[float, Meta(ge=-180, le=180)]
 Language = Annotated[str, Meta(pattern=r"^[a-z]{2,3}$")]

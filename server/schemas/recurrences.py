@@ -7,8 +7,7 @@ from datetime import date, datetime, time
 from msgspec import Struct
 
 from server.domain.recurrence import Frequency, Occurrence, OccurrenceState, Series
-from server.schemas.base import Reader, Request, bs_text
-from server.schemas.bookings import ClockTime
+from server.schemas.base import ClockTime, Reader, Request, bs_text
 
 
 class MoveRequest(Request, frozen=True, kw_only=True):

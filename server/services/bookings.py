@@ -6,7 +6,7 @@ its version, and the events that a move tells of are delivered once it is writte
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta
@@ -67,6 +67,7 @@ from server.domain.samagri import (
 )
 from server.domain.search import coarse_point
 from server.domain.travel import visited_point
+from server.services.batches import each_of
 from server.services.optimistic import change
 from server.services.relay import EventRelay
 from server.services.samagri import SamagriAdder, with_own_line
@@ -75,7 +76,11 @@ from server.services.templates import TemplateService
 from server.services.timetable import Timetable, Wanted, wanted_by
 
 _UNANSWERED_ROWS: Final = 50
+_SETTLED: Final = (IllegalTransition, ConcurrentChange)
 _ATTEMPTS: Final = 5
+_CANDIDATES: Final = 50
+_WIDENINGS: Final = (1, 2, 4)
+"""By how much the circle grows in which the next pandit is looked for."""
 _NEEDS_ADDRESS: Final = frozenset({ServiceLocation.HOME, ServiceLocation.TEMPLE})
 
 
@@ -397,20 +402,26 @@ class BookingService:
         """Offer bookings whose pandit has not answered in time to the next one; for the clock."""
         now = self._clock.now()
         waiting = await self._bookings.list_unanswered(now, _UNANSWERED_ROWS)
-        for booking in waiting:
-            # He answered at the last moment, or another process has passed it on already.
-            with suppress(IllegalTransition, ConcurrentChange):
-                await self._pass_on(booking.id, lambda found: rules.lapse(found, now))
+        # He answered at the last moment, or another process has passed it on already.
+        await each_of(
+            (booking.id for booking in waiting),
+            lambda booking_id: self._pass_on(booking_id, lambda found: rules.lapse(found, now)),
+            expected=_SETTLED,
+            what="unanswered booking",
+        )
         return len(waiting)
 
     async def remind_due(self) -> int:
         """Remind the parties of accepted bookings that are near; for the clock."""
         now = self._clock.now()
         due = await self._bookings.list_to_remind(now, _UNANSWERED_ROWS)
-        for booking in due:
-            # Moved, called off or reminded of by another process in the meantime.
-            with suppress(IllegalTransition, ConcurrentChange):
-                await self._change(booking.id, lambda found: rules.remind(found, now))
+        # Moved, called off or reminded of by another process in the meantime.
+        await each_of(
+            (booking.id for booking in due),
+            lambda booking_id: self._change(booking_id, lambda found: rules.remind(found, now)),
+            expected=_SETTLED,
+            what="reminder",
+        )
         return len(due)
 
     async def reschedule(self, actor: Actor, booking_id: str, day: date, at: time) -> Booking:
@@ -466,10 +477,15 @@ class BookingService:
         """Let go of proposed times that nobody has answered in time; for the clock."""
         now = self._clock.now()
         waiting = await self._bookings.list_unanswered_proposals(now, _UNANSWERED_ROWS)
-        for booking in waiting:
-            # Answered at the last moment, or ended by another process.
-            with suppress(IllegalTransition, ConcurrentChange):
-                await self._change(booking.id, lambda found: rules.lapse_proposal(found, now))
+        # Answered at the last moment, or ended by another process.
+        await each_of(
+            (booking.id for booking in waiting),
+            lambda booking_id: self._change(
+                booking_id, lambda found: rules.lapse_proposal(found, now)
+            ),
+            expected=_SETTLED,
+            what="proposed time",
+        )
         return len(waiting)
 
     # -- paying ----------------------------------------------------------------------------------
@@ -733,7 +749,7 @@ class BookingService:
         return pandit, self._span(pandit, minutes, day, at, now)
 
     def _answer_by(self, now: datetime, starts_at: datetime) -> datetime:
-        return min(now + timedelta(hours=self._policy.answer_hours), starts_at)
+        return rules.answer_time(now, starts_at, timedelta(hours=self._policy.answer_hours))
 
     @property
     def _hold(self) -> timedelta:
@@ -797,22 +813,24 @@ class BookingService:
         for _ in range(_ATTEMPTS):
             before = await self._load(booking_id)
             declined = decline(before)
-            now = self._clock.now()
-            for candidate in await self._candidates(declined, now):
-                try:
-                    offered, is_written = await self._offer_to(declined, *candidate, now)
-                except (NotBookable, SlotTaken):
-                    # He does not work then, or has no room for it in his day.
-                    continue
-                break
-            else:
-                offered = rules.fail(declined, now, "no-pandit-left")
-                is_written = await self._bookings.replace(offered)
+            offered, is_written = await self._offer_on(declined, self._clock.now())
             if is_written:
                 self._tell_slots(before, offered)
                 await self.told(offered)
                 return offered
         raise ConcurrentChange
+
+    async def _offer_on(self, declined: Booking, now: datetime) -> tuple[Booking, bool]:
+        """Offer to the best pandit who has time; fail when there is none.
+
+        False beside it when somebody has changed the booking meanwhile.
+        """
+        async for pandit, service in self._candidates(declined, now):
+            # Otherwise he does not work then, or has no room for it in his day.
+            with suppress(NotBookable, SlotTaken):
+                return await self._offer_to(declined, pandit, service, now)
+        failed = rules.fail(declined, now, "no-pandit-left")
+        return failed, await self._bookings.replace(failed)
 
     async def _offer_to(
         self, declined: Booking, pandit: Pandit, service: Service, now: datetime
@@ -849,38 +867,38 @@ class BookingService:
             now=now,
         )
 
-    async def _candidates(self, booking: Booking, now: datetime) -> list[tuple[Pandit, Service]]:
+    async def _candidates(
+        self, booking: Booking, now: datetime
+    ) -> AsyncIterator[tuple[Pandit, Service]]:
         """Pandits not asked yet who offer the puja at no more than the frozen price.
 
-        The best first. Nobody is asked to cross the country: they live near the place of the puja,
-        or near the pandit who was asked before where that is not known.
+        The best of the neighbourhood first, then those farther away. Nobody is asked to cross the
+        country: they live around the place of the puja, or around the pandit who was asked before
+        where that is not known.
         """
-        asked = len(booking.rejected_by)
-        if asked >= self._policy.max_offers or booking.starts_at <= now:
-            return []
+        if len(booking.rejected_by) >= self._policy.max_offers or booking.starts_at <= now:
+            return
         near = await self._meeting_point(booking)
-        page = await self._pandits.search(
-            PanditSearch(
-                puja_ids=(booking.puja_id,),
-                max_price=booking.service_fee,
-                near=near,
-                radius_km=None if near is None else self._policy.offer_radius_km,
-                limit=20,
+        seen = set(booking.rejected_by)
+        for widening in _WIDENINGS if near is not None else (1,):
+            page = await self._pandits.search(
+                PanditSearch(
+                    puja_ids=(booking.puja_id,),
+                    max_price=booking.service_fee,
+                    day=booking.booking_date,
+                    at=booking.booking_time,
+                    near=near,
+                    radius_km=None if near is None else self._policy.offer_radius_km * widening,
+                    limit=_CANDIDATES,
+                )
             )
-        )
-        found = []
-        for hit in page.rows:
-            if hit.pandit.id in booking.rejected_by or hit.pandit.user_id == booking.user_id:
-                continue
-            for service in hit.pandit.services:
-                if (
-                    service.puja_id == booking.puja_id
-                    and service.is_available
-                    and service.price <= booking.service_fee
-                ):
-                    found.append((hit.pandit, service))
-                    break
-        return found[: self._policy.max_offers - asked]
+            for hit in page.rows:
+                if hit.pandit.id in seen or hit.pandit.user_id == booking.user_id:
+                    continue
+                seen.add(hit.pandit.id)
+                service = _service_for(hit.pandit, booking)
+                if service is not None:
+                    yield hit.pandit, service
 
     async def _meeting_point(self, booking: Booking) -> GeoPoint | None:
         """Where people have to come together; None when they meet online, or nobody knows."""
@@ -890,6 +908,15 @@ class BookingService:
             return booking.location.point
         asked = await self._pandits.find(booking.pandit_id)
         return asked.location.point if asked else None
+
+
+def _service_for(pandit: Pandit, booking: Booking) -> Service | None:
+    """What he offers of the booking's puja at no more than its price."""
+    for service in pandit.services:
+        is_it = service.puja_id == booking.puja_id and service.is_available
+        if is_it and service.price <= booking.service_fee:
+            return service
+    return None
 
 
 def check_place(wish: BookingWish) -> None:

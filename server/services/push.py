@@ -14,6 +14,7 @@ import logging
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import date, datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -251,22 +252,22 @@ class PushService:
         told, after = 0, ""
         while user_ids := await self._subscriptions.list_users(after, _DIGEST_ROWS):
             after = user_ids[-1]
-            for user_id in user_ids:
-                told += await self._digest(user_id)
+            users = await self._users.find_many(user_ids)
+            local = {user.id: self._local_time(user) for user in users.values() if user.is_active}
+            due = [each for each, now in local.items() if now.hour == self._policy.digest_hour]
+            wishes = await self._preferences.find_many(due) if due else {}
+            for user_id, wish in wishes.items():
+                today = local[user_id].date()
+                if wish.wants_digest and wish.digest_on != today:
+                    told += await self._digest(users[user_id], today)
         return told
 
-    async def _digest(self, user_id: str) -> bool:
-        user = await self._users.find(user_id)
-        if user is None or not user.is_active:
-            return False
-        local = self._clock.now().astimezone(ZoneInfo(user.timezone))
-        if local.hour != self._policy.digest_hour:
-            return False
-        wishes = await self._preferences.find(user_id)
-        if not wishes.wants_digest or wishes.digest_on == local.date():
-            return False
-        unread = await self._notifications.unread_count(user_id)
-        if not unread or not await self._preferences.take_digest(user_id, local.date()):
+    def _local_time(self, user: User) -> datetime:
+        return self._clock.now().astimezone(ZoneInfo(user.timezone))
+
+    async def _digest(self, user: User, today: date) -> bool:
+        unread = await self._notifications.unread_count(user.id)
+        if not unread or not await self._preferences.take_digest(user.id, today):
             return False
         text = self._translator.plural(
             user.language,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -12,9 +11,9 @@ from typing import Final
 
 from kundali.panchang import panchangs
 from server.domain import recurrence as rules
-from server.domain.account import Actor, Role
-from server.domain.booking import Booking, BookingWish, PaymentMethod
-from server.domain.calendar import local_today
+from server.domain.account import NEPAL, Actor, Role
+from server.domain.booking import Booking, BookingStatus, BookingWish, PaymentMethod
+from server.domain.calendar import Refusal, local_today
 from server.domain.errors import (
     AlreadyExists,
     ConcurrentChange,
@@ -26,7 +25,6 @@ from server.domain.errors import (
     NotBookable,
     NotFound,
     SlotTaken,
-    Unavailable,
 )
 from server.domain.events import Event, EventKind
 from server.domain.ports import (
@@ -39,11 +37,11 @@ from server.domain.ports import (
     Workers,
 )
 from server.domain.recurrence import OccurrenceState, RecurrenceRule, Series
+from server.services.batches import each_of
 from server.services.bookings import BookingService
 from server.services.optimistic import change
 from server.services.relay import EventRelay
 
-_log: Final = logging.getLogger(__name__)
 _DUE_ROWS: Final = 20
 _AT_ONCE: Final = 8
 """Days of a series that one request, or one turn of the clock, books."""
@@ -110,16 +108,34 @@ class RecurrenceService:
         return first, await self._begin(series_id, first, wish, rule, days)
 
     async def check(self, rule: RecurrenceRule, first: date) -> Sequence[date]:
-        """The days that a series would have. Raises ``Invalid`` for a rule that makes none."""
+        """The days that a series would have.
+
+        Raises ``Invalid`` for a rule that makes none, ``NotBookable`` if no pandit can be booked on
+        the first day: no calendar is unfolded for a day without one.
+        """
         if not self._is_enabled:
             raise Invalid(FieldFault("recurrence", "not-repeated"))
+        ahead = (first - self._today()).days
+        if ahead < 0:
+            raise NotBookable(Refusal.IN_THE_PAST)
+        if ahead > self._horizon_days:
+            raise NotBookable(Refusal.TOO_FAR)
         return await self._days(rule, first)
 
     async def on_event(self, event: Event) -> None:
-        """Make the series that a booking was confirmed with; once, however often it is told."""
-        if event.kind is not EventKind.SERIES_WANTED or event.booking_id is None:
+        """Hear of bookings that begin a series, and of those of one that were moved.
+
+        Each does its work once, however often it is told.
+        """
+        if event.booking_id is None:
             return
-        first = await self._bookings.find(event.booking_id)
+        if event.kind is EventKind.SERIES_WANTED:
+            await self._make(event, event.booking_id)
+        elif event.kind is EventKind.BOOKING_RESCHEDULED:
+            await self._follow(event.booking_id)
+
+    async def _make(self, event: Event, booking_id: str) -> None:
+        first = await self._bookings.find(booking_id)
         if first is None:
             return
         wish = BookingWish(
@@ -134,6 +150,16 @@ class RecurrenceService:
         rule = rules.rule_of(event)
         days = await self._days(rule, first.booking_date)
         await self._begin(_hashed(f"{first.user_id}|{first.id}"), first, wish, rule, days)
+
+    async def _follow(self, booking_id: str) -> None:
+        """Let the series say the day and time that its booking has now."""
+        series = await self._series.find_by_booking(booking_id)
+        booking = await self._bookings.find(booking_id)
+        if series is None or booking is None:
+            return
+        now = self._clock.now()
+        if rules.following(series, booking, now) is not series:
+            await self._change(series.id, lambda found: rules.following(found, booking, now))
 
     async def _begin(
         self,
@@ -203,25 +229,28 @@ class RecurrenceService:
         each = rules.occurrence_of(found, number)
         if each.state is OccurrenceState.BOOKED and each.booking_id is not None:
             await self._bookings.reschedule(actor, each.booking_id, day, at)
-            return found
-        today = local_today(self._clock.now(), actor.timezone)
+            return await self.get(actor, series_id)
+        today = self._today()
         if day <= today:
             raise Invalid(FieldFault("booking_date", "in-the-past"))
         rules.moved(found, number, day, at, self._clock.now())
         if day <= today + timedelta(days=self._horizon_days):
             wish = replace(found.wish, booking_time=at)
-            # Its own key: the one of the planned time may have been tried before.
-            key = f"{number}.{day.isoformat()}.{at:%H%M}"
-            booking = await self._bookings.book(actor, _wish_of(wish, series_id, key, day))
-            return await self._change(
-                series_id,
-                lambda now_found: rules.booked(
-                    rules.moved(now_found, number, day, at, self._clock.now()),
-                    number,
-                    booking.id,
-                    self._clock.now(),
-                ),
-            )
+            booking = await self._bookings.book(actor, _wish_of(wish, series_id, number, day))
+            try:
+                return await self._change(
+                    series_id,
+                    lambda now_found: rules.booked(
+                        rules.moved(now_found, number, day, at, self._clock.now()),
+                        number,
+                        booking.id,
+                        self._clock.now(),
+                    ),
+                )
+            except IllegalTransition:
+                # Meanwhile it was booked, skipped or ended: this booking belongs to nothing.
+                await self._call_off(actor, booking.id, "series-changed")
+                raise
         return await self._change(
             series_id,
             lambda now_found: rules.moved(now_found, number, day, at, self._clock.now()),
@@ -231,37 +260,45 @@ class RecurrenceService:
         """Leave one day out; if it is booked, its booking is called off by its own rules."""
         found = await self.get(actor, series_id)
         each = rules.occurrence_of(found, number)
+        rules.skipped(found, number, self._clock.now())
         if each.state is OccurrenceState.BOOKED and each.booking_id is not None:
-            # One that has ended already needs no calling off.
-            with suppress(IllegalTransition):
-                await self._bookings.cancel(actor, each.booking_id, "skipped")
+            await self._skip_booked(actor, each.booking_id)
         return await self._change(
             series_id, lambda now_found: rules.skipped(now_found, number, self._clock.now())
         )
 
     async def end(self, actor: Actor, series_id: str, *, with_booked: bool) -> Series:
         """Plan no more days; ``with_booked`` also calls off those that are still ahead."""
-        found = await self.get(actor, series_id)
+        await self.get(actor, series_id)
         ended = await self._change(
             series_id, lambda now_found: rules.ended(now_found, self._clock.now())
         )
         if with_booked:
-            today = local_today(self._clock.now(), actor.timezone)
-            for each in found.occurrences:
+            today = self._today()
+            for each in ended.occurrences:
                 if each.booking_id is not None and each.on >= today:
-                    with suppress(IllegalTransition, NotFound):
-                        await self._bookings.cancel(actor, each.booking_id, "series-ended")
+                    await self._call_off(actor, each.booking_id, "series-ended")
         return ended
+
+    async def _skip_booked(self, actor: Actor, booking_id: str) -> None:
+        """Call its booking off; one that has come to nothing already needs no calling off."""
+        try:
+            await self._bookings.cancel(actor, booking_id, "skipped")
+        except IllegalTransition as error:
+            if error.state == BookingStatus.COMPLETED:
+                raise
+
+    async def _call_off(self, actor: Actor, booking_id: str, reason: str) -> None:
+        """Cancel a booking, unless it has ended or is being held at this moment."""
+        with suppress(IllegalTransition, NotFound, Forbidden):
+            await self._bookings.cancel(actor, booking_id, reason)
 
     async def book_due(self) -> int:
         """Book the planned days that have come within reach; for the clock."""
-        today = self._clock.now().date()
-        due = await self._series.list_due(today, _DUE_ROWS)
-        for each in due:
-            try:
-                await self._advance(each.id)
-            except (ConcurrentChange, Unavailable):
-                _log.warning("series_left_for_later", extra={"series_id": each.id})
+        due = await self._series.list_due(self._today(), _DUE_ROWS)
+        await each_of(
+            (each.id for each in due), self._advance, expected=(ConcurrentChange,), what="series"
+        )
         return len(due)
 
     async def _advance(self, series_id: str) -> Series:
@@ -269,10 +306,14 @@ class RecurrenceService:
         if found is None:
             raise NotFound
         customer = await self._users.find(found.user_id)
-        if customer is None or not customer.is_active:
+        beginning = await self._bookings.find(found.occurrences[0].booking_id or "")
+        if customer is None or not customer.is_active or rules.is_abandoned(beginning):
             return await self._change(
                 series_id, lambda series: rules.ended(series, self._clock.now())
             )
+        if beginning is not None and beginning.pay_by is not None:
+            # Nobody is asked for the other days before the first is paid.
+            return found
         actor = Actor(
             user_id=customer.id,
             role=Role.USER,
@@ -281,14 +322,16 @@ class RecurrenceService:
             language=customer.language,
             timezone=customer.timezone,
         )
-        reach = self._clock.now().date() + timedelta(days=self._horizon_days)
+        reach = self._today() + timedelta(days=self._horizon_days)
         due = [
             each
             for each in found.occurrences
             if each.state is OccurrenceState.PLANNED and each.on <= reach
         ]
         for each in due[:_AT_ONCE]:
-            found = await self._book_one(actor, found, each)
+            # The customer may skip, move or end while day after day is booked.
+            if rules.occurrence_of(found, each.number) == each:
+                found = await self._book_one(actor, found, each)
         return found
 
     async def _book_one(self, actor: Actor, series: Series, each: rules.Occurrence) -> Series:
@@ -302,11 +345,14 @@ class RecurrenceService:
         except (SlotTaken, NotFound, Conflict) as error:
             reason = error.code
         else:
-            return await self._settle(
+            settled = await self._settle(
                 series.id,
                 each,
                 lambda found, now: rules.booked(found, each.number, booking.id, now),
             )
+            if rules.occurrence_of(settled, each.number).booking_id != booking.id:
+                await self._call_off(actor, booking.id, "series-changed")
+            return settled
         return await self._settle(
             series.id, each, lambda found, now: rules.conflicting(found, each.number, reason, now)
         )
@@ -318,8 +364,8 @@ class RecurrenceService:
         apply: Callable[[Series, datetime], Series],
     ) -> Series:
         def settle(found: Series) -> Series:
-            if rules.occurrence_of(found, each.number).state is not OccurrenceState.PLANNED:
-                # Another process was faster, or the customer has skipped it meanwhile.
+            if rules.occurrence_of(found, each.number) != each:
+                # Another process was faster, or the customer has skipped or moved it meanwhile.
                 return found
             return apply(found, self._clock.now())
 
@@ -339,6 +385,9 @@ class RecurrenceService:
         if changed.outbox:
             await self._relay.deliver("series", series_id, changed.outbox)
         return replace(changed, version=changed.version + 1)
+
+    def _today(self) -> date:
+        return local_today(self._clock.now(), NEPAL)
 
     def _id_of(self, actor: Actor, wish: BookingWish) -> str:
         if wish.request_key is None:
@@ -381,10 +430,9 @@ def yearly_tithi_days(first: date, count: int) -> list[date]:
     return found
 
 
-def _wish_of(wish: BookingWish, series_id: str, number: object, day: date) -> BookingWish:
+def _wish_of(wish: BookingWish, series_id: str, number: int, day: date) -> BookingWish:
+    # The same day again is the same booking; moved to another time it is another one.
+    key = f"{number}.{day.isoformat()}.{wish.booking_time:%H%M}"
     return replace(
-        wish,
-        booking_date=day,
-        request_key=f"series:{series_id}:{number}",
-        is_repeated=bool(number),
+        wish, booking_date=day, request_key=f"series:{series_id}:{key}", is_repeated=bool(number)
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import date
 from typing import Final
 
@@ -20,10 +21,19 @@ class MongoNotificationPreferenceRepository:
         self._preferences = store.collection(COLLECTION)
 
     async def find(self, user_id: str) -> NotificationPreferences:
-        row = await self._preferences.find_one({"_id": user_id})
-        if row is None:
-            return NotificationPreferences(user_id=user_id)
-        return from_value(NotificationPreferences, {**row, "user_id": user_id})
+        return (await self.find_many([user_id]))[user_id]
+
+    async def find_many(self, user_ids: Collection[str]) -> dict[str, NotificationPreferences]:
+        rows = await self._preferences.find(
+            {"_id": {"$in": list(user_ids)}}, limit=max(1, len(user_ids))
+        )
+        said = {row["_id"]: row for row in rows}
+        return {
+            user_id: from_value(
+                NotificationPreferences, {**said.get(user_id, {}), "user_id": user_id}
+            )
+            for user_id in user_ids
+        }
 
     async def put(self, preferences: NotificationPreferences) -> None:
         document = to_value(preferences)

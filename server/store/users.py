@@ -6,7 +6,7 @@ email, in one spelling: whoever looks for somebody asks for one of them, which a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
@@ -66,6 +66,12 @@ class MongoUserRepository:
 
     async def find(self, user_id: str) -> User | None:
         return _user(await self._users.find_one({"_id": user_id}))
+
+    async def find_many(self, user_ids: Collection[str]) -> dict[str, User]:
+        documents = await self._users.find(
+            {"_id": {"$in": list(user_ids)}}, limit=max(1, len(user_ids))
+        )
+        return {document["_id"]: from_document(User, document) for document in documents}
 
     async def find_by_identifier(self, identifier: str) -> User | None:
         field = "phone_number" if identifier.startswith("+") else "username"

@@ -39,6 +39,7 @@ from server.domain.draft import DRAFT, Draft
 from server.domain.errors import DomainError, NotBookable, SlotTaken
 from server.domain.recurrence import Frequency, OccurrenceState, RecurrenceRule
 from server.store.codec import from_document, from_value
+from server.store.series import COLLECTION as SERIES
 from tests.support import SUNDAY_TEN, FakeClock, People, Person
 
 pytestmark = pytest.mark.timeout(300)
@@ -104,7 +105,7 @@ def machine_of(world: World) -> type[RuleBasedStateMachine]:
         def begin_anew(self) -> None:
             world.clock.set(SUNDAY_TEN)
             world.refused.clear()
-            for name in ("bookings", "series"):
+            for name in ("bookings", SERIES):
                 world.run(world.server.store.collection(name).delete_many({}))
 
         # -- what is there -----------------------------------------------------------------------
@@ -272,6 +273,29 @@ def machine_of(world: World) -> type[RuleBasedStateMachine]:
             wish = wish_of(world.services[whom], day, at)
             self.attempt(services.recurrences.book(world.customers[who], wish, weekly))
 
+        @rule(
+            place=ANY,
+            number=st.integers(0, 2),
+            what=st.sampled_from(["skip", "move", "end", "end all"]),
+            day=DAYS,
+            at=HOURS,
+        )
+        def change_a_series(self, place: int, number: int, what: str, day: int, at: time) -> None:
+            rows = world.run(world.server.store.collection(SERIES).find({}, limit=1000))
+            if not rows:
+                return
+            row = sorted(rows, key=lambda each: str(each["_id"]))[place % len(rows)]
+            (actor,) = [each for each in world.customers if each.user_id == row["user_id"]]
+            series, on = services.recurrences, FIRST_DAY + timedelta(days=7 * number + day)
+            act = {
+                "skip": lambda: series.skip(actor, row["_id"], number),
+                "move": lambda: series.move(actor, row["_id"], number, on, at),
+                "end": lambda: series.end(actor, row["_id"], with_booked=False),
+                "end all": lambda: series.end(actor, row["_id"], with_booked=True),
+            }[what]
+            # Beside the clock, which books what is due at the same moment.
+            self.attempt(act(), series.book_due())
+
         @rule(minutes=st.sampled_from([1, 9, 12, 50, 60 * 13, 60 * 25]))
         def wait(self, minutes: int) -> None:
             world.clock.advance(minutes=minutes)
@@ -340,8 +364,9 @@ def machine_of(world: World) -> type[RuleBasedStateMachine]:
 
         @invariant()
         def each_day_of_a_series_has_a_booking_of_its_own(self) -> None:
-            rows = world.run(world.server.store.collection("series").find({}, limit=1000))
-            known = {document["_id"] for document in world.documents()}
+            rows = world.run(world.server.store.collection(SERIES).find({}, limit=1000))
+            documents = world.documents()
+            known = {document["_id"] for document in documents}
             booked = [
                 each["booking_id"]
                 for row in rows
@@ -350,6 +375,13 @@ def machine_of(world: World) -> type[RuleBasedStateMachine]:
             ]
             assert len(set(booked)) == len(booked)
             assert set(booked) <= known
+            alive = {
+                document["_id"]
+                for document in documents
+                if document.get("request_key", "").startswith("series:")
+                and document["status"] in OCCUPYING
+            }
+            assert alive <= set(booked), "a booking that no series knows of"
 
     return Bookings
 

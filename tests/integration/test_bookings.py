@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from server.app import RunningServer
+from server.domain.account import GeoPoint, Place
 from tests.support import FakeClock, People, Person
 
 WEDNESDAY = "2026-11-25"
@@ -35,6 +36,10 @@ async def book(customer: Person, service_id: str, **overrides: Any) -> dict[str,
     answer = await customer.api.post("/api/bookings/", json=wish(service_id, **overrides))
     assert answer.status_code == 201, answer.text
     return answer.json()
+
+
+def place_at(latitude: float, longitude: float) -> Place:
+    return Place(city="Hetauda", address="1", point=GeoPoint(latitude, longitude))
 
 
 async def act(person: Person, booking: dict[str, Any], action: str, **body: Any) -> httpx.Response:
@@ -275,6 +280,58 @@ async def test_nobody_is_asked_to_cross_the_country(people: People) -> None:
     await act(first, online, "reject")
     offered = (await customer.api.get(f"/api/bookings/{online['id']}/")).json()
     assert (offered["status"], offered["pandit"]["id"]) == ("PENDING", far.pandit_id)
+
+
+async def test_the_circle_grows_until_somebody_is_found(people: People) -> None:
+    customer, first = await people.customer(), await people.pandit("First Acharya")
+    outside = await people.pandit("Outside Bhattarai", place=place_at(27.42, 85.03))
+    booking = await book(customer, first.service_id)
+    (await act(first, booking, "reject")).raise_for_status()
+    offered = (await customer.api.get(f"/api/bookings/{booking['id']}/")).json()
+    assert (offered["status"], offered["pandit"]["id"]) == ("PENDING", outside.pandit_id)
+
+
+async def test_the_busy_ones_do_not_use_up_the_offers(people: People) -> None:
+    customer, first = await people.customer(), await people.pandit("First Acharya")
+    busy = [await people.pandit(f"Busy {number}") for number in range(5)]
+    for pandit in busy:
+        await book(await people.customer(), pandit.service_id)
+    # Farther away, so he is the last of them all.
+    free = await people.pandit("Free Upadhyaya", place=place_at(27.42, 85.03))
+    booking = await book(customer, first.service_id)
+    (await act(first, booking, "reject")).raise_for_status()
+    offered = (await customer.api.get(f"/api/bookings/{booking['id']}/")).json()
+    assert (offered["status"], offered["pandit"]["id"]) == ("PENDING", free.pandit_id)
+
+
+async def test_silence_is_passed_on_while_there_is_time_for_another(
+    people: People, server: RunningServer, clock: FakeClock
+) -> None:
+    customer, first = await people.customer(), await people.pandit("First Acharya")
+    second = await people.pandit("Second Bhattarai")
+    # Today, six hours from now.
+    booking = await book(
+        customer, first.service_id, booking_date="2026-11-22", booking_time="16:00"
+    )
+    assert booking["answer_by"] == "2026-11-22T13:00:00+05:45"
+    clock.advance(hours=3, minutes=1)
+    assert await server.services.bookings.pass_on_unanswered() == 1
+    for person in (customer, second):
+        await people.sign_in_again(person)
+    offered = (await customer.api.get(f"/api/bookings/{booking['id']}/")).json()
+    assert (offered["status"], offered["pandit"]["id"]) == ("PENDING", second.pandit_id)
+    assert (await act(second, booking, "accept")).json()["status"] == "ACCEPTED"
+
+
+@pytest.mark.parametrize("at", ["0८:00", "08:00\n", "٠٨:00", "24:00", "8:00", "08:00:00"])
+async def test_a_time_is_two_and_two_plain_digits(people: People, at: str) -> None:
+    customer, pandit = await people.customer(), await people.pandit()
+    answer = await customer.api.post(
+        "/api/bookings/", json=wish(pandit.service_id, booking_time=at)
+    )
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "booking_time")
+    found = await customer.api.get("/api/pandits/", params={"date": WEDNESDAY, "time": at})
+    assert found.status_code == 422
 
 
 async def test_an_unanswered_booking_is_passed_on(

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from bench.commands import Recorder
 from server.app import RunningServer
 from server.domain.account import Actor, Role
 from server.domain.events import Event, EventKind
@@ -33,6 +34,16 @@ def settings(settings: Settings, service: PushService) -> Settings:
     return dataclasses.replace(
         settings, push=dataclasses.replace(settings.push, hosts=(service.host,))
     )
+
+
+@pytest.fixture
+def recorder() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture
+def listeners(recorder: Recorder) -> list[Recorder]:
+    return [recorder]
 
 
 async def subscribed(person: Person, service: PushService) -> dict[str, Any]:
@@ -151,6 +162,8 @@ async def test_a_browser_belongs_to_whoever_signed_in_last(
         "https://127.0.0.1/push",
         "file:///etc/passwd",
         "not an address",
+        "https://[fcm.googleapis.com/x",
+        "https://fcm.googleapis.com:99999/x",
     ],
 )
 async def test_only_known_push_services_are_called(
@@ -224,6 +237,29 @@ async def test_unread_notifications_are_recalled_once_a_day(
     assert "2" in delivery.message["body"]
     clock.advance(days=1)
     assert await push.send_digests() == 1
+
+
+async def test_a_digest_asks_for_all_subscribers_together(
+    server: RunningServer,
+    clock: FakeClock,
+    people: People,
+    service: PushService,
+    recorder: Recorder,
+):
+    async def commands() -> int:
+        """The fewest of a few: the server's own duties ask the database, too."""
+        tries = []
+        for _ in range(5):
+            recorder.take()
+            await server.services.push.send_digests()
+            tries.append(len(list(recorder.take())))
+        return min(tries)
+
+    await subscribed(await people.customer(), service)
+    few = await commands()
+    for number in range(5):
+        await subscribed(await people.customer(f"Customer {number}"), service)
+    assert await commands() == few
 
 
 def _actor(person: Person) -> Actor:

@@ -13,6 +13,7 @@ from server.domain.account import Actor, Place, Role
 from server.domain.booking import BookingWish, ServiceLocation
 from server.domain.errors import NotBookable
 from server.domain.recurrence import Frequency, RecurrenceRule
+from tests.integration.test_booking_wizard import prepare, step
 from tests.integration.test_notifications import listed
 from tests.integration.test_pages import book as book_by_pages
 from tests.integration.test_pages import signed_in
@@ -157,6 +158,138 @@ async def test_a_vow_is_kept_on_its_tithi_every_year(server: RunningServer, peop
     days = [each["date"] for each in series["occurrences"]]
     # The first day after the full moon of Kartik, by the printed almanac.
     assert days == ["2026-11-25", "2027-11-15", "2028-12-03"]
+
+
+async def test_a_series_whose_first_day_is_not_paid_is_none(
+    server: RunningServer, clock: FakeClock, people: People
+):
+    pandit, sita = await people.pandit(), await people.customer()
+    draft = await prepare(
+        sita, pandit.service_id, "WALLET", recurrence={"frequency": "weekly", "count": 3}
+    )
+    (await step(sita, "confirmation", booking_id=draft)).raise_for_status()
+    await server.services.recurrences.book_due()
+    (series,) = (await sita.api.get("/api/recurrences/")).json()["results"]
+    assert states(series) == ["BOOKED", "PLANNED", "PLANNED"], "nobody is asked before it is paid"
+    clock.advance(minutes=16)
+    await server.services.booking_payments.fail_unpaid()
+    await server.services.recurrences.book_due()
+    await people.sign_in_again(sita)
+    ended = await shown(sita, series["id"])
+    assert (ended["is_ended"], states(ended)) == (True, ["BOOKED", "SKIPPED", "SKIPPED"])
+    open_ones = await sita.api.get("/api/bookings/", params={"status": "PENDING"})
+    assert open_ones.json()["results"] == []
+
+
+@pytest.mark.parametrize("change", ["end", "skip", "move"])
+async def test_what_is_changed_while_days_are_booked_leaves_no_stray_booking(
+    server: RunningServer, people: People, monkeypatch: pytest.MonkeyPatch, change: str
+):
+    pandit, sita = await people.pandit(), await people.customer()
+    actor, recurrences = actor_of(sita), server.services.recurrences
+    book_one, calls = server.services.bookings.book, 0
+
+    async def book_late(who: Actor, wish: BookingWish) -> Any:
+        """Book, but let the customer be faster with the third day."""
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            (series,) = (await recurrences.list_own(actor, limit=5, after=None)).rows
+            if change == "end":
+                await recurrences.end(actor, series.id, with_booked=False)
+            elif change == "skip":
+                await recurrences.skip(actor, series.id, 2)
+            else:
+                await recurrences.move(actor, series.id, 2, date(2026, 12, 10), time(14))
+        return await book_one(who, wish)
+
+    monkeypatch.setattr(server.services.bookings, "book", book_late)
+    series = await placed(server, sita, pandit, WEEKLY)
+    booked = {each["booking_id"] for each in series["occurrences"] if each["state"] == "BOOKED"}
+    open_ones = await sita.api.get("/api/bookings/", params={"status": "PENDING"})
+    assert {each["id"] for each in open_ones.json()["results"]} == booked
+    expected = {
+        "end": ["BOOKED", "BOOKED", "SKIPPED", "SKIPPED"],
+        "skip": ["BOOKED", "BOOKED", "SKIPPED", "BOOKED"],
+        "move": ["BOOKED"] * 4,
+    }
+    assert states(series) == expected[change]
+
+
+async def test_a_puja_under_way_does_not_keep_the_rest_from_being_called_off(
+    server: RunningServer, clock: FakeClock, people: People
+):
+    pandit, sita = await people.pandit(), await people.customer()
+    series = await placed(server, sita, pandit, WEEKLY)
+    first = series["occurrences"][0]["booking_id"]
+    (await pandit.api.post(f"/api/bookings/{first}/accept/", json={})).raise_for_status()
+    clock.advance(days=3)
+    for person in (sita, pandit):
+        await people.sign_in_again(person)
+    (await pandit.api.post(f"/api/bookings/{first}/start/", json={})).raise_for_status()
+    path = f"/api/recurrences/{series['id']}/cancel/"
+    (await sita.api.post(path, json={"with_booked": True})).raise_for_status()
+    found = (await sita.api.get("/api/bookings/")).json()["results"]
+    assert sorted(each["status"] for each in found) == ["CANCELLED"] * 3 + ["IN_PROGRESS"]
+    (await pandit.api.post(f"/api/bookings/{first}/complete/", json={})).raise_for_status()
+
+
+async def test_a_day_that_was_held_is_not_skipped_afterwards(
+    server: RunningServer, clock: FakeClock, people: People
+):
+    pandit, sita = await people.pandit(), await people.customer()
+    series = await placed(server, sita, pandit, WEEKLY)
+    first = series["occurrences"][0]["booking_id"]
+    (await pandit.api.post(f"/api/bookings/{first}/accept/", json={})).raise_for_status()
+    clock.advance(days=3)
+    for person in (sita, pandit):
+        await people.sign_in_again(person)
+    for act in ("start", "complete"):
+        (await pandit.api.post(f"/api/bookings/{first}/{act}/", json={})).raise_for_status()
+    answer = await sita.api.post(f"/api/recurrences/{series['id']}/occurrences/0/skip/", json={})
+    assert answer.status_code == 409
+    assert states(await shown(sita, series["id"])) == ["BOOKED"] * 4
+
+
+async def test_a_booked_day_that_is_moved_is_shown_and_ended_where_it_is_now(
+    server: RunningServer, clock: FakeClock, people: People
+):
+    pandit, sita = await people.pandit(), await people.customer()
+    series = await placed(server, sita, pandit, WEEKLY)
+    path = f"/api/recurrences/{series['id']}"
+    elsewhere = {"booking_date": "2026-12-31", "booking_time": "14:00"}
+    moved = await sita.api.post(f"{path}/occurrences/1/move/", json=elsewhere)
+    day = moved.raise_for_status().json()["occurrences"][1]
+    assert (day["date"], day["time"]) == ("2026-12-31", "14:00")
+    # By its own page, too.
+    other = series["occurrences"][2]["booking_id"]
+    later = {"booking_date": "2027-01-04", "booking_time": "14:00"}
+    (await sita.api.post(f"/api/bookings/{other}/reschedule/", json=later)).raise_for_status()
+    assert (await shown(sita, series["id"]))["occurrences"][2]["date"] == "2027-01-04"
+    clock.advance(days=25)
+    await people.sign_in_again(sita)
+    (await sita.api.post(f"{path}/cancel/", json={"with_booked": True})).raise_for_status()
+    for number in (1, 2):
+        booking = series["occurrences"][number]["booking_id"]
+        found = (await sita.api.get(f"/api/bookings/{booking}/")).json()
+        assert found["status"] == "CANCELLED"
+
+
+@pytest.mark.parametrize("frequency", ["weekly", "monthly", "yearly_tithi"])
+@pytest.mark.parametrize("day", ["9999-12-31", "0001-01-02", "2400-01-01"])
+async def test_no_calendar_is_unfolded_for_a_day_that_cannot_be_booked(
+    people: People, frequency: str, day: str
+):
+    pandit, sita = await people.pandit(), await people.customer()
+    wish = {
+        "service_id": pandit.service_id,
+        "booking_date": day,
+        "booking_time": "10:00",
+        "service_location": "PANDIT_LOCATION",
+        "recurrence": {"frequency": frequency, "count": 3},
+    }
+    answer = await sita.api.post("/api/bookings/", json=wish)
+    assert (answer.status_code, answer.json()["type"]) == (422, "not-bookable"), answer.text
 
 
 async def test_a_series_is_its_customers_alone(server: RunningServer, people: People):

@@ -407,6 +407,20 @@ def test_a_booking_passed_on_by_another_process_gives_the_next_pandit_his_time()
     assert late.rejected_by == ("pandit",)
 
 
+def test_a_booking_that_is_being_paid_is_not_passed_on_for_silence() -> None:
+    overdue = replace(in_state(Status.PENDING), answer_by=NOW)
+    assert rules.lapse(overdue, NOW).rejected_by == (overdue.pandit_id,)
+    at_the_till = replace(overdue, answer_by=None, pay_by=NOW + timedelta(minutes=15))
+    with pytest.raises(IllegalTransition):
+        rules.lapse(at_the_till, NOW)
+
+
+@pytest.mark.parametrize(("ahead", "wait"), [(48, 12), (24, 12), (10, 5), (2, 1)])
+def test_an_answer_is_waited_for_half_of_the_time_at_most(ahead: int, wait: int) -> None:
+    until = rules.answer_time(NOW, NOW + timedelta(hours=ahead), timedelta(hours=12))
+    assert until == NOW + timedelta(hours=wait)
+
+
 def test_nobody_is_waited_for_beyond_a_new_and_earlier_beginning() -> None:
     booking = replace(in_state(Status.PENDING), answer_by=STARTS_AT - timedelta(hours=1))
     sooner = span_of(STARTS_AT - timedelta(days=2), 120, 30)
