@@ -31,6 +31,7 @@ _READY: Final = re.compile(rb"listening on 127\.0\.0\.1:\d+")
 _STOP_SECONDS: Final = 20.0
 _RESTART_SECONDS: Final = (0.2, 1.0, 2.0, 5.0)
 _PR_SET_PDEATHSIG: Final = 1
+_LONGEST_LINE: Final = 1 << 16
 
 
 class EmbeddedServerError(RuntimeError):
@@ -228,10 +229,21 @@ def _program() -> str:
 
 
 async def _lines(process: asyncio.subprocess.Process) -> AsyncIterator[bytes]:
-    """The lines that the process writes to its log, until it ends."""
-    if process.stderr is not None:
-        async for line in process.stderr:
+    """The lines that the process writes to its log, until it ends; of a very long one its end.
+
+    However long they are: were they no longer read, the process would stand still as soon as the
+    pipe is full, and every connection to it with it.
+    """
+    if process.stderr is None:
+        return
+    rest = b""
+    while chunk := await process.stderr.read(_LONGEST_LINE):
+        *whole, rest = (rest + chunk).split(b"\n")
+        rest = rest[-_LONGEST_LINE:]
+        for line in whole:
             yield line
+    if rest:
+        yield rest
 
 
 def _free_port() -> int:

@@ -6,6 +6,7 @@ import asyncio
 import functools
 import os
 import signal
+import sys
 from collections.abc import Awaitable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -179,6 +180,33 @@ async def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
     with pytest.raises(EmbeddedServerError, match="did not start"):
         await server.start()
     await server.stop()
+
+
+TALKATIVE = """#!{python}
+import pathlib, sys, time
+print("listening on 127.0.0.1:1", file=sys.stderr, flush=True)
+sys.stderr.write("x" * 1_000_000 + chr(10))
+sys.stderr.flush()
+pathlib.Path({said!r}).touch()
+time.sleep(60)
+"""
+
+
+async def test_a_database_that_logs_a_very_long_line_does_not_stand_still(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program, said = tmp_path / "talkative", tmp_path / "said"
+    program.write_text(TALKATIVE.format(python=sys.executable, said=str(said)))
+    program.chmod(0o700)
+    monkeypatch.setattr("server.store.embedded._program", lambda: str(program))
+    server = EmbeddedServer(DatabaseSettings(embedded_path=str(tmp_path / "data")))
+    await server.start()
+    try:
+        async with asyncio.timeout(10):
+            while not said.exists():  # noqa: ASYNC110  # the program tells nobody
+                await asyncio.sleep(0.02)
+    finally:
+        await server.stop()
 
 
 async def test_it_is_stopped_in_order(tmp_path: Path) -> None:
