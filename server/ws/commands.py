@@ -71,7 +71,7 @@ from server.ws.protocol import (
 )
 from server.ws.session import Merger, Session
 from server.ws.slot_days import Watched
-from server.ws.streams import Stream, pages_of
+from server.ws.streams import Stream, answer
 
 _log: Final = logging.getLogger(__name__)
 _MAX_ROWS: Final = 200
@@ -160,22 +160,14 @@ def _outgoing(command: _SENDS) -> Outgoing:
 async def sync(hub: Hub, session: Session, stream: Stream, command: SyncCommand) -> None:
     """Answer with what follows a number."""
     rows = await stream.source.after(stream.key, command.since, command.limit)
-    await _answer_page(session, stream, rows, command.since, more=len(rows) == command.limit)
+    await answer(session, stream, rows, command.since, more=len(rows) == command.limit)
 
 
 async def history(hub: Hub, session: Session, stream: Stream, command: HistoryCommand) -> None:
     """Answer with what stands before a number."""
     rows = await stream.source.before(stream.key, command.before, command.limit)
     start = max(0, command.before - 1)
-    await _answer_page(session, stream, rows, start, more=len(rows) == command.limit)
-
-
-async def _answer_page(
-    session: Session, stream: Stream, rows: list[Any], start: int, *, more: bool
-) -> None:
-    for page, _ in pages_of(stream, rows, start, more=more, gap=False):
-        session.send(page)
-        await session.drained()
+    await answer(session, stream, rows, start, more=len(rows) == command.limit)
 
 
 def typing(hub: Hub, session: Session, stream: Stream, command: TypingCommand) -> None:

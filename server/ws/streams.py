@@ -34,6 +34,8 @@ _EPHEMERAL: Final = frozenset({"typing", "presence", "position"})
 _REPAIR_SECONDS: Final = 0.2
 _RETRY_SECONDS: Final = 1.0
 _MAX_PENDING: Final = 200
+_FEWEST_ROWS: Final = 8
+"""So many are read at a time for a client that takes fewer."""
 _SERVED_PER_TURN: Final = 128
 """Sockets that are written to before the event loop has another turn: some two milliseconds."""
 _NO_ROUNDS: Final[list[_Round | _Notice]] = []
@@ -550,37 +552,69 @@ def _smallest(entry: _Entry) -> bytes:
     return deflated(entry.payload) or entry.frame
 
 
-def pages_of(
-    stream: Stream, rows: Sequence[Numbered], start: int, *, more: bool, gap: bool
-) -> list[tuple[HistoryEvent, int]]:
-    """Cut entries into ``history`` frames of bounded size; each with the number it brings to.
+def send_what_fits(
+    session: Session,
+    stream: Stream,
+    rows: list[Numbered],
+    start: int,
+    *,
+    more: bool = False,
+    gap: bool = False,
+) -> tuple[int, int]:
+    """Send entries as ``history`` frames of bounded size, as far as the client takes them.
 
-    There is always at least one, so that a client knows that it has been answered. ``more`` is said
-    in the last one only, ``gap`` in the first.
+    There is always at least one frame, so that a client knows that it has been answered. ``more``
+    is said in the last one only, ``gap`` in the first. Returns the number that the client has been
+    brought to, and how many entries are left. The list is empty then: what the client has no room
+    for is not held, it is read again from that number when he has.
     """
-    cuts: list[list[Numbered]] = [[]]
-    size = 0
-    for row in rows:
-        if cuts[-1] and size + len(row.frame) > MAX_PAGE_BYTES:
-            cuts.append([])
-            size = 0
-        cuts[-1].append(row)
-        size += len(row.frame)
-    pages = []
-    for place, cut in enumerate(cuts):
+    place, count = 0, len(rows)
+    while True:
+        cut, size = [], 0
+        while place < count and (not cut or size + len(rows[place].frame) <= MAX_PAGE_BYTES):
+            size += len(rows[place].frame)
+            cut.append(rows[place])
+            place += 1
         first, last = (cut[0].sequence, cut[-1].sequence) if cut else (start, start)
-        is_last, is_first = place == len(cuts) - 1, place == 0
-        page = stream.source.page(
-            stream.key, cut, first, last, more=more and is_last, gap=gap and is_first
+        is_last = place == count
+        session.send(
+            stream.source.page(stream.key, cut, first, last, more=more and is_last, gap=gap)
         )
-        pages.append((page, last))
-    return pages
+        start, gap = last, False
+        if is_last or session.is_behind() or not session.is_open:
+            rows.clear()
+            return start, count - place
+
+
+def rows_to_read(sent: int) -> int:
+    """How many entries are read for a client that took so many of the last ones."""
+    return min(REPLAY_PAGE, max(_FEWEST_ROWS, 2 * sent))
+
+
+async def answer(
+    session: Session, stream: Stream, rows: list[Numbered], start: int, *, more: bool
+) -> None:
+    """Answer a question with these entries, at the pace at which the client reads.
+
+    ``start`` is the number that an empty answer names, ``more`` whether the client may ask on.
+    """
+    end = rows[-1].sequence if rows else start
+    while True:
+        count, is_end = len(rows), not rows or rows[-1].sequence >= end
+        start, left = send_what_fits(session, stream, rows, start, more=more and is_end)
+        await session.drained()
+        if not session.is_open or (is_end and not left):
+            return
+        found = await stream.source.after(stream.key, start, rows_to_read(count - left))
+        rows = [row for row in found if row.sequence <= end]
+        del found
 
 
 @dataclass(frozen=True, slots=True)
 class FirstPage:
     """What a connection is brought up to date with first: one indexed read.
 
+    The rows are gone from it as soon as they have been sent, or the client had no room for them.
     ``start`` is the number it begins after, ``head`` the stream's as far as is known then.
     """
 
@@ -621,29 +655,26 @@ async def read_first_page(stream: Stream, since: int | None) -> FirstPage:
 async def replay(session: Session, stream: Stream, first: FirstPage) -> None:
     """Bring a session that has joined the stream up to date, then let it go live.
 
-    Nothing is held back in memory meanwhile: what is published while pages are read is in the
-    database, and the session goes live in the very moment when it lacks nothing.
+    Nothing is held back in memory meanwhile: what is published while pages are read, and what the
+    client has no room for, is in the database. The session goes live in the very moment when it
+    lacks nothing.
     """
-    session.cursor = first.start
-    await _send_pages(session, stream, first.rows, gap=first.gap)
-    is_complete = first.is_complete
+    rows, gap, is_complete = first.rows, first.gap, first.is_complete
+    session.cursor, limit, is_answered = first.start, REPLAY_PAGE, False
     while session.is_open:
+        if rows or not is_answered:
+            count = len(rows)
+            session.cursor, left = send_what_fits(session, stream, rows, session.cursor, gap=gap)
+            is_answered, gap = True, False
+            is_complete = is_complete and not left
+            limit = rows_to_read(count - left) if left else min(REPLAY_PAGE, 2 * limit)
+            await session.drained()
         if is_complete and stream.may_go_live(session):
             return
         head = stream.head
-        rows = await stream.source.after(stream.key, session.cursor, REPLAY_PAGE)
-        is_complete = len(rows) < REPLAY_PAGE
-        if rows:
-            await _send_pages(session, stream, rows, gap=False)
-        else:
+        rows = await stream.source.after(stream.key, session.cursor, limit)
+        is_complete = len(rows) < limit
+        if not rows:
             # Numbers that nobody has. What was published during the read may not be in it.
-            session.cursor = max(session.cursor, head)
-
-
-async def _send_pages(
-    session: Session, stream: Stream, rows: Sequence[Numbered], *, gap: bool
-) -> None:
-    for page, end in pages_of(stream, rows, session.cursor, more=False, gap=gap):
-        session.send(page)
-        session.cursor = end
-        await session.drained()
+            session.cursor = max(session.cursor, min(head, session.cursor + limit))
+            limit = REPLAY_PAGE

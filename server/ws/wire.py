@@ -471,10 +471,15 @@ class Socket:
             parts[0] = memoryview(parts[0])[self._offset :]
         return parts
 
-    async def drained(self) -> None:
-        """Return when no more than the soft limit waits, or when the socket has ended."""
+    def is_behind(self) -> bool:
+        """Whether more than the soft limit waits, after the kernel has taken what it takes."""
         if self._queued > self.bounds.soft_bytes:
             self.flush()
+        return self._queued > self.bounds.soft_bytes
+
+    async def drained(self) -> None:
+        """Return when no more than the soft limit waits, or when the socket has ended."""
+        self.is_behind()
         while self._state == _OPEN and self._queued > self.bounds.soft_bytes:
             if self._waiter is None:
                 self._waiter = self._poller._loop.create_future()

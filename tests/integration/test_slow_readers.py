@@ -32,6 +32,7 @@ from tests.talk import Client, chat_socket
 
 OFFERED_BYTES = int(os.environ.get("SLOW_READERS_MB", "200")) * 1_000_000
 SLOW, READERS = 100, 20
+PAST = 200
 RATE = 50.0
 BEFORE_SECONDS = 3.0
 MAX_GROWTH_BYTES = 50 * 1024 * 1024
@@ -136,6 +137,11 @@ class Sloth:
                 return int(struct.unpack_from("!H", rest, place + 2)[0])
         return None
 
+    async def say(self, frame: bytes) -> None:
+        """One short text frame; what comes back is not read either."""
+        head = bytes((0x81, 0x80 | len(frame))) + bytes(4)
+        await asyncio.get_running_loop().sock_sendall(self._socket, head + frame)
+
     def leave(self) -> None:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._socket.close()
@@ -225,11 +231,13 @@ def p99(latencies: list[float]) -> float:
 
 
 @asynccontextmanager
-async def a_server(path: Path, mongo_uri: str) -> AsyncIterator[tuple[ServerProcess, Room]]:
+async def a_server(
+    path: Path, mongo_uri: str, **more: str
+) -> AsyncIterator[tuple[ServerProcess, Room]]:
     name = f"slow_{time.time_ns():x}"
     async with fresh_store(mongo_uri, name) as store:
         (room,) = await make_rooms(store, 1)
-        settings = {**_SETTINGS, "DATABASE__URI": mongo_uri, "DATABASE__NAME": name}
+        settings = {**_SETTINGS, **more, "DATABASE__URI": mongo_uri, "DATABASE__NAME": name}
         server = ServerProcess(path, "server", settings)
         try:
             await server.start()
@@ -313,6 +321,52 @@ async def test_those_who_never_read_cost_little_and_delay_nobody(
         # The bench holds this to twice as long. Here readers, speaker and all who come back share
         # a loop with each other and the machine with other tests, so only a stall fails.
         assert during < max(3 * before, 1.0), said
+
+
+@pytest.mark.parametrize("asks", [False, True], ids=["replay", "sync"])
+async def test_those_who_ask_for_the_past_and_never_read_it_cost_little(
+    tmp_path: Path, mongo_uri: str, *, asks: bool
+) -> None:
+    """Two hundred messages of 24 KB are five megabytes for each of a hundred."""
+    large = {"REALTIME__MAX_FRAME_BYTES": "65536"}
+    async with a_server(tmp_path, mongo_uri, **large) as (server, room):
+        async with chat_socket(server.port, room.pandit.token, room.room_id) as speaker:
+            for _ in range(PAST):
+                await speaker.say("न" * 4000, content_ne="म" * 4000)
+                await speaker.next("ack")
+        # One who reads it all, so that what the process needs for one is there before.
+        async with chat_socket(
+            server.port, room.customer.token, room.room_id, query="?after=0", max_size=None
+        ) as reader:
+            got: list[int] = []
+            while len(got) < PAST:
+                got += [each["seq"] for each in (await reader.next("history"))["messages"]]
+            assert got == list(range(1, PAST + 1))
+        before, memory = resident_bytes(server.pid), Memory()
+        watching = asyncio.create_task(memory.watch(server))
+        sloths = []
+        for place in range(SLOW):
+            member = (room.customer, room.pandit)[place % 2]
+            after = PAST if asks else 0
+            sloth = await Sloth.come(server.port, room, member, after, receive_bytes=16 * 1024)
+            sloths.append(sloth)
+            if asks:
+                await sloth.say(b'{"type":"sync","since":0,"limit":200}')
+        async with asyncio.timeout(60):
+            answered = 0
+            while answered < SLOW:
+                await asyncio.sleep(0.05)
+                answered = sum(size > 0 for size in waiting_bytes(server.port))
+        # All have been answered; one more is served as always.
+        async with chat_socket(server.port, room.pandit.token, room.room_id) as speaker:
+            await speaker.said("And now?")
+        watching.cancel()
+        assert _metric(await server.metrics(), r'sockets_open\{kind="chat"\}') >= SLOW
+        for sloth in sloths:
+            sloth.leave()
+        growth = memory.resident - before
+        sys.stdout.write(f"growth MB {growth / 2**20:.1f}\n")
+        assert growth < MAX_GROWTH_BYTES, f"{growth / 2**20:.1f} MB"
 
 
 async def talk(speaker: Speaker, count: int) -> int:

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import gc
+import json
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from types import ModuleType
+from typing import Any
 
 import pytest
+from websockets.frames import Frame, Opcode
+from websockets.protocol import CLIENT, OPEN, Protocol
 
 from server.domain.chat import Message, MessageType
-from server.ws.protocol import CloseCode
+from server.ws.protocol import MAX_PAGE_BYTES, CloseCode
+from server.ws.session import Session
+from server.ws.streams import Numbered
 from tests.chaos.checker import Page
 from tests.fakes.processes import RAM, ROOM, SITA, Device, World
 
@@ -41,6 +51,57 @@ def store(world: World, count: int, content: str = "Namaste") -> None:
             reply_to=None,
             timestamp=datetime(2026, 11, 1, tzinfo=UTC),
         )
+
+
+class SlowReader:
+    """Reads so many bytes in a hundredth of a second; ``frames`` is what it has got."""
+
+    def __init__(self, client: socket.socket) -> None:
+        self.frames: list[dict[str, Any]] = []
+        self._client = client
+        self._parser = Protocol(CLIENT, state=OPEN, max_size=None)
+
+    def say(self, **frame: Any) -> None:
+        self._parser.send_text(json.dumps(frame).encode())
+        for data in self._parser.data_to_send():
+            self._client.sendall(data)
+
+    async def read(self, is_enough: Callable[[], bool], size: int = 8192) -> None:
+        while not is_enough():
+            await asyncio.sleep(0.01)
+            with suppress(BlockingIOError):
+                self._parser.receive_data(self._client.recv(size))
+            for frame in self._parser.events_received():
+                assert isinstance(frame, Frame)
+                if frame.opcode is Opcode.TEXT:
+                    self.frames.append(json.loads(bytes(frame.data)))
+
+    @property
+    def pages(self) -> list[dict[str, Any]]:
+        return [frame for frame in self.frames if frame["type"] == "history"]
+
+    @property
+    def seqs(self) -> list[int]:
+        """The numbers of all messages, in the order in which they came."""
+        return [row["seq"] for page in self.pages for row in page["messages"]] + [
+            frame["seq"] for frame in self.frames if frame["type"] == "message"
+        ]
+
+
+def held_bytes(session: Session) -> int:
+    """The messages that the work of a connection keeps from being forgotten."""
+    seen: set[int] = set()
+    waiting: list[Any] = [session, *asyncio.all_tasks()]
+    size = 0
+    while waiting:
+        each = waiting.pop()
+        if id(each) in seen or isinstance(each, (type, ModuleType)):
+            continue
+        seen.add(id(each))
+        if isinstance(each, Numbered):
+            size += len(each.frame)
+        waiting += gc.get_referents(each)
+    return size
 
 
 def pages(device: Device) -> list[Page]:
@@ -153,3 +214,76 @@ def test_the_end_of_a_token_is_seen_in_time_however_seldom_pings_are() -> None:
         assert session.closed_with == CloseCode.TOKEN_EXPIRED
     finally:
         world.close()
+
+
+def test_who_reads_slowly_gets_all_once_and_in_order_and_is_live_then(world: World) -> None:
+    store(world, 200, content="न" * 4000)
+    process, speaker = world.processes[0], world.devices[2]
+    world.call(speaker.come, process)
+    world.pass_time(1)
+
+    async def come_and_read() -> None:
+        client = process.connect(world.actors[SITA], 0, "")
+        reader = SlowReader(client)
+        await reader.read(lambda: len(reader.seqs) > 50)
+        speaker.say("meanwhile", "said meanwhile")
+        await reader.read(lambda: len(reader.seqs) >= 201)
+        speaker.say("live", "said live")
+        await reader.read(lambda: len(reader.seqs) >= 202)
+        assert reader.seqs == list(range(1, 203))
+        assert not any(page["gap"] or page["more"] for page in reader.pages)
+        assert reader.frames[-1]["type"] == "message"
+        client.close()
+
+    world.run(come_and_read())
+
+
+@pytest.mark.parametrize(
+    ("question", "expected", "more"),
+    [
+        ({"type": "sync", "since": 20, "limit": 100}, range(21, 121), True),
+        ({"type": "sync", "since": 20, "limit": 200}, range(21, 201), False),
+        ({"type": "history", "before": 181, "limit": 150}, range(31, 181), True),
+    ],
+    ids=["sync", "sync to the end", "history"],
+)
+def test_an_answer_is_whole_however_slowly_it_is_read(
+    world: World, question: dict[str, Any], expected: range, *, more: bool
+) -> None:
+    store(world, 200, content="न" * 4000)
+    process = world.processes[0]
+
+    async def ask() -> None:
+        client = process.connect(world.actors[SITA], 200, "")
+        reader = SlowReader(client)
+        await reader.read(lambda: bool(reader.pages))
+        reader.say(**question)
+        await reader.read(lambda: len(reader.seqs) >= len(expected))
+        reader.say(type="ping", t=1)
+        await reader.read(lambda: reader.frames[-1]["type"] == "pong")
+        assert reader.seqs == list(expected)
+        assert [page["more"] for page in reader.pages[1:]].count(True) == more
+        assert reader.pages[-1]["more"] is more
+        client.close()
+
+    world.run(ask())
+
+
+@pytest.mark.parametrize("asks", [False, True], ids=["replay", "sync"])
+def test_what_a_client_has_no_room_for_is_not_held(world: World, *, asks: bool) -> None:
+    store(world, 200, content="न" * 4000)
+    process = world.processes[0]
+
+    async def come_and_not_read() -> None:
+        client = process.connect(world.actors[SITA], 200 if asks else 0, "")
+        if asks:
+            await asyncio.sleep(0.1)
+            SlowReader(client).say(type="sync", since=0, limit=200)
+        await asyncio.sleep(1)
+        (session,) = process.hub.sessions()
+        assert session.is_blocked
+        assert held_bytes(session) == 0
+        assert session.queued_bytes < session.bounds.soft_bytes + 2 * MAX_PAGE_BYTES
+        client.close()
+
+    world.run(come_and_not_read())
