@@ -570,7 +570,8 @@ def send_what_fits(
     """
     place, count = 0, len(rows)
     while True:
-        cut, size = [], 0
+        cut: list[Numbered] = []
+        size = 0
         while place < count and (not cut or size + len(rows[place].frame) <= MAX_PAGE_BYTES):
             size += len(rows[place].frame)
             cut.append(rows[place])
