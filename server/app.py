@@ -383,6 +383,7 @@ def build_services(
     ids = ObjectIds()
     zones = ZoneMap()
     translations = Translations(data_path("locale"))
+    named_places = PlaceService(places)
     users, sessions = MongoUserRepository(store), MongoSessionRepository(store)
     bookings = MongoBookingRepository(store)
     # A search in memory, brought up to date by an index of the database; ADR 10 says why.
@@ -478,6 +479,7 @@ def build_services(
         signer=JwtSigner(settings.auth.secret, settings.auth.previous_secret),
         bus=bus,
         relay=relay,
+        places=named_places,
         clock=clock,
         ids=ids,
         policy=AccountPolicy(
@@ -541,6 +543,7 @@ def build_services(
         ids=ids,
         policy=policy,
         words=SearchWords(catalogue, places, clock),
+        places=named_places,
         find=ranked.page,
         visits=visits,
     )
@@ -556,6 +559,8 @@ def build_services(
         advisers=advisers,
         relay=relay,
         slots=slots,
+        audit=audit,
+        places=named_places,
         clock=clock,
         ids=ids,
         policy=policy,
@@ -676,7 +681,7 @@ def build_services(
                 max_pictures=settings.files.max_pictures,
             ),
         ),
-        places=PlaceService(places),
+        places=named_places,
         bookings=booking_service,
         payments=payment_service,
         settlement=settlement,
@@ -700,6 +705,7 @@ def build_services(
             recurrences=recurrences,
             timetable=timetable,
             slots=slots,
+            places=named_places,
             clock=clock,
             ids=ids,
             policy=policy.drafts,

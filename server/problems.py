@@ -276,6 +276,7 @@ FIELD_MESSAGES: Final[dict[str, str]] = {
     "column-missing": N_("The table lacks this column."),
     "column-unknown": N_("This column is not known."),
     "column-twice": N_("A column stands in the table twice."),
+    "line-break": N_("A line break does not belong into this."),
     "cells": N_("This row has too many or too few cells."),
     "not-csv": N_("From this row on it cannot be read as CSV."),
     "not-utf-8": N_("Save the table as CSV in UTF-8."),

@@ -128,7 +128,11 @@ class RowChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CatalogueImport:
-    """One table that somebody sent, checked. ``mark`` tells the catalogue it was checked on."""
+    """One table that somebody sent, checked. ``mark`` tells the catalogue it was checked on.
+
+    ``by`` is the id of who sent it; ``agreed_by`` and ``agreed_name`` are the id and the name of
+    who let it be written, empty before.
+    """
 
     id: str
     kind: ImportKind
@@ -144,6 +148,8 @@ class CatalogueImport:
     fault_count: int = 0
     changes: tuple[RowChange, ...] = ()
     mark: str = ""
+    agreed_by: str = ""
+    agreed_name: str = ""
     version: int = 1
 
 
@@ -275,25 +281,25 @@ def check_templates(
 
 def items_table(items: Iterable[SamagriItem]) -> str:
     """Write items as a table that :func:`check_items` reads back."""
-    rows = (
-        (
-            item.id,
-            item.name,
-            item.name_ne,
-            "|".join(item.aliases),
-            item.category_id,
-            item.base_unit,
-            item.base_quantity,
-            _rupees(item.price),
-            item.use,
-            item.use_ne,
-            "yes" if item.is_active else "no",
-            season_text(item.season),
-            "|".join(item.substitutes),
-        )
-        for item in items
+    return _table((*ITEM_COLUMNS, *MORE_ITEM_COLUMNS), map(_item_cells, items))
+
+
+def _item_cells(item: SamagriItem) -> tuple[str, ...]:
+    return (
+        item.id,
+        item.name,
+        item.name_ne,
+        "|".join(item.aliases),
+        item.category_id,
+        item.base_unit,
+        str(item.base_quantity),
+        _rupees(item.price),
+        item.use,
+        item.use_ne,
+        "yes" if item.is_active else "no",
+        season_text(item.season),
+        "|".join(item.substitutes),
     )
-    return _table((*ITEM_COLUMNS, *MORE_ITEM_COLUMNS), rows)
 
 
 def read_season(text: str) -> tuple[int, int] | None:
@@ -354,6 +360,8 @@ def _rows(
     text: str, columns: Sequence[str], found: Checked, more: Sequence[str] = ()
 ) -> Iterable[tuple[int, dict[str, str]]]:
     reader = csv.reader(io.StringIO(text.removeprefix("\ufeff")), strict=True)
+    # Records, not lines: a cell may hold several of those, and an editor shows it as one row.
+    number = 1
     try:
         heading = [name.strip().casefold() for name in next(reader, [])]
         missing = [name for name in columns if name not in heading]
@@ -366,8 +374,7 @@ def _rows(
             found.fault(1, "", "column-twice")
         if missing or strange or found.fault_count:
             return
-        for row in reader:
-            number = reader.line_num
+        for number, row in enumerate(reader, 2):
             if not any(cell.strip() for cell in row):
                 continue
             found.rows += 1
@@ -377,9 +384,14 @@ def _rows(
             if len(row) != len(heading):
                 found.fault(number, "", "cells", f"{len(row)} / {len(heading)}")
                 continue
-            yield number, {name: cell.strip() for name, cell in zip(heading, row, strict=True)}
+            cells = {name: cell.strip() for name, cell in zip(heading, row, strict=True)}
+            broken = [name for name, cell in cells.items() if len(cell.splitlines()) > 1]
+            for name in broken:
+                found.fault(number, name, "line-break", " ".join(cells[name].splitlines()))
+            if not broken:
+                yield number, cells
     except csv.Error as error:
-        found.fault(reader.line_num, "", "not-csv", str(error))
+        found.fault(number + 1, "", "not-csv", str(error))
         return
     if not found.rows:
         found.fault(1, "", "empty")
@@ -569,7 +581,8 @@ def _decimal(text: str) -> Decimal | None:
 
 def _whole(number: int, column: str, text: str, most: int, found: Checked) -> int:
     value = _decimal(text)
-    if value is None or value != int(value) or not 0 < value <= most:
+    # The range first: a number of a billion digits is one of a few letters.
+    if value is None or not 0 < value <= most or value != int(value):
         found.fault(number, column, "range", text)
         return 0
     return int(value)
@@ -577,8 +590,8 @@ def _whole(number: int, column: str, text: str, most: int, found: Checked) -> in
 
 def _paisa(number: int, column: str, text: str, found: Checked) -> int:
     value = _decimal(text)
-    paisa = None if value is None else value * 100
-    if paisa is None or paisa != int(paisa) or not 0 < paisa <= _MAX_PRICE_PAISA:
+    paisa = None if value is None or not 0 < value <= _MAX_PRICE_PAISA else value * 100
+    if paisa is None or not 0 < paisa <= _MAX_PRICE_PAISA or paisa != int(paisa):
         found.fault(number, column, "amount", text)
         return 0
     return int(paisa)
@@ -613,8 +626,7 @@ def _item_change(before: SamagriItem | None, after: SamagriItem) -> RowChange:
 
 
 def _cells(item: SamagriItem) -> dict[str, str]:
-    row = next(csv.reader(io.StringIO(items_table([item]).splitlines()[1])))
-    return dict(zip((*ITEM_COLUMNS, *MORE_ITEM_COLUMNS), row, strict=True))
+    return dict(zip((*ITEM_COLUMNS, *MORE_ITEM_COLUMNS), _item_cells(item), strict=True))
 
 
 def _template_change(before: PujaTemplate | None, after: PujaTemplate) -> RowChange:

@@ -258,9 +258,15 @@ class CatalogueRepository(Protocol):
         ...
 
     async def list_items(
-        self, *, query: str, category_id: str | None, limit: int, after: SortKey | None
+        self,
+        *,
+        query: str,
+        category_id: str | None,
+        limit: int,
+        after: SortKey | None,
+        is_active: bool = True,
     ) -> Page[SamagriItem]:
-        """Return active items by name.
+        """Return items by name: those that are active, or those that are switched off.
 
         ``query`` matches the beginning of any word of a name or alias.
         """

@@ -66,7 +66,10 @@ class PointBody(Request, frozen=True, kw_only=True):
 
 
 class PlaceBody(Request, frozen=True, kw_only=True):
-    """Where somebody lives or works."""
+    """Where somebody lives or works.
+
+    Without a ``point`` it is that of the quarter or town that is named, as far as it is known.
+    """
 
     area: Annotated[str, Meta(max_length=120)] = ""
     city: Annotated[str, Meta(max_length=120)] = ""

@@ -31,8 +31,15 @@ from server.domain.catalogue_import import (
 )
 from server.domain.money import Unit
 from server.schemas.base import Id, Name, PageQuery, Reader, Request, ShortText
+from server.schemas.catalogue import ItemsQuery
 
 Month = Annotated[int, Meta(ge=1, le=MONTHS)]
+
+
+class ItemsAdminQuery(ItemsQuery, frozen=True, kw_only=True):
+    """Which samagri items; with ``is_active`` false those that are switched off."""
+
+    is_active: bool = True
 
 
 class ItemRequest(Request, frozen=True, kw_only=True):

@@ -64,6 +64,7 @@ from server.domain.ports import (
     UserRepository,
 )
 from server.services.optimistic import change
+from server.services.places import PlaceService
 from server.services.relay import EventRelay
 
 CONTROL_TOPIC: Final = "control"
@@ -169,6 +170,7 @@ class AccountService:
         signer: TokenSigner,
         bus: Bus,
         relay: EventRelay,
+        places: PlaceService,
         clock: Clock,
         ids: IdSource,
         policy: AccountPolicy,
@@ -182,6 +184,7 @@ class AccountService:
         self._signer = signer
         self._bus = bus
         self._relay = relay
+        self._places = places
         self._clock = clock
         self._ids = ids
         self._policy = policy
@@ -579,7 +582,7 @@ class AccountService:
             Whose account it is.
         changes
             New values by field name, of :data:`EDITABLE` alone; None clears ``email`` and
-            ``location``.
+            ``location``. A location without a position is given that of the place it names.
 
         Raises
         ------
@@ -593,6 +596,8 @@ class AccountService:
             raise Invalid(*faults)
         if not values:
             return await self.profile(actor)
+        if values.get("location") is not None:
+            values["location"] = self._places.located(values["location"])
         user = await self._users.update(actor.user_id, {**values, "updated_at": self._clock.now()})
         await self._publish({"type": "user_changed", "user_id": user.id})
         if user.role is Role.PANDIT:

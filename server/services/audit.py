@@ -39,6 +39,11 @@ class AuditService:
             )
         )
 
+    async def is_recorded(self, act: Act, target_id: str) -> bool:
+        """Whether that was done to it once at least."""
+        found = await self._entries.list_page(act=act, target_id=target_id, limit=1, after=None)
+        return bool(found.rows)
+
     async def list_page(
         self,
         actor: Actor,

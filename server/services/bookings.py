@@ -16,6 +16,7 @@ from typing import Final
 from server.domain import booking as rules
 from server.domain import draft as drafting
 from server.domain.account import Actor, GeoPoint, Place, Role
+from server.domain.audit import Act
 from server.domain.booking import (
     Booking,
     BookingStatus,
@@ -67,8 +68,10 @@ from server.domain.samagri import (
 )
 from server.domain.search import coarse_point
 from server.domain.travel import visited_point
+from server.services.audit import AuditService
 from server.services.batches import each_of
 from server.services.optimistic import change
+from server.services.places import PlaceService
 from server.services.relay import EventRelay
 from server.services.samagri import SamagriAdder, with_own_line
 from server.services.slot_news import SlotNews
@@ -120,6 +123,8 @@ class BookingService:
         advisers: AdviserChoice,
         relay: EventRelay,
         slots: SlotNews,
+        audit: AuditService,
+        places: PlaceService,
         clock: Clock,
         ids: IdSource,
         policy: BookingPolicy,
@@ -127,6 +132,8 @@ class BookingService:
         self._bookings = bookings
         self._drafts = drafts
         self._slots = slots
+        self._audit = audit
+        self._places = places
         self._pandits = pandits
         self._users = users
         self._catalogue = catalogue
@@ -157,6 +164,7 @@ class BookingService:
         self.check_method(wish.payment_method)
         pandit, service = await self.offer(actor, wish.service_id)
         check_place(wish)
+        wish = replace(wish, location=self._places.located(wish.location))
         booking = await self.draw_up(actor, self._ids.new(), pandit, service, wish, now)
         if wish.samagri_required:
             lines = await self.suggested(booking)
@@ -380,15 +388,20 @@ class BookingService:
     async def cancel(
         self, actor: Actor, booking_id: str, reason: str, *, refund_to_wallet: bool = False
     ) -> Booking:
-        """Call it off; what was paid goes back by the policy that the booking was made under."""
+        """Call it off; what was paid goes back by the policy that the booking was made under.
+
+        What an admin calls off is on record.
+        """
         now = self._clock.now()
-        return await self._move(
+        cancelled = await self._move(
             actor,
             booking_id,
             lambda found: rules.cancel(
                 found, actor, now, reason, refund_to_wallet=refund_to_wallet
             ),
         )
+        await self._audit.record(actor, Act.BOOKING_CANCELLED, "booking", booking_id, reason=reason)
+        return cancelled
 
     async def reject(self, actor: Actor, booking_id: str, reason: str) -> Booking:
         """The pandit says no; the booking goes to the next pandit, or fails when there is none."""

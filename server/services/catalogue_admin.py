@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
-from server.domain.account import Actor
+from server.domain.account import Actor, Role
 from server.domain.audit import Act
 from server.domain.catalogue import (
     CatalogueFault,
@@ -30,6 +30,7 @@ from server.domain.catalogue_import import (
     Checked,
     ImportKind,
     ImportState,
+    RowFault,
     check_items,
     check_rules,
     check_templates,
@@ -60,10 +61,21 @@ from server.services.audit import AuditService
 _log: Final = logging.getLogger(__name__)
 _RESUMED: Final = 5
 _MAX_NAME: Final = 120
+_FIRST_ROW: Final = 2
+"""Below the heading."""
+_ITEM_FIELDS: Final = {"category": "category_id", "active": "is_active"}
+_TEMPLATE_FIELDS: Final = {"template": "code", "puja": "puja_id", "active": "is_active"}
+_RULE_FIELDS: Final = {"item": "item_id", "type": "type", "quantity": "quantity", "unit": "unit"}
+_LINE_FIELDS: Final = {"item": "item", "quantity": "quantity", "unit": "unit"}
+_NO_FIELDS: Final[Mapping[str, str]] = {}
 
 
 class CatalogueAdminService:
-    """What administrators do to the catalogue; every use of it leaves an entry in the record."""
+    """What administrators do to the catalogue.
+
+    Whatever changes it, a table that is sent or decided on, and every table that leaves the house
+    is an entry in the record.
+    """
 
     def __init__(
         self,
@@ -92,6 +104,22 @@ class CatalogueAdminService:
             raise NotFound
         return found
 
+    async def list_items(
+        self,
+        actor: Actor,
+        *,
+        query: str,
+        category_id: str | None,
+        is_active: bool,
+        limit: int,
+        after: SortKey | None,
+    ) -> Page[SamagriItem]:
+        """Return items by name, those that are active or those that are switched off."""
+        _require_admin(actor)
+        return await self._catalogue.list_items(
+            query=query, category_id=category_id, is_active=is_active, limit=limit, after=after
+        )
+
     async def save_item(self, actor: Actor, item: SamagriItem) -> SamagriItem:
         """Write one item, new or changed; the same rules as for a table of one row.
 
@@ -102,7 +130,7 @@ class CatalogueAdminService:
         """
         _require_admin(actor)
         checked, _ = await self._check(ImportKind.ITEMS, items_table([item]))
-        _raise_faults(checked)
+        _raise_faults(checked, fields=_ITEM_FIELDS)
         if checked.items:
             await self._catalogue.put_items(checked.items)
             change = checked.changes[0]
@@ -127,7 +155,7 @@ class CatalogueAdminService:
         if not requirements:
             raise Invalid(FieldFault("requirements", "required"))
         checked, _ = await self._check(ImportKind.RULES, rules_table([after]))
-        _raise_faults(checked)
+        _raise_faults(checked, rows="requirements", cells=_RULE_FIELDS)
         if checked.pujas:
             await self._catalogue.put_pujas(checked.pujas)
             old, new = checked.changes[0].fields["rules"]
@@ -169,9 +197,9 @@ class CatalogueAdminService:
         """
         _require_admin(actor)
         if not template.lines:
-            raise Invalid(FieldFault("item", "required"))
+            raise Invalid(FieldFault("lines", "required"))
         checked, _ = await self._check(ImportKind.TEMPLATES, templates_table([template]))
-        _raise_faults(checked)
+        _raise_faults(checked, fields=_TEMPLATE_FIELDS, rows="lines", cells=_LINE_FIELDS)
         if checked.templates:
             await self._catalogue.put_templates(checked.templates)
             change = checked.changes[0]
@@ -190,6 +218,7 @@ class CatalogueAdminService:
     async def export(self, actor: Actor, kind: ImportKind) -> str:
         """Return the present catalogue as a table that can be edited and sent back."""
         _require_admin(actor)
+        await self._audit.record(actor, Act.DATA_EXPORTED, "catalogue", kind)
         if kind is ImportKind.ITEMS:
             items = await self._catalogue.all_items()
             return await self._workers.run(lambda: items_table(items))
@@ -224,6 +253,15 @@ class CatalogueAdminService:
             mark=mark,
         )
         await self._imports.add(found, text)
+        await self._audit.record(
+            actor,
+            Act.CATALOGUE_CHECKED,
+            "import",
+            found.id,
+            kind=kind,
+            file=found.file_name,
+            faults=str(found.fault_count) if found.fault_count else "",
+        )
         return found
 
     async def find(self, actor: Actor, import_id: str) -> CatalogueImport:
@@ -262,20 +300,35 @@ class CatalogueAdminService:
         checked, mark = await self._check(found.kind, text)
         if mark != found.mark or checked.fault_count:
             raise CatalogueMoved
-        applying = replace(found, state=ImportState.APPLYING)
+        applying = replace(
+            found,
+            state=ImportState.APPLYING,
+            agreed_by=actor.user_id,
+            agreed_name=actor.full_name,
+        )
         if not await self._imports.replace(applying):
             raise ConcurrentChange
-        applied = await self._write(replace(applying, version=found.version + 1), checked)
+        # From here on it goes through, whatever happens; so it is on record from here on.
+        await self._record_applied(applying)
+        return await self._write(replace(applying, version=found.version + 1), checked)
+
+    async def _record_applied(self, applying: CatalogueImport) -> None:
+        """Who let it be written; of one that nobody's name is on, who sent it."""
+        agreed = Actor(
+            user_id=applying.agreed_by or applying.by,
+            role=Role.ADMIN,
+            session_id="",
+            full_name=applying.agreed_name,
+        )
         await self._audit.record(
-            actor,
+            agreed,
             Act.CATALOGUE_IMPORTED,
             "import",
-            import_id,
-            kind=found.kind,
-            added=str(found.added),
-            changed=str(found.changed),
+            applying.id,
+            kind=applying.kind,
+            added=str(applying.added),
+            changed=str(applying.changed),
         )
-        return applied
 
     async def drop(self, actor: Actor, import_id: str) -> CatalogueImport:
         """Decide against a table. Raises ``IllegalTransition`` once it is applied."""
@@ -285,12 +338,22 @@ class CatalogueAdminService:
         dropped = replace(found, state=ImportState.DROPPED)
         if not await self._imports.replace(dropped):
             raise ConcurrentChange
+        await self._audit.record(
+            actor,
+            Act.CATALOGUE_DROPPED,
+            "import",
+            import_id,
+            kind=found.kind,
+            file=found.file_name,
+        )
         return dropped
 
     async def finish_applying(self) -> int:
         """Finish what a crash has left half written; for the clock."""
         waiting = await self._imports.list_applying(_RESUMED)
         for found in waiting:
+            if not await self._audit.is_recorded(Act.CATALOGUE_IMPORTED, found.id):
+                await self._record_applied(found)
             text = await self._imports.text_of(found.id)
             if text is not None:
                 # Rows that are written already are the same as in the table, so they fall away.
@@ -349,6 +412,23 @@ def _require_admin(actor: Actor) -> None:
         raise Forbidden
 
 
-def _raise_faults(checked: Checked) -> None:
+def _raise_faults(
+    checked: Checked,
+    *,
+    fields: Mapping[str, str] = _NO_FIELDS,
+    rows: str = "",
+    cells: Mapping[str, str] = _NO_FIELDS,
+) -> None:
+    """Raise ``Invalid`` for what is wrong in a table that was made of one thing.
+
+    ``fields`` are columns that the thing itself calls otherwise; ``cells`` are the columns of its
+    parts, each a row, which are its field ``rows``: a fault is then in ``rows[0].item``.
+    """
+
+    def field_of(fault: RowFault) -> str:
+        if fault.column in cells:
+            return f"{rows}[{fault.row - _FIRST_ROW}].{cells[fault.column]}"
+        return fields.get(fault.column, fault.column)
+
     if checked.faults:
-        raise Invalid(*(FieldFault(fault.column, fault.code) for fault in checked.faults))
+        raise Invalid(*(FieldFault(field_of(fault), fault.code) for fault in checked.faults))

@@ -38,6 +38,7 @@ from server.domain.ports import Clock, DraftRepository, IdSource
 from server.domain.recurrence import RecurrenceRule
 from server.services.bookings import BookingService, check_place, distance_of
 from server.services.optimistic import change
+from server.services.places import PlaceService
 from server.services.recurrences import RecurrenceService
 from server.services.slot_news import SlotNews
 from server.services.timetable import Timetable, wanted_by
@@ -58,6 +59,7 @@ class DraftService:
         recurrences: RecurrenceService,
         timetable: Timetable,
         slots: SlotNews,
+        places: PlaceService,
         clock: Clock,
         ids: IdSource,
         policy: DraftPolicy,
@@ -68,6 +70,7 @@ class DraftService:
         self._recurrences = recurrences
         self._timetable = timetable
         self._slots = slots
+        self._places = places
         self._clock = clock
         self._ids = ids
         self._policy = policy
@@ -183,12 +186,14 @@ class DraftService:
     ) -> Draft:
         """Say where the puja is held and whether samagri is wanted; its list is made then.
 
-        Raises ``Invalid`` for a place without an address that needs one, or before a time is held.
+        A place without a position is given that of the quarter or town it names. Raises ``Invalid``
+        for a place without an address that needs one, or before a time is held.
         """
         draft = await self.get(actor, draft_id)
         before = rules.booking_before(draft, WizardStep.DETAILS)
         wish = _wish(before.booking_date, before.booking_time)
         check_place(replace(wish, service_location=service_location, location=location))
+        location = self._places.located(location)
         pandit, _ = await self._bookings.offer(actor, draft.service_id)
         now = self._clock.now()
         said = replace(

@@ -49,6 +49,7 @@ from server.domain.search import PanditCard, PanditProfile, coarse_point, fittin
 from server.services.audit import AuditService
 from server.services.bookings import BookingPolicy
 from server.services.optimistic import change
+from server.services.places import PlaceService
 from server.services.relay import EventRelay
 from server.services.search_words import SearchWords
 from server.services.slot_news import SlotNews
@@ -109,6 +110,7 @@ class PanditService:
         ids: IdSource,
         policy: BookingPolicy,
         words: SearchWords,
+        places: PlaceService,
         visits: VisitMeter,
         find: FindPandits | None = None,
     ) -> None:
@@ -116,6 +118,7 @@ class PanditService:
         self._papers = papers
         self._find = find
         self._words = words
+        self._places = places
         self._bookings = bookings
         self._catalogue = catalogue
         self._payments = payments
@@ -428,13 +431,16 @@ class PanditService:
         """Change what a pandit says of himself.
 
         ``changes`` may hold bio, bio_ne, languages, expertise (puja ids), experience_years,
-        is_available, location (a ``Place``) and full_name_ne; anything else is a fault.
+        is_available, location (a ``Place``) and full_name_ne; anything else is a fault. A location
+        without a position is given that of the place it names.
         """
         unknown = [FieldFault(name, "unknown") for name in changes if name not in _PROFILE_FIELDS]
         if unknown:
             raise Invalid(*unknown)
         if "expertise" in changes:
             await self._require_pujas("expertise", changes["expertise"])
+        if "location" in changes:
+            changes = {**changes, "location": self._places.located(changes["location"])}
         return await self._profile(await self._change(actor, lambda old: replace(old, **changes)))
 
     async def availability(self, actor: Actor) -> Availability:

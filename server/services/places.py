@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
 
-from server.domain.account import GeoPoint
+from server.domain.account import GeoPoint, Place
 from server.domain.places import NamedPlace
 from server.domain.ports import PlaceDirectory
+
+_ADDED: Final = re.compile(r"[,/(;0-9०-९-]")
+"""With what people go on behind a name: "Pokhara-6", "Kathmandu, Nepal"."""
+_AREA_WITHIN_KM: Final = 30.0
+"""A quarter lies no further from the middle of its town; what does is a namesake."""
 
 
 class PlaceService:
@@ -26,3 +34,24 @@ class PlaceService:
     def named(self, text: str) -> NamedPlace | None:
         """Return the one place that is likeliest meant by a whole name, or None."""
         return self._places.named(text)
+
+    def located(self, place: Place) -> Place:
+        """Return the place with a position: its own, else that of its area, else of its city.
+
+        What is looked up is the middle of a quarter or of a town, kilometres wide of the door. An
+        area counts only near the city that is named with it: quarters of many towns are called
+        alike. A place that no table knows stays without a position.
+        """
+        if place.point is not None:
+            return place
+        city, area = self._known(place.city), self._known(place.area)
+        if place.city.strip() and (
+            city is None or area is None or area.point.distance_km(city.point) > _AREA_WITHIN_KM
+        ):
+            area = None
+        found = area or city
+        return place if found is None else replace(place, point=found.point)
+
+    def _known(self, text: str) -> NamedPlace | None:
+        name = _ADDED.split(text, maxsplit=1)[0]
+        return self._places.named(text) or (self._places.named(name) if name != text else None)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Sequence
 from collections.abc import Collection as Ids
-from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -22,6 +22,8 @@ from server.domain.search import prefixes_of, query_words
 from server.store.client import ASCENDING, Collection, Document, Index, Store
 from server.store.codec import from_document, to_document
 from server.store.paging import cut, page_stages
+
+E = TypeVar("E")
 
 COLLECTION: Final = "samagri_items"
 INDEXES: Final = (
@@ -52,7 +54,8 @@ _STATE: Final = "catalogue_state"
 _STATE_ID: Final = "files"
 _MAX_ROWS: Final = 1000
 _MAX_ITEMS: Final = 50_000
-_CHUNK: Final = 100
+_CHUNK: Final = 50
+"""Documents that are made and sent at once; the event loop is free in between."""
 _STEP: Final = 200
 
 
@@ -112,9 +115,15 @@ class MongoCatalogueRepository:
         return tuple(sorted(found, key=lambda category: category.position))
 
     async def list_items(
-        self, *, query: str, category_id: str | None, limit: int, after: SortKey | None
+        self,
+        *,
+        query: str,
+        category_id: str | None,
+        limit: int,
+        after: SortKey | None,
+        is_active: bool = True,
     ) -> Page[SamagriItem]:
-        indexed: Document = {"is_active": True}
+        indexed: Document = {"is_active": is_active}
         sifting: Document = {}
         if category_id is not None:
             indexed["category_id"] = category_id
@@ -155,10 +164,10 @@ class MongoCatalogueRepository:
         return tuple(found)
 
     async def put_items(self, items: Sequence[SamagriItem]) -> None:
-        await _overwrite(self._items, [_item_document(item) for item in items])
+        await _overwrite(self._items, items, _item_document)
 
     async def put_pujas(self, pujas: Sequence[Puja]) -> None:
-        await _overwrite(self._pujas, [to_document(puja) for puja in pujas])
+        await _overwrite(self._pujas, pujas, to_document)
 
     async def list_templates(self, puja_id: str) -> tuple[PujaTemplate, ...]:
         documents = await self._templates.find(
@@ -172,15 +181,18 @@ class MongoCatalogueRepository:
         )
 
     async def put_templates(self, templates: Sequence[PujaTemplate]) -> None:
-        await _overwrite(self._templates, [to_document(each) for each in templates])
+        await _overwrite(self._templates, templates, to_document)
 
 
-async def _overwrite(collection: Collection, documents: Sequence[Document]) -> None:
-    for start in range(0, len(documents), _CHUNK):
+async def _overwrite(
+    collection: Collection, entities: Sequence[E], document_of: Callable[[E], Document]
+) -> None:
+    for start in range(0, len(entities), _CHUNK):
+        documents = map(document_of, entities[start : start + _CHUNK])
         await collection.update_each(
             [
                 ({"_id": document["_id"]}, {"$set": {**_without_id(document), "is_edited": True}})
-                for document in documents[start : start + _CHUNK]
+                for document in documents
             ],
             upsert=True,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import replace
 
 import pytest
@@ -83,6 +84,41 @@ async def test_items_are_not_found_by_other_text(repository, query):
 async def test_items_are_listed_by_category(repository, catalogue):
     expected = {item.name for item in catalogue.items if item.category_id == "tika"}
     assert set(await names(repository, category_id="tika")) == expected
+
+
+async def test_items_that_are_switched_off_are_listed_apart(repository, catalogue):
+    (kumkum,) = [item for item in catalogue.items if item.id == "kumkum"]
+    await repository.put_items([replace(kumkum, is_active=False)])
+    for query, category_id in (("", None), ("kumkum", "tika")):
+        page = await repository.list_items(
+            query=query, category_id=category_id, limit=10, after=None, is_active=False
+        )
+        assert [item.id for item in page.rows] == ["kumkum"]
+    assert kumkum.name not in await names(repository, "kumkum")
+
+
+async def test_thousands_of_items_are_written_without_holding_up_the_loop(repository, catalogue):
+    kumkum = catalogue.items[0]
+    many = [
+        replace(kumkum, id=f"new-{n}", name=f"New Item {n}", name_ne=f"नयाँ सामग्री {n}", aliases=())
+        for n in range(4_000)
+    ]
+    longest, is_done = 0.0, False
+
+    async def probe() -> None:
+        nonlocal longest
+        while not is_done:
+            # Work of this thread alone: whatever else the machine does meanwhile does not count.
+            before = time.thread_time()
+            await asyncio.sleep(0)
+            longest = max(longest, time.thread_time() - before)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(probe())
+        await repository.put_items(many)
+        is_done = True
+    assert len(await repository.all_items()) == len(catalogue.items) + len(many)
+    assert longest < 0.1
 
 
 async def test_pages_of_items_hold_each_item_once(repository, catalogue):

@@ -22,8 +22,10 @@ from server.domain.errors import (
 )
 from server.domain.pandit import Pandit
 from server.domain.ports import CodeSender
+from server.places.directory import PlaceTable
 from server.services import accounts as module
 from server.services.accounts import AccountPolicy, AccountService
+from server.services.places import PlaceService
 from server.services.relay import EventRelay
 from server.store.client import ObjectIds, Store
 from server.store.outbox import MongoOutboxRepository
@@ -113,6 +115,7 @@ class Workshop:
             relay=EventRelay(
                 {"pandits": MongoOutboxRepository(self.store, "pandits")}, [], self.clock
             ),
+            places=PlaceService(PlaceTable(())),
             clock=self.clock,
             ids=ObjectIds(),
             policy=policy,

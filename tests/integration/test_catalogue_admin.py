@@ -140,6 +140,40 @@ async def test_what_a_crash_left_half_written_is_finished(server: RunningServer,
     shown = (await admin.api.get(f"{IMPORTS}{found['id']}/")).json()
     assert shown["state"] == "APPLIED"
     assert await server.services.catalogue_admin.finish_applying() == 0
+    (entry,) = await imported(admin, found["id"])
+    assert (entry["admin_id"], entry["details"]["added"]) == (admin.user_id, "230")
+
+
+@pytest.mark.usefixtures("restored")
+async def test_what_a_crash_interrupted_is_on_record_once_and_by_whom(
+    server: RunningServer, admin: Person, people: People
+):
+    other = await people.admin("Second Admin")
+    found = await sent(admin, "\n".join([HEAD, *(row(number) for number in range(3))]))
+    (await other.api.post(f"{IMPORTS}{found['id']}/apply/")).raise_for_status()
+    imports = MongoCatalogueImportRepository(server.store)
+    stored = await imports.find(found["id"])
+    assert stored is not None
+    await imports.replace(dataclasses.replace(stored, state=ImportState.APPLYING))
+    assert await server.services.catalogue_admin.finish_applying() == 1
+    (entry,) = await imported(admin, found["id"])
+    assert (entry["admin_id"], entry["admin_name"]) == (other.user_id, "Second Admin")
+    # A crash between the mark and the entry.
+    await server.store.collection("audit_entries").delete_many({"_id": entry["id"]})
+    stored = await imports.find(found["id"])
+    assert stored is not None
+    await imports.replace(dataclasses.replace(stored, state=ImportState.APPLYING))
+    assert await server.services.catalogue_admin.finish_applying() == 1
+    (entry,) = await imported(admin, found["id"])
+    assert (entry["admin_id"], entry["admin_name"]) == (other.user_id, "Second Admin")
+
+
+async def imported(admin: Person, import_id: str) -> list[dict[str, Any]]:
+    """What the record says about an import that was applied."""
+    asked = {"act": "catalogue-imported", "target": import_id}
+    answer = await admin.api.get("/api/admin/audit/", params=asked)
+    entries: list[dict[str, Any]] = answer.raise_for_status().json()["results"]
+    return entries
 
 
 @pytest.mark.usefixtures("restored")
@@ -179,18 +213,30 @@ async def test_a_bad_edit_names_its_fields_and_changes_nothing(admin: Person):
     )
     assert answer.status_code == 422
     fields = {fault["field"] for fault in answer.json()["errors"]}
-    assert "category" in fields
+    assert "category_id" in fields
     assert (await admin.api.get("/api/admin/catalogue/items/kumkum/")).json() == item
 
 
 @pytest.mark.usefixtures("restored")
-async def test_every_act_is_on_record(admin: Person):
+async def test_every_act_is_on_record(admin: Person, people: People):
     found = await sent(admin, f"{HEAD}\n{row(1)}\n")
     (await admin.api.post(f"{IMPORTS}{found['id']}/apply/")).raise_for_status()
+    other = await sent(admin, f"{HEAD}\n{row(2, price='0')}\n")
+    (await admin.api.delete(f"{IMPORTS}{other['id']}/")).raise_for_status()
+    (await admin.api.get("/api/admin/catalogue/export/rules.csv")).raise_for_status()
     entries = (await admin.api.get("/api/admin/audit/")).raise_for_status().json()["results"]
-    assert entries[0]["act"] == "catalogue-imported"
-    assert entries[0]["admin_id"] == admin.user_id
-    assert entries[0]["details"]["added"] == "1"
+    assert [(each["act"], each["target_id"]) for each in entries[:5]] == [
+        ("data-exported", "rules"),
+        ("catalogue-dropped", other["id"]),
+        ("catalogue-checked", other["id"]),
+        ("catalogue-imported", found["id"]),
+        ("catalogue-checked", found["id"]),
+    ]
+    assert {each["admin_id"] for each in entries[:5]} == {admin.user_id}
+    assert entries[2]["details"] == {"kind": "items", "file": "table.csv", "faults": "1"}
+    assert entries[3]["details"]["added"] == "1"
+    page = await (await signed_in(people, admin)).get("/admin/audit/")
+    assert "Table dropped" in page.text
     only = (await admin.api.get("/api/admin/audit/", params={"act": "item-changed"})).json()
     assert only["results"] == []
 
@@ -250,6 +296,46 @@ async def test_the_pages_lead_through_an_edit_and_a_table(admin: Person, people:
     assert "kumkum" in (await page.get("/admin/audit/?act=item-changed")).text
 
 
+@pytest.mark.usefixtures("restored")
+async def test_an_item_that_is_switched_off_is_found_again(admin: Person, people: People):
+    page = await signed_in(people, admin)
+    path = "/api/admin/catalogue/items/kumkum/"
+    item = (await admin.api.get(path)).json()
+    body = {name: item[name] for name in item if name not in ("id", "currency")}
+    (await admin.api.put(path, json=body | {"is_active": False})).raise_for_status()
+    link = 'href="/admin/catalogue/items/kumkum/"'
+    assert link not in (await page.get("/admin/catalogue/?q=kumkum")).text
+    for address in ("?is_active=false", "?is_active=false&q=kumkum&category=tika"):
+        assert link in (await page.get(f"/admin/catalogue/{address}")).text
+    off = (await page.get("/admin/catalogue/?is_active=false")).text
+    assert '<option value="false" selected>' in off
+    assert "/admin/catalogue/items/haldi/" not in off
+
+
+async def test_a_line_break_in_a_cell_is_a_fault_of_that_cell(admin: Person, people: People):
+    broken = row(1, use='"one\ntwo"')
+    found = await sent(admin, f"{HEAD}\n{broken}\n{row(2, price='0')}")
+    faults = [(each["row"], each["column"], each["code"]) for each in found["faults"]]
+    assert faults == [(2, "use", "line-break"), (3, "price", "amount")]
+    page = await signed_in(people, admin)
+    form = {"name": "Kumkum", "name_ne": "कुमकुम", "category_id": "tika", "base_unit": "packet"}
+    form |= {"base_quantity": "1", "price": "41.50", "is_active": "true"}
+    answer = await page.post("/admin/catalogue/items/kumkum/", **form, use="one\ntwo")
+    assert answer.status_code == 422
+    assert 'id="use-fault">A line break' in answer.text
+
+
+async def test_more_than_a_page_of_what_waits_is_told_as_such(admin: Person, people: People):
+    page = await signed_in(people, admin)
+    for number in range(20):
+        await people.unverified_pandit(f"Hari {'ABCDEFGHIJKLMNOPQRST'[number]}")
+    assert "20 pandits wait." in (await page.get("/admin/")).text
+    await people.unverified_pandit("Hari Last")
+    assert "More than 20 pandits wait." in (await page.get("/admin/")).text
+    page.client.cookies.set("lang", "ne")
+    assert "२०" in (await page.get("/admin/")).text
+
+
 async def test_the_pages_are_for_administrators(people: People):
     page = await signed_in(people, await people.customer())
     for path in ("/admin/", "/admin/catalogue/", "/admin/catalogue/items/kumkum/", "/admin/audit/"):
@@ -263,6 +349,9 @@ async def test_the_rules_of_a_puja_are_written_over_the_api(admin: Person):
     answer = await admin.api.put(path, json={"requirements": [rule]})
     assert answer.raise_for_status().json()["requirements"] == [rule]
     for wrong in ({"quantity": 0}, {"quantity": 1.5}, {"unit": "kg"}, {"item_id": "nothing"}):
-        refused = await admin.api.put(path, json={"requirements": [rule | wrong]})
+        good = {"item_id": "kumkum", "type": "ESSENTIAL", "quantity": 1, "unit": "packet"}
+        refused = await admin.api.put(path, json={"requirements": [good, rule | wrong]})
         assert refused.status_code == 422, wrong
+        fields = [fault["field"] for fault in refused.json()["errors"]]
+        assert fields == [f"requirements[1].{name}" for name in wrong]
     assert (await admin.api.put(path, json={"requirements": []})).status_code == 422

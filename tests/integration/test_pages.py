@@ -315,6 +315,38 @@ async def test_another_family_cannot_see_or_move_a_booking(people: People) -> No
     assert status == "PENDING"
 
 
+async def test_what_an_admin_calls_off_is_on_record_through_either_door(people: People) -> None:
+    pandit, family, admin = (
+        await people.pandit(),
+        await people.customer(),
+        await people.admin(),
+    )
+    browser = await signed_in(people, family)
+    desk = await signed_in(people, admin)
+    addresses = [
+        (await book(browser, pandit.service_id, booking_time=at)).headers["Location"]
+        for at in ("06:00", "10:00", "14:00")
+    ]
+    called_off = await desk.post(f"{addresses[0]}cancel/", reason="The temple is closed")
+    assert called_off.status_code == 303
+    answer = await admin.api.post(f"/api{addresses[1]}cancel/", json={"reason": "A strike"})
+    assert answer.raise_for_status().json()["status"] == "CANCELLED"
+    own = await family.api.post(f"/api{addresses[2]}cancel/", json={"reason": "We are ill"})
+    assert own.raise_for_status().json()["status"] == "CANCELLED"
+    asked = {"act": "booking-cancelled"}
+    entries = (await admin.api.get("/api/admin/audit/", params=asked)).json()["results"]
+    assert [
+        (each["admin_id"], each["target_kind"], each["target_id"], each["details"])
+        for each in entries
+    ] == [
+        (admin.user_id, "booking", address.strip("/").rpartition("/")[2], {"reason": reason})
+        for address, reason in ((addresses[1], "A strike"), (addresses[0], "The temple is closed"))
+    ]
+    again = await admin.api.post(f"/api{addresses[1]}cancel/", json={"reason": "A strike"})
+    assert again.status_code == 409
+    assert len((await admin.api.get("/api/admin/audit/", params=asked)).json()["results"]) == 2
+
+
 async def test_a_conversation_works_by_plain_forms(people: People) -> None:
     pandit, family = await people.pandit(), await people.customer()
     browser = await signed_in(people, family)
@@ -370,8 +402,66 @@ async def test_hours_services_and_profile_are_kept_by_forms(people: People) -> N
     own = (await pandit.api.get("/api/pandits/me/")).json()
     assert (own["is_available"], own["experience_years"]) == (False, 13)
     assert own["languages"] == ["ne", "sa"]
-    # What the form does not show, the place on the map, is still there.
-    assert own["contact"]["point"] is not None
+    # What the form does not show, the place on the map, goes with the town.
+    assert round(own["contact"]["point"]["latitude"], 2) == 27.68
+    exact = {"latitude": 27.6712, "longitude": 85.3244}
+    location = {"area": "Patan", "city": "Lalitpur", "address": "", "point": exact}
+    await pandit.api.patch("/api/pandits/me/", json={"location": location})
+    again = {"experience_years": "14", "languages": ["ne"], "city": "Lalitpur", "area": "Patan"}
+    await desk.post("/pandit/profile/", **again)
+    assert (await pandit.api.get("/api/pandits/me/")).json()["contact"]["point"] == exact
+
+
+async def test_a_pandit_is_found_where_he_says_that_he_lives(people: People) -> None:
+    pandit, admin, family = (
+        await people.unverified_pandit(),
+        await people.admin(),
+        await people.customer(),
+    )
+    desk = await signed_in(people, pandit)
+    profile = {"bio": "I come early.", "experience_years": "13", "languages": ["ne"]}
+    profile |= {"is_available": "true"}
+    for city in ("Lalitpur", "Pokhara"):
+        saved = await desk.post("/pandit/profile/", **profile, city=city)
+        assert saved.status_code == 303, text_of(saved)
+    added = await desk.post(
+        "/pandit/services/", puja_id="griha-pravesh", price="5,100", duration_minutes="180"
+    )
+    assert added.status_code == 303, text_of(added)
+    office, guest = await signed_in(people, admin), Browser(await people.nobody())
+    await office.post(f"/admin/pandits/{pandit.pandit_id}/", decision="approve")
+    link = f"/pandits/{pandit.pandit_id}/"
+    assert link in (await guest.get("/pandits/?place=pokhara")).text
+    assert link not in (await guest.get("/pandits/?place=kathmandu")).text
+    # A booking that is made by forms alone has a place, too.
+    (offer,) = (await pandit.api.get("/api/services/")).json()["results"]
+    booked = await book(
+        await signed_in(people, family), offer["id"], city="Pokhara-6", area="Lakeside"
+    )
+    assert booked.status_code == 303, text_of(booked)
+    booking = (await family.api.get(f"/api{booked.headers['Location']}")).json()
+    assert booking["distance_km"] < 10
+    assert booking["location"]["lat"] is not None
+
+
+async def test_a_family_is_known_to_live_where_it_says_over_either_door(people: People) -> None:
+    pandit, family = await people.pandit(), await people.customer()
+    browser = await signed_in(people, family)
+    for city in ("Bhaktapur", "Lalitpur"):
+        saved = await browser.post("/account/", full_name="Sita Sharma", city=city)
+        assert saved.status_code == 303, text_of(saved)
+    home = (await family.api.get("/api/auth/me/")).json()["location"]["point"]
+    assert (round(home["latitude"], 2), round(home["longitude"], 2)) == (27.68, 85.31)
+    wish = {
+        "service_id": pandit.service_id,
+        "booking_date": BOOKING["booking_date"],
+        "booking_time": BOOKING["booking_time"],
+        "service_location": "HOME",
+        "address": "House 7",
+        "city": "Lalitpur",
+    }
+    booked = (await family.api.post("/api/bookings/", json=wish)).raise_for_status().json()
+    assert 3 < booked["distance_km"] < 8
 
 
 async def test_numbers_of_thousands_of_digits_are_faults_of_the_form(

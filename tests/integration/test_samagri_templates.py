@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
@@ -366,10 +367,12 @@ async def test_an_admin_writes_a_template_that_customers_then_choose(
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
-        ({"puja_id": "no-such"}, "puja"),
-        ({"lines": [{"item": "no-such", "quantity": 1, "unit": "kg"}]}, "item"),
-        ({"lines": [{"item": "rice", "quantity": 1, "unit": "g"}]}, "quantity"),
-        ({"lines": [{"item": "rice", "quantity": 1, "unit": "l"}]}, "unit"),
+        ({"puja_id": "no-such"}, "puja_id"),
+        ({"lines": [{"item": "no-such", "quantity": 1, "unit": "kg"}]}, "lines[0].item"),
+        ({"lines": [{"item": "rice", "quantity": 1, "unit": "g"}]}, "lines[0].quantity"),
+        ({"lines": [{"item": "rice", "quantity": 1, "unit": "l"}]}, "lines[0].unit"),
+        ({"lines": [*BODY["lines"], BODY["lines"][1]]}, "lines[2].item"),
+        ({"lines": [*BODY["lines"], BODY["lines"][0] | {"quantity": "x"}]}, "lines[2].quantity"),
         ({"lines": []}, "lines"),
         ({"size": "HUGE"}, "size"),
         ({"name": ""}, "name"),
@@ -528,6 +531,15 @@ async def test_an_admin_makes_and_changes_a_ready_list_on_pages(people: People) 
     refused = await browser.post(address, **form | {"quantity": ["many", "100", ""]})
     assert refused.status_code == 422
     assert 'value="many"' in refused.text
+    cells = {"item": ["rice", " ", "no-such"], "quantity": ["1", "2", "100"]}
+    wrong = await browser.post(address, **form | cells | {"unit": ["kg", "kg", "g"]})
+    assert wrong.status_code == 422
+    assert '<a href="#lines[1].item">Item 2: There is no such item' in text_of(wrong)
+    (field,) = re.findall(r'<input[^>]*aria-invalid="true"[^>]*>', text_of(wrong))
+    assert 'id="lines[1].item"' in field
+    assert 'value="no-such"' in field
+    assert 'aria-describedby="lines[1].item-fault"' in field
+    assert 'id="lines[1].item-fault">There is no such item' in text_of(wrong)
     changed = await browser.post(address, **form | {"name": "For a couple"})
     assert changed.status_code == 303
     assert "For a couple" in (await browser.get("/admin/catalogue/templates/")).text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from server.domain.errors import FieldFault, Invalid, NotFound
 from server.domain.money import Unit
 from server.domain.pandit import VerificationStatus
 from server.domain.payout import PayoutStatus
+from server.domain.ports import Page as Slice
 from server.domain.ports import PaymentFilter
 from server.handlers.base import ADMIN
 from server.handlers.page_base import Form, whole_number
@@ -24,10 +26,10 @@ from server.handlers.pages.labels import SIZES
 from server.handlers.routing import Route
 from server.i18n import N_
 from server.schemas.base import PageQuery, decode_body
-from server.schemas.catalogue import ItemsQuery
 from server.schemas.catalogue_admin import (
     AuditQuery,
     ItemRequest,
+    ItemsAdminQuery,
     TemplateAdminQuery,
     TemplateRequest,
     present_import,
@@ -52,7 +54,9 @@ _ACTS: Final = {
     Act.ITEM_CHANGED: N_("Item changed"),
     Act.PUJA_CHANGED: N_("Rules of a puja changed"),
     Act.TEMPLATE_CHANGED: N_("Ready list changed"),
+    Act.CATALOGUE_CHECKED: N_("Table sent"),
     Act.CATALOGUE_IMPORTED: N_("Table imported"),
+    Act.CATALOGUE_DROPPED: N_("Table dropped"),
     Act.REVIEW_MODERATED: N_("Review decided on"),
     Act.REFUND_MADE: N_("Refund made"),
     Act.PAYMENT_REVIEWED: N_("Payment looked into"),
@@ -78,10 +82,12 @@ class CataloguePage(Page):
 
     async def get(self) -> None:
         """Show items by name, and the latest tables."""
-        query = self.filters(ItemsQuery)
-        page = await self.services.catalogue.list_items(
+        query = self.filters(ItemsAdminQuery)
+        page = await self.services.catalogue_admin.list_items(
+            self.person,
             query=query.q,
             category_id=query.category,
+            is_active=query.is_active,
             limit=query.limit,
             after=self.after(query.cursor),
         )
@@ -233,7 +239,7 @@ class TemplatePage(TemplatesPage):
         stored = template.lines if template else ()
         rows = [(line.item_id, f"{line.quantity:f}", line.unit.value) for line in stored]
         if form.problem is not None:
-            rows = [row for row in self._typed_rows() if row[0]]
+            rows = [row for row in self._typed_rows() if row[0].strip()]
         await self.show(
             "admin/template.html",
             title=self.local_name(template) if template else self.translate("New ready list"),
@@ -316,6 +322,19 @@ class AuditPage(Page):
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Count:
+    """How many wait, counted no further than one page."""
+
+    least: int
+    is_more: bool
+
+    @classmethod
+    def of(cls, page: Slice[Any]) -> _Count:
+        """The rows of a first page, and whether there is a second."""
+        return cls(len(page.rows), page.next_key is not None)
+
+
 class AdminPage(Page):
     """Where administrators begin."""
 
@@ -334,9 +353,9 @@ class AdminPage(Page):
         await self.show(
             "admin/home.html",
             title=self.translate("Administration"),
-            waiting=len(waiting.rows),
-            reviews=len(review.rows),
-            payouts=len(payouts.rows),
+            waiting=_Count.of(waiting),
+            reviews=_Count.of(review),
+            payouts=_Count.of(payouts),
         )
 
 

@@ -227,6 +227,12 @@ FIELDS: Final = {
     "destination": N_("Where to"),
     "note": N_("Note"),
 }
+_LINE_FIELD: Final = re.compile(r"lines\[([0-9]{1,3})\]\.(item|quantity|unit)")
+_CELLS: Final = {
+    "item": N_("Item {number}"),
+    "quantity": N_("Quantity {number}"),
+    "unit": N_("Unit {number}"),
+}
 _DAY_FIELD: Final = re.compile(r"weekly\[([0-6])\]")
 _ROLES: Final[Mapping[str, str]] = {
     Role.USER: N_("by the customer"),
@@ -362,6 +368,8 @@ class Labels:
         """What a field is called beside its fault, empty where the fault says enough."""
         if day := _DAY_FIELD.match(name):
             return self.weekday(tuple(WEEKDAYS)[int(day[1])])
+        if cell := _LINE_FIELD.fullmatch(name):
+            return self._page.translate(_CELLS[cell[2]], number=int(cell[1]) + 1)
         return self._page.translate(FIELDS[name]) if name in FIELDS else ""
 
     def quality(self, quality: str) -> str:

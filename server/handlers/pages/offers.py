@@ -65,12 +65,13 @@ class ProfilePage(Page):
         return _BACK
 
     async def _place(self) -> dict[str, Any]:
-        """The place as typed; the position on the map stays as it is."""
+        """The place as typed; a position that is known stays while the place does."""
         known = (await self.services.pandits.own_profile(self.person)).pandit.location
         place: dict[str, Any] = {
             name: self.typed.get(name, "") for name in ("area", "city", "address")
         }
-        if known.point is not None:
+        is_same = (known.area, known.city) == (place["area"], place["city"])
+        if known.point is not None and is_same:
             place["point"] = {
                 "latitude": known.point.latitude,
                 "longitude": known.point.longitude,

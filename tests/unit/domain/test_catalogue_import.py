@@ -225,6 +225,52 @@ def test_no_text_at_all_makes_it_fail(text: str):
         assert checked.fault_count or checked.items or checked.pujas or checked.unchanged
 
 
+BREAKS = ("\n", "\r\n", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029")
+
+
+@pytest.mark.parametrize("mark", BREAKS)
+def test_a_line_break_in_a_cell_is_named_and_counts_as_one_row(mark: str):
+    broken, good = item("abir", use=f"For the{mark}forehead"), item("haldi", price=0)
+    checked = check_items(items_table([broken, good]), known(item()), SHELVES)
+    assert [(fault.row, fault.column, fault.code) for fault in checked.faults] == [
+        (2, "use", "line-break"),
+        (3, "price", "amount"),
+    ]
+    rule = f'satyanarayan-puja,"kum{mark}kum",REQUIRED,1,packet'
+    checked = check_rules(f"puja,item,type,quantity,unit\n{rule}\n", {}, ItemNames([item()]).find)
+    assert [(fault.row, fault.column, fault.code) for fault in checked.faults] == [
+        (2, "item", "line-break")
+    ]
+
+
+def test_where_reading_stops_is_told_by_its_row():
+    text = items_table([item("abir", use="For\nthe\nforehead")]) + '"open'
+    checked = check_items(text, {}, SHELVES)
+    assert [(fault.row, fault.code) for fault in checked.faults] == [
+        (2, "line-break"),
+        (3, "not-csv"),
+    ]
+
+
+@given(st.text(max_size=300), st.text(max_size=300))
+def test_no_text_of_an_item_makes_it_fail(before: str, after: str):
+    """Whatever is stored already and whatever is sent: it is a change, the same, or a fault."""
+    there = known(item(use=before))
+    checked = check_items(items_table([item(use=after)]), there, SHELVES)
+    assert checked.fault_count + checked.unchanged + len(checked.changes) == 1
+    for change in checked.changes:
+        assert change.fields["use"] == (before, after.strip())
+
+
+@pytest.mark.parametrize("number", ["1e9999999999", "-1e9999999999", "1e-9999999999"])
+def test_a_number_of_a_billion_digits_is_out_of_range(number: str):
+    for column in ("base_quantity", "price"):
+        cells = {"base_quantity": "1", "price": "40", column: number}
+        row = f"abir,Abir,अबिर,,tika,packet,{cells['base_quantity']},{cells['price']},,,yes"
+        checked = check_items(f"{HEAD}\n{row}\n", {}, SHELVES)
+        assert [fault.column for fault in checked.faults] == [column]
+
+
 @given(
     st.text(
         st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Zl", "Zp")),
