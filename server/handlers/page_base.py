@@ -144,12 +144,14 @@ class PageHandler(SessionCookies):
     def typed(self) -> dict[str, str]:
         """The fields of the form that hold something; names with an underscore are not the form's.
 
-        Where a field comes twice, the last one counts.
+        Where a field comes twice, the last one counts. A line break is one character, as it was
+        while the browser counted what is typed; it sends two.
         """
         return {
             name: value
             for name in self.request.body_arguments
-            if not name.startswith("_") and (value := self.get_body_argument(name).strip())
+            if not name.startswith("_")
+            and (value := self.get_body_argument(name).replace("\r\n", "\n").strip())
         }
 
     def ticked(self, name: str) -> tuple[str, ...]:

@@ -150,6 +150,16 @@ class ReviewService:
             raise NotFound
         return review
 
+    async def seen(self, actor: Actor, review_id: str) -> Review:
+        """Return a review that the actor may look at: a public one, an admin any.
+
+        Raises ``NotFound``.
+        """
+        review = await self._load(review_id)
+        if not (review.is_verified or actor.is_admin):
+            raise NotFound
+        return review
+
     async def list_for_pandit(
         self, pandit_id: str, *, limit: int, after: SortKey | None
     ) -> Page[Review]:

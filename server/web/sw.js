@@ -8,9 +8,13 @@
 
 const STATIC = new URL(self.location.href).searchParams.get("static") || "/static/";
 const CACHE = `pandityatra ${STATIC}`;
-const OFFLINE = "/offline/";
+const LANGUAGES = ["en", "ne"];
+/** Under this address the cache keeps which language the pages spoke last. */
+const SPOKEN = "/offline/language";
+/** @param {string} language */
+const offline = (language) => `/offline/${language}/`;
 const FIRST = [
-  OFFLINE,
+  ...LANGUAGES.map(offline),
   `${STATIC}site.css`,
   `${STATIC}vendor/pico.min.css`,
   `${STATIC}vendor/icons.svg`,
@@ -48,11 +52,30 @@ async function fromCache(request) {
 /** @param {Request} request */
 async function pageOrOffline(request) {
   try {
-    return await fetch(request);
+    const answer = await fetch(request);
+    // Beside the answer: what cannot be kept must not keep a page from anybody.
+    remember(answer.headers.get("Content-Language") ?? "").catch(() => undefined);
+    return answer;
   } catch {
     const cache = await caches.open(CACHE);
-    return (await cache.match(OFFLINE)) ?? Response.error();
+    return (await cache.match(offline(await language(cache)))) ?? Response.error();
   }
+}
+
+let spoken = "";
+
+/** Keep the language of a page: without a network nobody can be asked for it. @param {string} found */
+async function remember(found) {
+  if (found === spoken || !LANGUAGES.includes(found)) return;
+  spoken = found;
+  const cache = await caches.open(CACHE);
+  await cache.put(SPOKEN, new Response(found));
+}
+
+/** The language of the last page, else the browser's. @param {Cache} cache */
+async function language(cache) {
+  spoken ||= (await (await cache.match(SPOKEN))?.text()) ?? "";
+  return spoken || (navigator.language.startsWith("ne") ? "ne" : "en");
 }
 
 self.addEventListener("fetch", (event) => {

@@ -57,6 +57,7 @@ STOPS: Final[dict[str, tuple[Stop, ...]]] = {
     "/sign-in/code/": at("/sign-in/code/", "/sign-in/code/?sent=yes"),
     "/register/": at("/register/", "/register/?role=pandit"),
     "/offline/": at("/offline/"),
+    "/offline/{language}/": at("/offline/en/", "/offline/ne/"),
     "/api/docs/": at("/api/docs/"),
     "/panchang/": at("/panchang/", "/panchang/?month=2083-07"),
     "/muhurta/": at("/muhurta/?puja_id=griha-pravesh"),
@@ -141,6 +142,7 @@ LEADS_ON: Final = frozenset(
     {
         "/admin/models/{version}/report/",
         "/admin/payments/{id}/{act}/",
+        "/admin/reviews/{id}/",
         "/pandit/services/",
         "/pandit/services/{id}/",
         "/pandit/hours/",

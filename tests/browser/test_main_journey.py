@@ -21,6 +21,11 @@ def book(page: Page, pandit: Somebody) -> str:
     next_step(page)
     slots = ready(page).locator("py-slots .slot input:enabled")
     expect(slots.first).to_be_attached()
+    # "Back" asks for no time.
+    page.get_by_role("button", name="Back", exact=True).click()
+    expect(page.get_by_role("heading", name="Service", exact=True)).to_be_visible()
+    next_step(page)
+    expect(slots.first).to_be_attached()
     slots.last.check(force=True)
     next_step(page)
     expect(page.get_by_role("heading", name="Details", exact=True)).to_be_visible()
@@ -43,6 +48,28 @@ def book(page: Page, pandit: Somebody) -> str:
     # The console tells of the form that was refused, and rightly.
     page.faults[:] = [each for each in page.faults if "422" not in each]  # type: ignore[attr-defined]
     return page.url
+
+
+KEPT = """async (language) => {
+  const kept = await caches.match("/offline/language");
+  return (await kept?.text()) === language;
+}"""
+
+
+def test_without_a_network_the_page_speaks_as_the_last_one_did(visit: Visit) -> None:
+    page = visit()
+    page.goto("/")
+    page.wait_for_function("navigator.serviceWorker.controller !== null")
+    for language, heading in (("ne", "तपाईं अफलाइन हुनुहुन्छ"), ("en", "You are offline")):
+        page.goto(f"/?lang={language}")
+        page.wait_for_function(KEPT, arg=language)
+        page.context.set_offline(True)
+        page.goto("/pandits/")
+        expect(page.get_by_role("heading", name=heading)).to_be_visible()
+        expect(page.locator("html")).to_have_attribute("lang", language)
+        page.context.set_offline(False)
+    # What the browser says of the lost network is no fault of the page.
+    page.faults[:] = [each for each in page.faults if "ERR_" not in each]  # type: ignore[attr-defined]
 
 
 def next_step(page: Page) -> None:

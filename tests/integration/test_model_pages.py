@@ -48,6 +48,8 @@ async def test_a_version_shows_its_figures_and_its_report_which_is_locked_in(
     assert "0.227 (0.221 to 0.233)" in shown
     assert "coverage@10 is 0.1" in shown
     assert f'href="/admin/models/{version}/report/"' in shown
+    assert "Made 22 Nov 2026, Sun 9:45" in shown
+    assert "2026-11-22T04:00" not in shown
     assert f'href="/admin/models/{bare}/report/"' not in shown
     report = await page.get(f"/admin/models/{version}/report/")
     assert (report.status_code, report.text) == (200, REPORT)

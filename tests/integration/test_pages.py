@@ -359,6 +359,18 @@ async def test_a_conversation_works_by_plain_forms(people: People) -> None:
     assert sent.status_code == 303
     assert "&lt;b&gt;Namaste&lt;/b&gt;" in (await desk.get(room[0])).text
     assert (await browser.post(room[0], content=" ")).status_code == 422
+    page = text_of(await browser.get(room[0]))
+    assert f'href="{booked.headers["Location"]}"' in page
+    assert "chat__composer" in page
+    # An administrator reads along, and has nothing to write with.
+    office = await signed_in(people, await people.admin())
+    seen = text_of(await office.get(room[0]))
+    assert "<b>Namaste</b>" in seen
+    assert "You read along as an administrator." in seen
+    assert "Chat of Sita Sharma and Ram Prasad Acharya" in seen
+    assert "chat__composer" not in seen
+    assert "<py-chat" not in seen
+    assert (await office.post(room[0], content="Namaste")).status_code == 403
 
 
 async def test_hours_services_and_profile_are_kept_by_forms(people: People) -> None:

@@ -186,6 +186,13 @@ async def test_a_pandit_is_unlocked_and_shown(family, bookings, sandbox):
     page = text_of(await pay_at_khalti(family, sandbox, answer.headers["Location"]))
     assert "You can write to the pandit now" in page
     assert "Open the chats" in text_of(await family.get(f"/pandits/{pandit_id}/unlock/"))
+    room = re.search(r'href="(/chats/\w+/)"', text_of(await family.get("/chats/")))
+    assert room is not None
+    chat = text_of(await family.get(room[1]))
+    # It belongs to no booking.
+    assert "/bookings/None/" not in chat
+    assert f'href="/pandits/{pandit_id}/"' in chat
+    assert "chat__composer" in chat
 
 
 async def test_money_goes_into_the_wallet_and_a_booking_is_paid_from_it(family, bookings, sandbox):

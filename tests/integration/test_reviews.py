@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -14,6 +16,8 @@ from server.domain.search import ranking_of
 from server.services.reviews import RatingKeeper
 from server.store.pandits import MongoPanditRepository
 from server.store.reviews import MongoReviewRepository, review_document
+from tests.integration.test_pages import signed_in, text_of
+from tests.support import SUNDAY_TEN
 from tests.unit.domain.test_review import written
 
 STARS = {"rating": 5, "professionalism": 4, "knowledge": 5, "punctuality": 3}
@@ -114,6 +118,110 @@ async def test_one_review_of_a_completed_booking_by_its_customer(people, told, c
     open_booking = await booked(customer, pandit, at="08:00", day="2026-12-02")
     early = await customer.api.post(f"/api/bookings/{open_booking}/review/", json=STARS)
     assert (early.status_code, early.json()["type"].rsplit("/")[-1]) == (409, "illegal-transition")
+
+
+LINES = "\n".join(["x" * 179] * 11) + "x" * 16
+"""1,995 characters, ten of them line breaks, which a browser sends as two each."""
+
+
+def textarea(page, name):
+    found = re.search(rf'<textarea[^>]*name="{name}"[^>]*>([^<]*)</textarea>', text_of(page))
+    assert found is not None
+    return found[1]
+
+
+async def test_a_review_that_is_refused_keeps_what_was_typed(told, people):
+    customer, pandit, _, booking = told
+    assert (len(LINES), LINES.count("\n")) == (1_995, 10)
+    browser = await signed_in(people, customer)
+    path = f"/bookings/{booking}/review/"
+    long = "y" * 2_001
+    refused = await browser.post(path, **STARS, comment=long)
+    assert refused.status_code == 422
+    assert textarea(refused, "comment") == long
+    assert '<a href="#comment">' in refused.text
+    for name, stars in STARS.items():
+        (field,) = re.findall(rf'<input[^>]*name="{name}" value="{stars}"[^>]*>', refused.text)
+        assert " checked" in field
+    unrated = await browser.post(path, **STARS | {"rating": ""}, comment="Good.")
+    assert unrated.status_code == 422
+    assert textarea(unrated, "comment") == "Good."
+    assert 'id="rating-fault"' in unrated.text
+    written = await browser.post(path, **STARS, comment=LINES.replace("\n", "\r\n"))
+    assert written.status_code == 303, text_of(written)
+    review = (await customer.api.get(f"/api/bookings/{booking}/review/")).json()
+    assert review["comment"] == LINES
+    twice = await browser.post(path, **STARS, comment="Again")
+    assert twice.status_code == 409
+    assert "You have already reviewed this booking." in text_of(twice)
+    desk = await signed_in(people, pandit)
+    path = f"/bookings/{booking}/customer-rating/"
+    refused = await desk.post(path, rating="4", comment="z" * 1_001)
+    assert refused.status_code == 422
+    assert textarea(refused, "comment") == "z" * 1_001
+    (field,) = re.findall(r'<input[^>]*name="rating" value="4"[^>]*>', refused.text)
+    assert " checked" in field
+    assert (await desk.post(path, rating="4", comment="Kind.")).status_code == 303
+
+
+async def test_all_reviews_of_a_pandit_are_reached_and_answers_keep_what_was_typed(
+    server, people, repositories
+):
+    pandit, other, admin = (
+        await people.pandit(),
+        await people.customer(),
+        await people.admin("Moderator Rai"),
+    )
+    reviews, _ = repositories
+    for number in range(11):
+        await reviews.add(
+            written(
+                id=f"r{number}",
+                booking_id=f"b{number}",
+                pandit_id=pandit.pandit_id,
+                pandit_user_id=pandit.user_id,
+                comment=f"Word {number}.",
+                created_at=SUNDAY_TEN + timedelta(minutes=number),
+            )
+        )
+    office = await signed_in(people, admin)
+    too_long = await office.post("/admin/reviews/r3/", decision="approve", notes="n" * 501)
+    assert too_long.status_code == 422
+    assert textarea(too_long, "notes") == "n" * 501
+    assert 'id="review-r3"' in too_long.text
+    for number in range(11):
+        decided = await office.post(f"/admin/reviews/r{number}/", decision="approve")
+        assert decided.status_code == 303
+    home = f"/pandits/{pandit.pandit_id}/"
+    desk = await signed_in(people, pandit)
+    first = await desk.get(f"{home}?service=x")
+    assert [f'id="review-r{number}"' in first.text for number in (10, 1, 0)] == [True, True, False]
+    following = re.search(r'href="([^"]*cursor=[^"]*)#reviews"', text_of(first))
+    assert following is not None
+    second = await desk.get(following[1])
+    assert [f'id="review-r{number}"' in second.text for number in (10, 1, 0)] == [
+        False,
+        False,
+        True,
+    ]
+    assert 'action="/reviews/r0/reply/"' in second.text
+    back = re.search(r'name="next" value="([^"]*)"', text_of(second))
+    assert back is not None
+    refused = await desk.post("/reviews/r0/reply/", next=back[1], reply="a" * 2_001)
+    assert refused.status_code == 422
+    assert textarea(refused, "reply") == "a" * 2_001
+    assert f'name="next" value="{back[1]}"' in text_of(refused)
+    assert text_of(refused).count("a" * 2_001) == 1
+    answered = await desk.post("/reviews/r0/reply/", next=back[1], reply="Thank you.")
+    assert answered.headers["Location"] == back[1]
+    assert "Thank you." in (await desk.get(back[1])).text
+    reader = await signed_in(people, other)
+    refused = await reader.post("/reviews/r5/report/", next=home, reason="b" * 501)
+    assert refused.status_code == 422
+    assert f'value="{"b" * 501}"' in refused.text
+    assert (await reader.post("/reviews/r5/report/", next=home, reason="Rude")).status_code == 303
+    assert (await reader.get("/reviews/r5/report/")).headers["Location"] == f"{home}#review-r5"
+    assert (await desk.get(f"{home}?cursor=nonsense")).status_code == 422
 
 
 @pytest.mark.parametrize(

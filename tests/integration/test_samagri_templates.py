@@ -22,7 +22,7 @@ from tests.support import People, Person
 
 SATYANARAYAN = "satyanarayan-puja"
 TEMPLATES = "/api/admin/catalogue/templates/"
-BODY = {
+BODY: dict[str, Any] = {
     "puja_id": SATYANARAYAN,
     "size": "USUAL",
     "name": "For two",

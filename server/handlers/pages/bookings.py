@@ -101,7 +101,7 @@ class BookingPage(Page):
         """Show it."""
         await self._show(booking_id, Form())
 
-    async def _show(self, booking_id: str, form: Form) -> None:
+    async def _show(self, booking_id: str, form: Form, feedback_form: Form | None = None) -> None:
         booking = await self.services.bookings.get(self.person, booking_id)
         room_id = await self._room_of(booking)
         payment = await self.services.payments.of_booking(self.person, booking_id)
@@ -121,7 +121,7 @@ class BookingPage(Page):
             feedback=present_feedback(
                 await self.services.reviews.around(self.person, booking), self.reader
             ),
-            feedback_form=Form(),
+            feedback_form=feedback_form or Form(),
             room_id=room_id,
             may_pay=may_pay(booking),
             payment_id=attempt_id(payment, main) if payment and main else "",

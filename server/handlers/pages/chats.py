@@ -65,10 +65,20 @@ class ChatPage(Page):
         room = await chats.room_of(self.person, room_id)
         messages = await chats.messages_before(room.id, None, _LATEST)
         shown = present_room(room, self.person, self.reader)
+        # Administrators may read along, and only that.
+        is_member = self.person.user_id in room.members
         await self.show(
             "chat/chat.html",
-            title=self.translate("Chat with {name}", name=shown.other.name),
+            title=self.translate("Chat with {name}", name=shown.other.name)
+            if is_member
+            else self.translate(
+                "Chat of {customer} and {pandit}",
+                customer=room.customer_name,
+                pandit=room.pandit_name,
+            ),
             room=shown,
+            is_member=is_member,
+            may_write=is_member and room.is_active,
             messages=[present_message(message, self.reader) for message in messages],
             form=form,
             key=fresh_key(),

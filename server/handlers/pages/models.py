@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any, Final
 
+from server.domain.recommendation import ModelVersion
 from server.handlers.base import ADMIN
 from server.handlers.pages.base import Page
 from server.handlers.routing import Route
@@ -41,7 +43,16 @@ class ModelsPage(Page):
             versions=listing.versions,
             state=recommendations.model_state,
             figures=self._figures,
+            made_at=self._made_at,
         )
+
+    def _made_at(self, version: ModelVersion) -> str:
+        """When it was trained; as its maker wrote it where that is no instant."""
+        try:
+            at = datetime.fromisoformat(version.created_at)
+        except ValueError:
+            return version.created_at
+        return self.formatter.instant(at if at.tzinfo else at.replace(tzinfo=UTC))
 
     def _figures(self, metrics: dict[str, Any]) -> list[tuple[str, str]]:
         """NDCG@10 with its interval, by what the model is asked."""

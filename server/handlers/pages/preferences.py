@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from server.domain.account import LANGUAGES
-from server.domain.errors import FieldFault, Invalid
+from server.domain.errors import FieldFault, Invalid, NotFound
 from server.handlers.page_base import THEME_COOKIE, THEMES
 from server.handlers.pages.base import Page
 from server.handlers.routing import Route
@@ -42,11 +43,15 @@ class ThemePage(Page):
 
 
 class OfflinePage(Page):
-    """What the service worker keeps at hand; it names nobody."""
+    """What the service worker keeps at hand, in each language; it names nobody."""
 
-    async def get(self) -> None:
-        """Show it."""
+    async def get(self, language: str = "") -> None:
+        """Show it, in that language or in the reader's."""
         self.actor = None
+        if language:
+            if language not in LANGUAGES:
+                raise NotFound
+            self.__dict__["reader"] = replace(self.reader, language=language)
         await self.show("offline.html", title=self.translate("You are offline"))
 
 
@@ -64,5 +69,6 @@ ROUTES: Final = (
     Route("/language/", LanguagePage, "page-language"),
     Route("/theme/", ThemePage, "page-theme"),
     Route("/offline/", OfflinePage, "page-offline"),
+    Route("/offline/{language}/", OfflinePage, "page-offline-language"),
     Route("/api/docs/", ApiDocsPage, "page-api-docs"),
 )

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
-from server.domain.review import ReviewState
+from server.domain.review import Review, ReviewState
 from server.handlers.base import ADMIN, ANYONE, CUSTOMER, PANDIT
+from server.handlers.page_base import Form
 from server.handlers.pages.base import Page
+from server.handlers.pages.bookings import BookingPage
+from server.handlers.pages.search import PanditPages
 from server.handlers.routing import Route
 from server.schemas.reviews import (
     CustomerRatingRequest,
@@ -22,8 +26,8 @@ from server.schemas.reviews import (
 _MODERATION: Final = "/admin/reviews/"
 
 
-class WriteReviewPage(Page):
-    """The customer's review of a booking."""
+class WriteReviewPage(BookingPage):
+    """The customer's review of a booking, on the page of the booking."""
 
     roles = CUSTOMER
 
@@ -38,11 +42,11 @@ class WriteReviewPage(Page):
             )
             return f"/bookings/{booking_id}/#review"
 
-        await self.do(write, f"/bookings/{booking_id}/#review")
+        await self.submit(write, lambda form: self._show(booking_id, Form(), form))
 
 
-class RateCustomerPage(Page):
-    """The pandit's word about a booking's customer."""
+class RateCustomerPage(BookingPage):
+    """The pandit's word about a booking's customer, on the page of the booking."""
 
     roles = PANDIT
 
@@ -57,10 +61,25 @@ class RateCustomerPage(Page):
             self.flash("good", self.translate("Thank you. Other pandits and admins can see it."))
             return f"/bookings/{booking_id}/#review"
 
-        await self.do(rate, f"/bookings/{booking_id}/#review")
+        await self.submit(rate, lambda form: self._show(booking_id, Form(), form))
 
 
-class ReplyPage(Page):
+class OfReviewPage(PanditPages):
+    """What is said about a review, on the page of its pandit."""
+
+    async def get(self, review_id: str) -> None:
+        """Go to the review."""
+        review = await self.services.reviews.seen(self.person, review_id)
+        self.go(f"/pandits/{review.pandit_id}/#review-{review.id}")
+
+    async def _again(self, said: str, review_id: str, form: Form, back: str) -> None:
+        review = await self.services.reviews.seen(self.person, review_id)
+        await self._show(
+            review.pandit_id, review_form=form, said=said, said_about=review, back=back
+        )
+
+
+class ReplyPage(OfReviewPage):
     """The pandit's answer to a review."""
 
     roles = PANDIT
@@ -75,10 +94,10 @@ class ReplyPage(Page):
             self.flash("good", self.translate("Your answer stands below the review."))
             return back
 
-        await self.do(answer, back)
+        await self.submit(answer, lambda form: self._again("reply", review_id, form, back))
 
 
-class ReportPage(Page):
+class ReportPage(OfReviewPage):
     """That a review should be looked at."""
 
     roles = ANYONE
@@ -93,7 +112,7 @@ class ReportPage(Page):
             self.flash("good", self.translate("Thank you. A moderator will look at the review."))
             return back
 
-        await self.do(report, back)
+        await self.submit(report, lambda form: self._again("report", review_id, form, back))
 
 
 class ModerationPage(Page):
@@ -109,21 +128,46 @@ class ModerationPage(Page):
             query.state, limit=query.limit, after=self.after(query.cursor)
         )
         following = self.cursor(page.next_key)
-        await self.show(
-            "admin/reviews.html",
-            title=self.translate("Reviews"),
-            reviews=[present_moderated(review, self.reader) for review in page.rows],
-            state=query.state,
-            states=tuple(ReviewState),
+        await self._show(
+            page.rows,
+            query.state,
             following=following and self.here(cursor=following),
             is_first="cursor" not in self.request.query_arguments,
         )
 
+    async def _show(
+        self,
+        reviews: Sequence[Review],
+        state: ReviewState,
+        *,
+        following: str | None = None,
+        is_first: bool = True,
+        form: Form | None = None,
+        decided: str = "",
+        back: str | None = None,
+    ) -> None:
+        """Show these; ``form`` is what was refused about the review ``decided``."""
+        await self.show(
+            "admin/reviews.html",
+            title=self.translate("Reviews"),
+            reviews=[present_moderated(review, self.reader) for review in reviews],
+            state=state,
+            states=tuple(ReviewState),
+            following=following,
+            is_first=is_first,
+            review_form=form or Form(),
+            decided=decided,
+            back=self.here() if back is None else back,
+        )
 
-class ModeratePage(Page):
+
+class ModeratePage(ModerationPage):
     """The decision about one of them."""
 
-    roles = ADMIN
+    async def get(self, review_id: str) -> None:  # type: ignore[override]  # with its id
+        """Go to the list on which it stands."""
+        review = await self.services.reviews.seen(self.person, review_id)
+        self.go(f"{_MODERATION}?state={review.state}#review-{review.id}")
 
     async def post(self, review_id: str) -> None:
         """Publish or withdraw it."""
@@ -143,7 +187,11 @@ class ModeratePage(Page):
             )
             return back
 
-        await self.do(decide, back)
+        async def again(form: Form) -> None:
+            review = await self.services.reviews.seen(self.person, review_id)
+            await self._show([review], review.state, form=form, decided=review_id, back=back)
+
+        await self.submit(decide, again)
 
 
 ROUTES: Final = (

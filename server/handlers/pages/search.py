@@ -7,10 +7,13 @@ from typing import Final
 from server.domain.account import Actor, GeoPoint, Role
 from server.domain.booking import Booking, BookingStatus
 from server.domain.calendar import local_today
-from server.domain.errors import DomainError, Invalid
+from server.domain.errors import Invalid, NotFound
 from server.domain.learning import Surface
 from server.domain.pandit import Pandit
+from server.domain.ports import Page as Slice
+from server.domain.ports import SortKey
 from server.domain.recommendation import FACTORS, PujaAdvice
+from server.domain.review import Review
 from server.handlers.page_base import Form, decode_known, whole_number
 from server.handlers.pages.base import Page
 from server.handlers.pages.labels import SORTS, SPOKEN
@@ -169,16 +172,30 @@ class PanditsPage(Page):
         return draw(points, near, self.services.places.within(*box)) if box else None
 
 
-class PanditPage(Page):
+class PanditPages(Page):
     """A pandit: who he is, what he offers, what others say of him."""
 
     section = "pandits"
 
-    async def get(self, pandit_id: str) -> None:
-        """Show him."""
+    async def _show(
+        self,
+        pandit_id: str,
+        *,
+        review_form: Form | None = None,
+        said: str = "",
+        said_about: Review | None = None,
+        back: str | None = None,
+    ) -> None:
+        """Show him; ``review_form`` is what was refused, a reply to a review or a report of it."""
+        cursor = self.get_query_argument("cursor", "") or None
         profile = await self.services.pandits.profile(self.actor, pandit_id)
         await self.note_opened(Surface.PANDITS, pandit_id)
-        reviews = await self._reviews(pandit_id)
+        page = await self._reviews(pandit_id, self.after(cursor))
+        reviews = list(page.rows)
+        if said_about is not None and said_about.id not in {review.id for review in reviews}:
+            # It stood on a later page.
+            reviews.insert(0, said_about)
+        following = self.cursor(page.next_key) if said_about is None else None
         pandit = present_profile(profile, self.reader)
         names = {
             sheet.puja.id: sheet.puja for sheet in (await self.services.catalogue.list_pujas()).rows
@@ -188,8 +205,12 @@ class PanditPage(Page):
             title=self.local_name(pandit.user, "full_name"),
             pandit=pandit,
             pujas=names,
-            reviews=reviews,
-            review_form=Form(),
+            reviews=[present_review(review, self.reader) for review in reviews],
+            review_form=review_form or Form(),
+            said_about=f"{said}-{said_about.id}" if said_about else "",
+            back=self.here() if back is None else back,
+            following=following and f"{self.here(cursor=following)}#reviews",
+            is_first=cursor is None,
             viewer=self._viewer(profile.pandit),
             can_book=profile.pandit.is_bookable and self._may_book,
             can_unlock=profile.pandit.is_verified and self._may_book,
@@ -210,15 +231,22 @@ class PanditPage(Page):
             return ""
         return "pandit" if self.actor.user_id == pandit.user_id else "other"
 
-    async def _reviews(self, pandit_id: str) -> list[object]:
+    async def _reviews(self, pandit_id: str, after: SortKey | None) -> Slice[Review]:
         try:
-            page = await self.services.reviews.list_for_pandit(
-                pandit_id, limit=_REVIEWS, after=None
+            return await self.services.reviews.list_for_pandit(
+                pandit_id, limit=_REVIEWS, after=after
             )
-        except DomainError:
+        except NotFound:
             # Whoever is not approved is shown to himself and has no reviews to show.
-            return []
-        return [present_review(review, self.reader) for review in page.rows]
+            return Slice(())
+
+
+class PanditPage(PanditPages):
+    """A pandit's page, with a page of his reviews."""
+
+    async def get(self, pandit_id: str) -> None:
+        """Show him."""
+        await self._show(pandit_id)
 
 
 def _factors(card: PanditCardResponse) -> list[tuple[str, float]]:

@@ -59,8 +59,10 @@ class Slots extends PageElement {
       if (document.visibilityState === "visible" && this.slots && Date.now() - this.loadedAt > STALE_MS) this.#load();
     };
     this.onDate = () => this.#load();
-    this.onSubmit = (/** @type {Event} */ event) => {
-      if (this.chosen) return;
+    this.onSubmit = (/** @type {SubmitEvent} */ event) => {
+      // "Back" leaves the step without a time.
+      const button = /** @type {HTMLButtonElement | null} */ (event.submitter);
+      if (this.chosen || button?.formNoValidate) return;
       event.preventDefault();
       this.missing = true;
       /** @type {HTMLElement | null} */ (this.querySelector(".slot input:enabled") ?? this.dateField)?.focus();
