@@ -82,13 +82,19 @@ class BlendWeights:
 
     @classmethod
     def restored(cls, params: Mapping[str, Any]) -> Self:
-        """What was saved. Raises ``KeyError`` if a signal is missing."""
-        return cls(
+        """What was saved.
+
+        Raises ``KeyError`` if a signal is missing, ``ValueError`` if a weight is not finite.
+        """
+        found = cls(
             bias=float(params["bias"]),
             signal={name: float(params["signal"][name]) for name in SIGNALS},
             null={str(name): float(value) for name, value in params["null"].items()},
             labelled_bookings=int(params["labelled_bookings"]),
         )
+        if not np.isfinite([found.bias, *found.signal.values(), *found.null.values()]).all():
+            raise ValueError("a weight is not finite")
+        return found
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,6 +138,43 @@ class Tables:
     quantity_anywhere: NDArray[np.float32]
     planned_share: NDArray[np.float32]
 
+    def check(self, ids: Mapping[str, Index]) -> None:
+        """Refuse tables that are not of these ids, or that point outside themselves.
+
+        Whatever passes can be looked up for every item, puja, region and pandit of the ids.
+
+        Raises
+        ------
+        ValueError
+            With the name of the first table that is wrong.
+        """
+        sizes = {kind: len(ids[kind]) for kind in ("items", "pujas", "regions", "pandits")}
+        sizes["pairs"], sizes["pair cells"] = self.pandit_pairs.size, self.pandit_items.size
+        sizes["item cells"] = self.together_items.size
+        for name, (kind, axes) in _LAYOUT.items():
+            table = getattr(self, name)
+            shape = tuple(sizes[axis] for axis in axes)
+            if name.endswith("_pointers"):
+                shape = (shape[0] + 1,)
+            if table.shape != shape or table.dtype.kind != kind:
+                raise ValueError(f"{name} is {table.dtype} {table.shape}, not of {axes}")
+        _check_rows("pandit", self.pandit_pointers, self.pandit_items, sizes["items"])
+        _check_rows("together", self.together_pointers, self.together_items, sizes["items"])
+        pairs = self.pandit_pairs
+        if (np.diff(pairs) <= 0).any():
+            raise ValueError("pandit_pairs do not ascend")
+        if len(pairs) and not 0 <= pairs[0] <= pairs[-1] < sizes["pandits"] * sizes["pujas"]:
+            raise ValueError("pandit_pairs name a pandit or a puja that is not there")
+        for name, (kind, _) in _LAYOUT.items():
+            table = getattr(self, name)
+            if kind == "i" and table.size and table.min() < 0:
+                raise ValueError(f"{name} has a number below 0")
+        # A share is told of a count and its total: none may be of nothing, or above 1.
+        of_pair = np.repeat(self.pandit_totals, np.diff(self.pandit_pointers))
+        of_item = np.repeat(self.item_totals, np.diff(self.together_pointers))
+        if (self.pandit_counts > of_pair).any() or (self.together_counts > of_item).any():
+            raise ValueError("more bookings kept an item than there were")
+
     def pandit_row(
         self, pandit: int, puja: int
     ) -> tuple[int, NDArray[np.int32], NDArray[np.int32]] | None:
@@ -151,6 +194,44 @@ class Tables:
         found = start + int(np.searchsorted(self.together_items[start:end], second))
         is_there = found < end and self.together_items[found] == second
         return int(self.together_counts[found]) if is_there else 0
+
+
+# The kind of the numbers of each table, and what its axes belong to.
+_LAYOUT: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
+    "puja_counts": ("i", ("pujas", "items")),
+    "puja_totals": ("i", ("pujas",)),
+    "region_signal": ("f", ("regions", "pujas", "items")),
+    "region_totals": ("i", ("regions", "pujas")),
+    "pandit_pairs": ("i", ("pairs",)),
+    "pandit_totals": ("i", ("pairs",)),
+    "pandit_pointers": ("i", ("pairs",)),
+    "pandit_items": ("i", ("pair cells",)),
+    "pandit_counts": ("i", ("pair cells",)),
+    "together_pointers": ("i", ("items",)),
+    "together_items": ("i", ("item cells",)),
+    "together_counts": ("i", ("item cells",)),
+    "item_totals": ("i", ("items",)),
+    "quantity": ("f", ("pujas", "items")),
+    "quantity_anywhere": ("f", ("items",)),
+    "planned_share": ("f", ("items",)),
+}
+_ID_KINDS: Final = ("items", "pujas", "pandits", "regions", "categories")
+
+
+def _check_rows(
+    name: str, pointers: NDArray[np.int64], items: NDArray[np.int32], n_items: int
+) -> None:
+    """Refuse a sparse matrix whose rows do not lie one after the other within its cells."""
+    if pointers[0] != 0 or pointers[-1] != len(items) or (np.diff(pointers) < 0).any():
+        raise ValueError(f"{name}_pointers do not part {len(items)} cells")
+    if len(items) and not 0 <= items.min() <= items.max() < n_items:
+        raise ValueError(f"{name}_items name an item that is not there")
+    descends = np.diff(items) < 0
+    begins = pointers[1:-1]
+    # From one row to the next they may fall.
+    descends[begins[(begins > 0) & (begins < len(items))] - 1] = False
+    if descends.any():
+        raise ValueError(f"{name}_items do not ascend within their rows")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -279,12 +360,13 @@ class Knowledge:
                 for name in saved.params["calibrations"]
             }
             usual, user_item = models["usual"], models.get("user_item")
-        except (KeyError, TypeError) as error:
+        except (AttributeError, KeyError, TypeError) as error:
             raise ValueError(f"the blend lacks {error}") from error
         if not isinstance(usual, PujaPopularity) or not isinstance(user_item, Als | None):
             raise ValueError("the models of the blend are not of the kinds that it was made with")
-        if tables.puja_counts.shape != (len(ids["pujas"]), len(ids["items"])):
-            raise ValueError("the tables of the blend are not those of the ids")
+        if missing := [kind for kind in _ID_KINDS if kind not in ids]:
+            raise ValueError(f"there are no ids of {', '.join(missing)}")
+        tables.check(ids)
         return cls(
             ids=ids,
             usual=usual,

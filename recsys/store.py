@@ -249,7 +249,8 @@ class ModelStore:
         Raises
         ------
         ArtifactError
-            When it is missing, damaged, or failed a gate and is not forced.
+            When it is missing, damaged, or failed a gate and is not forced. With the code
+            ``missing`` too when it was pruned while it was checked.
         """
         artifact = self.load(version)
         failed = artifact.manifest.gates_failed
@@ -315,6 +316,8 @@ class ModelStore:
         self, action: str, version: str, by: str, reason: str, *, forced: bool = False
     ) -> Pointing:
         with self._lock():
+            # It was checked outside of the lock: meanwhile it may have been pruned.
+            read_manifest(self.folder(version), self.limits)
             try:
                 before = self.current() or ""
             except ArtifactError:

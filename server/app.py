@@ -352,7 +352,6 @@ async def open_models(
                 new_items_share=recommender.new_items_share,
                 new_pandits_share=recommender.new_pandits_share,
                 annual=festivals.pujas,
-                keeps_rules=bool(settings.experiment.name),
             ),
         ),
         MongoCatalogueRepository(store),
@@ -511,7 +510,7 @@ def build_services(
     customers = CustomerReader(users, bookings, reviews, preferences)
     advice = RecommendationPolicy(max_candidates=settings.recommender.max_candidates)
     advisers = Advisers(models, accuracy.arm_of)
-    ranked = RankedSearch(pandits, advisers, customers, clock)
+    ranked = RankedSearch(pandits, advisers, customers, clock, metrics.recommended)
     adder = SamagriAdder(
         [AdvisedSamagri(advisers, customers, clock, metrics.recommended)],
         catalogue,

@@ -29,6 +29,8 @@ from tests.model_artifacts import forge, forge_file
 __all__ = ["FIND", "PUJA", "Recipe", "a_bundle", "add", "point", "publish", "the_catalogue"]
 
 SHARES = "usual.puja_popularity.by_puja.npy"
+QUANTITIES = "part.blend.quantity.npy"
+MONTHS = "part.habits.month.npy"
 
 
 def _truncate(folder: Path) -> None:
@@ -78,6 +80,28 @@ def _misremember(folder: Path) -> None:
     forge(folder, smoke=smoke)
 
 
+def _shrink(folder: Path) -> None:
+    """A table of the blend with one item less than there are; everything else agrees."""
+    array = np.ascontiguousarray(np.load(folder / QUANTITIES)[:, :-1])
+    forge_file(folder, QUANTITIES, _npy(array), shape=list(array.shape))
+
+
+def shorten_year(folder: Path) -> None:
+    """Habits of families of a year with eleven months."""
+    array = np.ascontiguousarray(np.load(folder / MONTHS)[:, :, :-1])
+    forge_file(folder, MONTHS, _npy(array), shape=list(array.shape))
+
+
+def tangle(folder: Path) -> None:
+    """Factors of pandits from which no customer can be folded in; no stored question tells."""
+    item = np.zeros_like(np.load(folder / "pandit.als.item.npy"))
+    forge_file(folder, "pandit.als.item.npy", _npy(item))
+    params = json.loads((folder / "manifest.json").read_bytes())["models"]["pandit"]["params"]
+    gram = -params["regularization"] * np.eye(item.shape[1])
+    forge_file(folder, "pandit.als.gram.npy", _npy(gram))
+    forge(folder, smoke=[])
+
+
 def _npy(array: np.ndarray[Any, Any]) -> bytes:
     stream = io.BytesIO()
     np.lib.format.write_array(stream, array, version=(1, 0))
@@ -93,6 +117,7 @@ SPOILS: dict[str, Callable[[Path], None]] = {
     "manifest": _cut_manifest,
     "dtype": _pickle,
     "smoke": _misremember,
+    "shape": _shrink,
 }
 """Ways to spoil a version's folder, by the code with which it is refused then."""
 

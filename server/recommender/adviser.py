@@ -12,7 +12,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Final
 
@@ -42,6 +42,7 @@ from recsys.pandits import NO_PRIOR, Candidates, PanditParams, PanditRanker, Wis
 from recsys.pandits import RankedPandit as Placed
 from recsys.shelf import Shelf, ShelfItem
 from recsys.signals import Knowledge
+from server.domain.account import GeoPoint
 from server.domain.booking import OCCUPYING, BookingStatus
 from server.domain.catalogue import Puja, SamagriItem, SamagriType
 from server.domain.money import Unit
@@ -53,6 +54,8 @@ from server.domain.recommendation import (
     Because,
     Customer,
     Factor,
+    FestivalDay,
+    Occasion,
     PanditCandidate,
     PanditQuestion,
     PastBooking,
@@ -102,6 +105,10 @@ _PLAIN_MONTH: Final = 0.04
 _PLAIN_OTHER: Final = 0.002
 _PLAIN_YEARLY: Final = 8.0
 _STRENGTH: Final = Strength()
+_REHEARSED: Final = 5
+_REHEARSED_DAYS: Final = 40
+_REHEARSED_BUDGET: Final = 100_000
+_KATHMANDU: Final = GeoPoint(latitude=27.7, longitude=85.3)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,14 +124,12 @@ class AdviceParams:
     """What the settings say of the answers.
 
     ``annual`` are the pujas that follow a lunar day, as the table of festivals has them.
-    ``keeps_rules``: beside a model the rules alone are kept ready, for those who get no model.
     """
 
     threshold: float = 0.6
     new_items_share: float = 0.1
     new_pandits_share: float = 0.1
     annual: frozenset[str] = frozenset()
-    keeps_rules: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,9 +198,8 @@ class Advice:
         )
         self._affinities = None if bundle is None else calibration_of(bundle, "pandit")
         self._next = _next_puja(catalogue, params, bundle)
-        # Made where the model is made, aside, and only where somebody is to be served by it.
-        has_rules_beside = bundle is not None and params.keeps_rules
-        self._rules = Advice(catalogue, params) if has_rules_beside else None
+        # Made where the model is made, aside: when the model fails them, nobody waits for it.
+        self._rules = Advice(catalogue, params) if bundle is not None else None
 
     @property
     def version(self) -> str:
@@ -209,13 +213,78 @@ class Advice:
 
     @property
     def rules(self) -> Advice:
-        """What answers those who are to be served without the model."""
+        """What answers those who are to be served without the model, and where it fails."""
         # Not kept as a reference to itself: a model that is put away is freed at once.
         return self if self._rules is None else self._rules
 
     def over(self, catalogue: CatalogueOfTheDay) -> Advice:
         """The same model over another catalogue."""
         return Advice(catalogue, self._params, self._bundle)
+
+    def rehearse(self, today: date) -> None:
+        """Ask everything once, as customers will; an answer that cannot be given raises.
+
+        Asked are pujas, regions and pandits all over the model, for a customer who has a history,
+        so that every table and every model is looked up.
+        """
+        if self._bundle is None or not self.catalogue.pujas or not self.catalogue.items:
+            return
+        pujas = [self.catalogue.pujas[each] for each in _some(self.catalogue.pujas)]
+        items = [self.catalogue.items[each] for each in _some(self.catalogue.items)]
+        pandits = _some(self._bundle.ids["pandits"]) if "pandits" in self._bundle.ids else []
+        regions = _some(self._bundle.ids["regions"]) if "regions" in self._bundle.ids else []
+        pandits, regions = pandits or ["nobody"], regions or ["nowhere"]
+        held = datetime.combine(today - timedelta(days=_REHEARSED_DAYS), time(), UTC)
+        history = tuple(
+            PastBooking(
+                booking_id=f"rehearsed-{puja.id}",
+                puja_id=puja.id,
+                pandit_id=pandits[number % len(pandits)],
+                status=BookingStatus.COMPLETED,
+                booked_at=held,
+                held_on=held.date(),
+                ended_at=held,
+                item_ids=tuple(each.id for each in items),
+                sources=("customer",) * len(items),
+            )
+            for number, puja in enumerate(pujas)
+        )
+        for number, puja in enumerate(pujas):
+            city, pandit_id = regions[number % len(regions)], pandits[number % len(pandits)]
+            customer = Customer(user_id="rehearsal", city=city, language="ne", history=history)
+            for added in ((), (items[0].id,)):
+                question = SamagriQuestion(
+                    puja=puja,
+                    customer=customer,
+                    occasion=Occasion(city=city, pandit_id=pandit_id, added=added),
+                    today=today,
+                    month_bs=number % 12 + 1,
+                    budget=_REHEARSED_BUDGET,
+                    explores=True,
+                )
+                self.samagri(question)
+            self.pandits(
+                PanditQuestion(
+                    puja_id=puja.id,
+                    customer=customer,
+                    near=_KATHMANDU,
+                    candidates=[_rehearsed(each) for each in pandits],
+                    today=today,
+                    seed="rehearsal",
+                )
+            )
+            feast = FestivalDay(
+                puja_id=puja.id, day=today + timedelta(days=7), name=puja.name, name_ne=puja.name_ne
+            )
+            self.pujas(
+                PujaQuestion(
+                    customer=customer,
+                    today=today,
+                    festivals=[feast],
+                    limit=len(self.catalogue.pujas),
+                )
+            )
+            self.together(items[number % len(items)], customer, month_bs=1, limit=10)
 
     # -- samagri ----------------------------------------------------------------------------------
 
@@ -601,6 +670,24 @@ def _plain_again() -> NDArray[np.float32]:
     again[0] = 0.0
     again[[11, 12, 13, 24, 36]] = _PLAIN_YEARLY
     return again
+
+
+def _rehearsed(pandit_id: str) -> PanditCandidate:
+    return PanditCandidate(
+        pandit_id=pandit_id,
+        languages=("ne",),
+        experience_years=10,
+        rating=4.5,
+        review_count=8,
+        point=_KATHMANDU,
+        price=_REHEARSED_BUDGET,
+    )
+
+
+def _some(ids: Iterable[str]) -> list[str]:
+    """A few of the ids, at equal distances."""
+    known = sorted(ids)
+    return known[:: max(1, -(-len(known) // _REHEARSED))]
 
 
 # -- what is made of a customer's history ----------------------------------------------------------

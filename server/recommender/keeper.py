@@ -11,9 +11,9 @@ from __future__ import annotations
 import asyncio
 import random
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -30,9 +30,9 @@ from recsys.artifact import (
     check_known,
     check_smoke,
 )
-from recsys.bundle import UNSERVED_IDS, Bundle, build_name, open_bundle
+from recsys.bundle import UNSERVED_IDS, build_name, open_bundle
 from recsys.store import Listed, ModelStore
-from server.domain.catalogue import SamagriItem
+from server.domain.catalogue import Puja, SamagriItem
 from server.domain.errors import GatesFailed, ModelRefused, NotFound, StoreUnavailable
 from server.domain.ports import Bus, CatalogueRepository, SortKey
 from server.domain.recommendation import (
@@ -51,7 +51,8 @@ _log: Final = structlog.get_logger(__name__)
 _START_SECONDS: Final = 10.0
 _TURN_SECONDS: Final = 0.0002
 _MAX_ITEMS: Final = 20_000
-_PAGE: Final = 1000
+# What is read of the catalogue is decoded in the loop: so much at a time takes some 2 ms.
+_PAGE: Final = 200
 _CATALOGUE_SECONDS: Final = 300.0
 _LONGEST_BACKOFF_SECONDS: Final = 900.0
 
@@ -151,6 +152,7 @@ class ModelKeeper:
                     self._store,
                     version,
                     catalogue=self._current.catalogue,
+                    params=self._params.advice,
                     by=by,
                     reason=reason,
                     force=force,
@@ -299,11 +301,11 @@ class ModelKeeper:
             return
         self._read_at = now
         async with self._one_at_a_time:
-            if found != self._current.catalogue:
-                make = partial(self._current.over, found)
-                self._swap(await self._aside(make))
+            made = await self._aside(partial(_over, self._current, found))
+            if made is not None:
+                self._swap(made)
 
-    async def _whole_catalogue(self) -> CatalogueOfTheDay:
+    async def _whole_catalogue(self) -> tuple[list[SamagriItem], tuple[Puja, ...]]:
         items: list[SamagriItem] = []
         after: SortKey | None = None
         while len(items) < _MAX_ITEMS:
@@ -314,14 +316,11 @@ class ModelKeeper:
             after = page.next_key
             if after is None:
                 break
-        pujas = await self._catalogue.list_pujas()
-        return CatalogueOfTheDay(
-            items={item.id: item for item in items}, pujas={puja.id: puja for puja in pujas}
-        )
+        return items, await self._catalogue.list_pujas()
 
     async def _aside(self, work: Callable[[], T]) -> T:
-        """Do it in the models' own thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        """Do it in the models' own thread, which gives way to the loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, _giving_way, work)
 
 
 # -- in the thread ---------------------------------------------------------------------------------
@@ -330,14 +329,12 @@ class ModelKeeper:
 def _load(
     store: ModelStore, version: str, catalogue: CatalogueOfTheDay, params: AdviceParams
 ) -> Advice:
-    with _short_turns():
-        artifact = store.load(version, without_ids=UNSERVED_IDS)
-        return Advice(catalogue, params, _checked(artifact, catalogue))
+    artifact = store.load(version, without_ids=UNSERVED_IDS)
+    return _checked(artifact, catalogue, params)
 
 
-@contextmanager
-def _short_turns() -> Iterator[None]:
-    """Give the interpreter back to the event loop after a fraction of a millisecond.
+def _giving_way(work: Callable[[], T]) -> T:
+    """Do it, but give the interpreter back to the event loop after a fraction of a millisecond.
 
     By default a thread keeps it for 5 ms whenever another one wants it, and a request wants it
     several times.
@@ -345,21 +342,43 @@ def _short_turns() -> Iterator[None]:
     usual = sys.getswitchinterval()
     sys.setswitchinterval(_TURN_SECONDS)
     try:
-        yield
+        return work()
     finally:
         sys.setswitchinterval(usual)
 
 
-def _checked(artifact: Artifact, catalogue: CatalogueOfTheDay) -> Bundle:
-    """The models of an artifact that answers as it did when it was made, and fits the catalogue.
+def _over(current: Advice, found: tuple[Sequence[SamagriItem], Sequence[Puja]]) -> Advice | None:
+    """The same model over the catalogue that was read; None if it is what it was."""
+    items, pujas = found
+    catalogue = CatalogueOfTheDay(
+        items={item.id: item for item in items}, pujas={puja.id: puja for puja in pujas}
+    )
+    return None if catalogue == current.catalogue else current.over(catalogue)
 
-    Raises ``ArtifactError``.
+
+def _checked(artifact: Artifact, catalogue: CatalogueOfTheDay, params: AdviceParams) -> Advice:
+    """What an artifact advises that fits the catalogue, answers as it did, and answers customers.
+
+    A version is checked by this alone, whether it is to serve here or to be pointed at.
+
+    Raises
+    ------
+    ArtifactError
+        Whatever is wrong with it.
     """
     check_known(artifact, "items", catalogue.items.keys())
     check_known(artifact, "pujas", catalogue.pujas.keys())
     bundle = open_bundle(artifact)
     check_smoke(artifact.manifest, bundle.answer, build=build_name())
-    return bundle
+    try:
+        advice = Advice(catalogue, params, bundle)
+        advice.rehearse(datetime.now(UTC).date())
+    except ArtifactError:
+        raise
+    except Exception as error:
+        # What fails here would fail in front of a customer.
+        raise ArtifactError("smoke", f"a customer's question failed: {error!r}") from error
+    return advice
 
 
 def _publish(
@@ -367,6 +386,7 @@ def _publish(
     version: str,
     *,
     catalogue: CatalogueOfTheDay,
+    params: AdviceParams,
     by: str,
     reason: str,
     force: bool,
@@ -375,7 +395,7 @@ def _publish(
         raise NotFound
 
     def check(artifact: Artifact) -> None:
-        _checked(artifact, catalogue)
+        _checked(artifact, catalogue, params)
 
     try:
         store.publish(version, by=by, reason=reason, forced=force, check=check)

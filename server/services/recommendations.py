@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from server.domain.account import NEPAL, Actor, GeoPoint
 from server.domain.audit import Act
@@ -38,6 +38,7 @@ from server.domain.ports import (
 from server.domain.recommendation import (
     NOBODY,
     RULE_CODE,
+    RULES_VERSION,
     AdvisedItem,
     Adviser,
     Customer,
@@ -58,6 +59,8 @@ from server.services.audit import AuditService
 from server.services.pandits import PanditService
 from server.services.samagri import RuleRecommender, Suggestion
 from server.services.seasons import month_bs
+
+T = TypeVar("T")
 
 _log: Final = logging.getLogger(__name__)
 _HISTORY_ROWS: Final = 30
@@ -142,6 +145,26 @@ class Advisers:
         """Return the customer's adviser; take it once for an answer and keep it to its end."""
         current = self._models.current
         return current.rules if user_id and self._arm_of(user_id) == RULES_ARM else current
+
+
+def _answered(
+    adviser: Adviser, task: str, observe: Callable[[str, str], None], ask: Callable[[Adviser], T]
+) -> tuple[T, str]:
+    """Ask the adviser, and where he fails the rules; the answer, and whose version it is."""
+    if adviser.has_model:
+        try:
+            found = ask(adviser), adviser.version
+        except Exception:
+            # Whatever the model stumbles over, the rules know what the puja needs.
+            _log.exception("not_advised", extra={"task": task, "version": adviser.version})
+            observe(task, "failed")
+            adviser = adviser.rules
+        else:
+            observe(task, "model")
+            return found
+    else:
+        observe(task, "rules")
+    return ask(adviser), adviser.version
 
 
 class Issuer(Protocol):
@@ -305,11 +328,13 @@ class RankedSearch:
         advisers: Advisers,
         customers: CustomerReader,
         clock: Clock,
+        observe: Callable[[str, str], None],
     ) -> None:
         self._pandits = pandits
         self._advisers = advisers
         self._customers = customers
         self._clock = clock
+        self._observe = observe
 
     async def page(self, actor: Actor | None, search: PanditSearch) -> Page[PanditHit]:
         """Return a page, in the model's order where a model serves and that order is asked for."""
@@ -348,10 +373,9 @@ class RankedSearch:
             candidates=[_candidate_of(hit) for hit in hits],
             today=local_today(self._clock.now(), NEPAL),
         )
-        ranked = {
-            placed.pandit_id: (place, placed.factors)
-            for place, placed in enumerate(self._advisers.of(customer.user_id).pandits(question))
-        }
+        adviser = self._advisers.of(customer.user_id)
+        found, _ = _answered(adviser, "search", self._observe, lambda each: each.pandits(question))
+        ranked = {placed.pandit_id: (place, placed.factors) for place, placed in enumerate(found)}
         explained = tuple(
             replace(hit, factors=ranked[hit.pandit.id][1]) if hit.pandit.id in ranked else hit
             for hit in hits
@@ -427,19 +451,17 @@ class RecommendationService:
         )
         if puja is None:
             raise NotFound
-        adviser = self._taken("samagri", customer)
         today = self._today()
-        advice = adviser.samagri(
-            SamagriQuestion(
-                puja=puja,
-                customer=customer,
-                occasion=replace(occasion, user_id=customer.user_id),
-                today=today,
-                month_bs=month_bs(occasion.held_on or today),
-                budget=budget,
-                explores=bool(customer.user_id),
-            )
+        question = SamagriQuestion(
+            puja=puja,
+            customer=customer,
+            occasion=replace(occasion, user_id=customer.user_id),
+            today=today,
+            month_bs=month_bs(occasion.held_on or today),
+            budget=budget,
+            explores=bool(customer.user_id),
         )
+        advice, _ = self._ask("samagri", customer, lambda adviser: adviser.samagri(question))
         if actor is None:
             return advice
         rec_id = self._issuer.issue(
@@ -459,17 +481,21 @@ class RecommendationService:
         item = items.get(item_id)
         if item is None or not item.is_active:
             raise NotFound
-        adviser = self._taken("together", customer)
-        found = adviser.together(item, customer, month_bs=month_bs(self._today()), limit=limit)
+        month = month_bs(self._today())
+        found, version = self._ask(
+            "together",
+            customer,
+            lambda adviser: adviser.together(item, customer, month_bs=month, limit=limit),
+        )
         if actor is None:
-            return TogetherAdvice(found, adviser.version)
+            return TogetherAdvice(found, version)
         rec_id = self._issuer.issue(
             actor,
             Surface.SAMAGRI,
-            version=adviser.version,
+            version=version,
             targets=[each.item.id for each in found],
         )
-        return TogetherAdvice(found, adviser.version, rec_id)
+        return TogetherAdvice(found, version, rec_id)
 
     def version_for(self, actor: Actor) -> str:
         """Return the version of the model that answers the actor at this moment."""
@@ -497,20 +523,15 @@ class RecommendationService:
         near = near or customer.home
         candidates = await self._candidates(puja_id, near)
         today = self._today()
-        adviser = self._taken("pandits", customer)
-        ranked = adviser.pandits(
-            PanditQuestion(
-                puja_id=puja_id,
-                customer=customer,
-                near=near,
-                candidates=candidates,
-                today=today,
-                seed=f"{customer.user_id}:{puja_id}:{day or today}" if customer.user_id else "",
-            )
+        question = PanditQuestion(
+            puja_id=puja_id,
+            customer=customer,
+            near=near,
+            candidates=candidates,
+            today=today,
+            seed=f"{customer.user_id}:{puja_id}:{day or today}" if customer.user_id else "",
         )
-        version = adviser.version
-        # What follows takes a while: a model that is swapped meanwhile is not held for it.
-        del adviser
+        ranked, version = self._ask("pandits", customer, lambda adviser: adviser.pandits(question))
         found = PanditSearch(puja_ids=(puja_id,), near=near)
         places = await self._with_time(ranked, found, puja_id, day, limit)
         if actor is None:
@@ -570,22 +591,23 @@ class RecommendationService:
         customer = await self._customer(actor)
         today = self._today()
         festivals = await self._festivals.between(today, today + timedelta(days=_FESTIVAL_DAYS))
-        adviser = self._taken("bookings", customer)
         question = PujaQuestion(customer=customer, today=today, festivals=festivals, limit=limit)
         try:
-            proposed = adviser.pujas(question)
+            proposed, version = self._ask(
+                "bookings", customer, lambda adviser: adviser.pujas(question)
+            )
         except Exception:
             # The front page shows them, and is worth more than they are.
-            _log.exception("pujas_not_advised", extra={"version": adviser.version})
+            _log.exception("pujas_not_advised")
             self._observe("bookings", "failed")
-            proposed = ()
+            proposed, version = (), RULES_VERSION
         rec_id = self._issuer.issue(
             actor,
             Surface.BOOKINGS,
-            version=adviser.version,
+            version=version,
             targets=[each.puja.id for each in proposed],
         )
-        return NextPujas(proposed, adviser.version, rec_id)
+        return NextPujas(proposed, version, rec_id)
 
     async def _customer(self, actor: Actor | None, *, with_stars: bool = False) -> Customer:
         user_id = actor.user_id if actor else None
@@ -593,11 +615,12 @@ class RecommendationService:
             return await self._customers.read_with_stars(user_id)
         return await self._customers.read(user_id)
 
-    def _taken(self, task: str, customer: Customer) -> Adviser:
-        """The adviser of this answer: taken when all that it needs is there, kept to the end."""
-        adviser = self._advisers.of(customer.user_id)
-        self._observe(task, "model" if adviser.has_model else "rules")
-        return adviser
+    def _ask(self, task: str, customer: Customer, ask: Callable[[Adviser], T]) -> tuple[T, str]:
+        """Ask the customer's adviser, taken now that all that the answer needs is there.
+
+        What follows an answer may take a while: a model that is swapped meanwhile is not held.
+        """
+        return _answered(self._advisers.of(customer.user_id), task, self._observe, ask)
 
     def _today(self) -> date:
         return local_today(self._clock.now(), NEPAL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from recsys.store import ModelStore
 from server.app import RunningServer
 from server.domain.account import GeoPoint, Place
 from server.paths import data_path
+from server.recommender.adviser import Advice
 from server.settings import Settings
 from server.store.festival_files import load_festival_pujas
 from tests.integration.test_bookings import WEDNESDAY, act, book
@@ -25,7 +27,9 @@ from tests.serving_models import (
     foreign,
     point,
     publish,
+    shorten_year,
     spoil,
+    tangle,
     the_catalogue,
 )
 from tests.support import FakeClock, People, Person
@@ -403,6 +407,52 @@ async def test_an_admin_cannot_let_a_bad_model_serve(people: People, models: Mod
     assert models.history()[-1].forced
     problems = {row["version"]: row["gates_failed"] for row in (await listed(admin))["results"]}
     assert problems[weak] == ["coverage"]
+
+
+@pytest.mark.parametrize(("damage", "code"), [(shorten_year, "shape"), (tangle, "smoke")])
+async def test_what_could_not_serve_cannot_be_pointed_at(
+    people: People, models: ModelStore, live: str, damage: Callable[[Path], None], code: str
+) -> None:
+    admin, version = await people.admin(), add(models, 5)
+    damage(models.folder(version))
+    refused = await activate(admin, version, force=True)
+    assert (refused.status_code, refused.json()["type"]) == (422, "model-refused")
+    assert code in refused.json()["detail"]
+    assert models.current() == live
+    assert (await samagri(admin.api))["model_version"] == live
+
+
+async def test_where_the_model_stumbles_the_rules_answer(
+    people: People, live: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    customer, _ = await people.customer(), await people.pandit()
+    for name in ("samagri", "together", "pandits", "pujas"):
+        monkeypatch.setattr(Advice, name, stumbling(getattr(Advice, name)))
+    answer = await samagri(customer.api)
+    assert answer["model_version"] == "rules"
+    assert by_item(answer).keys() >= NEEDED
+    item_id = next(iter(NEEDED))
+    for path, params in (
+        ("/api/recommendations/together/", {"item_id": item_id}),
+        ("/api/recommendations/pandits/", {"puja_id": PUJA}),
+        ("/api/recommendations/bookings/", {}),
+    ):
+        assert (await get(customer.api, path, **params))["model_version"] == "rules", path
+    assert (await get(customer.api, "/api/pandits/", puja_id=PUJA))["results"]
+    counted = (await customer.api.get("/metrics")).text
+    for task in ("samagri", "together", "pandits", "bookings", "search"):
+        assert f'by="failed",task="{task}"' in counted or f'task="{task}",by="failed"' in counted
+
+
+def stumbling(answer: Callable[..., Any]) -> Callable[..., Any]:
+    """The same, but an adviser with a model fails."""
+
+    def asked(adviser: Advice, *arguments: Any, **more: Any) -> Any:
+        if adviser.has_model:
+            raise IndexError("out of bounds")
+        return answer(adviser, *arguments, **more)
+
+    return asked
 
 
 async def test_a_broken_model_is_refused_and_told_and_the_old_one_serves_on(

@@ -67,6 +67,18 @@ def test_a_rollback_without_history_goes_to_the_next_older(store: ModelStore) ->
     assert store.roll_back().version == versions[0]
 
 
+def test_what_is_pruned_while_it_is_checked_is_not_pointed_at(store: ModelStore) -> None:
+    versions = [add(store, moment=moment) for moment in moments(4)]
+    store.publish(versions[2])
+    gone: list[str] = []
+    with pytest.raises(ArtifactError) as caught:
+        store.publish(versions[0], check=lambda _: gone.extend(store.prune(keep=1)))
+    assert versions[0] in gone
+    assert caught.value.code == "missing"
+    assert store.current() == versions[2]
+    assert [entry.version for entry in store.history()] == [versions[2]]
+
+
 def test_a_damaged_version_is_not_published(store: ModelStore) -> None:
     first, second = (add(store, moment=moment) for moment in moments(2))
     store.publish(first)
