@@ -337,7 +337,8 @@ def fit(
     Parameters
     ----------
     known
-        ``data`` as it was when the models were trained (``Dataset.before``).
+        ``data`` as it was when the models were trained (``Dataset.before``): the tables are
+        counted on it.
     train, calibrate, label
         Bookings of three kinds, no two alike: those that the models know, those for the
         calibrations, those for the weights.
@@ -352,7 +353,7 @@ def fit(
     knowledge = Knowledge(
         ids=ids,
         usual=usual,
-        tables=count_tables(data, train, usual),
+        tables=count_tables(known, train, usual),
         weights={stage: BlendWeights() for stage in STAGES},
         samagri=models.get("samagri"),
         user_item=user_item,

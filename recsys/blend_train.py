@@ -26,6 +26,7 @@ from recsys.metrics import Reliability
 from recsys.models.base import Model
 from recsys.models.puja_popularity import PujaPopularity
 from recsys.pipeline import Solver, Trained, Windows, fitted
+from recsys.promises import Promises, broken_promises
 from recsys.signals import SIGNALS, Knowledge
 from recsys.splits import unit
 
@@ -47,6 +48,8 @@ class Trust:
     shown, keep_rate
         Suggestions at or above the threshold, and the share of them that was kept, with its
         interval over bookings.
+    promises
+        Which of the lists' promises were broken for these bookings.
     """
 
     bookings: int
@@ -54,6 +57,7 @@ class Trust:
     shown: int
     keep_rate: Interval
     reliability: Reliability
+    promises: Promises
 
     def as_dict(self) -> dict[str, Any]:
         """For manifest and card."""
@@ -62,6 +66,7 @@ class Trust:
             "ece": self.ece,
             "shown": self.shown,
             "keep_rate": list(self.keep_rate),
+            "promises": self.promises.as_dict(),
             "reliability": [each.tolist() for each in self.reliability],
         }
 
@@ -96,8 +101,9 @@ def train_blend(
         [unit(f"blend:{data.booking_ids.ids[row]}") < _CALIBRATES for row in window], np.bool_
     )
     early = _models_before(data, cut.blend, trained, config, solver)
+    until_test = data.before(cut.test)
     learned = blend_fit.fit(
-        data,
+        until_test,
         known=data.before(cut.blend),
         train=rows[made < cut.blend],
         calibrate=window[first],
@@ -109,12 +115,13 @@ def train_blend(
     judged = {
         "samagri": trained["samagri"].judged,
         "user_item": trained["user_item"].judged,
-        "usual": PujaPopularity().fit(baskets(data.before(cut.test), now_ms=cut.test).data),
+        "usual": PujaPopularity().fit(baskets(until_test, now_ms=cut.test).data),
     }
-    tested = before(learned, judged, data, rows[made < cut.test])
+    tested = before(learned, judged, until_test, rows[made < cut.test])
     asked = _questions(data, cut, tested, rows[made >= cut.test], config.run.seed)
     serving = before(learned, final, data, rows)
-    return serving, _trust(tested, asked)
+    promises = broken_promises(tested, data, rows[made >= cut.test], cut.test)
+    return serving, _trust(tested, asked, promises)
 
 
 def _models_before(
@@ -160,7 +167,7 @@ def _questions(
     ]
 
 
-def _trust(knowledge: Knowledge, asked: list[blend_fit.HeldBack]) -> Trust:
+def _trust(knowledge: Knowledge, asked: list[blend_fit.HeldBack], promises: Promises) -> Trust:
     predicted, labels, booking = [], [], []
     for number, each in enumerate(asked):
         found = confidences(knowledge, each)[each.asked]
@@ -169,7 +176,7 @@ def _trust(knowledge: Knowledge, asked: list[blend_fit.HeldBack]) -> Trust:
         booking.append(np.full(len(found), number, np.int32))
     if not predicted:
         nothing = metrics.reliability(np.empty(0), np.empty(0))
-        return Trust(0, float("nan"), 0, interval(np.empty(0)), nothing)
+        return Trust(0, float("nan"), 0, interval(np.empty(0)), nothing, promises)
     p: NDArray[np.float64] = np.concatenate(predicted)
     y, group = np.concatenate(labels), np.concatenate(booking)
     bins = metrics.reliability(p, y)
@@ -180,6 +187,7 @@ def _trust(knowledge: Knowledge, asked: list[blend_fit.HeldBack]) -> Trust:
         shown=int(shown.sum()),
         keep_rate=interval(y[shown].astype(np.float64), group[shown]),
         reliability=bins,
+        promises=promises,
     )
 
 

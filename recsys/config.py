@@ -45,7 +45,6 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         Literal["auto", "implicit", "numpy", "spark"],
         "what factorises: implicit, numpy, spark, or auto: implicit where installed, else numpy",
     ] = "auto"
-    threads: Annotated[Positive, "of the solver; equal bytes are promised for 1"] = 1
     budget_s: Annotated[Above0, "seconds that the search for parameters may take in all"] = 300.0
     only: Annotated[tuple[Task, ...], "tasks to train"] = ("samagri", "pandit", "puja")
     report: Annotated[bool, "put a report that compares the models tried into the artifact"] = True

@@ -278,18 +278,81 @@ class Dataset:
                 digest.update(np.ascontiguousarray(column[order]).tobytes())
         return digest.hexdigest()
 
+    def settled_ms(self) -> LongArray:
+        """When each booking came to the status that it has, as far as anything tells.
+
+        By the event of it. Without one: not before the puja was held, so that nothing is known too
+        early; a booking that was only made came to that when it was made.
+        """
+        bookings, events = self.bookings, self.events
+        settled = np.maximum(bookings.ts, bookings.held_ts)
+        told = np.full(len(bookings), np.iinfo(np.int64).max)
+        for status, kind in _ENDS.items():
+            rows = np.flatnonzero((events.kind == kind) & (events.booking >= 0))
+            rows = rows[bookings.status[events.booking[rows]] == status]
+            np.minimum.at(told, events.booking[rows], events.ts[rows])
+        settled = np.where(told < np.iinfo(np.int64).max, told, settled)
+        return np.where(bookings.status == Status.CREATED, bookings.ts, settled)
+
     def before(self, end_ms: int) -> Dataset:
         """What was known at ``end_ms``: bookings and events made before it, same id maps.
 
         The rows of bookings made later stay, so that row numbers hold, but none of their lines.
+        What was held or called off only later was a booking like any other (`settled_ms` says
+        when), and what was taken off a list later was still on it: an event tells of that. A line
+        without such an event counts as the list has it: nothing else is known of it, and most
+        lists are made with their booking. Quantities and prices are those of the end.
         """
-        known = self.bookings.ts < end_ms
-        lines = self.lines.booking
+        if end_ms > self.newest_ms():
+            return self
+        bookings = self.bookings
+        known = bookings.ts < end_ms
+        is_open = self.settled_ms() >= end_ms
+        status = np.where(is_open, np.int8(Status.CREATED), bookings.status)
+        lines = replace(self.lines, kept=_kept_at(self, end_ms))
         return replace(
             self,
-            lines=_take(self.lines, known[lines]),
+            bookings=replace(bookings, status=status),
+            lines=_take(lines, known[lines.booking]),
             events=_take(self.events, self.events.ts < end_ms),
         )
+
+
+_ENDS: Final = {
+    Status.COMPLETED: Kind.BOOKING_COMPLETED,
+    Status.CANCELLED: Kind.BOOKING_CANCELLED,
+}
+_OF_LISTS: Final = (Kind.SAMAGRI_ADDED, Kind.SAMAGRI_REMOVED, Kind.SAMAGRI_RETURNED)
+
+
+def _kept_at(data: Dataset, end_ms: int) -> NDArray[np.bool_]:
+    """Which lines were on their lists at an instant.
+
+    Of a line that events tell of later, the last event before decides; without one the first after
+    it: what was added then was not there yet, what was taken off then was.
+    """
+    lines, events = data.lines, data.events
+    rows = np.flatnonzero(
+        np.isin(events.kind, _OF_LISTS) & (events.booking >= 0) & (events.item >= 0)
+    )
+    if not len(rows):
+        return lines.kept
+    key = events.booking[rows].astype(np.int64) * len(data.items) + events.item[rows]
+    order = np.lexsort((events.ts[rows], key))
+    key, rows = key[order], rows[order]
+    is_earlier = events.ts[rows] < end_ms
+    adds = events.kind[rows] == Kind.SAMAGRI_ADDED
+    begins = np.flatnonzero(np.diff(key, prepend=-1))
+    lengths = np.diff(begins, append=len(key))
+    earlier = np.add.reduceat(is_earlier.astype(np.int64), begins)
+    there = np.where(earlier > 0, adds[begins + earlier - 1], ~adds[begins])
+    is_changed = earlier < lengths
+    changed, there = key[begins][is_changed], there[is_changed]
+    if not len(changed):
+        return lines.kept
+    mine = lines.booking.astype(np.int64) * len(data.items) + lines.item
+    place = np.minimum(np.searchsorted(changed, mine), len(changed) - 1)
+    return np.where(changed[place] == mine, there[place], lines.kept)
 
 
 def _take(table: T, mask: NDArray[Any]) -> T:

@@ -316,7 +316,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             run = msgspec.structs.replace(config.run, engine=report.engine_at_hand())
             config = msgspec.structs.replace(config, run=run)
         fixed = dict(_fixed(options.set or ()))
-        fixed.update(_published(options.store, options.version) if options.version else {})
+        fixed.update(_published(options, config) if options.version else {})
         models = _names(options.models)
     except BadConfig as error:
         tell("the settings are wrong:", *(f"  {fault}" for fault in error.faults))
@@ -387,11 +387,12 @@ def _fixed(given: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
     yield from found.items()
 
 
-def _published(store: Path, version: str) -> dict[str, dict[str, Any]]:
+def _published(options: argparse.Namespace, config: Config) -> dict[str, dict[str, Any]]:
     """The kind and parameters of the basket model of a published version.
 
     The version itself has seen the test window; so a model of its kind is fitted again, without.
     """
+    store, version = options.store, options.version
     try:
         where = ModelStore(store)
         found = where.current() if version == "current" else version
@@ -400,7 +401,10 @@ def _published(store: Path, version: str) -> dict[str, dict[str, Any]]:
         told = read_manifest(where.folder(found)).models["samagri"]
     except (ArtifactError, OSError, KeyError) as error:
         raise BadConfig([f"--version {version}: {error}"]) from error
-    params = {k: v for k, v in told["params"].items() if k not in ("engine", "reg_mode")}
+    params = pipeline.refittable(told["model"], told["params"], config)
+    if params is None:
+        engine = config.run.engine
+        raise BadConfig([f"--version {version}: {engine} lacks its regularisation; numpy has both"])
     return {told["model"]: params}
 
 

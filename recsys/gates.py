@@ -55,6 +55,8 @@ class Measured:
     """Which baseline that is."""
     against_current: Interval | None = None
     """The paired difference of NDCG@10, new minus current."""
+    not_compared: str = "there is no current model to compare with"
+    """Why there is no such difference."""
     coverage: float | None = None
     exposure: float | None = None
     """The upper bound of the share of new pandits among the first five, over replayed lists."""
@@ -63,10 +65,14 @@ class Measured:
     keep_rate: float | None = None
     shown: int = 0
     """Suggestions above the threshold in the test part, of which ``keep_rate`` is the share."""
-    tier_violations: int = 0
-    missing_required: int = 0
-    never_show_violations: int = 0
-    not_finite: int = 0
+    tier_violations: int | None = None
+    """Rows of the lists for the test bookings that stand above one of a stronger type."""
+    missing_required: int | None = None
+    """Required and essential items that these lists lack."""
+    never_show_violations: int | None = None
+    """Optional rows of things that the customer never wants to see."""
+    not_finite: int | None = None
+    """Numbers of the model, and confidences of these lists, that are not finite."""
     norm_ratio: float | None = None
     """Largest factor between a mean factor norm and that of the current model, 1 or more."""
     jaccard: float | None = None
@@ -127,7 +133,7 @@ def _quality(measured: Measured, config: Config) -> Iterator[Gate]:
         reason = f"{what}: {gain.high:.4f} (lower {gain.low:.4f}), above 0"
         yield Gate("quality.baseline", gain.high > 0, gain.high, 0.0, reason)
     if measured.against_current is None:
-        yield Gate("quality.current", True, None, None, "there is no current model to compare with")
+        yield Gate("quality.current", True, None, None, measured.not_compared)
     else:
         low, loss = measured.against_current.low, config.gates.paired_loss
         yield Gate(

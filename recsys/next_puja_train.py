@@ -56,9 +56,12 @@ class Asked:
 def families(data: Dataset, rows: _Rows) -> Iterator[Asked]:
     """The families that made these bookings, each on the day when it made it.
 
-    Cancelled bookings ask nothing. What a family had booked earlier is known of it.
+    Cancelled bookings ask nothing. What a family had booked earlier is known of it, and what of
+    that it had called off by then.
     """
-    bookings = data.bookings
+    bookings, settled = data.bookings, data.settled_ms()
+    is_cancelled = bookings.status == Status.CANCELLED
+    called_off = np.where(is_cancelled, settled, np.iinfo(np.int64).max)
     by_user: dict[int, list[int]] = defaultdict(list)
     wanted = set(rows[bookings.status[rows] != Status.CANCELLED].tolist())
     users = set(bookings.user[list(wanted)].tolist())
@@ -67,7 +70,9 @@ def families(data: Dataset, rows: _Rows) -> Iterator[Asked]:
         if user not in users:
             continue
         if booking in wanted:
-            yield _asked(data, booking, by_user[user])
+            at = bookings.ts[booking]
+            earlier = [each for each in by_user[user] if called_off[each] >= at]
+            yield _asked(data, booking, earlier)
         by_user[user].append(booking)
 
 
@@ -79,8 +84,6 @@ def _asked(data: Dataset, booking: int, earlier: Sequence[int]) -> Asked:
     strengths: dict[int, float] = defaultdict(float)
     strength = Strength()
     for row in sorted(earlier, key=lambda each: int(bookings.held_ts[each])):
-        if bookings.status[row] == Status.CANCELLED:
-            continue
         puja, held = int(bookings.puja[row]), _day(int(bookings.held_ts[row]))
         worth = strength.weights[Kind.BOOKING_CREATED.name]
         if held <= today:
@@ -143,7 +146,7 @@ def train_next_puja(
     choice = trained.choice
     known = users_by(data.before(cut.validation), "puja", now_ms=cut.validation)
     tuning = learned(
-        data,
+        data.before(cut.test),
         festivals,
         counted=rows[made < cut.validation],
         tuning=rows[(made >= cut.validation) & (made < cut.test)],
@@ -152,9 +155,10 @@ def train_next_puja(
     ).tuning
 
     def believed(until: int, model: Model[Any]) -> Habits:
-        habits = count_habits(data, rows[made < until], festivals)
+        seen = data.before(until)
+        habits = count_habits(seen, rows[made < until], festivals)
         latest = rows[(made >= cut.validation) & (made < until)]
-        return replace(with_scores(habits, data, latest, model), tuning=tuning)
+        return replace(with_scores(habits, seen, latest, model), tuning=tuning)
 
     before = believed(cut.test, trained.judged)
     figures = judged(
@@ -187,8 +191,10 @@ def learned(
     model
         Of families by pujas, with their pujas numbered as in ``data``.
     """
+    until = int(data.bookings.ts[tuning].min()) if len(tuning) else data.newest_ms() + 1
     tuning = _thinned(tuning, seed)
-    habits = with_scores(count_habits(data, counted, festivals), data, tuning, model)
+    habits = count_habits(data.before(until), counted, festivals)
+    habits = with_scores(habits, data, tuning, model)
     plain = NextPuja(data.pujas, data.pujas.ids, data.regions, habits, rules or {})
     asked = list(families(data, tuning))
     terms = [plain.terms(each.family, festivals, scores=scores_of(model, each)) for each in asked]

@@ -51,13 +51,14 @@ class _Counts:
 
 
 def _counts(data: Dataset, until: int) -> _Counts:
+    data = data.before(until)
     bookings, events = data.bookings, data.events
     n_pandits = len(data.pandits)
     held = (bookings.status == Status.COMPLETED) & (bookings.held_ts < until)
     held &= bookings.pandit >= 0
     this = np.zeros((len(data.pujas), n_pandits))
     np.add.at(this, (bookings.puja[held], bookings.pandit[held]), 1)
-    of_pandit = (events.pandit >= 0) & (events.ts < until)
+    of_pandit = events.pandit >= 0
     refused = of_pandit & (events.kind == Kind.PANDIT_DECLINED)
     rated = of_pandit & (events.kind == Kind.RATING) & (events.rating > 0)
     return _Counts(

@@ -218,7 +218,11 @@ def fitted(
     *,
     searching: bool = False,
 ) -> Model[Any]:
-    """A model of this kind, fitted."""
+    """A model of this kind, fitted.
+
+    Iterations, engine and regularisation of ALS are those of the settings where ``params`` have
+    none; the parameters of a published model have their own.
+    """
     seed = config.run.seed
     if kind != "als":
         return registry.create(kind, params).fit(data, seed=seed)
@@ -226,13 +230,28 @@ def fitted(
     engine = config.run.engine
     if engine == "auto":
         raise ValueError("which engine is decided before training begins")
-    full = AlsParams(
-        **params,
-        iterations=steps,
-        engine=engine,
-        reg_mode="scaled" if engine == "spark" else "plain",
-    )
-    return solver(data, full, seed)
+    own = {
+        "iterations": steps,
+        "engine": engine,
+        "reg_mode": "scaled" if engine == "spark" else "plain",
+    }
+    return solver(data, AlsParams(**{**own, **params}), seed)
+
+
+def refittable(kind: str, params: Mapping[str, Any], config: Config) -> dict[str, Any] | None:
+    """The parameters of a published model for fitting its kind again; None where that cannot be.
+
+    The engines differ in what the regularisation multiplies (``engine.RegMode``). That of Spark can
+    be fitted by Spark and by numpy, the plain one by numpy and implicit.
+    """
+    if kind != "als":
+        return dict(params)
+    found = {name: value for name, value in params.items() if name != "engine"}
+    scaled = found.get("reg_mode", "plain") == "scaled"
+    engine = config.run.engine
+    if engine == ("implicit" if scaled else "spark"):
+        return None
+    return found
 
 
 def choose(
@@ -460,7 +479,8 @@ def lists_of(bundle: Bundle, data: Dataset, questions: Queries, k: int) -> IntAr
 class Comparison:
     """The new model against the one that serves."""
 
-    gain: Interval
+    gain: Interval | None
+    """None where the current model cannot be fitted again here."""
     jaccard: float
     queries: int
     how: str
@@ -495,19 +515,22 @@ def against(
     else:
         part, how = test, "fitted again"
         saved = current.models["samagri"].save().params
-        params = dict(saved["params"])
-        if saved["model"] == "als":
-            params = {name: params[name] for name in ("factors", "regularization", "alpha")}
-        known = baskets(data.before(cut.test), now_ms=cut.test).data
-        again = fitted(saved["model"], params, known, config, solver)
-        theirs = examine(again, part.queries, known, k=k).at_k.ndcg
-        ours = trained.outcome.at_k.ndcg
+        params = refittable(saved["model"], saved["params"], config)
+        ours = theirs = None
+        if params is None:
+            # With another regularisation it would be another model: not a fair comparison.
+            how = f"not at all: {config.run.engine} cannot fit it again"
+        else:
+            known = baskets(data.before(cut.test), now_ms=cut.test).data
+            again = fitted(saved["model"], params, known, config, solver)
+            theirs = examine(again, part.queries, known, k=k).at_k.ndcg
+            ours = trained.outcome.at_k.ndcg
     sample = thinned(test.queries, _DRIFT_QUERIES, config.run.seed)
     before = lists_of(current, data, sample, k)
     after = rank(trained.model, sample.data, k=k).lists
     overlaps = [_jaccard(a, b) for a, b in zip(before.tolist(), after.tolist(), strict=True)]
     return Comparison(
-        gain=paired(ours, theirs, part.queries.group),
+        gain=None if ours is None or theirs is None else paired(ours, theirs, part.queries.group),
         jaccard=float(np.median(overlaps)),
         queries=part.count,
         how=how,

@@ -357,7 +357,9 @@ def _booking_events(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         yield event("pandit_declined", document.get("updated_at"), pandit_id=pandit_id)
     status = _STATUS.get(document.get("status", ""))
     if status == "cancelled":
-        yield event("booking_cancelled", document.get("updated_at"))
+        # What is settled of it later (money) changes it again, but not when it was called off.
+        last = (document.get("history") or [{}])[-1]
+        yield event("booking_cancelled", last.get("at") or document.get("updated_at"))
     if status == "completed":
         done = document.get("completed_at") or document.get("updated_at")
         yield event("booking_completed", done)

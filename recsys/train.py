@@ -224,6 +224,7 @@ class _Run:
                 solver,
                 trust,
                 replayed,
+                parts,
             )
             made = None
             if self.config.run.report:
@@ -312,6 +313,7 @@ class _Run:
         solver: Solver,
         trust: Trust | None,
         replayed: Replay | None,
+        parts: Mapping[str, Saved],
     ) -> tuple[Measured, pipeline.Comparison | None]:
         self.progress.step("compare with what serves")
         baskets = trained.get("samagri")
@@ -328,12 +330,17 @@ class _Run:
             over_baseline=baskets.gain() if baskets else None,
             baseline=baskets.best_baseline().name if baskets else "",
             against_current=compared.gain if compared else None,
+            **({"not_compared": compared.how} if compared and compared.gain is None else {}),
             coverage=baskets.outcome.coverage if baskets else None,
             exposure=replayed.new_share.high if replayed and replayed.lists else None,
             slices=_slices(data, cut, baskets, test) if baskets and test else {},
             ece=trust.ece if trust else None,
             keep_rate=trust.keep_rate.mean if trust and trust.shown else None,
             shown=trust.shown if trust else 0,
+            tier_violations=trust.promises.order_breaks if trust else None,
+            missing_required=trust.promises.missing if trust else None,
+            never_show_violations=trust.promises.unwanted if trust else None,
+            not_finite=_not_finite(models, parts) + (trust.promises.not_finite if trust else 0),
             norm_ratio=pipeline.norm_ratio(models, current),
             jaccard=compared.jaccard if compared else None,
             p99_ms=pipeline.slowest_ms(trained.values()),
@@ -469,7 +476,7 @@ class _Run:
             compared={}
             if compared is None
             else {
-                "gain in NDCG@10": list(compared.gain),
+                "gain in NDCG@10": None if compared.gain is None else list(compared.gain),
                 "overlap of top 10, median": compared.jaccard,
                 "questions": compared.queries,
                 "how": compared.how,
@@ -529,6 +536,17 @@ def _current(store: ModelStore) -> tuple[Bundle | None, int]:
 def _with_cost(measured: Measured, manifest: Manifest, seconds: float) -> Measured:
     size = sum(entry.bytes for entry in manifest.files)
     return dataclasses.replace(measured, artifact_bytes=size, load_seconds=seconds)
+
+
+def _not_finite(models: Mapping[str, Model[Any]], parts: Mapping[str, Saved]) -> int:
+    """How many numbers of these models and parts are not finite."""
+    saved = (*(model.save() for model in models.values()), *parts.values())
+    return sum(
+        int(array.size - np.isfinite(array).sum())
+        for each in saved
+        for array in each.arrays.values()
+        if array.dtype.kind == "f"
+    )
 
 
 def _slices(

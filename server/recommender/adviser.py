@@ -414,29 +414,14 @@ class Advice:
         return Because(reason.code.value, reason.weight, dict(reason.data), english, nepali)
 
     def _taste(self, customer: Customer, today: date) -> tuple[NDArray[np.float32] | None, int]:
-        """The customer's vector among items, and from how many purchases it comes.
-
-        What a rule had put on the list says nothing of him; what was recommended says less.
-        """
+        """The customer's vector among items, and of how many items he is known to like or not."""
         model = self._model("user_item")
         if model is None or self._bundle is None:
             return None, 0
-        strengths: dict[str, float] = {}
-        count = 0
-        bought = _STRENGTH.weights.get(Kind.SAMAGRI_PURCHASED.name, 0.0)
-        for past, weight in _weighed(customer, "item", today):
-            if past.status is not BookingStatus.COMPLETED:
-                continue
-            for item_id, source in zip(past.item_ids, past.sources, strict=False):
-                if source in _BY_RULE:
-                    continue
-                shown = _STRENGTH.from_recommendation if source == MODEL else 1.0
-                strengths[item_id] = strengths.get(item_id, 0.0) + bought * weight * shown
-                count += 1
-        given, weights = _cells(strengths, self._bundle.ids["items"])
-        if not len(given):
+        given, weights = _cells(_tasted(customer, today), self._bundle.ids["items"])
+        if not (weights > 0).any():
             return None, 0
-        return model.vector(Query(given, weights, {})), count
+        return model.vector(Query(given, weights, {})), len(given)
 
     def _model(self, slot: str) -> Als | None:
         found = self._bundle.models.get(slot) if self._bundle is not None else None
@@ -712,6 +697,38 @@ def _liked(customer: Customer, target: str, today: date) -> dict[str, float]:
         worth = made + (held if past.status is BookingStatus.COMPLETED else 0.0)
         strengths[name] = strengths.get(name, 0.0) + weight * worth
     return strengths
+
+
+def _tasted(customer: Customer, today: date) -> dict[str, float]:
+    """How strongly the customer is tied to items, as `matrix.users_by` has it at training.
+
+    There it comes from events, here from the bookings that these were told of: what he put on the
+    list of a booking and what he took off it, told when the booking was accepted or ended, and what
+    he had at the end. What a rule put there says nothing of him, what was recommended says less.
+    """
+    weights = _STRENGTH.weights
+    strengths: dict[str, float] = {}
+
+    def tell(kind: Kind, item_id: str, at: datetime, *, shown: bool) -> None:
+        age = np.array([(today - at.date()).days], np.float64)
+        worth = weights.get(kind.name, 0.0) * decay(age, _STRENGTH.half_life_days["item"]).item()
+        worth *= _STRENGTH.from_recommendation if shown else 1.0
+        strengths[item_id] = strengths.get(item_id, 0.0) + worth
+
+    for past in customer.history:
+        if past.status is BookingStatus.PENDING:
+            continue
+        for item_id, source in zip(past.item_ids, past.sources, strict=False):
+            if source in _BY_RULE:
+                continue
+            if source != MODEL:
+                tell(Kind.SAMAGRI_ADDED, item_id, past.booked_at, shown=False)
+            if past.status is BookingStatus.COMPLETED:
+                tell(Kind.SAMAGRI_PURCHASED, item_id, past.ended_at, shown=source == MODEL)
+        for item_id in past.declined:
+            # What was taken off had been put there for him.
+            tell(Kind.SAMAGRI_REMOVED, item_id, past.booked_at, shown=True)
+    return {item_id: worth for item_id, worth in strengths.items() if worth}
 
 
 def _cells(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import importlib.util
 import json
 import os
@@ -16,8 +17,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recsys import synth, train
+from recsys import promises, synth, train
 from recsys.artifact import read_manifest
+from recsys.blend import Recommendation, Request, SamagriBlend
 from recsys.bundle import (
     calibration_of,
     check_answers,
@@ -165,6 +167,29 @@ def test_a_failed_gate_rejects_and_force_overrules(
     assert gates["quality.current"]["value"] == 0
     assert gates["drift"]["value"] == 1
     assert manifest.parents == (store.history()[-2].version,)
+
+
+def test_a_blend_that_forgets_what_is_required_is_rejected(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Forgetful(SamagriBlend):
+        def recommend(self, request: Request) -> Recommendation:
+            answer = super().recommend(request)
+            return dataclasses.replace(answer, rows=answer.rows[1:])
+
+    monkeypatch.setattr(promises, "SamagriBlend", Forgetful)
+    store = ModelStore(tmp_path / "models")
+    where = ("--source", TOWN, "--out", str(store.root), "--only", "samagri", *PRIOR)
+    status, told = run(capsys, *where)
+    assert status == 4
+    assert told["gates_failed"] == ["required"]
+    gates = {
+        each["name"]: each
+        for each in read_manifest(store.root / "rejected" / told["version"]).gates
+    }
+    assert gates["required"]["value"] > 0
+    for name in ("order", "never_show", "finite"):
+        assert gates[name]["value"] == 0
 
 
 def test_a_dry_run_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

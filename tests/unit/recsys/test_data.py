@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from recsys import sources
-from recsys.data import BadData, IdMap, build, to_ms
+from recsys.data import BadData, IdMap, Status, build, to_ms
 
 NOW = 1_800_000_000_000
 BOOKINGS: dict[str, list[Any]] = {
@@ -187,3 +187,82 @@ def test_ratings_are_read_in_each_form(tmp_path: Path, name: str, text: str) -> 
     assert found.item.tolist() == [0, 1]
     assert found.rating.tolist() == [3.5, 4.0]
     assert found.ts.tolist() == [100_000, 200_000]
+
+
+CUT = NOW - 5_000
+DAY = 86_400_000
+
+
+def at_the_cut(
+    *,
+    status: str,
+    held: int = CUT - 1,
+    kept: bool = True,
+    events: tuple[tuple[str, int], ...] = (),
+) -> tuple[Status, bool]:
+    """What a booking made a day before the cut is at the cut, and its only line."""
+    tables: dict[str, dict[str, list[Any]]] = {
+        "bookings": {
+            "booking_id": ["b", "later"],
+            "user_id": ["u", "u"],
+            "puja_id": ["p", "p"],
+            "ts": [CUT - DAY, NOW],
+            "held_ts": [held, NOW],
+            "status": [status, "completed"],
+        },
+        "lines": {"booking_id": ["b", "later"], "item_id": ["i", "i"], "kept": [kept, True]},
+        "events": {
+            "user_id": ["u"] * len(events),
+            "booking_id": ["b"] * len(events),
+            "item_id": ["i" if kind.startswith("samagri") else None for kind, _ in events],
+            "kind": [kind for kind, _ in events],
+            "ts": [ts for _, ts in events],
+        },
+    }
+    found = build(tables, now_ms=NOW)
+    known = found.before(CUT)
+    assert known.bookings.status[1] == Status.CREATED
+    assert found.before(NOW + 1).bookings.status.tolist() == found.bookings.status.tolist()
+    (row,) = range(len(known.lines))
+    return Status(int(known.bookings.status[0])), bool(known.lines.kept[row])
+
+
+@pytest.mark.parametrize(
+    ("status", "events", "known"),
+    [
+        ("cancelled", (("booking_cancelled", CUT + 1),), Status.CREATED),
+        ("cancelled", (("booking_cancelled", CUT - 1),), Status.CANCELLED),
+        ("completed", (("booking_completed", CUT),), Status.CREATED),
+        ("completed", (("booking_completed", CUT - 1),), Status.COMPLETED),
+        ("created", (), Status.CREATED),
+    ],
+)
+def test_a_booking_is_at_a_cut_what_it_was_then(
+    status: str, events: tuple[tuple[str, int], ...], known: Status
+) -> None:
+    assert at_the_cut(status=status, events=events)[0] == known
+
+
+@pytest.mark.parametrize("status", ["cancelled", "completed"])
+def test_without_an_event_a_booking_is_open_until_its_puja(status: str) -> None:
+    assert at_the_cut(status=status, held=CUT + 1)[0] == Status.CREATED
+    assert at_the_cut(status=status, held=CUT - 1)[0] == Status[status.upper()]
+
+
+@pytest.mark.parametrize(
+    ("kept", "events", "known"),
+    [
+        (False, (("samagri_removed", CUT + 1),), True),
+        (False, (("samagri_removed", CUT - 1),), False),
+        (False, (("samagri_added", CUT - 9), ("samagri_removed", CUT + 1)), True),
+        (True, (("samagri_added", CUT + 1),), False),
+        (True, (("samagri_removed", CUT - 1), ("samagri_added", CUT + 1)), False),
+        (False, (("samagri_returned", CUT + 1),), True),
+        (False, (), False),
+        (True, (), True),
+    ],
+)
+def test_a_list_is_at_a_cut_what_it_was_then(
+    kept: bool, events: tuple[tuple[str, int], ...], known: bool
+) -> None:
+    assert at_the_cut(status="created", kept=kept, events=events)[1] == known

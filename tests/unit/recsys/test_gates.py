@@ -24,6 +24,10 @@ GOOD = Measured(
     ece=0.03,
     keep_rate=0.6,
     shown=900,
+    tier_violations=0,
+    missing_required=0,
+    never_show_violations=0,
+    not_finite=0,
     norm_ratio=1.2,
     jaccard=0.7,
     artifact_bytes=1_000_000,
@@ -78,7 +82,7 @@ def test_each_bound_closes_its_own_gate(change: dict[str, Any], name: str) -> No
 
 
 def test_every_measured_field_is_looked_at_by_a_gate() -> None:
-    only_told = {"baseline", "shown"}
+    only_told = {"baseline", "shown", "not_compared"}
     worst: dict[str, Any] = {
         field.name: float("nan") if field.name != "slices" else {"x": Slice(999, 0.0, 1.0)}
         for field in fields(Measured)
@@ -102,7 +106,12 @@ def test_what_was_not_measured_says_so() -> None:
     gates = {gate.name: gate for gate in judge(bare, Config())}
     assert not failed(list(gates.values()))
     assert gates["quality.current"].reason == "there is no current model to compare with"
-    assert "not measured" in gates["coverage"].reason
+    for name in ("coverage", "order", "required", "never_show", "finite"):
+        assert "not measured" in gates[name].reason
+        assert gates[name].value is None
+    other = replace(bare, not_compared="not at all: spark cannot fit it again")
+    told = {gate.name: gate.reason for gate in judge(other, Config())}
+    assert told["quality.current"] == other.not_compared
 
 
 def test_better_beyond_the_interval_may_be_asked_for() -> None:
