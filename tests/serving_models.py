@@ -26,7 +26,7 @@ from recsys.bundle import Bundle
 from recsys.store import ModelStore
 from tests.model_artifacts import forge, forge_file
 
-__all__ = ["FIND", "PUJA", "Recipe", "a_bundle", "add", "point", "publish", "the_catalogue"]
+__all__ = ["FIND", "PUJA", "Recipe", "a_bundle", "add", "point", "publish", "put", "the_catalogue"]
 
 SHARES = "usual.puja_popularity.by_puja.npy"
 QUANTITIES = "part.blend.quantity.npy"

@@ -7,10 +7,15 @@ import numpy as np
 import pytest
 
 from recsys import synth
+from recsys.bundle import Bundle
 from recsys.config import Config
+from recsys.engine import AlsParams, Factors
 from recsys.evaluate import Evaluation, main
+from recsys.models.als import Als
 from recsys.report import text_table
+from recsys.store import ModelStore
 from recsys.town import TownConfig, simulate
+from tests.serving_models import Recipe, a_bundle, put
 
 TOWN = "synth:users=250,items=80,pandits=30,seed=3"
 
@@ -88,3 +93,24 @@ def test_wrong_arguments_end_with_two(tmp_path: Path, wrong: list[str]) -> None:
 
 def test_missing_data_ends_with_three(tmp_path: Path) -> None:
     assert main(["--source", str(tmp_path), "--report", str(tmp_path), "--quiet"]) == 3
+
+
+def test_a_published_als_is_evaluated_with_all_of_its_own_parameters(tmp_path: Path) -> None:
+    store = ModelStore(tmp_path / "models")
+    ids = a_bundle(Recipe()).ids
+    params = AlsParams(factors=3, iterations=2, engine="numpy", alpha=3.0)
+    random = np.random.default_rng(1)
+    user, item = (random.random((each, 3), np.float32) for each in (2, len(ids["items"])))
+    als = Als.from_factors(Factors(user, item, "numpy", "plain"), params)
+    store.publish(put(store, Bundle("", ids, {"samagri": als}), 1))
+    status = main(
+        ["--source", TOWN, "--report", str(tmp_path), "--quiet", "--tasks", "samagri",
+         "--models", "popularity,als", "--store", str(store.root), "--version", "current",
+         "--run.engine", "numpy"]
+    )  # fmt: skip
+    assert status == 0
+    record = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    told = record["tasks"][0]["models"]["als"]["params"]
+    assert (told["iterations"], told["alpha"], told["reg_mode"]) == (2, 3.0, "plain")
+    spark = ["--version", "current", "--run.engine", "spark", "--store", str(store.root)]
+    assert main(["--source", TOWN, "--report", str(tmp_path), "--quiet", *spark]) == 2
