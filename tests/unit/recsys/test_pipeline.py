@@ -30,7 +30,7 @@ CONFIG = Config(
 
 @pytest.fixture(scope="module")
 def data() -> Dataset:
-    return synth.dataset(simulate(TownConfig(users=150, items=40, pandits=12, months=12, seed=3)))
+    return synth.dataset(simulate(TownConfig(users=150, items=80, pandits=12, months=12, seed=3)))
 
 
 @pytest.fixture(scope="module")

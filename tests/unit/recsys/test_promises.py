@@ -21,7 +21,7 @@ from recsys.town import TownConfig, simulate
 
 @pytest.fixture(scope="module")
 def data() -> Dataset:
-    return synth.dataset(simulate(TownConfig(users=120, items=60, pandits=12, months=12, seed=3)))
+    return synth.dataset(simulate(TownConfig(users=120, items=80, pandits=12, months=12, seed=3)))
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from recsys.artifact import ArtifactError
 from recsys.bundle import BLEND, Bundle, knowledge_of
 from recsys.models.base import Saved
 from recsys.signals import Knowledge
@@ -98,7 +99,7 @@ def test_ids_that_an_answer_needs_have_to_be_there(kind: str) -> None:
 def test_a_weight_that_is_no_number_is_refused() -> None:
     saved = a_knowledge().saved()
     weights = {stage: {**each, "bias": "nan"} for stage, each in saved.params["weights"].items()}
-    spoilt = replace(saved, params={**saved.params, "weights": weights})
+    spoilt = Saved(saved.arrays, {**saved.params, "weights": weights})
     bundle = replace(BUNDLE, parts={**BUNDLE.parts, BLEND: spoilt})
-    with pytest.raises(Exception, match="not finite"):
+    with pytest.raises(ArtifactError, match="not finite"):
         knowledge_of(bundle)
