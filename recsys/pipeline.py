@@ -506,17 +506,17 @@ def against(
     if "samagri" not in current.models:
         return None
     k = config.search.k
+    gain = None
     newer = test.ts >= current_until
     if len(np.unique(test.queries.group[newer])) >= _OWN_UNITS:
         part, how = test.select(newer), "as it serves"
         lists = lists_of(current, data, part.queries, k)
         theirs = list_figures(lists, part.queries.relevant, k).ndcg
-        ours = trained.outcome.at_k.ndcg[newer]
+        gain = paired(trained.outcome.at_k.ndcg[newer], theirs, part.queries.group)
     else:
         part, how = test, "fitted again"
         saved = current.models["samagri"].save().params
         params = refittable(saved["model"], saved["params"], config)
-        ours = theirs = None
         if params is None:
             # With another regularisation it would be another model: not a fair comparison.
             how = f"not at all: {config.run.engine} cannot fit it again"
@@ -524,13 +524,13 @@ def against(
             known = baskets(data.before(cut.test), now_ms=cut.test).data
             again = fitted(saved["model"], params, known, config, solver)
             theirs = examine(again, part.queries, known, k=k).at_k.ndcg
-            ours = trained.outcome.at_k.ndcg
+            gain = paired(trained.outcome.at_k.ndcg, theirs, part.queries.group)
     sample = thinned(test.queries, _DRIFT_QUERIES, config.run.seed)
     before = lists_of(current, data, sample, k)
     after = rank(trained.model, sample.data, k=k).lists
     overlaps = [_jaccard(a, b) for a, b in zip(before.tolist(), after.tolist(), strict=True)]
     return Comparison(
-        gain=None if ours is None or theirs is None else paired(ours, theirs, part.queries.group),
+        gain=gain,
         jaccard=float(np.median(overlaps)),
         queries=part.count,
         how=how,

@@ -330,7 +330,7 @@ class _Run:
             over_baseline=baskets.gain() if baskets else None,
             baseline=baskets.best_baseline().name if baskets else "",
             against_current=compared.gain if compared else None,
-            **({"not_compared": compared.how} if compared and compared.gain is None else {}),
+            not_compared=compared.how if compared else "there is no current model to compare with",
             coverage=baskets.outcome.coverage if baskets else None,
             exposure=replayed.new_share.high if replayed and replayed.lists else None,
             slices=_slices(data, cut, baskets, test) if baskets and test else {},

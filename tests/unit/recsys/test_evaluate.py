@@ -100,7 +100,7 @@ def test_a_published_als_is_evaluated_with_all_of_its_own_parameters(tmp_path: P
     ids = a_bundle(Recipe()).ids
     params = AlsParams(factors=3, iterations=2, engine="numpy", alpha=3.0)
     random = np.random.default_rng(1)
-    user, item = (random.random((each, 3), np.float32) for each in (2, len(ids["items"])))
+    user, item = (random.random((each, 3), np.float32) for each in (3, len(ids["items"])))
     als = Als.from_factors(Factors(user, item, "numpy", "plain"), params)
     store.publish(put(store, Bundle("", ids, {"samagri": als}), 1))
     status = main(

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from recsys import pipeline, synth
+from recsys.artifact import Ids
 from recsys.bundle import Bundle
 from recsys.config import Als as AlsSettings
 from recsys.config import Config, Run, Search
@@ -45,7 +46,9 @@ def compared(
 ) -> pipeline.Comparison:
     cut, trained, test = made
     kinds = ("items", "pujas", "pandits", "regions", "categories")
-    current: Any = Bundle("v", {kind: getattr(data, kind) for kind in kinds}, {"samagri": model})
+    current: Any = Bundle(
+        "v", {kind: Ids(getattr(data, kind).ids) for kind in kinds}, {"samagri": model}
+    )
     found = against(current, cut.end, trained, test, data, cut, config, solve_here)
     assert found is not None
     return found
