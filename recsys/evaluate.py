@@ -59,6 +59,8 @@ class Judged:
 
     outcome: Outcome
     calibration: Reliability | None
+    strangers: Outcome | None = None
+    """The same of users without a history, who are not in ``outcome``."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,7 +70,8 @@ class TaskReport:
     Attributes
     ----------
     segments
-        For each segment its size and the interval of NDCG at k of each model.
+        For each segment its size and the interval of NDCG at k of each model. In a task of users
+        ``users:new`` are those without a history: of them all other figures tell nothing.
     """
 
     name: str
@@ -166,11 +169,12 @@ class Evaluation:
         train, test, user = self._questions(task, self.windows.test, self.windows.end)
         if not test.data.n_rows:
             raise TooLittleData(f"{task}: the test window asks nothing")
+        strangers = self._strangers(task)
         judged = {}
         steps = tqdm(models, desc=task, disable=True if quiet else None, leave=False)
         for name in steps:
             params = self._params(name, early, validation)
-            judged[name] = self._judge(name, params, early, validation, train, test)
+            judged[name] = self._judge(name, params, early, validation, train, test, strangers)
         return TaskReport(task, train, test, judged, self._segments(test, user, judged))
 
     def _questions(
@@ -186,6 +190,17 @@ class Evaluation:
         target = USER_SLOTS[task]
         queries = pipeline.user_questions(self._data, target, begin, end, most, seed)
         return users_by(known, target, now_ms=begin), queries, None
+
+    def _strangers(self, task: str) -> Queries | None:
+        """What is asked of the time since the test began for users without a history."""
+        if task not in USER_SLOTS:
+            return None
+        cut, config = self.windows, self._config
+        most = config.search.max_queries * pipeline.TEST_FACTOR
+        found = pipeline.user_questions(
+            self._data, USER_SLOTS[task], cut.test, cut.end, most, config.run.seed, strangers=True
+        )
+        return found if found.data.n_rows else None
 
     def _params(self, name: str, train: Interactions, questions: Queries) -> Mapping[str, Any]:
         if name in self._fixed:
@@ -211,12 +226,14 @@ class Evaluation:
         validation: Queries,
         train: Interactions,
         test: Queries,
+        strangers: Queries | None,
     ) -> Judged:
         start = time.perf_counter()
         model = self._fit(name, params, train)
         seconds = time.perf_counter() - start
         k = self._config.search.k
         outcome = examine(model, test, train, k=k, fit_seconds=seconds, params=params)
+        new = None if strangers is None else examine(model, strangers, train, k=k)
         curve = None
         if validation.data.n_rows:
             # Calibrated on questions that neither training nor the test has seen.
@@ -225,7 +242,7 @@ class Evaluation:
             fresh = scored_pairs(model, test)
             probability = calibration.fit(known.score, known.label)(fresh.score)
             curve = reliability(probability, fresh.label)
-        return Judged(outcome, curve)
+        return Judged(outcome, curve, new)
 
     def _segments(
         self, test: Queries, user: np.ndarray[Any, Any] | None, judged: Mapping[str, Judged]
@@ -244,6 +261,10 @@ class Evaluation:
                 int(mask.sum()),
                 {name: each.outcome.interval(rows=mask) for name, each in judged.items()},
             )
+        new = {name: each.strangers for name, each in judged.items() if each.strangers}
+        if new:
+            size = len(next(iter(new.values())).group)
+            found["users:new"] = (size, {name: each.interval() for name, each in new.items()})
         return found
 
 

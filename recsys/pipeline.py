@@ -140,11 +140,19 @@ def basket_questions(data: Dataset, begin: int, end: int, at_most: int, seed: in
 
 
 def user_questions(
-    data: Dataset, target: Target, begin: int, end: int, at_most: int, seed: int
+    data: Dataset,
+    target: Target,
+    begin: int,
+    end: int,
+    at_most: int,
+    seed: int,
+    *,
+    strangers: bool = False,
 ) -> Queries:
     """For each user known at ``begin``: what of the target was new to them before ``end``.
 
-    What they had before is given. Repeats are left to the parts that count them.
+    What they had before is given. Repeats are left to the parts that count them. ``strangers``: of
+    those instead who liked nothing before, so that nothing of them is known.
     """
     given = users_by(data.before(begin), target, now_ms=begin)
     before_end = data.before(end)
@@ -160,7 +168,7 @@ def user_questions(
     fresh.eliminate_zeros()
     wide = held_out(given, fresh)
     known = np.diff(wide.data.positive().indptr) > 0
-    return thinned(wide.select(known), at_most, seed)
+    return thinned(wide.select(~known if strangers else known), at_most, seed)
 
 
 def _taken(table: Any, mask: NDArray[np.bool_]) -> Any:

@@ -52,6 +52,17 @@ def test_segments_are_parts_of_the_questions(evaluation: Evaluation) -> None:
     assert low <= found.models["popularity"].outcome.mean() <= high
 
 
+def test_users_without_a_history_are_told_apart(evaluation: Evaluation) -> None:
+    found = evaluation.run("pandit", ("popularity", "als"))
+    size, of_new = found.segments["users:new"]
+    bookings, begin = evaluation._data.bookings, evaluation.windows.test
+    since = set(bookings.user[bookings.ts >= begin].tolist())
+    assert size > 0
+    assert of_new.keys() == {"popularity", "als"}
+    assert size + found.questions.data.n_rows <= len(since)
+    assert 0 < of_new["popularity"].mean < 1
+
+
 def test_training_never_sees_the_test_window(evaluation: Evaluation) -> None:
     found = evaluation.run("user_item", ("popularity",))
     again = Evaluation(evaluation._data.before(evaluation.windows.test), Config(), search=False)
