@@ -53,12 +53,12 @@ def test_segments_are_parts_of_the_questions(evaluation: Evaluation) -> None:
 
 
 def test_users_without_a_history_are_told_apart(evaluation: Evaluation) -> None:
-    found = evaluation.run("pandit", ("popularity", "als"))
+    found = evaluation.run("pandit", ("popularity", "ease"))
     size, of_new = found.segments["users:new"]
     bookings, begin = evaluation._data.bookings, evaluation.windows.test
     since = set(bookings.user[bookings.ts >= begin].tolist())
     assert size > 0
-    assert of_new.keys() == {"popularity", "als"}
+    assert of_new.keys() == {"popularity", "ease"}
     assert size + found.questions.data.n_rows <= len(since)
     assert 0 < of_new["popularity"].mean < 1
 
