@@ -423,6 +423,7 @@ def build_services(
         files=files,
         bookings=bookings,
         notices=notifications,
+        board=board,
         frames=JsonChatFrames(),
         bus=bus,
         translator=translations,

@@ -53,6 +53,7 @@ from server.domain.ports import (
     IdSource,
     MessageRepository,
     Page,
+    PresenceBoard,
     Receiver,
     RoomRepository,
     SortKey,
@@ -169,6 +170,7 @@ class ChatService:
         files: FileStore,
         bookings: BookingRepository,
         notices: Receiver,
+        board: PresenceBoard,
         audit: AuditService,
         frames: ChatFrames,
         bus: Bus,
@@ -200,7 +202,7 @@ class ChatService:
         )
         self._state = RoomState(rooms, messages, is_busy=lambda: self._writer.is_busy)
         self._audit = audit
-        self._notices = UnreadNotices(rooms, self._state, self.presence, notices)
+        self._notices = UnreadNotices(rooms, self._state, self.presence, board, notices)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -223,6 +225,16 @@ class ChatService:
     def heard(self, room_id: str, sequence: int) -> None:
         """Take in that a message of that number was told of, perhaps by another process."""
         self._writer.heard(room_id, sequence)
+
+    def heard_read(self, room_id: str, user_id: str, sequence: int) -> None:
+        """Take in that a member was told to have read so far, perhaps by another process."""
+        card = self._state.card(room_id)
+        if card is None or sequence > card.mark_of(user_id):
+            self._notices.heard_read(room_id, user_id, sequence)
+
+    def heard_presence(self, user_id: str) -> None:
+        """Take in that a member was told to have come or gone, perhaps in another process."""
+        self._notices.heard_presence(user_id)
 
     # -- rooms ----------------------------------------------------------------------------------
 

@@ -61,6 +61,14 @@ class Source(Protocol):
         """A number was published; whoever gives numbers need not try it."""
         ...
 
+    def heard_read(self, key: str, user_id: str, sequence: int) -> None:
+        """Somebody was told to have read so far, perhaps by another process."""
+        ...
+
+    def heard_presence(self, user_id: str) -> None:
+        """Somebody was told to have come or gone, perhaps in another process."""
+        ...
+
     async def after(self, key: str, sequence: int, limit: int) -> list[Numbered]:
         """Entries with a higher number, ascending."""
         ...
@@ -85,6 +93,14 @@ class RoomSource:
     def heard(self, key: str, sequence: int) -> None:
         """Remember it: the next message of this process comes behind it."""
         self._chats.heard(key, sequence)
+
+    def heard_read(self, key: str, user_id: str, sequence: int) -> None:
+        """Remember it: whoever reads the room in another process need not be told of it."""
+        self._chats.heard_read(key, user_id, sequence)
+
+    def heard_presence(self, user_id: str) -> None:
+        """Remember it: whoever has come to another process a moment ago may look at the room."""
+        self._chats.heard_presence(user_id)
 
     async def after(self, key: str, sequence: int, limit: int) -> list[Numbered]:
         """Messages with a higher number, ascending."""
@@ -113,6 +129,12 @@ class NotificationSource:
     def heard(self, key: str, sequence: int) -> None:
         """The database gives these numbers."""
 
+    def heard_read(self, key: str, user_id: str, sequence: int) -> None:
+        """Nobody asks for it."""
+
+    def heard_presence(self, user_id: str) -> None:
+        """Nobody asks for it."""
+
     async def after(self, key: str, sequence: int, limit: int) -> list[Numbered]:
         """Notifications with a higher number, ascending."""
         rows = await self._notifications.list_after(key, sequence, limit)
@@ -138,6 +160,12 @@ class PaymentSource:
 
     def heard(self, key: str, sequence: int) -> None:
         """Nothing is numbered."""
+
+    def heard_read(self, key: str, user_id: str, sequence: int) -> None:
+        """Nobody asks for it."""
+
+    def heard_presence(self, user_id: str) -> None:
+        """Nobody asks for it."""
 
     async def after(self, key: str, sequence: int, limit: int) -> list[Numbered]:
         """Nothing."""
@@ -520,8 +548,11 @@ class Stream:
         if heading.type == "room" and self.room is not None:
             self.room = replace(self.room, is_active=heading.is_active)
         elif heading.type == "read" and heading.user:
+            self.source.heard_read(self.key, heading.user, heading.seq)
             if self.room is not None:
                 self._mark(self.room.members, heading.user, heading.seq)
+        elif heading.type == "presence":
+            self.source.heard_presence(heading.user)
         elif heading.type == "badge":
             self.unread = heading.unread
         if not self.sessions:

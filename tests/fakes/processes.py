@@ -172,7 +172,7 @@ class Process:
     ) -> None:
         self.bus = bus
         self.clock = clock
-        nothing = cast("Any", None)
+        nothing, board = cast("Any", None), MemoryPresence()
         self.chats = ChatService(
             rooms=rooms,
             messages=messages,
@@ -180,6 +180,7 @@ class Process:
             files=nothing,
             bookings=nothing,
             notices=_Nobody(),
+            board=board,
             audit=nothing,
             frames=JsonChatFrames(),
             bus=bus,
@@ -190,7 +191,7 @@ class Process:
         )
         self.hub = Hub(
             bus=bus,
-            board=MemoryPresence(),
+            board=board,
             chats=self.chats,
             notifications=nothing,
             payments=nothing,

@@ -12,7 +12,7 @@ import pytest
 from server.app import RunningServer, open_server
 from server.settings import BusSettings, Settings
 from tests.redis_process import RedisProcess
-from tests.support import CapturingCodeSender, FakeClock, People
+from tests.support import CapturingCodeSender, FakeClock, People, Person
 from tests.talk import Client, Frame, Talk, make_talk, notification_socket
 
 
@@ -180,3 +180,41 @@ async def test_a_room_that_was_closed_while_redis_was_away_cannot_be_written_els
         assert not told["room"]["is_active"]
         await pandit.say("too late")
         assert (await pandit.next("error"))["code"] == "room_closed"
+
+
+async def new_messages(person: Person) -> list[Frame]:
+    """The notifications of unread messages that the person has."""
+    rows: list[Frame] = (await person.api.get("/api/notifications/")).json()["results"]
+    return [row for row in rows if row["notification_type"] == "NEW_MESSAGE"]
+
+
+async def test_who_reads_the_chat_on_another_process_has_no_notification_of_it(
+    talk: Talk, elsewhere: Talk, server: RunningServer, other: RunningServer
+) -> None:
+    async with talk.socket(talk.customer) as customer, elsewhere.socket(talk.pandit) as pandit:
+        for number in range(4):
+            for speaker, reader in ((customer, pandit), (pandit, customer)):
+                ack = await speaker.said(f"message {number}")
+                assert (await reader.next("message"))["seq"] == ack["seq"]
+                await reader.send(type="read", seq=ack["seq"])
+                await speaker.next("read")
+        async with asyncio.timeout(30):
+            for running in (server, other):
+                notices = running.services.chats._notices
+                while notices._waiting or notices._unsure:  # noqa: ASYNC110  # no event tells it
+                    await asyncio.sleep(0.05)
+        assert await new_messages(talk.customer) == []
+        assert await new_messages(talk.pandit) == []
+
+
+async def test_who_is_on_another_process_and_does_not_look_is_told_a_moment_later(
+    talk: Talk, elsewhere: Talk
+) -> None:
+    async with (
+        talk.socket(talk.customer) as customer,
+        notification_socket(elsewhere.port, talk.pandit.access) as pandit,
+    ):
+        await customer.said("Are you there?")
+        told = await pandit.where(lambda frame: frame.get("kind") == "NEW_MESSAGE")
+        assert told["data"]["room_id"] == talk.room_id
+        assert len(await new_messages(talk.pandit)) == 1

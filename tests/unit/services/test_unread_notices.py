@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+
+import pytest
 
 from server.domain.chat import ChatRoom, ReadMark
 from server.domain.events import Event
@@ -32,9 +34,32 @@ class Rooms:
         self.room = replace(self.room, reads={**self.room.reads, user_id: mark})
 
 
+class Board:
+    """Who is connected to another process; ``asked`` counts the questions."""
+
+    delay_seconds = RECHECK_SECONDS / 2
+
+    def __init__(self) -> None:
+        self.elsewhere: dict[str, bool | None] = {}
+        self.asked = 0
+
+    def arrive(self, user_id: str) -> None:
+        raise NotImplementedError
+
+    def depart(self, user_id: str) -> None:
+        raise NotImplementedError
+
+    async def whereabouts(self, user_ids: Iterable[str]) -> dict[str, bool | None]:
+        raise NotImplementedError
+
+    async def is_elsewhere(self, user_id: str) -> bool | None:
+        self.asked += 1
+        return self.elsewhere.get(user_id, False)
+
+
 class World:
     def __init__(self) -> None:
-        self.rooms, self.presence = Rooms(), RoomPresence()
+        self.rooms, self.presence, self.board = Rooms(), RoomPresence(), Board()
         self.events: list[Event] = []
         self.state = RoomState(
             Database(),  # type: ignore[arg-type]  # as much of it as is used
@@ -45,6 +70,7 @@ class World:
             self.rooms,  # type: ignore[arg-type]  # only find is used
             self.state,
             self.presence,
+            self.board,
             self,
             recheck_seconds=RECHECK_SECONDS,
         )
@@ -57,6 +83,11 @@ class World:
         while not is_so():
             self.rooms.happened.clear()
             await self.rooms.happened.wait()
+
+    async def settled(self) -> None:
+        """Everybody about whom it was not sure has been decided on."""
+        while self.notices._waiting or self.notices._unsure:  # noqa: ASYNC110  # no event tells it
+            await asyncio.sleep(RECHECK_SECONDS / 10)
 
     @property
     def told(self) -> list[tuple[str, tuple[str, ...]]]:
@@ -128,3 +159,70 @@ async def test_the_end_tells_what_waits() -> None:
     async with world() as there:
         there.say(1)
     assert len(there.events) == 1
+
+
+@pytest.mark.parametrize("is_elsewhere", [True, None])
+async def test_who_reads_in_another_process_is_not_told(*, is_elsewhere: bool | None) -> None:
+    async with world() as there:
+        there.board.elsewhere["ram"] = is_elsewhere
+        for number in range(1, 6):
+            there.say(number)
+            await asyncio.sleep(RECHECK_SECONDS / 3)
+            # Late, as another process writes it.
+            there.rooms.mark("ram", number)
+        await there.settled()
+    assert there.events == []
+    assert there.board.asked <= 5
+
+
+async def test_who_was_heard_to_read_is_not_told_though_his_mark_is_not_stored_yet() -> None:
+    async with world() as there:
+        there.board.elsewhere["ram"] = True
+        for number in range(1, 6):
+            there.say(number)
+            there.notices.heard_read("room", "ram", number)
+        await there.settled()
+    assert there.events == []
+
+
+async def test_who_is_elsewhere_and_does_not_read_is_told_at_the_second_look() -> None:
+    async with world() as there:
+        there.board.elsewhere["ram"] = True
+        there.say(1)
+        # However fast it goes on: what came first is decided on in its time.
+        number, began = 1, asyncio.get_running_loop().time()
+        while not there.events:
+            await asyncio.sleep(RECHECK_SECONDS / 5)
+            number += 1
+            there.say(number)
+        assert asyncio.get_running_loop().time() - began >= RECHECK_SECONDS
+        await there.settled()
+    assert there.told == [("unread.room.0", ("ram",))]
+
+
+async def test_who_goes_away_after_having_read_elsewhere_is_told_of_what_came_then() -> None:
+    async with world() as there:
+        there.board.elsewhere["ram"] = True
+        there.say(1)
+        await there.until(lambda: there.rooms.reads > 0)
+        there.rooms.mark("ram", 1)
+        there.board.elsewhere["ram"] = False
+        there.say(2)
+        await there.until(lambda: bool(there.events))
+    assert there.told == [("unread.room.1", ("ram",))]
+
+
+async def test_who_has_come_elsewhere_a_moment_ago_counts_though_the_board_does_not_say_so() -> (
+    None
+):
+    async with world() as there:
+        there.notices.heard_presence("ram")
+        there.say(1)
+        await there.until(lambda: there.rooms.reads > 0)
+        there.rooms.mark("ram", 1)
+        await there.settled()
+        assert there.events == []
+        await asyncio.sleep(RECHECK_SECONDS)
+        there.say(2)
+        await there.until(lambda: bool(there.events))
+    assert there.told == [("unread.room.1", ("ram",))]
