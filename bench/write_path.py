@@ -31,6 +31,7 @@ from typing import Final
 import uvloop
 
 from server.bus.memory import MemoryBus
+from server.bus.presence import MemoryPresence
 from server.clock import SystemClock
 from server.domain.account import Actor, Role
 from server.domain.chat import ChatRoom
@@ -90,6 +91,7 @@ async def chatting(store: Store, rooms: int) -> AsyncIterator[tuple[ChatService,
             files=DiskFileStore(Path(folder)),
             bookings=MongoBookingRepository(store),
             notices=_Nobody(),
+            board=MemoryPresence(),
             audit=AuditService(MongoAuditRepository(store), SystemClock(), ids),
             frames=JsonChatFrames(),
             bus=bus,

@@ -175,8 +175,9 @@ class UnreadNotices:
 
     async def _wait(self) -> None:
         """Wait for a message, or for the time of the next second look."""
-        firsts = (next(iter(each.values()), None) for each in (self._later, self._unsure))
-        due_at = min((first.due_at for first in firsts if first is not None), default=None)
+        later = next(iter(self._later.values()), None)
+        unsure = next(iter(self._unsure.values()), None)
+        due_at = min((each.due_at for each in (later, unsure) if each is not None), default=None)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(due_at):
                 await self._arrived.wait()
