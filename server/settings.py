@@ -88,6 +88,7 @@ _RANGES: Final[dict[str, tuple[float, float]]] = {
     "realtime.outbox_hard_bytes": (1024, math.inf),
     "realtime.messages_per_second": (0.1, math.inf),
     "realtime.message_burst": (1, math.inf),
+    "realtime.user_rate_factor": (1, math.inf),
     "realtime.max_unacked": (1, math.inf),
     "realtime.max_waiting_writes": (1, math.inf),
     "realtime.max_connections": (1, math.inf),
@@ -311,6 +312,8 @@ class RealtimeSettings:
     """Frames of a client, on average."""
     message_burst: int = 20
     """Frames of a client at once."""
+    user_rate_factor: float = 3.0
+    """All connections of one user have together so many times the rate and burst of one."""
     max_unacked: int = 32
     """Messages of a connection that wait for their ack."""
     max_waiting_writes: int = 5000

@@ -371,15 +371,19 @@ def receive(hub: Hub, session: Session, received: Received) -> None:
         return
     now = asyncio.get_running_loop().time()
     session.paid_until, wait = hub.pace.take(session.paid_until, now)
+    limit = "frame_rate"
+    if not wait and opcode != Opcode.PONG:
+        # Pongs answer pings of ours: one on each connection, however many there are.
+        wait, limit = hub.user_pace.take(session.user_id, now), "user_rate"
     if opcode == Opcode.PONG:
         # Not refused aloud, but whoever floods with them is closed like others.
         if wait:
-            _count_refused(hub, session, now)
+            _count_refused(hub, session, now, limit)
     elif opcode == Opcode.TEXT:
         door = _DOORS[session.kind]
         command = door.reader.read(received.payload)
         if wait:
-            _slow_down(hub, session, now, wait, getattr(command, "cid", None))
+            _slow_down(hub, session, now, wait, limit, getattr(command, "cid", None))
         elif isinstance(command, BadFrame):
             _complain(hub, session, now, command)
         else:
@@ -388,7 +392,7 @@ def receive(hub: Hub, session: Session, received: Received) -> None:
         session.close_with(CloseCode.BINARY)
     elif wait:
         # A ping is answered already; it counts towards the rate.
-        _slow_down(hub, session, now, wait, None)
+        _slow_down(hub, session, now, wait, limit, None)
 
 
 def _act(hub: Hub, session: Session, stream: Stream, door: _Door, command: Struct) -> None:
@@ -416,16 +420,18 @@ def _complain(hub: Hub, session: Session, now: float, bad: BadFrame) -> None:
         session.close_with(CloseCode.MALFORMED)
 
 
-def _slow_down(hub: Hub, session: Session, now: float, wait: float, cid: str | None) -> None:
+def _slow_down(
+    hub: Hub, session: Session, now: float, wait: float, limit: str, cid: str | None
+) -> None:
     """Refuse a frame that came too fast; who floods on is closed."""
     retry_after = max(1, math.ceil(wait))
     session.send(
         fault_event(FrameFault.RATE_LIMITED, hub.translator, cid=cid, retry_after=retry_after)
     )
-    _count_refused(hub, session, now)
+    _count_refused(hub, session, now, limit)
 
 
-def _count_refused(hub: Hub, session: Session, now: float) -> None:
-    hub.metrics.socket_limits.labels("frame_rate").inc()
+def _count_refused(hub: Hub, session: Session, now: float, limit: str) -> None:
+    hub.metrics.socket_limits.labels(limit).inc()
     if session.count_refused(now, hub.pace.burst) >= hub.limits.max_bursts:
         session.close_with(CloseCode.SENDING_TOO_FAST)

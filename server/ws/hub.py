@@ -40,7 +40,7 @@ from server.services.settlement import payments_topic
 from server.settings import RealtimeSettings
 from server.tasks import end_all
 from server.ws.framing import PING, Received
-from server.ws.limits import AddressGate, Pace
+from server.ws.limits import AddressGate, Pace, UserPace
 from server.ws.protocol import NOTIFICATION_FRAME_BYTES, CloseCode
 from server.ws.session import Session
 from server.ws.slot_days import SlotDays
@@ -78,6 +78,7 @@ class HubLimits:
     send_buffer_bytes: int
     messages_per_second: float
     message_burst: int
+    user_rate_factor: float
     max_unacked: int
     max_connections: int
     connections_per_user: int
@@ -148,6 +149,10 @@ class Hub:
         self.is_draining = False
         self.tick = 0
         self.pace = Pace(limits.messages_per_second, limits.message_burst)
+        self.user_pace = UserPace(
+            limits.messages_per_second * limits.user_rate_factor,
+            int(limits.message_burst * limits.user_rate_factor),
+        )
         self._bus = bus
         self._board = board
         self.days = SlotDays(bus, pandits, self.spawn)
@@ -373,6 +378,7 @@ class Hub:
             self._by_user[session.user_id] = left
         else:
             del self._by_user[session.user_id]
+            self.user_pace.left(session.user_id, asyncio.get_running_loop().time())
         self.days.leave(session)
         stream = session.stream
         if stream is not None:
@@ -582,6 +588,7 @@ class Hub:
         for back in range(0, len(slots), self._look_ticks):
             self._look_at(slots[(self.tick - back) % len(slots)], wall)
         for session in tuple(pinged):
+            self.user_pace.forget(session.user_id, now)
             if session.heard_at <= silent_since:
                 session.close_with(CloseCode.HEARTBEAT_MISSED)
             else:
@@ -593,6 +600,7 @@ class Hub:
             if now - since > limits.outbox_stall_seconds and isinstance(blocked, Session):
                 blocked.close_with(CloseCode.SLOW_READER)
         self.poller.end_overdue()
+        self.user_pace.forget_left(now)
         self._let_leave()
         self._end_lingering(self.tick - round(limits.linger_seconds / self._tick_seconds))
 

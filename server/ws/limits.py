@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from typing import Final
 
 _MAX_ADDRESSES: Final = 50_000
+_MAX_LEFT: Final = 50_000
 
 
 class Pace:
@@ -30,6 +31,54 @@ class Pace:
         if ahead > self._tolerance + 1e-9:
             return paid_until, ahead - self._tolerance
         return paid_until + self._interval, 0.0
+
+
+class UserPace:
+    """How fast the frames of one user may come, over all his connections together.
+
+    What he has used up outlives his connections, so that coming back refills nothing. Who is silent
+    costs nothing: his number is forgotten when it lies in the past (:meth:`forget`).
+    """
+
+    __slots__ = ("_left", "_pace", "_paid_until")
+
+    def __init__(self, rate: float, burst: int) -> None:
+        self._pace = Pace(rate, burst)
+        self._paid_until: dict[str, float] = {}
+        # Whose last connection has ended, and until when he is remembered.
+        self._left: deque[tuple[float, str]] = deque()
+
+    def __len__(self) -> int:
+        """How many users are remembered."""
+        return len(self._paid_until)
+
+    def take(self, user_id: str, now: float) -> float:
+        """Use up one; returns 0.0, or the seconds to wait."""
+        paid_until, wait = self._pace.take(self._paid_until.get(user_id, 0.0), now)
+        if not wait:
+            self._paid_until[user_id] = paid_until
+        return wait
+
+    def forget(self, user_id: str, now: float) -> None:
+        """Forget the user if all that he has used up has come back."""
+        if self._paid_until and self._paid_until.get(user_id, now + 1.0) <= now:
+            del self._paid_until[user_id]
+
+    def left(self, user_id: str, now: float) -> None:
+        """The user's last connection has ended."""
+        paid_until = self._paid_until.get(user_id, now)
+        if paid_until <= now:
+            self.forget(user_id, now)
+            return
+        self._left.append((paid_until, user_id))
+        if len(self._left) > _MAX_LEFT:
+            self._paid_until.pop(self._left.popleft()[1], None)
+
+    def forget_left(self, now: float) -> None:
+        """Forget those who have left and owe nothing any more."""
+        # None owes longer than a burst takes to come back, so who stands behind waits no longer.
+        while self._left and self._left[0][0] <= now:
+            self.forget(self._left.popleft()[1], now)
 
 
 class TokenBucket:

@@ -210,3 +210,24 @@ async def test_a_room_that_takes_several_turns_is_served_in_order_while_others_j
         await speaking
         everybody = await asyncio.gather(*(numbers(client) for client in crowd))
     assert all(seen == list(range(2, 62)) for seen in (*everybody, *joined))
+
+
+@limited(messages_per_second=0.1, message_burst=10, user_rate_factor=1.5)
+async def test_all_connections_of_one_person_share_his_pace_and_coming_back_refills_nothing(
+    talk: Talk, server: RunningServer
+) -> None:
+    async def accepted(client: Client, count: int) -> int:
+        for number in range(count):
+            await client.send(type="ping", t=number)
+        answers = [await client.next("pong", "error") for _ in range(count)]
+        return [answer["type"] for answer in answers].count("pong")
+
+    async with talk.socket(talk.customer) as phone, talk.socket(talk.customer) as desk:
+        # One connection alone does not use up what the person has.
+        assert await accepted(phone, 12) in (10, 11)
+        assert await accepted(desk, 10) in (5, 6)
+    assert reached(server, "frame_rate") >= 1
+    assert reached(server, "user_rate") >= 4
+    async with talk.socket(talk.customer) as again, talk.socket(talk.pandit) as other:
+        assert await accepted(again, 8) <= 2
+        assert await accepted(other, 10) == 10
