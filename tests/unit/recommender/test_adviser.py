@@ -6,11 +6,15 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
+import numpy as np
 import pytest
 
 from recsys.bundle import Bundle
+from recsys.models.als import Als
+from recsys.quantities import UnitMismatch
 from server.domain.booking import BookingStatus
 from server.domain.catalogue import SamagriType
+from server.domain.money import Unit
 from server.domain.recommendation import (
     Customer,
     FestivalDay,
@@ -55,7 +59,7 @@ def advice(bundle: Bundle | None = None) -> Advice:
 
 def ask(adviser: Advice, customer: Customer = Customer(), **values: Any) -> dict[str, Any]:  # noqa: B008  # frozen
     question = SamagriQuestion(
-        puja=CATALOGUE.pujas[PUJA],
+        puja=adviser.catalogue.pujas[PUJA],
         customer=customer,
         occasion=Occasion(),
         today=TODAY,
@@ -219,3 +223,27 @@ def test_an_item_that_no_puja_needs_goes_with_nothing() -> None:
     used = {need.item_id for puja in CATALOGUE.pujas.values() for need in puja.requirements}
     unused = next(item_id for item_id in CATALOGUE.items if item_id not in used)
     assert together(advice(), unused) == []
+
+
+def test_a_rehearsal_asks_for_what_a_model_cannot_answer() -> None:
+    bundle = a_bundle(Recipe())
+    advice(bundle).rehearse(TODAY)
+    als = bundle.models["pandit"]
+    assert isinstance(als, Als)
+    als.item_, als.gram_ = als.item_ * 0, -als.params.regularization * np.eye(als.params.factors)
+    with pytest.raises(np.linalg.LinAlgError):
+        advice(bundle).rehearse(TODAY)
+
+
+def test_a_model_is_not_blamed_for_what_the_catalogue_asks_in_a_wrong_unit() -> None:
+    pujas = {
+        puja.id: replace(
+            puja, requirements=tuple(replace(each, unit=Unit.L) for each in puja.requirements)
+        )
+        for puja in CATALOGUE.pujas.values()
+    }
+    wrong = CatalogueOfTheDay(items=CATALOGUE.items, pujas=pujas)
+    adviser = Advice(wrong, AdviceParams(), a_bundle(Recipe()))
+    with pytest.raises(UnitMismatch):
+        ask(adviser.rules)
+    adviser.rehearse(TODAY)
