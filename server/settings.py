@@ -165,10 +165,9 @@ class DatabaseSettings:
     """Operations of one process on the database at once; two more for batches of messages."""
     embedded_path: str = "var/mongo"
     """Folder of the embedded server's files."""
-    embedded_cache: str = "256M"
-    """Cache of the embedded server, such as 256M."""
-    embedded_expiry_seconds: int = 60
-    """How often the embedded server deletes what has expired, by the real clock; 0: never."""
+    embedded_cache: str = "1G"
+    """Cache of the embedded server, such as 256M; it is taken as it is needed. Where writes come
+    faster than they can be cleared from a small one, everybody waits."""
     embedded_start_seconds: float = 60.0
     """How long its start may take."""
 

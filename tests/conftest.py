@@ -46,7 +46,7 @@ EMPTIED_AFTER_EACH_TEST = (
 @pytest.fixture(scope="session")
 async def mongo_uri(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
     path = tmp_path_factory.mktemp("mongo") / "data"
-    server = EmbeddedServer(DatabaseSettings(embedded_path=str(path), embedded_expiry_seconds=0))
+    server = EmbeddedServer(DatabaseSettings(embedded_path=str(path)))
     await server.start()
     yield server.uri
     await server.stop()

@@ -16,8 +16,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parent.parent
-# By file: what a module shares is made once. In the order of the folders, so that the many short unit
-# tests come last and no process is left alone with a long file in the end.
+# By file: what a module shares is made once. In the order of the folders: the many short unit tests
+# come last, so that no process is left alone with a long file in the end.
 WORKERS = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
 KINDS = ("unit", "contract", "integration", "browser")
 # pytest: all passed, some failed, no test found in what was asked for.

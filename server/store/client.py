@@ -67,6 +67,8 @@ _AWAY: Final = (
     WaitQueueTimeoutError,
     WTimeoutError,
 )
+_WRITE_CONFLICT: Final = 112
+"""What the embedded server answers when it cannot make room for an operation in time."""
 
 
 class DuplicateKey(Exception):
@@ -166,7 +168,7 @@ class Collection:
         except _AWAY as error:
             raise StoreUnavailable from error
         except PyMongoError as error:
-            if error.timeout:
+            if error.timeout or getattr(error, "code", None) == _WRITE_CONFLICT:
                 raise StoreUnavailable from error
             raise
 

@@ -31,6 +31,21 @@ _READY: Final = re.compile(rb"listening on 127\.0\.0\.1:\d+")
 _STOP_SECONDS: Final = 20.0
 _RESTART_SECONDS: Final = (0.2, 1.0, 2.0, 5.0)
 _PR_SET_PDEATHSIG: Final = 1
+_ENGINE_FILE: Final = "WiredTiger.config"
+"""WiredTiger reads it in its folder; what stands there goes before what the program says."""
+_ENGINE_SETTINGS: Final = """\
+cache_max_wait_ms=5000
+eviction=(threads_min=2,threads_max=4)
+eviction_dirty_target=10
+eviction_dirty_trigger=80
+eviction_updates_target=10
+eviction_updates_trigger=70
+"""
+"""The program asks its engine for nothing here, and then who writes must clear the cache himself as
+soon as a tenth of it is new, for as long as it takes. It does so holding the one lock that all
+others need to let go of what they read, so it may take for ever: the database stood still. Now the
+engine's own threads clear it, a writer helps when it is nearly full, and none longer than 5 s.
+"""
 _LONGEST_LINE: Final = 1 << 16
 
 
@@ -45,7 +60,6 @@ class EmbeddedServer:
         self._path = Path(settings.embedded_path)
         self._name = settings.name
         self._cache = settings.embedded_cache
-        self._expiry_seconds = settings.embedded_expiry_seconds
         self._start_seconds = settings.embedded_start_seconds
         self._port = 0
         self._process: asyncio.subprocess.Process | None = None
@@ -113,9 +127,8 @@ class EmbeddedServer:
     async def _spawn(self) -> asyncio.subprocess.Process:
         program = _program()
         # Named, so that the program does not look for a file of its own anywhere else.
-        self._config_file.write_text(
-            f"[storage]\nttl_sweep_seconds = {self._expiry_seconds}\n", encoding="ascii"
-        )
+        self._config_file.touch()
+        (self._path / _ENGINE_FILE).write_text(_ENGINE_SETTINGS, encoding="ascii")
         process = await asyncio.create_subprocess_exec(
             program,
             *("--host", "127.0.0.1", "--port", str(self._port)),

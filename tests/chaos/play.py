@@ -397,9 +397,7 @@ async def _database(path: Path, uri: str | None) -> AsyncIterator[str]:
     if uri is not None:
         yield uri
         return
-    embedded = EmbeddedServer(
-        DatabaseSettings(embedded_path=str(path / "mongo"), embedded_expiry_seconds=0)
-    )
+    embedded = EmbeddedServer(DatabaseSettings(embedded_path=str(path / "mongo")))
     await embedded.start()
     try:
         yield embedded.uri

@@ -652,9 +652,7 @@ async def test_a_reader_that_stops_is_closed_and_costs_little(
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[EmbeddedServer]:
     """A database of this test's own, to be frozen and woken."""
-    own = EmbeddedServer(
-        DatabaseSettings(embedded_path=str(tmp_path / "mongo"), embedded_expiry_seconds=0)
-    )
+    own = EmbeddedServer(DatabaseSettings(embedded_path=str(tmp_path / "mongo")))
     await own.start()
     yield own
     await own.stop()

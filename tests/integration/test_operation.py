@@ -71,9 +71,7 @@ async def test_requests_get_503_while_the_database_is_away_and_recover(
     settings: Settings, tmp_path: Path
 ) -> None:
     """The embedded database is frozen, then killed; its keeper starts it again by itself."""
-    database = EmbeddedServer(
-        DatabaseSettings(embedded_path=str(tmp_path / "data"), embedded_expiry_seconds=0)
-    )
+    database = EmbeddedServer(DatabaseSettings(embedded_path=str(tmp_path / "data")))
     await database.start()
     try:
         own = dataclasses.replace(
