@@ -593,6 +593,7 @@ def build_services(
         meter=metrics,
         clock=clock,
         batch=settings.payment.reconcile_batch,
+        bookings=bookings,
     )
     payment_service = PaymentService(
         frames=payment_frames,

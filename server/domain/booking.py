@@ -538,7 +538,10 @@ def fail(booking: Booking, now: datetime, reason: str) -> Booking:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentState:
-    """Where the payment of a booking stands, as its own document says under ``version``."""
+    """Where the payment of a booking stands, as its own document says under ``version``.
+
+    ``amount`` is what was taken if ``is_captured``, else what was due when somebody last paid.
+    """
 
     version: int
     status: PaymentStatus
@@ -546,6 +549,7 @@ class PaymentState:
     refunded: int
     is_open: bool
     is_captured: bool
+    amount: int
 
 
 def begin_payment(
@@ -589,9 +593,11 @@ def with_payment(
     """Take over where the payment stands; the very same booking when that is known already.
 
     It never moves the booking's own state. The first success of a booking that was held for it is
-    when the pandit is told.
+    when the pandit is told. A sum that is not the booking's price does not pay for it.
     """
     if state.version <= booking.payment_version:
+        return booking
+    if state.is_captured and state.amount != booking.total_fee:
         return booking
     method = state.method if state.is_captured else booking.payment_method
     status = state.status

@@ -59,6 +59,10 @@ MOVES: Final[Mapping[PaymentStatus, frozenset[PaymentStatus]]] = {
 }
 """Every move there is; all others are ignored."""
 
+_WITH_REFUNDS: Final = frozenset({Outcome.PAID, Outcome.PARTLY_REFUNDED, Outcome.REFUNDED})
+_GATEWAY: Final = "gateway"
+"""By whom a refund was made that nobody here has asked for."""
+
 OPEN: Final = frozenset({_Status.PENDING, _Status.PROCESSING})
 PAID: Final = frozenset({_Status.COMPLETED, _Status.REFUNDED})
 MAX_ATTEMPTS: Final = 20
@@ -98,6 +102,7 @@ class ReviewReason(enum.StrEnum):
     UNKNOWN_STATUS = "unknown-status"
     LATE_SUCCESS = "late-success"
     SECOND_SUCCESS = "second-success"
+    PRICE_CHANGED = "price-changed"
     PROOF_REUSED = "proof-reused"
     REFUND_FAILED = "refund-failed"
     REFUND_OF_UNKNOWN_SIZE = "refund-of-unknown-size"
@@ -157,6 +162,13 @@ class Refund:
     def is_open(self) -> bool:
         """Whether it may still be given back."""
         return self.state not in (RefundState.DONE, RefundState.FAILED)
+
+    @property
+    def waits_for_staff(self) -> bool:
+        """Whether a person, and nothing else any more, says what became of it."""
+        if self.to is not RefundTo.ORIGINAL or self.next_try_at is not None:
+            return False
+        return self.state in (RefundState.MANUAL, RefundState.UNKNOWN, RefundState.PENDING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,9 +254,10 @@ class Closing:
 class Payment:
     """What is owed once. ``amount`` is what is due now, in minor units of ``currency``.
 
-    ``captured`` is the number of the attempt that succeeded first; ``confirmed_at`` is when that
-    paid for the subject, None when the subject was closed before. ``spent`` is what is no longer
-    the customer's of it: earned, or kept by the rules of cancellation.
+    ``captured`` is the number of the attempt that succeeded first, over what was due at that time;
+    ``confirmed_at`` is when that paid for the subject, None when the subject was closed before.
+    ``spent`` is what is no longer the customer's of it: earned, or kept by the rules of
+    cancellation.
     """
 
     id: str
@@ -450,6 +463,47 @@ def not_started(payment: Payment, number: int, reason: str, now: datetime) -> Pa
     return _put(payment, _noted(failed, now, "start", reason), now)
 
 
+# -- what is due -----------------------------------------------------------------------------------
+
+
+def due_now(payment: Payment, amount: int) -> Payment:
+    """What is due follows the price of what is paid for, until it is paid."""
+    if payment.amount == amount or payment.captured is not None:
+        return payment
+    return replace(payment, amount=amount)
+
+
+def reopened(payment: Payment) -> Payment:
+    """An unlock that was given back in full can be paid for again; nothing else can."""
+    if payment.purpose is not Purpose.UNLOCK or payment.captured is None:
+        return payment
+    if payment.status is not _Status.REFUNDED:
+        return payment
+    return replace(payment, captured=None, confirmed_at=None)
+
+
+def mispaid(payment: Payment, due: int, now: datetime) -> Payment:
+    """A booking costs ``due``, and something else was taken for it: that goes back.
+
+    The price may change in the moment in which an older attempt succeeds. The booking says what it
+    costs; it is unpaid again.
+    """
+    if payment.captured is None or payment.confirmed_at is None:
+        return payment
+    attempt = payment.attempt(payment.captured)
+    is_over = payment.closed is not None or payment.earned_at is not None
+    if attempt.amount == due or is_over or payment.purpose is not Purpose.BOOKING:
+        return payment
+    payment = replace(payment, amount=due, captured=None, confirmed_at=None, updated_at=now)
+    detail = f"{attempt.amount} for {due}"
+    payment = review(payment, attempt.number, ReviewReason.PRICE_CHANGED, detail, now)
+    left = attempt.amount - attempt.committed
+    if attempt.status is not _Status.COMPLETED or left <= 0:
+        return payment
+    reason = ReviewReason.PRICE_CHANGED.value
+    return refund_asked(payment, attempt.number, left, reason=reason, by="system", now=now)
+
+
 # -- what comes in ---------------------------------------------------------------------------------
 
 
@@ -491,12 +545,21 @@ def resolved(payment: Payment, number: int, by: str, note: str, now: datetime) -
     return _put(payment, replace(attempt, reviews=reviews), now)
 
 
-def judged(payment: Payment, number: int, verdict: Verdict, now: datetime, source: str) -> Payment:
+def judged(
+    payment: Payment,
+    number: int,
+    verdict: Verdict,
+    now: datetime,
+    source: str,
+    *,
+    asked_at: datetime | None = None,
+) -> Payment:
     """Apply what the provider's own server says of an attempt: the one way to success.
 
     It counts only if everything that it says agrees with what we stored: amount, currency,
     reference, the provider's id, and our account there. ``source`` says who asked: a return, a
-    webhook, the reconciler or staff.
+    webhook, the reconciler or staff. ``asked_at`` is when the provider was asked for it; None of a
+    message, which may be older than what is known.
     """
     attempt = payment.attempt(number)
     if verdict.outcome is Outcome.UNCHANGED and not verdict.review and not verdict.mismatches:
@@ -507,6 +570,8 @@ def judged(payment: Payment, number: int, verdict: Verdict, now: datetime, sourc
     before = payment
     if verdict.review:
         payment = review(payment, number, ReviewReason.GATEWAY, verdict.review, now)
+    if asked_at is not None and verdict.outcome in _WITH_REFUNDS:
+        payment = _refunds_taken_back(payment, number, verdict.refunded, asked_at, now)
     payment = _settled(payment, number, verdict, now, source)
     after = payment.attempt(number)
     if after.status is not attempt.status or after.refunded != attempt.refunded:
@@ -558,6 +623,9 @@ def cash_collected(payment: Payment, number: int, amount: int, by: str, now: dat
         raise Invalid(FieldFault("amount", "more-than-due"))
     if attempt.status in PAID or payment.captured is not None:
         return payment
+    if attempt.amount != payment.amount:
+        # Something else is due by now.
+        raise Conflict
     if amount < attempt.amount:
         detail = f"{amount} of {attempt.amount} by {by}"
         changed = _reviewed(attempt, ReviewReason.CASH_SHORT, detail, now)
@@ -582,7 +650,7 @@ def given_up(payment: Payment, number: int, reason: str, now: datetime) -> Payme
 
 def _mismatches(attempt: Attempt, verdict: Verdict) -> list[str]:
     found = list(verdict.mismatches)
-    if verdict.outcome in (Outcome.PAID, Outcome.PARTLY_REFUNDED, Outcome.REFUNDED):
+    if verdict.outcome in _WITH_REFUNDS:
         pairs = (
             ("amount", verdict.amount, attempt.amount),
             ("currency", verdict.currency and verdict.currency.upper(), attempt.currency),
@@ -603,7 +671,11 @@ def _mismatches(attempt: Attempt, verdict: Verdict) -> list[str]:
 
 
 def _captured(payment: Payment, number: int, verdict: Verdict, now: datetime) -> Payment:
-    """The money of this attempt is ours. It pays for the subject, or it goes back."""
+    """The money of this attempt is ours. It pays for the subject, or it goes back.
+
+    It pays if nothing has before, if the subject still goes ahead, and if it is what is due now: an
+    older attempt, of which the customer may have kept the form, was begun for another price.
+    """
     attempt = payment.attempt(number)
     if attempt.status in PAID:
         # A replayed success moves nothing, and least of all takes a refund back.
@@ -620,17 +692,22 @@ def _captured(payment: Payment, number: int, verdict: Verdict, now: datetime) ->
         reason="",
     )
     is_first = payment.captured is None
+    is_due = attempt.amount == payment.amount
     payment = _put(payment, attempt, now)
-    if is_first:
+    if is_first and (is_due or payment.closed is not None):
         payment = replace(payment, captured=number)
-    if is_first and payment.closed is None:
+    if is_first and is_due and payment.closed is None:
         payment = replace(payment, confirmed_at=now)
         payment = _without_cash(payment, now, "superseded", but=number)
         payment = _booked_capture(payment, attempt, now)
         return _told(payment, EventKind.PAYMENT_SUCCESS, attempt, now)
     payment = _booked_capture(payment, attempt, now)
-    reason = ReviewReason.LATE_SUCCESS if payment.closed else ReviewReason.SECOND_SUCCESS
-    payment = review(payment, number, reason, "", now)
+    reason, detail = ReviewReason.SECOND_SUCCESS, ""
+    if payment.closed is not None:
+        reason = ReviewReason.LATE_SUCCESS
+    elif is_first:
+        reason, detail = ReviewReason.PRICE_CHANGED, f"{attempt.amount} for {payment.amount}"
+    payment = review(payment, number, reason, detail, now)
     to = payment.closed.to if payment.closed else RefundTo.ORIGINAL
     return refund_asked(
         payment, number, attempt.amount, reason=reason.value, by="system", to=to, now=now
@@ -783,6 +860,16 @@ def refund_sent(payment: Payment, number: int, refund_id: str, now: datetime) ->
     return _put(payment, _with_refund(attempt, changed), now)
 
 
+def refund_put_off(payment: Payment, number: int, refund_id: str, now: datetime) -> Payment:
+    """The provider is away: nothing is sent to it, and nothing is asked, for a while."""
+    attempt = payment.attempt(number)
+    refund = _refund(attempt, refund_id)
+    if refund.next_try_at is None or refund.next_try_at > now:
+        return payment
+    later = replace(refund, next_try_at=now + _REFUND_CHECKS[0])
+    return _put(payment, _with_refund(attempt, later), now)
+
+
 def refund_answered(
     payment: Payment, number: int, refund_id: str, answer: RefundAnswer, now: datetime
 ) -> Payment:
@@ -810,6 +897,21 @@ def refund_answered(
         case _:
             return payment
     return _put(payment, _with_refund(attempt, changed), now)
+
+
+def refund_settled(
+    payment: Payment, number: int, refund_id: str, *, is_done: bool, note: str, now: datetime
+) -> Payment:
+    """Staff say what became of a refund that they made by hand.
+
+    Raises ``Conflict`` unless it waits for a person: what is settled stays, whoever has not seen
+    it, and of what is still on its way the provider is asked.
+    """
+    if not _refund(payment.attempt(number), refund_id).waits_for_staff:
+        raise Conflict
+    state = RefundState.DONE if is_done else RefundState.FAILED
+    answer = RefundAnswer(state=state, reason=note or "staff")
+    return refund_answered(payment, number, refund_id, answer, now)
 
 
 def refund_looked_up(
@@ -885,6 +987,24 @@ def _refund_again(
     return _put(payment, _with_refund(attempt, again), now)
 
 
+def _refunds_taken_back(
+    payment: Payment, number: int, total: int | None, asked_at: datetime, now: datetime
+) -> Payment:
+    """The provider counts less than we do: what it gave back by itself has come back, newest first.
+
+    What we have learnt since it was asked is not in its answer and stays.
+    """
+    if total is None:
+        return payment
+    for refund in reversed(payment.attempt(number).refunds):
+        attempt = payment.attempt(number)
+        is_its_own = refund.by == _GATEWAY and refund.state is RefundState.DONE
+        is_known = refund.settled_at is not None and refund.settled_at <= asked_at
+        if is_its_own and is_known and total < attempt.refunded_there:
+            payment = _refund_undone(payment, attempt, refund, "undone at the provider", now)
+    return payment
+
+
 def _refunds_seen(payment: Payment, number: int, total: int | None, now: datetime) -> Payment:
     """Take the provider's running total of refunds; it counts ours first, then its own."""
     attempt = payment.attempt(number)
@@ -919,7 +1039,7 @@ def _refunded_elsewhere(payment: Payment, number: int, total: int, now: datetime
         amount=amount,
         reason=ReviewReason.REFUNDED_AT_GATEWAY.value,
         to=RefundTo.ORIGINAL,
-        by="gateway",
+        by=_GATEWAY,
         asked_at=now,
         source=_refund_source(payment, attempt, amount),
     )

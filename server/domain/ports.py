@@ -731,8 +731,13 @@ class PaymentRepository(Protocol):
         """
         ...
 
-    async def list_due(self, now: datetime, limit: int) -> tuple[Payment, ...]:
-        """Return payments of which something is to be done by itself, the longest waiting first."""
+    async def list_due(
+        self, now: datetime, limit: int, after: datetime | None = None
+    ) -> tuple[Payment, ...]:
+        """Return payments of which something is to be done by itself, the longest waiting first.
+
+        ``after``: only what has been due since later than that.
+        """
         ...
 
     async def list_page(self, wanted: PaymentFilter) -> Page[Payment]:
@@ -954,6 +959,10 @@ class RoomRepository(Protocol):
 
     async def close(self, booking_id: str) -> str | None:
         """Close the booking's room for writing and return its id."""
+        ...
+
+    async def reopen(self, booking_id: str) -> None:
+        """Open the room of that booking or unlock for writing again."""
         ...
 
 

@@ -88,6 +88,11 @@ class BookingPayments:
         booking = await self._service.follow_payment(booking_id, _state_of(payment))
         if booking is None:
             return
+        if _takes_other_sum(payment, booking):
+            payment = await self._settlement.change(
+                payment.id,
+                lambda found: rules.mispaid(found, booking.total_fee, self._clock.now()),
+            )
         if booking.status in ENDED and payment.closed is None:
             closing = closing_of(booking)
             await self._settlement.change(
@@ -107,6 +112,7 @@ class BookingPayments:
         reference = new_reference()
 
         def apply(payment: Payment) -> Payment:
+            payment = rules.mispaid(payment, booking.total_fee, now)
             if payment.captured is not None:
                 return payment
             waiting = rules.open_cash(payment)
@@ -140,11 +146,19 @@ def closing_of(booking: Booking) -> Closing:
 
 def _state_of(payment: Payment) -> PaymentState:
     main = payment.main
+    is_captured = payment.confirmed_at is not None
     return PaymentState(
         version=payment.version,
         status=payment.status,
         method=main.method if main else PaymentMethod.CASH,
         refunded=payment.refunded,
         is_open=payment.has_open_prepayment,
-        is_captured=payment.confirmed_at is not None,
+        is_captured=is_captured,
+        amount=main.amount if main and is_captured else payment.amount,
     )
+
+
+def _takes_other_sum(payment: Payment, booking: Booking) -> bool:
+    """Whether the price was changed in the moment in which an older attempt succeeded."""
+    state = _state_of(payment)
+    return state.is_captured and state.amount != booking.total_fee

@@ -178,7 +178,7 @@ class CallbackService:
         elif notice.verdict is not None:
             await self._settlement.apply(payment_id, number, notice.verdict, "webhook")
         else:
-            await self._settlement.ask(payment_id, number, "webhook")
+            await self._settlement.ask(payment_id, number, "webhook", is_strict=True)
         # After the effect: a crash in between has it applied again, which changes nothing.
         await self._callbacks.is_first(key, self._clock.now())
         return CallbackOutcome.PROCESSED, view.id

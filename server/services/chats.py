@@ -530,7 +530,10 @@ class ChatService:
         pandit_user_id: str,
         pandit_name: str,
     ) -> ChatRoom:
-        """Open the room of an unlock, once however often it is asked for."""
+        """Open the room of an unlock, once however often it is asked for.
+
+        One that was closed because it was refunded goes on where it ended.
+        """
         room = await self._rooms.add(
             ChatRoom(
                 id=self._ids.new(),
@@ -543,6 +546,10 @@ class ChatService:
                 created_at=self._clock.now(),
             )
         )
+        if not room.is_active:
+            await self._rooms.reopen(unlock_id)
+            room = replace(room, is_active=True)
+            self._bus.publish(room_topic(room.id), self._frames.room(room, ""))
         self._learn(room)
         names = {"en": pandit_name, "ne": pandit_name}
         await self._tell_room(room, "unlocked", UNLOCKED_TEXT, names)

@@ -35,7 +35,6 @@ from server.domain.gateway import (
     GatewayTraits,
     PaymentAction,
     PaymentOrder,
-    RefundAnswer,
     RefundState,
     ReturnHint,
     StartedPayment,
@@ -494,7 +493,7 @@ class PaymentService:
         """The pandit of the booking, or staff, says that the cash was handed over, and how much.
 
         Raises ``NotFound`` for others, ``Invalid`` for more than was due, ``IllegalTransition``
-        before the puja was held.
+        before the puja was held, ``Conflict`` for an attempt of a price that is no longer due.
         """
         payment_id, number = rules.split_id(public_id)
         payment = await self._settlement.load(payment_id)
@@ -503,15 +502,17 @@ class PaymentService:
         attempt = payment.attempt(number) if number else rules.open_cash(payment)
         if attempt is None or attempt.method is not PaymentMethod.CASH:
             raise NotFound
+        due = payment.amount
         if payment.booking_id is not None:
             booking = await self._bookings.get(actor, payment.booking_id)
             if booking.completed_at is None:
                 raise IllegalTransition(booking.status)
+            due = booking.total_fee
         chosen = attempt.number
         payment = await self._settlement.change(
             payment_id,
             lambda found: rules.cash_collected(
-                found, chosen, amount, actor.user_id, self._clock.now()
+                rules.due_now(found, due), chosen, amount, actor.user_id, self._clock.now()
             ),
         )
         return self._view(payment, chosen)
@@ -583,20 +584,24 @@ class PaymentService:
     async def settle_refund(
         self, actor: Actor, public_id: str, refund_id: str, *, is_done: bool, note: str
     ) -> PaymentView:
-        """Staff say what became of a refund that they made by hand in the provider's panel."""
+        """Staff say what became of a refund that they made by hand in the provider's panel.
+
+        Raises ``Conflict`` unless it waits for them: of two who say something the first decides.
+        """
         self._require_staff(actor)
         view = await self.get(actor, public_id)
-        state = RefundState.DONE if is_done else RefundState.FAILED
-        payment = await self._settlement.answer_refund(
+        number = view.attempt.number
+        payment = await self._settlement.change(
             view.payment.id,
-            view.attempt.number,
-            refund_id,
-            RefundAnswer(state=state, reason=note or "staff"),
+            lambda found: rules.refund_settled(
+                found, number, refund_id, is_done=is_done, note=note, now=self._clock.now()
+            ),
         )
+        state = RefundState.DONE if is_done else RefundState.FAILED
         await self._audit.record(
             actor, Act.REFUND_MADE, "payment", view.id, refund=refund_id, state=state, note=note
         )
-        return self._view(payment, view.attempt.number)
+        return self._view(payment, number)
 
     async def resolve(self, actor: Actor, public_id: str, note: str) -> PaymentView:
         """Staff have looked at what needed it."""

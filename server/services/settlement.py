@@ -13,6 +13,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from datetime import datetime
 from typing import Final, Protocol
 
 from server.domain import payment as rules
@@ -36,14 +37,24 @@ from server.domain.gateway import (
     Verdict,
 )
 from server.domain.payment import Attempt, Payment, Refund, RefundTo, ReviewReason
-from server.domain.ports import Bus, Clock, PaymentRepository, UserRepository
+from server.domain.ports import (
+    BookingRepository,
+    Bus,
+    Clock,
+    PaymentRepository,
+    UserRepository,
+)
 from server.services.relay import EventRelay
 from server.tasks import end_all
 
 _log: Final = logging.getLogger(__name__)
 _ATTEMPTS: Final = 20
 _MAX_WAITING: Final = 1000
-_WORKERS: Final = 4
+_TURNS: Final = 4
+_PATIENCE: Final = 3
+_PASS_SECONDS: Final = 10.0
+_MAX_BATCHES: Final = 25
+_TAKEN: Final = frozenset({Outcome.PAID, Outcome.PARTLY_REFUNDED})
 
 Gateways = Mapping[PaymentMethod, PaymentGateway]
 Apply = Callable[[Payment], Payment]
@@ -89,8 +100,10 @@ class Settlement:
         meter: PaymentMeter,
         clock: Clock,
         batch: int,
+        bookings: BookingRepository,
     ) -> None:
         self._payments = payments
+        self._bookings = bookings
         self._users = users
         self._gateways = gateways
         self._relay = relay
@@ -99,23 +112,27 @@ class Settlement:
         self._meter = meter
         self._clock = clock
         self._batch = batch
-        self._waiting: asyncio.Queue[str] = asyncio.Queue(_MAX_WAITING)
-        self._known: set[str] = set()
+        self._lanes = {method: _Lane() for method in PaymentMethod}
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Do what falls due at once in the background while the context lasts."""
         workers = [
-            asyncio.create_task(self._work(), name="payment-worker") for _ in range(_WORKERS)
+            asyncio.create_task(self._work(method), name=f"payment-worker-{method}")
+            for method in self._lanes
+            for _ in range(_TURNS)
         ]
         try:
             yield
         finally:
-            await end_all(workers)
+            passes = [lane.passing for lane in self._lanes.values() if lane.passing is not None]
+            await end_all([*workers, *passes])
 
     async def idle(self) -> None:
         """Return when everything that was to be done at once has been done."""
-        await self._waiting.join()
+        while any(lane.unfinished for lane in self._lanes.values()):
+            for lane in self._lanes.values():
+                await lane.waiting.join()
 
     # -- changing ---------------------------------------------------------------------------------
 
@@ -154,7 +171,7 @@ class Settlement:
                     await self._told(draft, changed)
                     return changed
                 continue
-            changed = apply(_with_price(found, draft))
+            changed = apply(rules.due_now(rules.reopened(found), draft.amount))
             if changed is found:
                 return found
             saved = await self._save(found, changed)
@@ -183,9 +200,8 @@ class Settlement:
         news = [event for event in saved.outbox if event.id not in told]
         if news:
             await self._relay.deliver("payments", saved.id, news)
-        due = saved.next_check_at
-        if due is not None and due <= self._clock.now():
-            self.soon(saved.id)
+        for method in _methods_due(saved, self._clock.now()):
+            self._soon(saved.id, method)
 
     def _count(self, known: Attempt | None, attempt: Attempt) -> None:
         if known is None or known.status is not attempt.status:
@@ -199,31 +215,52 @@ class Settlement:
 
     # -- asking -----------------------------------------------------------------------------------
 
-    async def ask(self, payment_id: str, number: int, source: str) -> Payment:
+    async def ask(
+        self, payment_id: str, number: int, source: str, *, is_strict: bool = False
+    ) -> Payment:
         """Ask the gateway's server what became of an attempt, and apply it.
 
-        A gateway that does not answer moves nothing: the reconciler goes on.
+        A gateway that does not answer moves nothing: the reconciler goes on. With ``is_strict``
+        that raises ``GatewayUnavailable``, for those who have to know that nothing was learnt.
         """
         payment = await self.load(payment_id)
         attempt = payment.attempt(number)
         gateway = self._gateways.get(attempt.method)
-        if gateway is None:
-            return await self._unreachable(payment_id, number)
+        asked_at = self._clock.now()
         try:
-            verdict = await gateway.verify(attempt.facts, self._clock.now())
+            if gateway is None:
+                raise GatewayUnavailable
+            verdict = await gateway.verify(attempt.facts, asked_at)
         except GatewayUnavailable:
-            return await self._unreachable(payment_id, number)
-        return await self.apply(payment_id, number, verdict, source)
+            unmoved = await self._unreachable(payment_id, number)
+            if is_strict:
+                raise
+            return unmoved
+        return await self.apply(payment_id, number, verdict, source, asked_at=asked_at)
 
-    async def apply(self, payment_id: str, number: int, verdict: Verdict, source: str) -> Payment:
-        """Apply what a gateway's server has said, in an answer or in a signed message."""
+    async def apply(
+        self,
+        payment_id: str,
+        number: int,
+        verdict: Verdict,
+        source: str,
+        *,
+        asked_at: datetime | None = None,
+    ) -> Payment:
+        """Apply what a gateway's server has said, in an answer or in a signed message.
+
+        ``asked_at`` is when it was asked for the answer; None of a message, which may be old.
+        """
         now = self._clock.now()
+        due = await self._due(payment_id) if verdict.outcome in _TAKEN else None
 
         def judge(payment: Payment) -> Payment:
+            if due is not None:
+                payment = rules.due_now(payment, due)
             before = payment.attempt(number)
             if verdict.outcome is Outcome.PAID and before.status is PaymentStatus.REFUNDED:
                 _log.info("replayed_success_ignored", extra={"reference": before.reference})
-            payment = rules.judged(payment, number, verdict, now, source)
+            payment = rules.judged(payment, number, verdict, now, source, asked_at=asked_at)
             attempt = payment.attempt(number)
             is_unpaid = verdict.outcome in (Outcome.IN_PROGRESS, Outcome.UNCHANGED, Outcome.FAILED)
             if attempt.is_open and is_unpaid and not attempt.needs_review:
@@ -251,6 +288,17 @@ class Settlement:
                 ),
             )
 
+    async def _due(self, payment_id: str) -> int | None:
+        """What a booking costs now, which samagri may have changed since somebody set about paying.
+
+        It may change once more before the success is written; ``rules.mispaid`` is for that.
+        """
+        payment = await self.load(payment_id)
+        if payment.booking_id is None or payment.captured is not None:
+            return None
+        booking = await self._bookings.find(payment.booking_id)
+        return booking.total_fee if booking is not None else None
+
     def _never_started(self, payment: Payment, number: int) -> Payment:
         """Nobody was sent away with it: we ended between storing it and starting it."""
         now = self._clock.now()
@@ -271,12 +319,20 @@ class Settlement:
 
     # -- refunds ----------------------------------------------------------------------------------
 
-    async def _refund(self, payment: Payment, attempt: Attempt, refund: Refund) -> None:
+    async def _refund(self, payment: Payment, attempt: Attempt, refund: Refund) -> bool:
+        """Send a refund, or look up what became of it; False if the provider did not answer."""
         gateway = self._gateways.get(attempt.method)
         if refund.state is RefundState.REQUESTED:
-            await self._send_refund(payment, attempt, refund, gateway)
-        elif gateway is not None:
-            await self._look_up_refund(payment, attempt, refund, gateway)
+            return await self._send_refund(payment, attempt, refund, gateway)
+        if gateway is None:
+            return True
+        return await self._look_up_refund(payment, attempt, refund, gateway)
+
+    async def _put_off(self, payment_id: str, number: int, refund_id: str) -> None:
+        now = self._clock.now()
+        await self.change(
+            payment_id, lambda found: rules.refund_put_off(found, number, refund_id, now)
+        )
 
     async def _send_refund(
         self,
@@ -284,12 +340,12 @@ class Settlement:
         attempt: Attempt,
         refund: Refund,
         gateway: PaymentGateway | None,
-    ) -> None:
+    ) -> bool:
         if refund.to is RefundTo.WALLET:
             await self.answer_refund(
                 payment.id, attempt.number, refund.id, RefundAnswer(state=RefundState.DONE)
             )
-            return
+            return True
         is_full = refund.amount == attempt.amount
         if (
             gateway is None
@@ -299,7 +355,7 @@ class Settlement:
             await self.answer_refund(
                 payment.id, attempt.number, refund.id, RefundAnswer(state=RefundState.MANUAL)
             )
-            return
+            return True
         payer = await self._users.find(payment.user_id)
         order = RefundOrder(
             id=refund.id,
@@ -313,13 +369,16 @@ class Settlement:
             payment.id,
             lambda found: rules.refund_sent(found, attempt.number, refund.id, self._clock.now()),
         )
+        has_answered = True
         try:
             answer = await gateway.refund(attempt.facts, order)
         except GatewayUnavailable:
+            has_answered = False
             answer = RefundAnswer(state=RefundState.REQUESTED, reason="unavailable")
         except GatewayDeclined as error:
             answer = RefundAnswer(state=RefundState.FAILED, reason=error.reason)
         await self.answer_refund(payment.id, attempt.number, refund.id, answer)
+        return has_answered
 
     async def answer_refund(
         self, payment_id: str, number: int, refund_id: str, answer: RefundAnswer
@@ -333,16 +392,19 @@ class Settlement:
 
     async def _look_up_refund(
         self, payment: Payment, attempt: Attempt, refund: Refund, gateway: PaymentGateway
-    ) -> None:
+    ) -> bool:
         now = self._clock.now()
+        has_answered = True
         try:
             verdict = await gateway.verify(attempt.facts, now)
         except GatewayUnavailable:
+            has_answered = False
             verdict = Verdict(outcome=Outcome.UNCHANGED)
         await self.change(
             payment.id,
             lambda found: rules.refund_looked_up(found, attempt.number, refund.id, verdict, now),
         )
+        return has_answered
 
     # -- the clock --------------------------------------------------------------------------------
 
@@ -351,44 +413,107 @@ class Settlement:
 
         Safe in several processes at once: what is asked twice is applied once, and a refund is sent
         by the one who has said so in its document.
+
+        Each method has a lane of its own: a provider that is silent keeps none of the others
+        waiting. It is left alone for the rest of the pass after some calls without an answer, and
+        a lane that is not through when the others are goes on by itself.
         """
-        due = await self._payments.list_due(self._clock.now(), self._batch)
-        turns = asyncio.Semaphore(_WORKERS)
+        now = self._clock.now()
+        due: dict[PaymentMethod, list[str]] = {method: [] for method in self._lanes}
+        count = 0
+        async for payment in self._list_due(now):
+            count += 1
+            for method in _methods_due(payment, now):
+                due[method].append(payment.id)
+        passes = []
+        for method, lane in self._lanes.items():
+            if due[method] and (lane.passing is None or lane.passing.done()):
+                lane.passing = asyncio.create_task(
+                    self._pass(method, due[method]), name=f"payment-pass-{method}"
+                )
+                passes.append(lane.passing)
+        if passes:
+            await asyncio.wait(passes, timeout=_PASS_SECONDS)
+        return count
+
+    async def _list_due(self, now: datetime) -> AsyncIterator[Payment]:
+        """What is due, batch by batch: behind many of a silent provider there may be others."""
+        after = None
+        for _ in range(_MAX_BATCHES):
+            rows = await self._payments.list_due(now, self._batch, after)
+            for payment in rows:
+                yield payment
+            if len(rows) < self._batch:
+                return
+            # Of those due in the very same moment some may be left for the next pass.
+            after = rows[-1].next_check_at
+
+    async def _pass(self, method: PaymentMethod, due: list[str]) -> None:
+        """Do what is due of one method, some at a time, as long as its provider answers."""
+        turns = asyncio.Semaphore(_TURNS)
+        silences = 0
 
         async def one(payment_id: str) -> None:
+            nonlocal silences
             async with turns:
-                await self._do_due(payment_id)
+                is_silent = silences >= _PATIENCE
+                if not await self._do_due(payment_id, method, is_silent=is_silent):
+                    silences += 1
 
-        await asyncio.gather(*(one(payment.id) for payment in due))
-        return len(due)
+        await asyncio.gather(*(one(payment_id) for payment_id in due))
+        if silences:
+            _log.warning("provider_silent", extra={"method": method, "unanswered": silences})
 
-    def soon(self, payment_id: str) -> None:
-        """Do what is due of a payment at once; with too many waiting the clock finds it later."""
-        if payment_id in self._known:
+    def _soon(self, payment_id: str, method: PaymentMethod) -> None:
+        """Do what is due at once; with too many waiting the clock finds it later."""
+        lane = self._lanes[method]
+        if payment_id in lane.known:
             return
         with suppress(asyncio.QueueFull):
-            self._waiting.put_nowait(payment_id)
-            self._known.add(payment_id)
+            lane.waiting.put_nowait(payment_id)
+            lane.known.add(payment_id)
+            lane.unfinished += 1
 
-    async def _work(self) -> None:
+    async def _work(self, method: PaymentMethod) -> None:
+        lane = self._lanes[method]
         while True:
-            payment_id = await self._waiting.get()
-            self._known.discard(payment_id)
+            payment_id = await lane.waiting.get()
+            lane.known.discard(payment_id)
             try:
-                await self._do_due(payment_id)
+                await self._do_due(payment_id, method)
             finally:
-                self._waiting.task_done()
+                lane.unfinished -= 1
+                lane.waiting.task_done()
 
-    async def _do_due(self, payment_id: str) -> None:
+    async def _do_due(
+        self, payment_id: str, method: PaymentMethod, *, is_silent: bool = False
+    ) -> bool:
+        """Do what is due of a payment by one method; False if its provider did not answer.
+
+        A provider that ``is_silent`` is not asked: all waits for its next turn, as if it had not
+        answered.
+        """
+        has_answered = True
         try:
             payment = await self.load(payment_id)
             now = self._clock.now()
             for attempt in payment.attempts:
+                if attempt.method is not method:
+                    continue
                 if attempt.next_check_at is not None and attempt.next_check_at <= now:
-                    await self.ask(payment_id, attempt.number, "reconciler")
+                    if is_silent:
+                        await self._unreachable(payment_id, attempt.number)
+                    else:
+                        await self.ask(payment_id, attempt.number, "reconciler", is_strict=True)
                 for refund in attempt.refunds:
-                    if refund.next_try_at is not None and refund.next_try_at <= now:
-                        await self._refund(payment, attempt, refund)
+                    if refund.next_try_at is None or refund.next_try_at > now:
+                        continue
+                    if is_silent and refund.to is RefundTo.ORIGINAL:
+                        await self._put_off(payment_id, attempt.number, refund.id)
+                    elif not await self._refund(payment, attempt, refund):
+                        has_answered = False
+        except GatewayUnavailable:
+            return False
         except (Unavailable, Conflict) as error:
             # The database is away, or another process does it: its turn comes again.
             _log.info("payment_put_off", extra={"payment_id": payment_id, "code": error.code})
@@ -398,9 +523,27 @@ class Settlement:
             )
         except Exception:
             _log.exception("payment_work_failed", extra={"payment_id": payment_id})
+        return has_answered
 
 
-def _with_price(found: Payment, draft: Payment) -> Payment:
-    if found.amount == draft.amount or found.captured is not None:
-        return found
-    return replace(found, amount=draft.amount)
+class _Lane:
+    """The work of one method: what is to be done at once, and the pass that is under way.
+
+    ``known`` are those that wait, ``unfinished`` counts also those that are being done.
+    """
+
+    def __init__(self) -> None:
+        self.waiting: asyncio.Queue[str] = asyncio.Queue(_MAX_WAITING)
+        self.known: set[str] = set()
+        self.unfinished = 0
+        self.passing: asyncio.Task[None] | None = None
+
+
+def _methods_due(payment: Payment, now: datetime) -> frozenset[PaymentMethod]:
+    """By which methods something is due of a payment."""
+    return frozenset(
+        attempt.method
+        for attempt in payment.attempts
+        for at in (attempt.next_check_at, *(refund.next_try_at for refund in attempt.refunds))
+        if at is not None and at <= now
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from server.domain.events import Event, EventKind
-from server.domain.payment import Purpose
+from server.domain.payment import PAID, Purpose
 from server.domain.ports import PaymentRepository, UserRepository
 from server.services.chats import ChatService
 
@@ -27,10 +27,12 @@ class UnlockService:
         if event.kind is not EventKind.PAYMENT_CHANGED or event.params["purpose"] != _UNLOCK:
             return
         payment = await self._payments.find(event.params["payment_id"])
-        if payment is None or payment.confirmed_at is None:
+        if payment is None:
             return
         if not payment.is_confirmed:
-            await self._chats.close_unlocked(payment.id)
+            # Refunded, perhaps begun anew since; of one that was never paid there is no room.
+            if any(attempt.status in PAID for attempt in payment.attempts):
+                await self._chats.close_unlocked(payment.id)
             return
         customer = await self._users.find(payment.user_id)
         await self._chats.open_unlocked(

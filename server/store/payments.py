@@ -99,10 +99,13 @@ class MongoPaymentRepository:
         except DuplicateKey:
             raise ProofReused from None
 
-    async def list_due(self, now: datetime, limit: int) -> tuple[Payment, ...]:
+    async def list_due(
+        self, now: datetime, limit: int, after: datetime | None = None
+    ) -> tuple[Payment, ...]:
         """Return payments of which something is to be done, the longest waiting first."""
+        since = ANY_TIME if after is None else {"$gt": after}
         documents = await self._payments.find(
-            {"due_at": {**ANY_TIME, "$lte": now}}, sort=(("due_at", ASCENDING),), limit=limit
+            {"due_at": {**since, "$lte": now}}, sort=(("due_at", ASCENDING),), limit=limit
         )
         return tuple(from_document(Payment, document) for document in documents)
 

@@ -103,6 +103,10 @@ class MongoRoomRepository:
         )
         return document["_id"] if document else None
 
+    async def reopen(self, booking_id: str) -> None:
+        """Open the room of that booking or unlock for writing again."""
+        await self._rooms.update_one({"booking_id": booking_id}, {"$set": {"is_active": True}})
+
 
 def room_document(room: ChatRoom) -> Document:
     """The document of a room with its derived fields; whoever writes in bulk uses it too."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 from typing import Any
 
 import pytest
 
 from server.app import RunningServer
 from server.domain.booking import PaymentMethod
-from server.domain.gateway import Outcome, RefundState
+from server.domain.errors import GatewayUnavailable
+from server.domain.gateway import AttemptFacts, Outcome, RefundState, Verdict
 from tests.payments import Bookings, ToldProvider, ledger_sums, ledger_totals, pay
 from tests.support import FakeClock, People, Person
 from tests.talk import chat_socket, payment_socket
@@ -523,3 +525,235 @@ async def test_samagri_cannot_change_while_it_is_being_paid(
     await pay(bookings.customer, booking["id"])
     refused = await bookings.customer.api.post(f"/api/bookings/{booking['id']}/samagri/", json={})
     assert (refused.status_code, refused.json()["type"]) == (409, "payment-open")
+
+
+async def set_honey(person: Person, booking: dict[str, Any], grams: int) -> dict[str, Any]:
+    """Make the samagri dearer or cheaper by an item of one's own."""
+    path = f"/api/bookings/{booking['id']}/samagri/honey/"
+    answer = await person.api.put(path, json={"quantity": grams, "unit": "g"})
+    if answer.status_code == 409:
+        answer = await person.api.patch(path, json={"quantity": grams, "unit": "g"})
+    changed: dict[str, Any] = answer.raise_for_status().json()
+    return changed
+
+
+@pytest.mark.parametrize(("first", "then"), [(100, 5_000), (5_000, 100)])
+async def test_a_kept_form_of_another_price_pays_for_nothing_and_comes_back(
+    server: RunningServer,
+    people: People,
+    bookings: Bookings,
+    esewa: ToldProvider,
+    clock: FakeClock,
+    first: int,
+    then: int,
+):
+    booking = await bookings.book(payment_method="CASH", samagri_required=True)
+    before = await set_honey(bookings.customer, booking, first)
+    old = await pay(bookings.customer, booking["id"], "ESEWA")
+    await pay(bookings.customer, booking["id"], "CASH")
+    esewa.says(old["reference"], Outcome.FAILED, reason="not-found")
+    await bookings.pass_time(minutes=16)
+    await server.services.settlement.reconcile()
+    assert (await show(bookings.customer, old))["status"] == "FAILED"
+    after = await set_honey(bookings.customer, booking, then)
+    assert after["total_fee"] != before["total_fee"]
+    # The form that was kept is posted now, and paid.
+    esewa.pays(old["reference"])
+    assert await back(people, old) == 200
+    await server.services.settlement.idle()
+    shown = await show(bookings.customer, old)
+    assert (shown["status"], shown["needs_review"]) == ("REFUNDED", True)
+    assert shown["payment_status"] == "PENDING"
+    assert esewa.refunds == {old["reference"]: before["total_fee"]}
+    assert (await bookings.show(booking["id"]))["payment_status"] == "PENDING"
+    told = (await bookings.customer.api.get("/api/notifications/")).json()["results"]
+    assert "PAYMENT_SUCCESS" not in [row["notification_type"] for row in told]
+    assert not any((await ledger_totals(server)).values())
+    # What is due now can be paid, and pays.
+    right = await pay(bookings.customer, booking["id"], "ESEWA")
+    assert right["amount"] == after["total_fee"]
+    esewa.pays(right["reference"])
+    await back(people, right)
+    assert (await bookings.show(booking["id"]))["payment_status"] == "COMPLETED"
+
+
+async def test_a_price_that_changes_in_the_moment_of_the_success_leaves_the_booking_unpaid(
+    server: RunningServer,
+    people: People,
+    bookings: Bookings,
+    esewa: ToldProvider,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    booking = await bookings.book(payment_method="CASH", samagri_required=True)
+    before = await set_honey(bookings.customer, booking, 100)
+    old = await pay(bookings.customer, booking["id"], "ESEWA")
+    esewa.says(old["reference"], Outcome.FAILED, reason="not-found")
+    await back(people, old)
+    esewa.pays(old["reference"])
+    settlement = server.services.settlement
+    what_is_due = settlement._due
+
+    async def and_then_it_changes(payment_id: str) -> int | None:
+        due = await what_is_due(payment_id)
+        await set_honey(bookings.customer, booking, 5_000)
+        return due
+
+    monkeypatch.setattr(settlement, "_due", and_then_it_changes)
+    await back(people, old)
+    await settlement.idle()
+    shown = await show(bookings.customer, old)
+    assert (shown["status"], shown["needs_review"]) == ("REFUNDED", True)
+    assert esewa.refunds == {old["reference"]: before["total_fee"]}
+    assert (await bookings.show(booking["id"]))["payment_status"] == "PENDING"
+    assert not any((await ledger_totals(server)).values())
+
+
+async def test_a_webhook_is_not_taken_while_the_provider_cannot_be_asked(
+    people: People, bookings: Bookings, khalti: ToldProvider
+):
+    booking = await bookings.book(payment_method="KHALTI")
+    payment = await pay(bookings.customer, booking["id"])
+    khalti.is_down = True
+    for _ in range(2):
+        untaken = await send_webhook(people, payment["reference"])
+        assert (untaken.status_code, untaken.json()["type"]) == (500, "callback-failed")
+    admin = await people.admin()
+    rows = (await admin.api.get("/api/admin/callbacks/")).json()["results"]
+    assert [(row["outcome"], row["processed_at"]) for row in rows] == [("failed", None)] * 2
+    khalti.is_down = False
+    assert (await send_webhook(people, payment["reference"])).json()["outcome"] == "processed"
+
+
+async def test_a_silent_provider_holds_up_no_other(
+    server: RunningServer,
+    people: People,
+    bookings: Bookings,
+    khalti: ToldProvider,
+    esewa: ToldProvider,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    silent = []
+    for _ in range(6):
+        person = await people.customer()
+        begun = await person.api.post(
+            "/api/payments/create-payment-intent/",
+            json={"pandit_id": bookings.pandit.pandit_id, "payment_method": "KHALTI"},
+        )
+        silent.append(begun.raise_for_status().json())
+    booking = await bookings.book(payment_method="ESEWA")
+    payment = await pay(bookings.customer, booking["id"], "ESEWA")
+    esewa.pays(payment["reference"])
+    await bookings.pass_time(minutes=2)
+    over, is_paid = asyncio.Event(), asyncio.Event()
+    asked: list[str] = []
+
+    async def hang(attempt: AttemptFacts, now: datetime) -> Verdict:
+        asked.append(attempt.reference)
+        await over.wait()
+        raise GatewayUnavailable
+
+    async def answer(attempt: AttemptFacts, now: datetime) -> Verdict:
+        verdict = await ToldProvider.verify(esewa, attempt, now)
+        is_paid.set()
+        return verdict
+
+    monkeypatch.setattr(khalti, "verify", hang)
+    monkeypatch.setattr(esewa, "verify", answer)
+    passing = asyncio.create_task(server.services.settlement.reconcile())
+    await asyncio.wait_for(is_paid.wait(), 5)
+    while (await show(bookings.customer, payment))["status"] != "COMPLETED":
+        await asyncio.sleep(0)
+    assert not over.is_set()
+    over.set()
+    await passing
+    # After some calls without an answer it is left alone; the rest waits as if it had not answered.
+    assert 3 <= len(asked) < len(silent)
+    due = await server.services.settlement.reconcile()
+    assert due == 0
+
+
+async def test_a_refund_is_settled_by_staff_once_and_only_when_it_waits_for_them(
+    server: RunningServer, people: People, bookings: Bookings, khalti: ToldProvider
+):
+    booking = await bookings.book(payment_method="KHALTI")
+    payment = await pay(bookings.customer, booking["id"])
+    khalti.pays(payment["reference"])
+    await back(people, payment)
+    admin = await people.admin()
+    url = f"/api/admin/payments/{payment['id']}/"
+    khalti.refund_answers = [RefundState.MANUAL, RefundState.PENDING]
+
+    async def settle(refund: dict[str, Any], is_done: bool) -> int:
+        path = f"{url}refunds/{refund['id']}/"
+        return (await admin.api.post(path, json={"is_done": is_done})).status_code
+
+    async def refunds() -> list[dict[str, Any]]:
+        await server.services.settlement.idle()
+        found: list[dict[str, Any]] = (await admin.api.get(url)).json()["attempts"][0]["refunds"]
+        return found
+
+    for to in ("ORIGINAL", "ORIGINAL", "WALLET"):
+        wanted = {"amount": 50_000, "note": "asked", "to": to}
+        path = f"/api/payments/{payment['id']}/refund/"
+        assert (await admin.api.post(path, json=wanted)).status_code == 202
+    manual, pending, wallet = await refunds()
+    assert [each["state"] for each in (manual, pending, wallet)] == ["manual", "pending", "done"]
+    before = await ledger_totals(server)
+    for refund in (pending, wallet):
+        for is_done in (True, False):
+            assert await settle(refund, is_done) == 409
+    assert await ledger_totals(server) == before
+    assert [each["state"] for each in await refunds()] == ["manual", "pending", "done"]
+    assert await settle(manual, is_done=True) == 200
+    settled = await ledger_totals(server)
+    # Another member of staff has the page of before.
+    for is_done in (False, True):
+        assert await settle(manual, is_done) == 409
+    assert await ledger_totals(server) == settled
+    assert [each["state"] for each in await refunds()] == ["done", "pending", "done"]
+
+
+async def test_after_a_refund_the_same_pandit_can_be_unlocked_again(
+    server: RunningServer, people: People, bookings: Bookings, khalti: ToldProvider
+):
+    customer, pandit = bookings.customer, bookings.pandit
+    wanted = {"pandit_id": pandit.pandit_id}
+    admin = await people.admin()
+
+    async def unlock() -> dict[str, Any]:
+        begun = await customer.api.post(
+            "/api/payments/create-payment-intent/", json={**wanted, "payment_method": "KHALTI"}
+        )
+        assert begun.status_code == 201, begun.text
+        payment: dict[str, Any] = begun.json()
+        khalti.pays(payment["reference"])
+        await back(people, payment)
+        return payment
+
+    async def room() -> dict[str, Any]:
+        found: dict[str, Any] = (await customer.api.post("/api/chat/rooms/", json=wanted)).json()
+        return found
+
+    first = await unlock()
+    opened = await room()
+    answer = await admin.api.post(f"/api/payments/{first['id']}/refund/", json={"note": "wrong"})
+    assert answer.status_code == 202, answer.text
+    await server.services.settlement.idle()
+    assert (await room())["is_active"] is False
+    profile = await customer.api.get(f"/api/pandits/{pandit.pandit_id}/")
+    assert profile.json()["contact"] is None
+    second = await unlock()
+    assert second["id"] != first["id"]
+    again = await room()
+    assert (again["id"], again["is_active"]) == (opened["id"], True)
+    sent = await customer.api.post(
+        "/api/messages/send/", json={"room_id": again["id"], "content": "Namaste"}
+    )
+    assert sent.status_code == 201
+    profile = await customer.api.get(f"/api/pandits/{pandit.pandit_id}/")
+    assert profile.json()["contact"] is not None
+    assert await ledger_totals(server) == {"gateway:KHALTI": 3000, "income:unlocks": -3000}
+    third = await customer.api.post(
+        "/api/payments/create-payment-intent/", json={**wanted, "payment_method": "KHALTI"}
+    )
+    assert (third.status_code, third.json()["type"]) == (409, "already-paid")

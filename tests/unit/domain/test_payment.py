@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from datetime import timedelta
 
@@ -43,6 +44,7 @@ class PaymentMachine(RuleBasedStateMachine):
         self.payment = make_payment(attempts=(), purpose=purpose)
         self.entries: dict[str, LedgerEntry] = {}
         self.successes = 0
+        self.withdrawn = 0
         self.seen: dict[int, PaymentStatus] = {}
 
     def become(self, changed: Payment) -> None:
@@ -95,9 +97,10 @@ class PaymentMachine(RuleBasedStateMachine):
     @rule(
         place=st.integers(0, 20),
         outcome=st.sampled_from(Outcome),
-        amount=st.sampled_from((None, 250_000, 249_999)),
+        amount=st.sampled_from((None, 250_000, 249_999, 300_000)),
         currency=st.sampled_from((None, "NPR", "npr", "USD")),
         refunded=st.sampled_from((None, 0, 100_000, 250_000, 400_000)),
+        is_asked=st.booleans(),
     )
     def an_answer(
         self,
@@ -106,16 +109,20 @@ class PaymentMachine(RuleBasedStateMachine):
         amount: int | None,
         currency: str | None,
         refunded: int | None,
+        is_asked: bool,
     ) -> None:
         if (number := self.number(place)) is None:
             return
         verdict = Verdict(outcome=outcome, amount=amount, currency=currency, refunded=refunded)
         before = self.payment.attempt(number)
-        self.become(rules.judged(self.payment, number, verdict, self.now, "test"))
+        asked_at = self.now if is_asked else None
+        self.become(
+            rules.judged(self.payment, number, verdict, self.now, "test", asked_at=asked_at)
+        )
         after = self.payment.attempt(number)
         is_new_success = before.status not in rules.PAID and after.status in rules.PAID
         if is_new_success:
-            assert amount in (None, 250_000)
+            assert amount in (None, after.amount)
             assert currency in (None, "NPR", "npr")
             # Of what was paid and partly given back before we heard of it, a person finds the rest.
             assert outcome in (Outcome.PAID, Outcome.PARTLY_REFUNDED)
@@ -124,9 +131,26 @@ class PaymentMachine(RuleBasedStateMachine):
     @rule(amount=st.sampled_from((249_999, 250_000)))
     def cash(self, amount: int) -> None:
         if (waiting := rules.open_cash(self.payment)) is not None:
-            self.become(
-                rules.cash_collected(self.payment, waiting.number, amount, "pandit", self.now)
-            )
+            with suppress(Conflict):  # It was begun for another price.
+                self.become(
+                    rules.cash_collected(self.payment, waiting.number, amount, "pandit", self.now)
+                )
+
+    @rule(amount=st.sampled_from((250_000, 300_000)))
+    def the_price_changes(self, amount: int) -> None:
+        self.become(rules.due_now(self.payment, amount))
+
+    @rule(amount=st.sampled_from((250_000, 300_000)))
+    def the_booking_says_what_it_costs(self, amount: int) -> None:
+        was_confirmed = self.payment.confirmed_at is not None
+        self.become(rules.mispaid(self.payment, amount, self.now))
+        self.withdrawn += was_confirmed and self.payment.confirmed_at is None
+
+    @rule()
+    def an_unlock_is_wanted_again(self) -> None:
+        was_confirmed = self.payment.confirmed_at is not None
+        self.become(rules.reopened(self.payment))
+        self.withdrawn += was_confirmed and self.payment.confirmed_at is None
 
     @rule(share=st.sampled_from((0, 5_000, 7_500, 10_000)), to=st.sampled_from(RefundTo))
     def it_ends(self, share: int, to: RefundTo) -> None:
@@ -180,7 +204,13 @@ class PaymentMachine(RuleBasedStateMachine):
     @invariant()
     def there_is_one_confirmation_at_most(self) -> None:
         if hasattr(self, "payment"):
-            assert self.successes == (self.payment.confirmed_at is not None)
+            assert self.successes == self.withdrawn + (self.payment.confirmed_at is not None)
+
+    @invariant()
+    def what_pays_is_what_is_due(self) -> None:
+        if hasattr(self, "payment") and self.payment.is_confirmed:
+            assert self.payment.captured is not None
+            assert self.payment.attempt(self.payment.captured).amount == self.payment.amount
 
     @invariant()
     def no_more_goes_back_than_came(self) -> None:
@@ -286,6 +316,60 @@ def test_a_chain_goes_below_zero_for_nobody_but_cash() -> None:
     chain = ledger.chained(owed, None).chain
     assert chain is not None
     assert chain.balance("cash:p") == -100
+
+
+def test_what_is_paid_by_an_attempt_for_another_price_goes_back() -> None:
+    for price in (100_000, 1_100_000):
+        dearer = rules.due_now(make_payment(), price)
+        paid = rules.judged(dearer, 1, PAID, NOW, "test")
+        assert (paid.captured, paid.confirmed_at) == (None, None)
+        (refund,) = paid.attempt(1).refunds
+        assert (refund.amount, refund.reason) == (250_000, "price-changed")
+        assert paid.attempt(1).needs_review
+        again = rules.with_attempt(paid, reference="R2", method=PaymentMethod.KHALTI, now=NOW)
+        right = replace(PAID, amount=price)
+        assert rules.judged(again, 2, right, NOW, "test").captured == 2
+
+
+def test_what_the_provider_gave_back_by_itself_and_got_back_counts_again() -> None:
+    paid = rules.judged(make_payment(), 1, PAID, NOW, "test")
+    later = NOW + timedelta(hours=1)
+    gone = replace(PAID, outcome=Outcome.REFUNDED, refunded=250_000)
+    returned = rules.judged(paid, 1, gone, NOW, "test")
+    assert returned.status is PaymentStatus.REFUNDED
+    here = replace(PAID, refunded=0)
+    # An old message does not count, nor an answer to a question that was asked before.
+    for asked_at in (None, NOW - timedelta(seconds=1)):
+        assert rules.judged(returned, 1, here, later, "test", asked_at=asked_at) is returned
+    failed = rules.judged(returned, 1, here, later, "test", asked_at=later)
+    assert (failed.status, failed.refunded) == (PaymentStatus.COMPLETED, 0)
+    assert failed.needs_review
+    part = replace(PAID, outcome=Outcome.PARTLY_REFUNDED, refunded=100_000)
+    partly = rules.judged(returned, 1, part, later, "test", asked_at=later)
+    assert (partly.status, partly.refunded) == (PaymentStatus.COMPLETED, 100_000)
+
+
+@pytest.mark.parametrize("state", RefundState)
+def test_staff_settle_only_what_waits_for_them(state: RefundState) -> None:
+    paid = rules.judged(make_payment(), 1, PAID, NOW, "test")
+    for to in RefundTo:
+        asked = rules.refund_asked(paid, 1, 100_000, reason="staff", by="admin", now=NOW, to=to)
+        (refund,) = asked.attempt(1).refunds
+        for next_try_at in (None, NOW):
+            left = replace(refund, state=state, next_try_at=next_try_at)
+            payment = replace(asked, attempts=(replace(asked.attempt(1), refunds=(left,)),))
+            waits = (
+                state in (RefundState.MANUAL, RefundState.UNKNOWN, RefundState.PENDING)
+                and to is RefundTo.ORIGINAL
+                and next_try_at is None
+            )
+            assert left.waits_for_staff == waits
+            for is_done in (True, False):
+                with nullcontext() if waits else pytest.raises(Conflict):
+                    settled = rules.refund_settled(
+                        payment, 1, refund.id, is_done=is_done, note="", now=NOW
+                    )
+                    assert settled.refunded == (100_000 if is_done else 0)
 
 
 def test_money_that_came_before_the_end_is_shared_and_money_that_came_after_goes_back() -> None:

@@ -247,14 +247,11 @@ CHARGE = {
 }
 
 
-@pytest.mark.parametrize(
-    ("total", "outcome"),
-    [(150_050, Outcome.REFUNDED), (50_000, Outcome.PARTLY_REFUNDED), (0, Outcome.PAID)],
-)
-def test_a_refunded_charge_tells_the_running_total(stripe, total, outcome):
-    (notice,) = notices(stripe, event("charge.refunded", CHARGE | {"amount_refunded": total}))
+def test_a_refunded_charge_names_the_payment_and_decides_nothing(stripe):
+    # Its total may be old: a refund that has failed since is still in it.
+    (notice,) = notices(stripe, event("charge.refunded", CHARGE))
     assert (notice.reference, notice.transaction_id) == ("PY-77", "pi_1")
-    assert (notice.verdict.outcome, notice.verdict.refunded) == (outcome, total)
+    assert (notice.verdict, notice.refund) == (None, None)
 
 
 @pytest.mark.parametrize("kind", ["refund.created", "refund.failed", "charge.refund.updated"])
