@@ -60,7 +60,7 @@ from server.handlers.static import Assets
 from server.health import Health
 from server.i18n import Translations
 from server.jobs.scheduler import Duty, Scheduler
-from server.mailer.console import ConsoleCodeSender
+from server.mailer.chosen import choose_code_sender
 from server.metrics import Metrics
 from server.paths import data_path, web_path
 from server.places.directory import load_places
@@ -474,7 +474,7 @@ def build_services(
         pandits=pandits,
         sessions=sessions,
         codes=MongoCodeRepository(store),
-        sender=sender or ConsoleCodeSender(),
+        sender=sender or choose_code_sender(settings),
         hasher=hasher,
         signer=JwtSigner(settings.auth.secret, settings.auth.previous_secret),
         bus=bus,

@@ -17,7 +17,7 @@ import jwt
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from server.domain.errors import NotSignedIn
+from server.domain.errors import NotSignedIn, SessionOver
 from server.domain.ports import Claims
 from server.workers import Threads
 
@@ -103,7 +103,10 @@ class JwtSigner:
         )
 
     def read(self, token: str, now: datetime) -> Claims:
-        """Return what a valid token says. Raises ``NotSignedIn`` for any other."""
+        """Return what a valid token says.
+
+        Raises ``NotSignedIn`` for any other, ``SessionOver`` for one that was valid.
+        """
         try:
             payload = self._payload(token)
             expires_at = datetime.fromtimestamp(int(payload["exp"]), UTC)
@@ -111,8 +114,10 @@ class JwtSigner:
         except (jwt.PyJWTError, KeyError, TypeError, ValueError, OverflowError):
             raise NotSignedIn from None
         is_early = issued_seconds > now.timestamp() + _SKEW_SECONDS
-        if payload["typ"] != _ACCESS or now >= expires_at or is_early:
+        if payload["typ"] != _ACCESS or is_early:
             raise NotSignedIn
+        if now >= expires_at:
+            raise SessionOver
         return Claims(str(payload["sub"]), str(payload["sid"]), expires_at)
 
     def _payload(self, token: str) -> dict[str, Any]:

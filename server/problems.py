@@ -191,6 +191,11 @@ TABLE: Final[dict[type[errors.DomainError], Kind]] = {
     errors.Overloaded: Kind(
         503, N_("Please try again shortly"), N_("The server is very busy at the moment.")
     ),
+    errors.NoCodes: Kind(
+        503,
+        N_("No codes are sent"),
+        N_("Signing in with a code is not set up here. Please sign in with your password."),
+    ),
     errors.CatalogueMoved: Kind(
         409,
         N_("The catalogue has changed"),

@@ -26,6 +26,9 @@ DEFAULT_SECRET: Final = "insecure-development-secret-change-me"  # noqa: S105  #
 ENVIRONMENTS: Final = ("development", "demo", "test", "production")
 _NOT_SETTINGS: Final = frozenset({"PANDITYATRA_ENV", "PANDITYATRA_CONFIG"})
 _MIN_SECRET: Final = 32
+CONSOLE: Final = "console"
+NO_CODES: Final = "off"
+_FACTORY: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _LIMIT: Final = re.compile(r"[1-9]\d{0,8}/(?:second|minute|hour|day)")
 _REDIS: Final = re.compile(r"rediss?(?:\+cluster)?://.+")
 _ARM: Final = re.compile(r"([a-z][a-z0-9-]{0,19}):(\d{1,4})-(\d{1,4})")
@@ -196,6 +199,13 @@ class AuthSettings:
     """Life of an access token."""
     refresh_days: int = 30
     """Life of a refresh token."""
+    code_sender: str = CONSOLE
+    """How one-time codes are sent: ``console``, ``off``, or ``package.module:factory``.
+
+    The console prints them, never in production. With ``off`` nobody signs in by code. A factory is
+    called with the settings, or without if it takes nothing, and gives an object with
+    ``async def send(phone_number, code, language)``.
+    """
     code_minutes: int = 5
     """Life of a one-time code."""
     code_tries: int = 5
@@ -343,20 +353,32 @@ class RealtimeSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitSettings:
-    """Uses of a door in a span of time, such as ``10/minute``; by user, else by address."""
+    """Uses of a door in a span of time, such as ``10/minute``; by user, else by address.
+
+    Behind one address of a mobile carrier there are thousands of people: what guards one account is
+    counted by that account, and the address has a far wider door.
+    """
 
     sign_in: str = "10/minute"
-    """Sign-ins."""
+    """Sign-ins to one account."""
+    sign_in_address: str = "300/minute"
+    """Sign-ins from one address."""
     register: str = "20/hour"
-    """Registrations."""
+    """Registrations of one number."""
+    register_address: str = "300/hour"
+    """Registrations from one address."""
     code: str = "5/hour"
-    """One-time codes asked for."""
+    """One-time codes asked for, for one number."""
+    code_address: str = "300/hour"
+    """One-time codes asked for from one address."""
     code_verify: str = "20/hour"
-    """One-time codes entered."""
-    refresh: str = "60/minute"
-    """Token refreshes."""
-    bad_token: str = "60/minute"  # noqa: S105  # a limit
-    """Requests with a token that does not hold; always by address."""
+    """One-time codes entered, for one number."""
+    code_verify_address: str = "600/hour"
+    """One-time codes entered from one address."""
+    refresh: str = "600/minute"
+    """Token refreshes; a browser that refreshes is not signed in, so they count by address."""
+    bad_token: str = "1200/minute"  # noqa: S105  # a limit
+    """Requests with a token that is not ours, by address; one that has run out is not counted."""
     read: str = "600/minute"
     """API reads."""
     write: str = "120/minute"
@@ -799,6 +821,11 @@ def _value_faults(settings: Settings) -> list[str]:
         for name, limit in dataclasses.asdict(settings.limits).items()
         if not _LIMIT.fullmatch(limit)
     )
+    sender = settings.auth.code_sender
+    if sender not in (CONSOLE, NO_CODES) and not _FACTORY.fullmatch(sender):
+        faults.append(
+            f"auth.code_sender: {sender!r} is none of {CONSOLE}, {NO_CODES}, package.module:factory"
+        )
     for name, chosen, choices in (
         ("level", settings.log.level.upper(), _LEVELS),
         ("format", settings.log.format, _FORMATS),
@@ -916,6 +943,11 @@ def _production_faults(settings: Settings) -> list[str]:
                 f"auth.{name}: production needs a secret of its own, "
                 f"at least {_MIN_SECRET} characters"
             )
+    if settings.auth.code_sender == CONSOLE:
+        faults.append(
+            "auth.code_sender: production prints no codes; name what sends them "
+            f"(package.module:factory), or {NO_CODES}"
+        )
     if not settings.database.uri:
         faults.append("database.uri: production needs a MongoDB replica set")
     if not settings.http.secure_cookies:

@@ -126,6 +126,10 @@ class NotSignedIn(DomainError):
     code = "not-signed-in"
 
 
+class SessionOver(NotSignedIn):
+    """A token that was ours, and whose time is over."""
+
+
 class InvalidCredentials(NotSignedIn):
     """The name, password, code or refresh token is wrong; says not which."""
 
@@ -391,6 +395,13 @@ class Overloaded(Unavailable):
 
     code = "overloaded"
     retry_after_seconds = 2
+
+
+class NoCodes(Unavailable):
+    """Nobody signs in by code here: nothing is set up that could send one."""
+
+    code = "no-codes"
+    retry_after_seconds = 3600
 
 
 class GatewayDeclined(DomainError):

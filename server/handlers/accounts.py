@@ -10,6 +10,7 @@ from server.domain.errors import (
     Forbidden,
     Invalid,
     InvalidCredentials,
+    NoCodes,
     Overloaded,
 )
 from server.handlers.base import ApiHandler, operation
@@ -41,11 +42,12 @@ class RegisterHandler(ApiHandler):
     @operation(
         "Register as a customer or a pandit",
         status=201,
-        door="register",
+        door="register_address",
         idempotent=True,
         errors=(Invalid, AlreadyExists, Overloaded),
     )
     async def post(self, body: RegisterRequest) -> SignedInResponse:
+        await self.limit_account("register", body.phone_number)
         signed_in = await self.services.accounts.register(
             body.full_name,
             body.phone_number,
@@ -77,7 +79,7 @@ class TokenHandler(SessionCookies, ApiHandler):
 
     @operation(
         "Sign in with phone, email or username and password",
-        door="sign_in",
+        door="sign_in_address",
         errors=(InvalidCredentials, Overloaded),
     )
     async def post(self, body: SignInRequest) -> SignedInResponse:
@@ -117,7 +119,11 @@ class LogoutHandler(SessionCookies, ApiHandler):
 class CodeHandler(SessionCookies, ApiHandler):
     """One-time codes."""
 
-    @operation("Send a one-time code to a phone", door="code", errors=(Invalid, Overloaded))
+    @operation(
+        "Send a one-time code to a phone",
+        door="code_address",
+        errors=(Invalid, Overloaded, NoCodes),
+    )
     async def post(self, body: CodeRequest) -> CodeSentResponse:
         await self.limit_account("code", body.phone_number)
         await self.services.accounts.request_code(body.phone_number, self.reader.language)
@@ -128,7 +134,9 @@ class VerifyCodeHandler(SessionCookies, ApiHandler):
     """Signing in with a one-time code."""
 
     @operation(
-        "Sign in with a one-time code", door="code_verify", errors=(Invalid, InvalidCredentials)
+        "Sign in with a one-time code",
+        door="code_verify_address",
+        errors=(Invalid, InvalidCredentials),
     )
     async def post(self, body: VerifyCodeRequest) -> SignedInResponse:
         await self.limit_account("code_verify", body.phone_number)

@@ -190,6 +190,9 @@ class BaseHandler(web.RequestHandler):
                 if scheme.lower() != "bearer":
                     raise errors.NotSignedIn
                 self.actor = await self.services.accounts.actor_of(token.strip())
+            except errors.SessionOver:
+                # Every client has one sooner or later, and many of them may share an address.
+                raise
             except errors.NotSignedIn:
                 await self.services.limiter.hit("bad_token", self.client_address)
                 raise

@@ -43,10 +43,12 @@ from server.domain.errors import (
     FieldFault,
     Invalid,
     InvalidCredentials,
+    NoCodes,
     NotFound,
     NotSignedIn,
     Overloaded,
     RateLimited,
+    SessionOver,
 )
 from server.domain.events import Event, EventKind
 from server.domain.pandit import Pandit
@@ -165,7 +167,7 @@ class AccountService:
         pandits: PanditRepository,
         sessions: SessionRepository,
         codes: CodeRepository,
-        sender: CodeSender,
+        sender: CodeSender | None,
         hasher: Hasher,
         signer: TokenSigner,
         bus: Bus,
@@ -302,6 +304,11 @@ class AccountService:
             user = await self._users.update(user.id, {"password_hash": password_hash})
         return await self._welcome(user)
 
+    @property
+    def sends_codes(self) -> bool:
+        """Whether one can sign in by a code to one's phone."""
+        return self._sender is not None
+
     async def request_code(self, phone_number: str, language: str = DEFAULT_LANGUAGE) -> None:
         """Send a one-time code to the phone if it has an account.
 
@@ -316,7 +323,11 @@ class AccountService:
             If the last code for the number is too fresh.
         Overloaded
             If too many codes are still on their way.
+        NoCodes
+            If nothing is set up that could send one.
         """
+        if self._sender is None:
+            raise NoCodes
         phone = normalise_phone(phone_number)
         if phone is None:
             raise Invalid(FieldFault("phone_number", "phone"))
@@ -463,7 +474,7 @@ class AccountService:
         claims = self._signer.read(access_token, now)
         known = await self._look_up(claims, now)
         if known.session_ends_at <= now:
-            raise NotSignedIn
+            raise SessionOver
         return known.actor, claims.expires_at
 
     async def _look_up(self, claims: Claims, now: datetime) -> _Known:
@@ -674,6 +685,8 @@ class AccountService:
         task.add_done_callback(self._sending.discard)
 
     async def _send(self, phone_number: str, digits: str, language: str) -> None:
+        if self._sender is None:
+            raise NoCodes
         try:
             await self._sender.send(phone_number, digits, language)
         except Exception:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -10,7 +10,7 @@ from typing import Final
 from server.domain import ledger
 from server.domain.errors import ConcurrentChange
 from server.domain.events import Event, EventKind
-from server.domain.ledger import LedgerEntry
+from server.domain.ledger import Chain, LedgerEntry
 from server.domain.ports import LedgerRepository, Page, SortKey
 
 _ATTEMPTS: Final = 20
@@ -28,6 +28,17 @@ class Earnings:
     def available(self) -> int:
         """What he may ask for now."""
         return max(0, self.balance - self.owed)
+
+
+def earnings_of(pandit_user_id: str, head: Chain | None) -> Earnings:
+    """What a pandit has after the newest link of his chain, in paisa."""
+    if head is None:
+        return Earnings(0, 0, 0)
+    return Earnings(
+        balance=head.balance(ledger.pandit(pandit_user_id)),
+        under_way=head.balance(ledger.payouts(pandit_user_id)),
+        owed=max(0, -head.balance(ledger.cash(pandit_user_id))),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +76,29 @@ class LedgerService:
         ConcurrentChange
             If its owner's other entries were faster again and again.
         """
+        return await self.record_next(entry.owner, entry.cause, lambda _: entry)
+
+    async def record_next(
+        self, owner: str | None, cause: str, build: Callable[[Chain | None], LedgerEntry]
+    ) -> LedgerEntry:
+        """The same for an entry that depends on its owner's balances, made by ``build``.
+
+        ``build`` gets the link behind which the entry comes to stand, anew whenever another entry
+        was faster, so that nothing is counted in two of them. Raises as :meth:`record` does, and
+        what ``build`` raises.
+        """
         for _ in range(_ATTEMPTS):
-            head = await self._entries.head(entry.owner) if entry.owner else None
-            if entry.owner and (earlier := await self._entries.find(entry.cause)):
+            head = await self._entries.head(owner) if owner else None
+            if owner and (earlier := await self._entries.find(cause)):
                 # Before the balance is looked at: it may have been spent since.
                 return earlier
-            numbered = ledger.chained(entry, head)
+            numbered = ledger.chained(build(head), head)
             try:
                 if await self._entries.add(numbered):
                     return numbered
             except ConcurrentChange:
                 continue
-            return await self._entries.find(entry.cause) or numbered
+            return await self._entries.find(cause) or numbered
         raise ConcurrentChange
 
     async def find(self, cause: str) -> LedgerEntry | None:
@@ -91,13 +113,7 @@ class LedgerService:
     async def earnings(self, pandit_user_id: str) -> Earnings:
         """What a pandit has, in paisa."""
         head = await self._entries.head(ledger.pandit(pandit_user_id))
-        if head is None:
-            return Earnings(0, 0, 0)
-        return Earnings(
-            balance=head.balance(ledger.pandit(pandit_user_id)),
-            under_way=head.balance(ledger.payouts(pandit_user_id)),
-            owed=max(0, -head.balance(ledger.cash(pandit_user_id))),
-        )
+        return earnings_of(pandit_user_id, head)
 
     async def wallet_entries(
         self, user_id: str, *, limit: int, after: SortKey | None

@@ -1,13 +1,16 @@
 """What pandits earn, and how it is paid to them.
 
-A sum is reserved in the ledger in the moment in which it is asked for; nobody can ask for it
-twice. Of cash that he has taken himself a pandit owes our commission: that is settled with his next
-payout.
+A sum is reserved in the ledger when it is asked for; nobody can ask for it twice. What is asked for
+is written down before: a sum that is reserved always has its payout, and a payout of which the sum
+is not reserved, because the server ended in between, gets it reserved by whoever comes next. Of
+cash that he has taken himself a pandit owes our commission: that is settled with his next payout.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
+from typing import Final
 
 from server.domain import ledger
 from server.domain.account import Actor, Role
@@ -20,12 +23,14 @@ from server.domain.errors import (
     Invalid,
     NotFound,
 )
-from server.domain.ledger import EntryKind, LedgerEntry, Posting
+from server.domain.ledger import Chain, EntryKind, LedgerEntry, Posting
 from server.domain.money import NPR
 from server.domain.payout import Payout, PayoutStatus
 from server.domain.ports import Clock, IdSource, Page, PayoutRepository, SortKey
 from server.services.audit import AuditService
-from server.services.ledger import Earnings, LedgerService
+from server.services.ledger import Earnings, LedgerService, earnings_of
+
+_MAX_ASKED: Final = 20
 
 
 class PayoutService:
@@ -60,6 +65,9 @@ class PayoutService:
             raise Forbidden
         if amount < self._least:
             raise Invalid(FieldFault("amount", "below-minimum"))
+        await self._finish_asked(actor.user_id)
+        if amount > (await self._book.earnings(actor.user_id)).available:
+            raise InsufficientBalance
         payout = Payout(
             id=self._ids.new(),
             pandit_user_id=actor.user_id,
@@ -69,42 +77,66 @@ class PayoutService:
             destination=destination,
             asked_at=self._clock.now(),
         )
-        await self._reserve(payout)
         await self._payouts.add(payout)
+        try:
+            await self._reserve(payout)
+        except InsufficientBalance:
+            # Another one of his was faster.
+            await self._payouts.drop_asked(payout.id)
+            raise
         return payout
 
+    async def _finish_asked(self, pandit_user_id: str) -> None:
+        """Reserve what he asked for before and what was not reserved then, if he still has it."""
+        page = await self._payouts.list_page(
+            pandit_user_id=pandit_user_id, status=PayoutStatus.ASKED, limit=_MAX_ASKED, after=None
+        )
+        for payout in page.rows:
+            # One that is being asked for in this moment is reserved once, by him or here.
+            with suppress(InsufficientBalance):
+                await self._reserve(payout)
+
     async def _reserve(self, payout: Payout) -> None:
-        """Take the sum out of his balance, and what he owes of cash with it."""
-        owner = payout.pandit_user_id
-        earnings = await self._book.earnings(owner)
-        if payout.amount > earnings.available:
-            raise InsufficientBalance
-        postings = [
-            Posting(ledger.pandit(owner), payout.amount + earnings.owed),
-            Posting(ledger.payouts(owner), -payout.amount),
-        ]
-        if earnings.owed:
-            postings.append(Posting(ledger.cash(owner), -earnings.owed))
-        await self._record(payout, f"payout-asked:{payout.id}", EntryKind.PAYOUT_ASKED, postings)
+        """Take the sum out of his balance, and what he owes of cash with it. Once.
+
+        Raises ``InsufficientBalance``.
+        """
+        owner, cause = payout.pandit_user_id, f"payout-asked:{payout.id}"
+
+        def build(head: Chain | None) -> LedgerEntry:
+            earnings = earnings_of(owner, head)
+            if payout.amount > earnings.available:
+                raise InsufficientBalance
+            postings = [
+                Posting(ledger.pandit(owner), payout.amount + earnings.owed),
+                Posting(ledger.payouts(owner), -payout.amount),
+            ]
+            if earnings.owed:
+                postings.append(Posting(ledger.cash(owner), -earnings.owed))
+            return self._entry(payout, cause, EntryKind.PAYOUT_ASKED, postings)
+
+        await self._book.record_next(ledger.pandit(owner), cause, build)
 
     async def settle(self, actor: Actor, payout_id: str, *, is_paid: bool, note: str) -> Payout:
         """Staff have paid it, or refuse it and give the sum back to his balance. Once.
 
-        Raises ``NotFound``, or ``Conflict`` when it has ended the other way.
+        Raises ``NotFound``, ``Conflict`` when it has ended the other way, ``InsufficientBalance``
+        for one to be paid that was never reserved and that he does not have any more.
         """
         if not actor.is_admin:
             raise Forbidden
         payout = await self._payouts.find(payout_id)
         if payout is None:
             raise NotFound
-        owner = payout.pandit_user_id
-        kind = EntryKind.PAYOUT_PAID if is_paid else EntryKind.PAYOUT_REFUSED
-        to = ledger.BANK if is_paid else ledger.pandit(owner)
-        postings = [Posting(ledger.payouts(owner), payout.amount), Posting(to, -payout.amount)]
-        # One cause for both ends: of two members of staff who disagree the first decides.
-        entry = await self._record(payout, f"payout-settled:{payout.id}", kind, postings)
-        if entry.kind is not kind:
-            raise Conflict
+        is_reserved = True
+        try:
+            await self._reserve(payout)
+        except InsufficientBalance:
+            if is_paid:
+                raise
+            is_reserved = False
+        if is_reserved:
+            await self._record_end(payout, is_paid=is_paid)
         settled = replace(
             payout,
             status=PayoutStatus.PAID if is_paid else PayoutStatus.REFUSED,
@@ -118,18 +150,28 @@ class PayoutService:
         )
         return await self._payouts.find(payout_id) or settled
 
-    async def _record(
+    async def _record_end(self, payout: Payout, *, is_paid: bool) -> None:
+        owner = payout.pandit_user_id
+        kind = EntryKind.PAYOUT_PAID if is_paid else EntryKind.PAYOUT_REFUSED
+        to = ledger.BANK if is_paid else ledger.pandit(owner)
+        postings = [Posting(ledger.payouts(owner), payout.amount), Posting(to, -payout.amount)]
+        # One cause for both ends: of two members of staff who disagree the first decides.
+        entry = await self._book.record(
+            self._entry(payout, f"payout-settled:{payout.id}", kind, postings)
+        )
+        if entry.kind is not kind:
+            raise Conflict
+
+    def _entry(
         self, payout: Payout, cause: str, kind: EntryKind, postings: list[Posting]
     ) -> LedgerEntry:
-        return await self._book.record(
-            LedgerEntry(
-                cause=cause,
-                kind=kind,
-                at=self._clock.now(),
-                currency=payout.currency,
-                postings=tuple(postings),
-                refs={"payout_id": payout.id, "user_id": payout.pandit_user_id},
-            )
+        return LedgerEntry(
+            cause=cause,
+            kind=kind,
+            at=self._clock.now(),
+            currency=payout.currency,
+            postings=tuple(postings),
+            refs={"payout_id": payout.id, "user_id": payout.pandit_user_id},
         )
 
     async def list_own(self, actor: Actor, *, limit: int, after: SortKey | None) -> Page[Payout]:

@@ -752,7 +752,8 @@ async def strict(
         await running.store.drop()
 
 
-_DOORS = ("sign_in", "register", "code", "code_verify", "refresh", "bad_token")
+_ACCOUNT_DOORS = ("sign_in", "register", "code", "code_verify")
+_DOORS = (*_ACCOUNT_DOORS, *(f"{door}_address" for door in _ACCOUNT_DOORS), "refresh", "bad_token")
 
 
 @pytest.mark.parametrize("path", ["/api/auth/me/", "/api/bookings/", "/"])
@@ -802,6 +803,67 @@ async def test_every_door_of_sign_in_is_limited(
     assert answer.status_code == 429
     assert answer.json()["type"] == "rate-limited"
     assert 1 <= int(answer.headers["Retry-After"]) <= 3600
+
+
+@pytest.fixture
+async def as_shipped(
+    settings: Settings, clock: FakeClock, code_sender: CapturingCodeSender
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A server with the limits that it has when nobody sets any."""
+    with_limits = dataclasses.replace(settings, limits=LimitSettings())
+    async with (
+        open_server(with_limits, clock=clock, sender=code_sender) as running,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{running.port}") as client,
+    ):
+        yield client
+        await running.store.drop()
+
+
+async def test_many_people_behind_one_address_of_a_carrier_get_in(
+    as_shipped: httpx.AsyncClient, clock: FakeClock
+):
+    async def ask(number: int) -> int:
+        body = {"phone_number": f"98410000{number:02}"}
+        return (await as_shipped.post("/api/auth/otp/", json=body)).status_code
+
+    async def sign_in(number: int) -> int:
+        body = {"identifier": f"98410000{number:02}", "password": "a wrong passphrase"}
+        return (await as_shipped.post("/api/auth/token/", json=body)).status_code
+
+    assert [await ask(number) for number in range(6)] == [200] * 6
+    assert [await sign_in(number) for number in range(11)] == [401] * 11
+    for _ in range(4):
+        clock.advance(seconds=61)
+        assert await ask(1) == 200
+    clock.advance(seconds=61)
+    assert await ask(1) == 429
+    assert await ask(11) == 200
+    assert [await sign_in(1) for _ in range(9)] == [401] * 9
+    assert await sign_in(1) == 429
+
+
+async def test_a_token_that_has_run_out_is_not_counted_as_a_bad_one(
+    strict: httpx.AsyncClient, clock: FakeClock
+):
+    registered = (await strict.post("/api/auth/register/", json=registration())).json()
+    clock.advance(minutes=11)
+    old = {"Authorization": f"Bearer {registered['access']}"}
+    statuses = [(await strict.get("/api/auth/me/", headers=old)).status_code for _ in range(8)]
+    assert statuses == [401] * 8
+
+
+async def test_without_a_sender_nobody_signs_in_by_code_and_the_page_says_so(
+    settings: Settings, clock: FakeClock
+):
+    auth = dataclasses.replace(settings.auth, code_sender="off")
+    async with (
+        open_server(dataclasses.replace(settings, auth=auth), clock=clock) as running,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{running.port}") as client,
+    ):
+        refused = await client.post("/api/auth/otp/", json={"phone_number": PHONE})
+        assert (refused.status_code, refused.json()["type"]) == (503, "no-codes")
+        assert "/sign-in/code/" not in (await client.get("/sign-in/")).text
+        await running.store.drop()
 
 
 @pytest.mark.parametrize("form", ["9841000001", "+9779841000001", "९८४१०००००१"])

@@ -10,7 +10,7 @@ import pytest
 
 from server.app import RunningServer
 from server.domain.booking import PaymentMethod
-from server.domain.errors import GatewayUnavailable
+from server.domain.errors import GatewayUnavailable, Unavailable
 from server.domain.gateway import AttemptFacts, Outcome, RefundState, Verdict
 from tests.payments import Bookings, ToldProvider, ledger_sums, ledger_totals, pay
 from tests.support import FakeClock, People, Person
@@ -431,6 +431,88 @@ async def test_a_pandit_withdraws_what_he_has_earned_and_no_more(
     assert len(export.text.splitlines()) == 1 + 2 + 3 + 2 + 2
 
 
+async def earn(bookings: Bookings, people: People, khalti: ToldProvider) -> None:
+    """A puja that was paid ahead, and one paid in cash: of that the commission is owed."""
+    for method in ("KHALTI", "CASH"):
+        booking = await bookings.book(payment_method=method)
+        if method == "KHALTI":
+            payment = await pay(bookings.customer, booking["id"])
+            khalti.pays(payment["reference"])
+            await back(people, payment)
+        await bookings.hold_puja(booking["id"])
+
+
+async def earnings_of(bookings: Bookings) -> tuple[int, int, int]:
+    told = (await bookings.pandit.api.get("/api/pandits/me/earnings/")).json()
+    return told["balance"], told["under_way"], told["owed"]
+
+
+async def test_what_is_owed_of_cash_is_settled_once_by_two_payouts_at_once(
+    server: RunningServer, people: People, bookings: Bookings, khalti: ToldProvider
+):
+    await earn(bookings, people, khalti)
+    assert await earnings_of(bookings) == (225_000, 0, 25_000)
+    answers = await asyncio.gather(
+        *(bookings.pandit.api.post("/api/payouts/", json={"amount": 80_000}) for _ in range(2))
+    )
+    assert [answer.status_code for answer in answers] == [201, 201]
+    assert await earnings_of(bookings) == (40_000, 160_000, 0)
+    assert "cash" not in await ledger_totals(server)
+
+
+async def test_a_payout_that_is_cut_off_reserves_nothing_or_is_taken_up_again(
+    server: RunningServer,
+    people: People,
+    bookings: Bookings,
+    khalti: ToldProvider,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    await earn(bookings, people, khalti)
+    payouts = server.services.payouts
+    admin = await people.admin()
+
+    async def fail(*_: object) -> None:
+        raise Unavailable
+
+    async def ask(amount: int) -> int:
+        answer = await bookings.pandit.api.post("/api/payouts/", json={"amount": amount})
+        return answer.status_code
+
+    async def asked() -> list[dict[str, Any]]:
+        params = {"status": "ASKED"}
+        answer = await admin.api.get("/api/admin/payouts/", params=params)
+        found: list[dict[str, Any]] = answer.json()["results"]
+        return found
+
+    with monkeypatch.context() as broken:
+        broken.setattr(payouts._payouts, "add", fail)
+        assert await ask(80_000) == 503
+    assert await earnings_of(bookings) == (225_000, 0, 25_000)
+    assert await asked() == []
+    for amount in (60_000, 70_000):
+        with monkeypatch.context() as broken:
+            broken.setattr(payouts, "_reserve", fail)
+            broken.setattr(payouts, "_finish_asked", _nothing)
+            assert await ask(amount) == 503
+    assert await earnings_of(bookings) == (225_000, 0, 25_000)
+    second, first = await asked()
+    # Staff who pay one of them take it out of what he has.
+    url = f"/api/admin/payouts/{second['id']}/settle/"
+    assert (await admin.api.post(url, json={"is_paid": True})).json()["status"] == "PAID"
+    assert await earnings_of(bookings) == (130_000, 0, 0)
+    # His next wish has the other one reserved first.
+    assert await ask(80_000) == 409
+    assert await earnings_of(bookings) == (70_000, 60_000, 0)
+    assert [each["id"] for each in await asked()] == [first["id"]]
+    url = f"/api/admin/payouts/{first['id']}/settle/"
+    assert (await admin.api.post(url, json={"is_paid": False})).json()["status"] == "REFUSED"
+    assert await earnings_of(bookings) == (130_000, 0, 0)
+
+
+async def _nothing(*_: object) -> None:
+    """Stands where there is nothing to finish."""
+
+
 async def test_an_unlock_opens_the_chat_and_the_contact_details_on_rest_and_sockets(
     server: RunningServer, people: People, bookings: Bookings, khalti: ToldProvider
 ):
@@ -644,7 +726,7 @@ async def test_a_silent_provider_holds_up_no_other(
     payment = await pay(bookings.customer, booking["id"], "ESEWA")
     esewa.pays(payment["reference"])
     await bookings.pass_time(minutes=2)
-    over, is_paid = asyncio.Event(), asyncio.Event()
+    over = asyncio.Event()
     asked: list[str] = []
 
     async def hang(attempt: AttemptFacts, now: datetime) -> Verdict:
@@ -652,17 +734,10 @@ async def test_a_silent_provider_holds_up_no_other(
         await over.wait()
         raise GatewayUnavailable
 
-    async def answer(attempt: AttemptFacts, now: datetime) -> Verdict:
-        verdict = await ToldProvider.verify(esewa, attempt, now)
-        is_paid.set()
-        return verdict
-
     monkeypatch.setattr(khalti, "verify", hang)
-    monkeypatch.setattr(esewa, "verify", answer)
-    passing = asyncio.create_task(server.services.settlement.reconcile())
-    await asyncio.wait_for(is_paid.wait(), 5)
-    while (await show(bookings.customer, payment))["status"] != "COMPLETED":
-        await asyncio.sleep(0)
+    async with payment_socket(server.port, bookings.customer.access) as socket:
+        passing = asyncio.create_task(server.services.settlement.reconcile())
+        await socket.where(lambda each: each.get("status") == "COMPLETED")
     assert not over.is_set()
     over.set()
     await passing

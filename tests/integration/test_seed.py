@@ -130,6 +130,7 @@ def test_production_is_never_given_accounts_with_a_public_password(
         database_settings,
         PANDITYATRA_ENV="production",
         PANDITYATRA_AUTH__SECRET="x" * 40,
+        PANDITYATRA_AUTH__CODE_SENDER="off",
         PANDITYATRA_HTTP__SECURE_COOKIES="true",
         PANDITYATRA_HTTP__PUBLIC_ORIGINS="https://pandityatra.example",
     )

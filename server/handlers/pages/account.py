@@ -79,13 +79,19 @@ class SignInPage(SignInPages):
 
     async def _sign_in(self) -> str:
         body = self.read(SignInRequest, password=self._password)
-        await self.limit("sign_in")
+        await self.limit("sign_in_address")
         await self.limit_account("sign_in", body.identifier)
         return self.welcome(await self.services.accounts.sign_in(body.identifier, body.password))
 
     async def _show(self, form: Form) -> None:
         title = self.translate("Sign in")
-        await self.show("account/sign_in.html", title=title, form=form, wanted=self.next_path(""))
+        await self.show(
+            "account/sign_in.html",
+            title=title,
+            form=form,
+            wanted=self.next_path(""),
+            sends_codes=self.services.accounts.sends_codes,
+        )
 
 
 class CodePage(SignInPages):
@@ -104,7 +110,7 @@ class CodePage(SignInPages):
 
     async def _send(self) -> str:
         body = self.read(CodeRequest)
-        await self.limit("code")
+        await self.limit("code_address")
         await self.limit_account("code", body.phone_number)
         await self.services.accounts.request_code(body.phone_number, self.reader.language)
         self.flash(
@@ -131,7 +137,7 @@ class CodePage(SignInPages):
 
     async def _verify(self) -> str:
         body = self.read(VerifyCodeRequest)
-        await self.limit("code_verify")
+        await self.limit("code_verify_address")
         await self.limit_account("code_verify", body.phone_number)
         return self.welcome(await self.services.accounts.verify_code(body.phone_number, body.code))
 
@@ -163,7 +169,8 @@ class RegisterPage(SignInPages):
 
     async def _register(self) -> str:
         body = self.read(RegisterRequest, password=self._password)
-        await self.limit("register")
+        await self.limit("register_address")
+        await self.limit_account("register", body.phone_number)
         signed_in = await self.services.accounts.register(
             body.full_name,
             body.phone_number,
