@@ -68,7 +68,7 @@ class MatchSide:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatchReading:
-    """What matching two charts found."""
+    """What matching two charts found; both are cast by the same choices."""
 
     groom: Chart
     bride: Chart

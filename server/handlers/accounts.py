@@ -36,7 +36,7 @@ from server.services.accounts import SignedIn
 _CODE_SENT: Final = N_("If this number has an account, a code is on its way to it.")
 
 
-class RegisterHandler(ApiHandler):
+class RegisterHandler(SessionCookies, ApiHandler):
     """A new account."""
 
     @operation(

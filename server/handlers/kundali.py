@@ -8,6 +8,7 @@ from kundali.divisional import Varga
 from kundali.svg import Style
 from server.domain.account import Actor
 from server.domain.errors import Invalid, NotFound, Overloaded
+from server.domain.readings import ShownChart
 from server.handlers.base import ApiHandler, operation
 from server.handlers.routing import Route
 from server.schemas.almanac import (
@@ -72,15 +73,24 @@ class KundalisHandler(ApiHandler):
         return present_kundali(shown, self.reader, self.services.clock.now())
 
 
-class KundaliHandler(ApiHandler):
+class ChartHandler(ApiHandler):
+    """What the handlers that show a chart share."""
+
+    async def _presented(self, shown: ShownChart, dasha_levels: int) -> KundaliResponse:
+        # To the third level there are 819 periods, each with two days of its own zone.
+        reader, now = self.reader, self.services.clock.now()
+        return await self.services.charts.build(
+            lambda: present_kundali(shown, reader, now, dasha_levels=dasha_levels)
+        )
+
+
+class KundaliHandler(ChartHandler):
     """One of one's own charts."""
 
     @operation("Show one's own chart with its reading", door=_DOOR, errors=_ERRORS)
     async def get(self, kundali_id: str, actor: Actor, query: KundaliQuery) -> KundaliResponse:
         shown = await self.services.charts.show(actor, kundali_id)
-        return present_kundali(
-            shown, self.reader, self.services.clock.now(), dasha_levels=query.dasha_levels
-        )
+        return await self._presented(shown, query.dasha_levels)
 
     @operation("Delete one's own chart", status=204, errors=(NotFound,))
     async def delete(self, kundali_id: str, actor: Actor) -> None:
@@ -134,16 +144,14 @@ class ShareHandler(ApiHandler):
         await self.services.charts.unshare(actor, kundali_id)
 
 
-class SharedHandler(ApiHandler):
+class SharedHandler(ChartHandler):
     """A chart that somebody showed by a link."""
 
     @operation("Show the chart of a link", door=_DOOR, errors=_ERRORS)
     async def get(self, token: str, query: KundaliQuery) -> KundaliResponse:
         shown = await self.services.charts.shared(token)
         self.set_header("Referrer-Policy", "no-referrer")
-        return present_kundali(
-            shown, self.reader, self.services.clock.now(), dasha_levels=query.dasha_levels
-        )
+        return await self._presented(shown, query.dasha_levels)
 
 
 class MatchHandler(ApiHandler):

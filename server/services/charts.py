@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Final, TypeVar
@@ -52,6 +53,7 @@ from server.domain.readings import (
 from server.services.computed import Computed
 
 E = TypeVar("E", Ayanamsa, Node, YearLength)
+T = TypeVar("T")
 
 _KEPT_READINGS: Final = 256
 _SATURN_BACK_DAYS: Final = 10 * 365.25
@@ -167,16 +169,23 @@ class ChartService:
     async def match(
         self, actor: Actor | None, groom: MatchSide, bride: MatchSide, *, directed: bool = True
     ) -> MatchReading:
-        """Match two people.
+        """Match two people, both by the sky of one choice.
+
+        That is the choice of the groom's chart if it is a kept one, else Lahiri: two Moons of
+        different zodiacs say nothing of each other.
 
         Raises ``Invalid`` naming every fault of both births, ``NotFound`` for a chart that is not
         the actor's own, ``NotSignedIn`` if charts are named and nobody is signed in.
         """
         faults: list[FieldFault] = []
         readings = []
+        choices = ChartChoices()
         for prefix, side in (("groom", groom), ("bride", bride)):
             try:
-                readings.append(await self._side(actor, side))
+                name, birth, chosen = await self._side(actor, side)
+                if prefix == "groom":
+                    choices = chosen
+                readings.append((name, await self._read(birth, choices)))
             except Invalid as refusal:
                 faults += [
                     FieldFault(f"{prefix}.{fault.field}", fault.code, fault.params)
@@ -213,14 +222,22 @@ class ChartService:
             found.append(Person(saved.name, saved.summary.nakshatra, saved.summary.rashi))
         return tuple(found)
 
-    async def _side(self, actor: Actor | None, side: MatchSide) -> tuple[str, ChartReading]:
+    async def build(self, work: Callable[[], T]) -> T:
+        """Build something large of a reading aside, so that nobody else waits for it.
+
+        Raises ``Overloaded`` when too much waits for the workers.
+        """
+        return await self._workers.run(work)
+
+    async def _side(
+        self, actor: Actor | None, side: MatchSide
+    ) -> tuple[str, BirthDetails, ChartChoices]:
         if side.chart_id is not None:
             if actor is None:
                 raise NotSignedIn
             saved = await self._own(actor, side.chart_id)
-            return saved.name, await self._read(saved.birth, saved.choices)
-        birth = await self._complete(side.birth or BirthDetails())
-        return side.name, await self._read(birth, ChartChoices())
+            return saved.name, saved.birth, saved.choices
+        return side.name, await self._complete(side.birth or BirthDetails()), ChartChoices()
 
     async def _own(self, actor: Actor, chart_id: str) -> SavedChart:
         saved = await self._charts.find(chart_id)

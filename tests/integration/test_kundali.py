@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import date, timedelta
 
 import pytest
 
+from server.handlers.pages import kundali as pages
+from server.schemas import kundali as schemas
+from server.schemas.kundali import bs_text
 from server.services.almanac import HOME
+from tests.integration.test_pages import signed_in
 from tests.support import People
 
 SITA = {
@@ -22,6 +27,9 @@ RAM = {
     "latitude": 28.21,
     "longitude": 83.99,
 }
+
+
+_ZODIACS = ("lahiri", "raman")
 
 
 async def _keep(person, birth=SITA):
@@ -196,6 +204,72 @@ async def test_two_are_matched_by_birth_or_by_chart(people: People):
         await nobody.post("/api/kundali/match/", json={"groom": RAM, "bride": unknown})
     ).json()
     assert ranged["lowest"] <= ranged["total"] <= ranged["highest"]
+
+
+async def test_both_of_a_match_are_read_by_one_zodiac_and_it_is_told(people: People):
+    person = await people.customer()
+
+    async def match(**sides):
+        answer = await person.api.post("/api/kundali/match/", json=sides)
+        found = answer.raise_for_status().json()
+        points = [(row["koota"], row["points"]) for row in found["kootas"]]
+        return found["ayanamsa"], points, found["manglik"]
+
+    his = {choice: (await _keep(person, {**RAM, "ayanamsa": choice}))["id"] for choice in _ZODIACS}
+    hers = {
+        choice: (await _keep(person, {**SITA, "ayanamsa": choice}))["id"] for choice in _ZODIACS
+    }
+    found = {
+        (he, she): await match(groom_id=his[he], bride_id=hers[she])
+        for he in _ZODIACS
+        for she in _ZODIACS
+    }
+    for choice in _ZODIACS:
+        assert found[choice, choice][0] == choice
+        for other in _ZODIACS:
+            assert found[choice, other] == found[choice, choice]
+    lahiri = await match(groom=RAM, bride=SITA)
+    assert lahiri == found["lahiri", "lahiri"]
+    assert await match(groom=RAM, bride_id=hers["raman"]) == lahiri
+
+
+async def test_the_whole_dasha_is_built_beside_the_loop_and_told_in_both_calendars(
+    people: People, monkeypatch: pytest.MonkeyPatch
+):
+    person = await people.customer()
+    made = await _keep(person)
+    threads: list[threading.Thread] = []
+    for module, name in ((pages, "subperiods"), (pages, "drawing"), (schemas, "subperiods")):
+        real = getattr(module, name)
+
+        def noted(*given, real=real, **named):
+            threads.append(threading.current_thread())
+            return real(*given, **named)
+
+        monkeypatch.setattr(module, name, noted)
+    browser = await signed_in(people, person)
+    page = (await browser.get(f"/kundali/{made['id']}/")).text
+    assert threads
+    deep = await person.api.get(f"/api/kundali/{made['id']}/", params={"dasha_levels": 3})
+    periods = deep.json()["dasha"]["periods"]
+    assert threading.main_thread() not in threads
+
+    def both(day: str) -> str:
+        return f"{day} ({bs_text(date.fromisoformat(day))})"
+
+    running = next(at for at, each in enumerate(periods) if each["end"] > "2026-11-01")
+    for maha in periods:
+        for antar in maha["periods"]:
+            assert f"{both(antar['start'])} – {both(antar['end'])}" in page
+    for antar in periods[running]["periods"]:
+        for inner in antar["periods"]:
+            assert f"{both(inner['start'])} – {both(inner['end'])}" in page
+    other = (running + 3) % 9
+    inside = periods[other]["periods"][4]["periods"][4]
+    line = f"{both(inside['start'])} – {both(inside['end'])}"
+    assert line not in page
+    assert f"/kundali/{made['id']}/?maha={other}#maha-{other}" in page
+    assert line in (await browser.get(f"/kundali/{made['id']}/?maha={other}")).text
 
 
 async def test_faults_of_both_sides_of_a_match_are_named(people: People):

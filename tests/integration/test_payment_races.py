@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +13,7 @@ from server.app import RunningServer
 from server.domain.booking import PaymentMethod
 from server.domain.errors import GatewayUnavailable, Unavailable
 from server.domain.gateway import AttemptFacts, Outcome, RefundState, Verdict
+from tests.integration.test_pages import signed_in
 from tests.payments import Bookings, ToldProvider, ledger_sums, ledger_totals, pay
 from tests.support import FakeClock, People, Person
 from tests.talk import chat_socket, payment_socket
@@ -767,12 +769,24 @@ async def test_a_refund_is_settled_by_staff_once_and_only_when_it_waits_for_them
         found: list[dict[str, Any]] = (await admin.api.get(url)).json()["attempts"][0]["refunds"]
         return found
 
+    browser = await signed_in(people, admin)
+
+    async def page(language: str) -> str:
+        path = f"/admin/payments/{payment['id'].partition('.')[0]}/"
+        return (await browser.get(path, **{"Accept-Language": language})).text
+
     for to in ("ORIGINAL", "ORIGINAL", "WALLET"):
         wanted = {"amount": 50_000, "note": "asked", "to": to}
         path = f"/api/payments/{payment['id']}/refund/"
-        assert (await admin.api.post(path, json=wanted)).status_code == 202
+        assert (await admin.api.post(path, json=wanted)).status_code == 200
     manual, pending, wallet = await refunds()
     assert [each["state"] for each in (manual, pending, wallet)] == ["manual", "pending", "done"]
+    # One waits for staff; codes are told in words.
+    for language, words in (("en", "to be made by hand"), ("ne", "हातले")):
+        shown = await page(language)
+        assert shown.count("/settle-refund/") == 1
+        assert words in shown
+        assert not re.search(r"· (manual|pending|done|staff) ·|>(start|return): ", shown)
     before = await ledger_totals(server)
     for refund in (pending, wallet):
         for is_done in (True, False):
@@ -812,7 +826,7 @@ async def test_after_a_refund_the_same_pandit_can_be_unlocked_again(
     first = await unlock()
     opened = await room()
     answer = await admin.api.post(f"/api/payments/{first['id']}/refund/", json={"note": "wrong"})
-    assert answer.status_code == 202, answer.text
+    assert answer.status_code == 200, answer.text
     await server.services.settlement.idle()
     assert (await room())["is_active"] is False
     profile = await customer.api.get(f"/api/pandits/{pandit.pandit_id}/")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlencode
 
 from kundali.bikram_sambat import MONTHS, BSDate, OutsideCalendar, month_lengths, to_ad, to_bs
 from kundali.chart import Stay
-from kundali.dasha import subperiods
+from kundali.dasha import Period, subperiods
 from kundali.divisional import Varga
 from kundali.muhurta import Muhurta
 from kundali.names import GRAHAS, LAGNA, RASHIS, VARAS, Name
@@ -175,6 +176,20 @@ async def show_chart(page: AlmanacPage, shown: ShownChart, *, is_own: bool) -> N
     chart, language = reading.chart, page.reader.language
     vargas = _VARGAS if chart.is_time_known else (Varga.D1,)
     now = page.services.clock.now()
+    wanted, day_both = page.get_query_argument("maha", ""), page.day_both
+
+    def build() -> tuple[list[Any], list[dict[str, Any]]]:
+        drawings = [
+            (
+                varga_name(varga),
+                _drawn(reading, Style.NORTH, varga, language),
+                _drawn(reading, Style.SOUTH, varga, language),
+            )
+            for varga in vargas
+        ]
+        return drawings, _periods(reading, now, wanted, day_both)
+
+    drawings, periods = await page.services.charts.build(build)
     await page.show(
         "kundali/chart.html",
         title=page.translate("Kundali of {name}", name=shown.saved.name),
@@ -184,16 +199,9 @@ async def show_chart(page: AlmanacPage, shown: ShownChart, *, is_own: bool) -> N
         is_own=is_own,
         is_shared=shown.saved.is_shared(now),
         share_days=DEFAULT_SHARE_DAYS,
-        north=[
-            (
-                varga_name(varga),
-                _drawn(reading, Style.NORTH, varga, language),
-                _drawn(reading, Style.SOUTH, varga, language),
-            )
-            for varga in vargas
-        ],
+        north=drawings,
         caption=caption(chart, language),
-        dasha=_periods(reading),
+        dasha=periods,
         sections=_sections(reading),
         tithi=TITHI_NAMES[reading.almanac.tithi],
         vara=VARAS[
@@ -209,24 +217,36 @@ def _drawn(reading: ChartReading, style: Style, varga: Varga, language: str) -> 
     return drawing(reading, style, language, varga, element_id=element_id)
 
 
-def _periods(reading: ChartReading) -> list[dict[str, Any]]:
-    """The dasha to the third level, with days in the zone of the birth."""
+def _periods(
+    reading: ChartReading, now: datetime, wanted: str, day_both: Callable[[date], str]
+) -> list[dict[str, Any]]:
+    """The dasha with days in the zone of the birth: of one mahadasha to the third level.
+
+    That is the one ``wanted`` by its number, else the one that runs now, else the first; of the
+    others the antardashas. All at once would be 819 rows.
+    """
     if reading.dasha is None:
         return []
     to_local = reading.chart.birth.to_local
 
-    def rows(periods: Any, inner: int) -> list[dict[str, Any]]:
-        return [
-            {
-                "lord": GRAHAS[each.lord],
-                "start": to_local(each.start),
-                "end": to_local(each.end),
-                "periods": rows(subperiods(each), inner - 1) if inner else [],
-            }
-            for each in periods
-        ]
+    def row(period: Period, depth: int) -> dict[str, Any]:
+        start, end = to_local(period.start), to_local(period.end)
+        return {
+            "lord": GRAHAS[period.lord],
+            "days": f"{day_both(start.date())} – {day_both(end.date())}",
+            "is_now": start <= now < end,
+            "periods": [row(each, depth - 1) for each in subperiods(period)] if depth else [],
+        }
 
-    return rows(reading.dasha.mahadashas, 2)
+    mahas = reading.dasha.mahadashas
+    running = (at for at, each in enumerate(mahas) if to_local(each.start) <= now)
+    last = max((at for at in running if now < to_local(mahas[at].end)), default=0)
+    is_number = wanted.isascii() and wanted.isdigit() and len(wanted) == 1
+    opened = int(wanted) if is_number and int(wanted) < len(mahas) else last
+    return [
+        {**row(each, 2 if at == opened else 1), "is_open": at == opened}
+        for at, each in enumerate(mahas)
+    ]
 
 
 def _sections(reading: ChartReading) -> list[tuple[Name, list[Any]]]:

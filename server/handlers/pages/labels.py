@@ -19,10 +19,11 @@ from server.domain.booking import (
 )
 from server.domain.catalogue import SamagriType, TemplateSize
 from server.domain.draft import WizardStep
+from server.domain.gateway import Claim, Outcome, RefundState
 from server.domain.ledger import EntryKind
 from server.domain.money import Unit
 from server.domain.pandit import VerificationStatus
-from server.domain.payment import Purpose
+from server.domain.payment import Purpose, ReviewReason
 from server.domain.payout import PayoutStatus
 from server.domain.recurrence import Frequency, OccurrenceState
 from server.domain.review import ReviewState
@@ -84,6 +85,48 @@ PAYOUTS: Final = {
     PayoutStatus.ASKED: N_("Asked for"),
     PayoutStatus.PAID: N_("Paid out"),
     PayoutStatus.REFUSED: N_("Refused"),
+}
+REFUND_STATES: Final = {
+    RefundState.REQUESTED: N_("to be made"),
+    RefundState.PENDING: N_("on its way"),
+    RefundState.DONE: N_("given back"),
+    RefundState.FAILED: N_("did not succeed"),
+    RefundState.MANUAL: N_("to be made by hand"),
+    RefundState.UNKNOWN: N_("asked for, without an answer"),
+}
+_REFUND_REASONS: Final[Mapping[str, str]] = {
+    "cancelled": N_("the booking was cancelled"),
+    "failed": N_("the booking did not go ahead"),
+    "staff": N_("decided by our team"),
+    ReviewReason.LATE_SUCCESS: N_("it was paid too late"),
+    ReviewReason.SECOND_SUCCESS: N_("it was paid twice"),
+    ReviewReason.PRICE_CHANGED: N_("the price had changed"),
+    ReviewReason.REFUNDED_AT_GATEWAY: N_("the payment service gave it back by itself"),
+}
+_NOTE_SOURCES: Final = {
+    "start": N_("Begun"),
+    "return": N_("Customer came back"),
+    "webhook": N_("Message of the payment service"),
+    "reconciler": N_("Asked again by itself"),
+    "refund-check": N_("Asked about a refund"),
+    "payer": N_("Asked again by the customer"),
+    "staff": N_("Asked again by our team"),
+    "token": N_("Khalti's older widget"),
+    "cash": N_("Cash"),
+    "demo": N_("Demo"),
+}
+_NOTE_OUTCOMES: Final[Mapping[str, str]] = {
+    "started": N_("sent to the payment service"),
+    "collected": N_("handed over"),
+    Outcome.PAID: N_("paid"),
+    Outcome.IN_PROGRESS: N_("under way"),
+    Outcome.UNCHANGED: N_("nothing new"),
+    Outcome.FAILED: N_("failed"),
+    Outcome.REFUNDED: N_("given back"),
+    Outcome.PARTLY_REFUNDED: N_("given back in part"),
+    Outcome.UNKNOWN: N_("unclear"),
+    Claim.PENDING: N_("under way"),
+    Claim.CANCELLED: N_("cancelled"),
 }
 ENTRIES: Final = {
     EntryKind.CAPTURE: N_("Payment received"),
@@ -294,6 +337,25 @@ class Labels:
         """Why a payment has failed."""
         sentence = reason_text(code)
         return self._page.translate(sentence) if sentence else ""
+
+    def refund_state(self, state: RefundState) -> str:
+        """How far a refund has come."""
+        return self._page.translate(REFUND_STATES[state])
+
+    def refund_reason(self, code: str) -> str:
+        """Why money went back."""
+        known = _REFUND_REASONS.get(code)
+        return self._page.translate(known) if known else code
+
+    def note_source(self, code: str) -> str:
+        """From where a line of a payment's history came."""
+        known = _NOTE_SOURCES.get(code)
+        return self._page.translate(known) if known else code
+
+    def note_outcome(self, code: str) -> str:
+        """What a line of a payment's history says; of a failure its reason."""
+        known = _NOTE_OUTCOMES.get(code)
+        return self._page.translate(known) if known else self.reason_of_payment(code)
 
     def entry(self, kind: EntryKind) -> str:
         """What a movement of money was."""

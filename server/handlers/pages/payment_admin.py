@@ -51,6 +51,7 @@ _REASONS: Final = {
     ReviewReason.UNKNOWN_STATUS: N_("The service told a status that is not known."),
     ReviewReason.LATE_SUCCESS: N_("Money came after the payment had been given up."),
     ReviewReason.SECOND_SUCCESS: N_("It was paid twice."),
+    ReviewReason.PRICE_CHANGED: N_("The price had changed when it was paid."),
     ReviewReason.PROOF_REUSED: N_("A proof of payment was used for something else before."),
     ReviewReason.REFUND_FAILED: N_("A refund did not succeed."),
     ReviewReason.REFUND_OF_UNKNOWN_SIZE: N_("A refund was made, but not how much is known."),
@@ -110,6 +111,12 @@ class PaymentPage(Page):
             form=form,
             payment=present_for_staff(view.payment, self.reader),
             whole=view.payment,
+            waiting={
+                refund.id
+                for attempt in view.payment.attempts
+                for refund in attempt.refunds
+                if refund.waits_for_staff
+            },
             reason_name=lambda reason: self.translate(_REASONS[reason]),
         )
 
