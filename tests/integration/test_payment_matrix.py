@@ -552,9 +552,39 @@ async def test_what_is_done_in_stripes_dashboard_finds_its_payment_by_the_intent
         "amount_refunded": part,
         "currency": "npr",
     }
+
+    async def refund(amount: int) -> None:
+        """What the button in the dashboard does: it knows nothing of our references."""
+        assert till.sandbox.world is not None
+        made = await till.sandbox.client.post(
+            "/stripe/v1/refunds",
+            data={"payment_intent": intent, "amount": str(amount)},
+            headers={"Authorization": f"Bearer {min(keys.STRIPE_SECRET_KEYS)}"},
+        )
+        assert made.status_code == 200, made.text
+        await till.settle()
+
+    async def stands_at(amount: int) -> None:
+        (attempt,) = await till.show(told)
+        assert (attempt["status"], attempt["refunded_amount"]) == ("COMPLETED", amount)
+        assert await till.ours(cell) == attempt["amount"] - amount
+
+    # What a message says is asked for first: nothing has gone back.
     assert (await sent_by_stripe(till, "charge.refunded", charge))["outcome"] == "processed"
-    (attempt,) = await till.show(told)
-    assert (attempt["status"], attempt["refunded_amount"]) == ("COMPLETED", part)
-    assert await till.ours(cell) == attempt["amount"] - part
+    await stands_at(0)
+    await refund(part)
+    await stands_at(part)
+    # One that fails at the bank two days later counts no longer, whatever old messages say.
+    row = await till.sandbox.row(told.reference)
+    await till.sandbox.order("stripe", "refund-fails-later", on_payment=row["id"])
+    await refund(part)
+    await stands_at(2 * part)
+    till.clock.advance(seconds=3600)
+    await till.sandbox.advance(3600)
+    await till.settle()
+    await stands_at(part)
+    stale = {**charge, "amount_refunded": 2 * part}
+    await sent_by_stripe(till, "charge.refunded", stale)
+    await stands_at(part)
     unknown = {"id": "dp_2", "payment_intent": "pi_of_somebody_else"}
     assert (await sent_by_stripe(till, "charge.dispute.closed", unknown))["outcome"] == "unmatched"

@@ -688,7 +688,7 @@ async def test_a_price_that_changes_in_the_moment_of_the_success_leaves_the_book
     shown = await show(bookings.customer, old)
     assert (shown["status"], shown["needs_review"]) == ("REFUNDED", True)
     assert esewa.refunds == {old["reference"]: before["total_fee"]}
-    assert (await bookings.show(booking["id"]))["payment_status"] == "PENDING"
+    assert (await bookings.show(booking["id"]))["payment_status"] == "FAILED"
     assert not any((await ledger_totals(server)).values())
 
 
