@@ -773,7 +773,8 @@ async def test_a_refund_is_settled_by_staff_once_and_only_when_it_waits_for_them
 
     async def page(language: str) -> str:
         path = f"/admin/payments/{payment['id'].partition('.')[0]}/"
-        return (await browser.get(path, **{"Accept-Language": language})).text
+        await admin.api.patch("/api/auth/me/", json={"language": language})
+        return (await browser.get(path)).text
 
     for to in ("ORIGINAL", "ORIGINAL", "WALLET"):
         wanted = {"amount": 50_000, "note": "asked", "to": to}
