@@ -773,7 +773,7 @@ async def test_a_refund_is_settled_by_staff_once_and_only_when_it_waits_for_them
 
     async def page(language: str) -> str:
         path = f"/admin/payments/{payment['id'].partition('.')[0]}/"
-        await admin.api.patch("/api/auth/me/", json={"language": language})
+        await browser.post("/language/", language=language, next=path)
         return (await browser.get(path)).text
 
     for to in ("ORIGINAL", "ORIGINAL", "WALLET"):
