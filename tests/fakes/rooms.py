@@ -78,3 +78,8 @@ class MemoryRoomRepository:
         if room is not None:
             self.rows[room.id] = replace(room, is_active=False)
         return room.id if room else None
+
+    async def reopen(self, booking_id: str) -> None:
+        room = await self.find_by_booking(booking_id)
+        if room is not None:
+            self.rows[room.id] = replace(room, is_active=True)

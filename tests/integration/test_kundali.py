@@ -9,7 +9,7 @@ import pytest
 
 from server.handlers.pages import kundali as pages
 from server.schemas import kundali as schemas
-from server.schemas.kundali import bs_text
+from server.schemas.base import bs_text
 from server.services.almanac import HOME
 from tests.integration.test_pages import signed_in
 from tests.support import People
