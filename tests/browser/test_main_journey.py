@@ -50,19 +50,27 @@ def book(page: Page, pandit: Somebody) -> str:
     return page.url
 
 
+CONTROLLED = """() => new Promise((done) => {
+  const { serviceWorker } = navigator;
+  if (serviceWorker.controller) done();
+  else serviceWorker.addEventListener("controllerchange", () => done(), { once: true });
+})"""
 KEPT = """async (language) => {
-  const kept = await caches.match("/offline/language");
-  return (await kept?.text()) === language;
+  for (;;) {
+    const kept = await caches.match("/offline/language");
+    if ((await kept?.text()) === language) return;
+    await new Promise((again) => setTimeout(again, 50));
+  }
 }"""
 
 
 def test_without_a_network_the_page_speaks_as_the_last_one_did(visit: Visit) -> None:
     page = visit()
     page.goto("/")
-    page.wait_for_function("navigator.serviceWorker.controller !== null")
+    page.evaluate(CONTROLLED)
     for language, heading in (("ne", "तपाईं अफलाइन हुनुहुन्छ"), ("en", "You are offline")):
         page.goto(f"/?lang={language}")
-        page.wait_for_function(KEPT, arg=language)
+        page.evaluate(KEPT, language)
         page.context.set_offline(True)
         page.goto("/pandits/")
         expect(page.get_by_role("heading", name=heading)).to_be_visible()
