@@ -1,8 +1,8 @@
 """Run the tests and count them by kind; the exit status is 0 only if some ran and none failed.
 
 The browser tests run apart: the loop of Playwright's synchronous interface and that of the asyncio
-tests do not mix in one process. All run in two processes, each with a database (and a site) of its
-own: they mostly wait. Arguments name kinds (``unit``, ``contract``, ``integration``,
+tests do not mix in one process. All run in three processes, each with a database (and a site) of its
+own: they wait for much. Arguments name kinds (``unit``, ``contract``, ``integration``,
 ``browser``); without any, all run. What follows ``--`` goes to pytest.
 """
 
@@ -18,7 +18,7 @@ from xml.etree import ElementTree
 ROOT = Path(__file__).resolve().parent.parent
 # By file: what a module shares is made once. In the order of the folders: the many short unit tests
 # come last, so that no process is left alone with a long file in the end.
-WORKERS = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
+WORKERS = ["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder"]
 KINDS = ("unit", "contract", "integration", "browser")
 # pytest: all passed, some failed, no test found in what was asked for.
 ORDINARY_STATUS = (0, 1, 5)

@@ -18,6 +18,7 @@ from typing import Any, Final
 from redis.asyncio import Redis, RedisCluster
 
 from server.bus.nodes import AWAY, open_client
+from server.tasks import end_all
 
 _log: Final = logging.getLogger(__name__)
 _LIVE: Final = "pandityatra:{presence}:processes"
@@ -102,8 +103,7 @@ class RedisPresence:
             try:
                 yield board
             finally:
-                keeping.cancel()
-                await asyncio.gather(keeping, return_exceptions=True)
+                await end_all([keeping])
                 await board._leave()
 
     def arrive(self, user_id: str) -> None:

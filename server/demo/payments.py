@@ -17,6 +17,7 @@ import structlog
 
 from server.settings import Settings
 from server.store.embedded import die_with_parent
+from server.tasks import end_all
 
 _log: Final = structlog.get_logger(__name__)
 _HOST: Final = "127.0.0.1"
@@ -54,8 +55,7 @@ async def payment_sandbox(settings: Settings) -> AsyncIterator[tuple[Settings, s
         told = tomllib.loads((folder / "settings.toml").read_text(encoding="utf-8"))
         yield pointed_at(settings, told), f"http://{_HOST}:{child.port}/"
     finally:
-        keeper.cancel()
-        await asyncio.gather(keeper, return_exceptions=True)
+        await end_all([keeper])
         await child.stop()
 
 

@@ -9,7 +9,6 @@ the bus to the customer's sockets and is forgotten; no store and no log sees it.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 import math
@@ -27,6 +26,7 @@ from server.domain.events import Event, EventKind
 from server.domain.ports import BookingRepository, Bus, Clock
 from server.domain.travel import Whereabouts, travel_minutes
 from server.services.notifications import user_topic
+from server.tasks import end_all
 
 _log: Final = logging.getLogger(__name__)
 _ENDED_TOPIC: Final = "positions"
@@ -111,9 +111,7 @@ class PositionService:
         try:
             yield
         finally:
-            sweep.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await sweep
+            await end_all([sweep])
             for booking_id in tuple(self._shares):
                 self._end(booking_id, "stopped")
             self._bus.unsubscribe(_ENDED_TOPIC, self._on_ended)

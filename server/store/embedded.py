@@ -24,6 +24,7 @@ from typing import Final
 import structlog
 
 from server.settings import DatabaseSettings
+from server.tasks import end_all
 
 _log = structlog.get_logger(__name__)
 _PROGRAM: Final = "secantusd-py"
@@ -96,9 +97,7 @@ class EmbeddedServer:
     async def stop(self) -> None:
         """Stop it in order and wait until it has ended."""
         if self._keeper is not None:
-            self._keeper.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._keeper
+            await end_all([self._keeper])
         process = self._process
         if process is not None and process.returncode is None:
             process.terminate()

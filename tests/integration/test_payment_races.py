@@ -717,7 +717,7 @@ async def test_a_silent_provider_holds_up_no_other(
     monkeypatch: pytest.MonkeyPatch,
 ):
     silent = []
-    for _ in range(6):
+    for _ in range(20):
         person = await people.customer()
         begun = await person.api.post(
             "/api/payments/create-payment-intent/",

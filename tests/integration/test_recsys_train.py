@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import importlib.util
 import json
@@ -31,10 +30,6 @@ from recsys.bundle import (
 from recsys.sources import read_source
 from recsys.store import ModelStore
 from recsys.town import TownConfig, simulate
-from server import demo
-from server.app import prepare_database
-from server.settings import DatabaseSettings
-from server.store.client import Store
 
 pytestmark = pytest.mark.timeout(240)
 ROOT = Path(__file__).resolve().parents[2]
@@ -284,26 +279,6 @@ def test_old_data_do_not_pass_but_may_be_looked_at_from_their_own_time(
     newest = synth.dataset(town).newest_ms()
     at = datetime.fromtimestamp(newest / 1000, UTC).isoformat()
     assert run(capsys, *where, "--only", "pandit", "--at", at)[0] == 0
-
-
-async def test_the_demo_town_s_database_trains(
-    store: Store,
-    database_settings: DatabaseSettings,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    await prepare_database(store)
-    await demo.ensure_town(store)
-    uri = database_settings.uri.replace("/?", f"/{database_settings.name}?")
-    root = tmp_path / "models"
-    # Beside the loop: the store's client lives on it.
-    arguments = ("--source", uri, "--out", str(root), "--publish", "--force", "--reason", "test")
-    status, told = await asyncio.to_thread(run, capsys, *arguments)
-    assert status == 0
-    assert told["published"]
-    artifact = ModelStore(root).load_current()
-    assert artifact is not None
-    assert artifact.manifest.training_window["bookings"] > 1000
 
 
 def test_the_command_runs_as_a_program_and_hides_passwords(tmp_path: Path) -> None:
