@@ -1,9 +1,9 @@
 """Run the tests and count them by kind; the exit status is 0 only if some ran and none failed.
 
 The browser tests run apart: the loop of Playwright's synchronous interface and that of the asyncio
-tests do not mix in one process. All run in three processes, each with a database (and a site) of its
-own: they wait for much. Arguments name kinds (``unit``, ``contract``, ``integration``,
-``browser``); without any, all run. What follows ``--`` goes to pytest.
+tests do not mix in one process. All run in a few processes, each with a database (and a site) of
+its own. Arguments name kinds (``unit``, ``contract``, ``integration``, ``browser``); without any,
+all run. What follows ``--`` goes to pytest.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from xml.etree import ElementTree
 ROOT = Path(__file__).resolve().parent.parent
 # By file: what a module shares is made once. In the order of the folders: the many short unit tests
 # come last, so that no process is left alone with a long file in the end.
-WORKERS = ["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder"]
+SHARED_BY_FILE = ["--dist", "loadfile", "--no-loadscope-reorder"]
+# A browser keeps a core busy; the other tests wait for much.
+OF_THE_BROWSER, OF_THE_OTHERS = "2", "3"
 KINDS = ("unit", "contract", "integration", "browser")
 # pytest: all passed, some failed, no test found in what was asked for.
 ORDINARY_STATUS = (0, 1, 5)
@@ -56,7 +58,9 @@ def run_pytest(folders: list[str], extra: list[str], report: Path) -> Counter[tu
 
     A run that broke down without saying which test it was counts as one failure.
     """
-    command = [sys.executable, "-m", "pytest", *folders, f"--junitxml={report}", *WORKERS, *extra]
+    number = OF_THE_BROWSER if folders == ["tests/browser"] else OF_THE_OTHERS
+    workers = ["-n", number, *SHARED_BY_FILE]
+    command = [sys.executable, "-m", "pytest", *folders, f"--junitxml={report}", *workers, *extra]
     status = subprocess.run(command, cwd=ROOT, check=False).returncode
     counts: Counter[tuple[str, str]] = Counter()
     if report.exists():

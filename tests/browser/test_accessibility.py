@@ -71,7 +71,7 @@ def go(page: Page, stop: Stop) -> None:
         page.unroute_all(behavior="wait")
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("language", LOOKS)
 def test_no_page_shuts_anybody_out(party: Party, visit: Visit, language: str) -> None:
     pages: dict[str, Page] = {}

@@ -14,6 +14,8 @@ from tests.browser import steps
 from tests.browser.conftest import DESK, PHONE, Somebody, Town, Visit, ready
 from tests.browser.steps import Reader, Size
 
+# The first of a process waits until the site is there.
+pytestmark = pytest.mark.timeout(300)
 READINGS = [
     pytest.param(size, language, id=f"{name}-{language}")
     for (name, size), language in itertools.product(
