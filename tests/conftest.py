@@ -20,12 +20,15 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from httpx._transports import default as transports
 
 from server import app
 from server.app import RunningServer, open_server
 from server.domain.booking import PaymentMethod
 from server.domain.gateway import PaymentGateway
+from server.handlers.static import Assets
 from server.places.directory import load_places
 from server.settings import DatabaseSettings, Settings
 from server.store.catalogue_files import load_catalogue
@@ -67,11 +70,17 @@ def database_settings(mongo_uri: str, request: pytest.FixtureRequest) -> Databas
 
 
 @pytest.fixture(scope="session", autouse=True)
-def read_catalogue_once() -> Iterator[None]:
-    """The files of catalogue and places do not change while tests run; reading takes its time."""
+def read_once() -> Iterator[None]:
+    """What does not change while tests run is read once; a thousand servers would take minutes.
+
+    The files of catalogue and places, those of the pages, and the certificates that every HTTP
+    client trusts.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(app, "load_catalogue", functools.cache(load_catalogue))
         patch.setattr(app, "load_places", functools.cache(load_places))
+        patch.setattr(app, "Assets", functools.cache(Assets))
+        patch.setattr(transports, "create_ssl_context", functools.cache(httpx.create_ssl_context))
         yield
 
 
