@@ -5,6 +5,8 @@ PORT ?= 8888
 BIN = $(VENV)/bin
 CODE = $(wildcard server recsys kundali tools tests bench)
 export VENV
+# Where a program may not keep what it compiled, each start compiles all libraries anew: seconds.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-test demo train test unit lint format types locale lock vendor screenshots bench bench-realtime clean

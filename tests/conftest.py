@@ -25,7 +25,7 @@ import pytest
 from httpx._transports import default as transports
 
 from server import app
-from server.app import RunningServer, open_server
+from server.app import RunningServer, open_server, prepare_database
 from server.domain.booking import PaymentMethod
 from server.domain.gateway import PaymentGateway
 from server.handlers.static import Assets
@@ -38,6 +38,7 @@ from server.store.indexes import create_indexes, declared_indexes
 from tests.redis_process import PROGRAM, RedisProcess
 from tests.support import CapturingCodeSender, FakeClock, People, server_settings
 
+SHARED_DATABASE = "test_shared"
 CATALOGUE = {"samagri_items", "puja_templates"}
 EMPTIED_AFTER_EACH_TEST = (
     *(set(declared_indexes()) - CATALOGUE),
@@ -65,7 +66,7 @@ def database_settings(mongo_uri: str, request: pytest.FixtureRequest) -> Databas
         and "store" not in request.fixturenames
         and not getattr(request.module, "FRESH_DATABASE", False)
     )
-    name = "test_shared" if is_shared else f"test_{uuid.uuid4().hex[:12]}"
+    name = SHARED_DATABASE if is_shared else f"test_{uuid.uuid4().hex[:12]}"
     return DatabaseSettings(uri=mongo_uri, name=name)
 
 
@@ -74,11 +75,20 @@ def read_once() -> Iterator[None]:
     """What does not change while tests run is read once; a thousand servers would take minutes.
 
     The files of catalogue and places, those of the pages, and the certificates that every HTTP
-    client trusts.
+    client trusts; and the indexes of the shared database are made once.
     """
+    is_prepared = False
+
+    async def prepare_once(store: Store) -> None:
+        nonlocal is_prepared
+        if store.name != SHARED_DATABASE or not is_prepared:
+            await prepare_database(store)
+            is_prepared = is_prepared or store.name == SHARED_DATABASE
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(app, "load_catalogue", functools.cache(load_catalogue))
         patch.setattr(app, "load_places", functools.cache(load_places))
+        patch.setattr(app, "prepare_database", prepare_once)
         patch.setattr(app, "Assets", functools.cache(Assets))
         patch.setattr(transports, "create_ssl_context", functools.cache(httpx.create_ssl_context))
         yield

@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.support import People, Person
 
-WAIT_SECONDS = 10.0
+WAIT_SECONDS = 30.0
 Frame = dict[str, Any]
 
 

@@ -410,6 +410,11 @@ class Store:
             read_preference=ReadPreference.PRIMARY,
         )
 
+    @property
+    def name(self) -> str:
+        """The database's name."""
+        return self._settings.name
+
     def collection(self, name: str) -> Collection:
         """The collection of that name."""
         return Collection(
