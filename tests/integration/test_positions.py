@@ -57,7 +57,9 @@ class Road:
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     # A socket is closed when its token ends, and here a morning passes at once.
-    return dataclasses.replace(settings, auth=dataclasses.replace(settings.auth, access_minutes=600))
+    return dataclasses.replace(
+        settings, auth=dataclasses.replace(settings.auth, access_minutes=600)
+    )
 
 
 @pytest.fixture
