@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from time import sleep
 from typing import Final
 
 import numpy as np
@@ -221,8 +222,10 @@ class Advice:
         """The same model over another catalogue."""
         return Advice(catalogue, self._params, self._bundle)
 
-    def rehearse(self, today: date) -> None:
+    def rehearse(self, today: date, *, pause_seconds: float = 0.0) -> None:
         """Ask everything once, as customers will; what the model cannot answer raises.
+
+        Between two questions the thread rests so long: others are asking in earnest meanwhile.
 
         Asked are pujas, regions and pandits all over the model, for a customer who has a history,
         so that every table and every model is looked up. What the rules cannot answer either is
@@ -232,9 +235,10 @@ class Advice:
             try:
                 ask(self)
             except Exception:
-                if _fails(ask, self.rules):
-                    continue
-                raise
+                if not _fails(ask, self.rules):
+                    raise
+            if pause_seconds:
+                sleep(pause_seconds)
 
     def _rehearsal(self, today: date) -> Iterator[Callable[[Advice], object]]:
         if self._bundle is None or not self.catalogue.pujas or not self.catalogue.items:

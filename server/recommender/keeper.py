@@ -50,6 +50,8 @@ T = TypeVar("T")
 _log: Final = structlog.get_logger(__name__)
 _START_SECONDS: Final = 10.0
 _TURN_SECONDS: Final = 0.0002
+_REST_SECONDS: Final = 0.002
+"""Between two pieces of a model that are checked while others ask."""
 _MAX_ITEMS: Final = 20_000
 # What is read of the catalogue is decoded in the loop: so much at a time takes some 2 ms.
 _PAGE: Final = 200
@@ -329,7 +331,7 @@ class ModelKeeper:
 def _load(
     store: ModelStore, version: str, catalogue: CatalogueOfTheDay, params: AdviceParams
 ) -> Advice:
-    artifact = store.load(version, without_ids=UNSERVED_IDS)
+    artifact = store.load(version, pause_seconds=_REST_SECONDS, without_ids=UNSERVED_IDS)
     return _checked(artifact, catalogue, params)
 
 
@@ -372,7 +374,7 @@ def _checked(artifact: Artifact, catalogue: CatalogueOfTheDay, params: AdvicePar
     check_smoke(artifact.manifest, bundle.answer, build=build_name())
     try:
         advice = Advice(catalogue, params, bundle)
-        advice.rehearse(datetime.now(UTC).date())
+        advice.rehearse(datetime.now(UTC).date(), pause_seconds=_REST_SECONDS)
     except ArtifactError:
         raise
     except Exception as error:

@@ -216,16 +216,24 @@ async def test_what_is_changed_while_days_are_booked_leaves_no_stray_booking(
     assert states(series) == expected[change]
 
 
+async def on_the_first_day(
+    series: dict[str, Any], clock: FakeClock, people: People, customer: Person, pandit: Person
+) -> str:
+    """Let the pandit accept the first day of a series and that day come; the booking's id."""
+    first: str = series["occurrences"][0]["booking_id"]
+    (await pandit.api.post(f"/api/bookings/{first}/accept/", json={})).raise_for_status()
+    clock.advance(days=3)
+    for person in (customer, pandit):
+        await people.sign_in_again(person)
+    return first
+
+
 async def test_a_puja_under_way_does_not_keep_the_rest_from_being_called_off(
     server: RunningServer, clock: FakeClock, people: People
 ):
     pandit, sita = await people.pandit(), await people.customer()
     series = await placed(server, sita, pandit, WEEKLY)
-    first = series["occurrences"][0]["booking_id"]
-    (await pandit.api.post(f"/api/bookings/{first}/accept/", json={})).raise_for_status()
-    clock.advance(days=3)
-    for person in (sita, pandit):
-        await people.sign_in_again(person)
+    first = await on_the_first_day(series, clock, people, sita, pandit)
     (await pandit.api.post(f"/api/bookings/{first}/start/", json={})).raise_for_status()
     path = f"/api/recurrences/{series['id']}/cancel/"
     (await sita.api.post(path, json={"with_booked": True})).raise_for_status()
@@ -239,11 +247,7 @@ async def test_a_day_that_was_held_is_not_skipped_afterwards(
 ):
     pandit, sita = await people.pandit(), await people.customer()
     series = await placed(server, sita, pandit, WEEKLY)
-    first = series["occurrences"][0]["booking_id"]
-    (await pandit.api.post(f"/api/bookings/{first}/accept/", json={})).raise_for_status()
-    clock.advance(days=3)
-    for person in (sita, pandit):
-        await people.sign_in_again(person)
+    first = await on_the_first_day(series, clock, people, sita, pandit)
     for act in ("start", "complete"):
         (await pandit.api.post(f"/api/bookings/{first}/{act}/", json={})).raise_for_status()
     answer = await sita.api.post(f"/api/recurrences/{series['id']}/occurrences/0/skip/", json={})
