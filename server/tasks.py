@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -15,14 +15,36 @@ _ASK_AGAIN_SECONDS: Final = 0.2
 async def end_all(tasks: Iterable[asyncio.Task[Any]]) -> None:
     """Cancel tasks and wait until they have ended, however they end.
 
-    Again until it works: a cancellation that meets an error of a task group, or the end of a
-    ``wait_for`` of Python 3.11 (the database's driver uses it), is swallowed.
+    Again until it works: a cancellation that meets the end of a ``wait_for`` of Python 3.11 (the
+    clients of the database and of Redis use it) is swallowed. Whoever is cancelled while he waits
+    here goes when all have ended.
     """
     pending = {task for task in tasks if not task.done()}
+    cancelled: asyncio.CancelledError | None = None
     while pending:
         for task in pending:
             task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=_ASK_AGAIN_SECONDS)
+        try:
+            await asyncio.wait(pending, timeout=_ASK_AGAIN_SECONDS)
+        except asyncio.CancelledError as error:
+            cancelled = error
+        pending = {task for task in pending if not task.done()}
+    if cancelled is not None:
+        raise cancelled
+
+
+async def until_one_ends(*works: Coroutine[Any, Any, None]) -> None:
+    """Do all of it at once until one has ended; then the others are ended, and its error is raised.
+
+    Not a task group: that one cancels each task once, and waits for ever for one that swallows it.
+    """
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        await end_all(tasks)
+    for task in done:
+        task.result()
 
 
 @asynccontextmanager

@@ -19,7 +19,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from server.bus.nodes import Connection, connected
-from server.tasks import end_all
+from server.tasks import end_all, until_one_ends
 
 _log: Final = logging.getLogger(__name__)
 GAPS: Final = "bus.gaps"
@@ -175,9 +175,9 @@ class Link:
             try:
                 async with connected(self._pool) as connection:
                     await self._follow(connection)
-            except* (RedisError, OSError) as errors:
+            except (RedisError, OSError) as error:
                 if self.failures == 0:
-                    _log.warning("bus_connection_lost", extra={"error": repr(errors.exceptions[0])})
+                    _log.warning("bus_connection_lost", extra={"error": repr(error)})
             self.is_online = self.is_ready = False
             self.failures += 1
             self._on_change()
@@ -193,10 +193,8 @@ class Link:
         self._changed = set(self.topics)
         self._has_changed.set()
         self.is_online = True
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._update_subscriptions(connection))
-            tasks.create_task(self._read(connection))
-            self._check_ready()
+        self._check_ready()
+        await until_one_ends(self._update_subscriptions(connection), self._read(connection))
 
     async def _update_subscriptions(self, connection: Connection) -> None:
         # The only sender of SUBSCRIBE and UNSUBSCRIBE, so that Redis sees them in the right order.

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 
 import pytest
 
-from server.tasks import end_all, repeated
+from server.tasks import end_all, repeated, until_one_ends
 
 
 async def test_a_task_that_swallows_a_cancellation_is_ended_all_the_same() -> None:
@@ -29,6 +30,46 @@ async def test_a_task_that_swallows_a_cancellation_is_ended_all_the_same() -> No
         await end_all([task])
     assert task.cancelled()
     assert swallowed == 2
+
+
+async def test_who_is_cancelled_while_others_end_goes_when_they_have_ended() -> None:
+    is_over = False
+
+    async def stubborn() -> None:
+        nonlocal is_over
+        for _ in range(2):
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+        is_over = True
+
+    async def wait() -> None:
+        await until_one_ends(stubborn(), stubborn())
+
+    task = asyncio.create_task(wait())
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await end_all([task])
+    assert task.cancelled()
+    assert is_over
+
+
+async def test_what_ends_first_ends_the_others_and_its_error_is_told() -> None:
+    is_over = asyncio.Event()
+
+    async def last() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            is_over.set()
+
+    async def fail() -> None:
+        await asyncio.sleep(0)
+        raise ValueError
+
+    async with asyncio.timeout(5):
+        with pytest.raises(ValueError, match=r"^$"):
+            await until_one_ends(last(), fail())
+    assert is_over.is_set()
 
 
 async def test_ended_and_failed_tasks_do_not_hold_up_the_end() -> None:
