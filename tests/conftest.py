@@ -154,6 +154,9 @@ async def server(
     # Only now: what the server still had to write, it has written.
     patient = dataclasses.replace(settings.database, timeout_seconds=60.0)
     async with open_store(patient, patient.uri) as left:
+        if left.name != SHARED_DATABASE:
+            await left.drop()
+            return
         await asyncio.gather(
             *(left.collection(name).delete_many({}) for name in EMPTIED_AFTER_EACH_TEST)
         )
