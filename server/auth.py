@@ -31,11 +31,6 @@ _SKEW_SECONDS: Final = 30
 _TIME_COST: Final = 2
 _MEMORY_KIB: Final = 19_456
 _PARALLELISM: Final = 1
-_NOBODYS: Final = (
-    f"$argon2id$v=19$m={_MEMORY_KIB},t={_TIME_COST},p={_PARALLELISM}${'A' * 22}${'A' * 43}"
-)
-"""Sixteen bytes of salt and a tag of thirty-two, all zero: no password that anybody knows gives it,
-and to find that out takes as long as for any other."""
 
 
 class Argon2Hasher:
@@ -47,11 +42,18 @@ class Argon2Hasher:
         How many passwords are hashed at once.
     queue
         How many more may wait; beyond that callers get ``Overloaded``.
+    memory_kib
+        What a hash takes; less than OWASP's minimum only where nobody's password is kept.
     """
 
-    def __init__(self, threads: int, queue: int) -> None:
+    def __init__(self, threads: int, queue: int, *, memory_kib: int = _MEMORY_KIB) -> None:
         self._hasher = PasswordHasher(
-            time_cost=_TIME_COST, memory_cost=_MEMORY_KIB, parallelism=_PARALLELISM
+            time_cost=_TIME_COST, memory_cost=memory_kib, parallelism=_PARALLELISM
+        )
+        # Sixteen bytes of salt and a tag of thirty-two, all zero: no password that anybody knows
+        # gives it, and to find that out takes as long as for any other.
+        self._nobodys = (
+            f"$argon2id$v=19$m={memory_kib},t={_TIME_COST},p={_PARALLELISM}${'A' * 22}${'A' * 43}"
         )
         self._threads = Threads("argon2", threads, queue)
 
@@ -65,7 +67,7 @@ class Argon2Hasher:
         An empty hash costs the same time and is never right.
         """
         matches = await self._threads.run(
-            lambda: self._matches(password_hash or _NOBODYS, password)
+            lambda: self._matches(password_hash or self._nobodys, password)
         )
         return matches and bool(password_hash)
 

@@ -249,6 +249,10 @@ class CatalogueRepository(Protocol):
         """Return the puja, or None."""
         ...
 
+    async def known_pujas(self, puja_ids: Collection[str]) -> frozenset[str]:
+        """Return those of the ids that name a puja, in one query."""
+        ...
+
     async def list_puja_categories(self) -> tuple[PujaCategory, ...]:
         """Return all families of pujas."""
         ...

@@ -607,7 +607,7 @@ class PanditService:
         return changed
 
     async def _require_pujas(self, field: str, puja_ids: tuple[str, ...]) -> None:
-        known = {puja.id for puja in await self._catalogue.list_pujas()}
+        known = await self._catalogue.known_pujas(puja_ids)
         faults = [
             FieldFault(f"{field}[{place}]", "unknown-puja")
             for place, puja_id in enumerate(puja_ids)

@@ -104,6 +104,13 @@ class MongoCatalogueRepository:
         document = await self._pujas.find_one({"_id": puja_id})
         return from_document(Puja, document) if document else None
 
+    async def known_pujas(self, puja_ids: Ids[str]) -> frozenset[str]:
+        if not puja_ids:
+            return frozenset()
+        wanted = {"_id": {"$in": sorted(set(puja_ids))}}
+        found = await self._pujas.find(wanted, limit=len(puja_ids), fields=("_id",))
+        return frozenset(document["_id"] for document in found)
+
     async def list_puja_categories(self) -> tuple[PujaCategory, ...]:
         documents = await _all(self._puja_categories)
         found = [from_document(PujaCategory, document) for document in documents]

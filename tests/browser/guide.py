@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import itertools
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -188,9 +189,17 @@ class Party:
         self._cast_charts()
         self._send_tables()
 
-    def stops(self) -> list[Stop]:
-        """All pages, those of one person together, with their real addresses."""
-        stops = itertools.chain.from_iterable(STOPS.values())
+    def stops(self, *, for_each: bool = True) -> list[Stop]:
+        """All pages, those of one person together, with their real addresses.
+
+        For each who has them, or each page once.
+        """
+        stops: Iterable[Stop] = itertools.chain.from_iterable(STOPS.values())
+        if not for_each:
+            first: dict[str, Stop] = {}
+            for stop in stops:
+                first.setdefault(stop.address, stop)
+            stops = first.values()
         real = [Stop(stop.who, stop.address.format(**self.names)) for stop in stops]
         return sorted(real, key=lambda stop: list(self.people).index(stop.who))
 

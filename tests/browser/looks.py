@@ -69,7 +69,8 @@ def shut_out(party: Party, visit: Visit, language: str) -> list[str]:
     """What shuts somebody out, of all pages in that language."""
     pages: dict[str, Page] = {}
     found: list[str] = []
-    for stop in party.stops():
+    # Who looks changes little of how another language looks.
+    for stop in party.stops(for_each=language == "en"):
         if stop.who not in pages:
             pages[stop.who] = visit(
                 party.people[stop.who],

@@ -42,6 +42,9 @@ async def test_what_was_synced_is_read_back_whole(repository, catalogue):
 
 async def test_what_does_not_exist_is_not_found(repository):
     assert await repository.find_puja("no-such-puja") is None
+    named = ("griha-pravesh", "no-such-puja", "griha-pravesh")
+    assert await repository.known_pujas(named) == {"griha-pravesh"}
+    assert await repository.known_pujas([]) == frozenset()
     assert await repository.find_items(["haldi", "no-such-item"]) == await repository.find_items(
         ["haldi"]
     )

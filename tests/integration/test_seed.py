@@ -21,7 +21,7 @@ from server.demo.seed import DEMO_PASSWORD, TOWN_COLLECTIONS
 from server.settings import DatabaseSettings
 from tests.support import FakeClock
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(400)
 FRESH_DATABASE = True
 
 

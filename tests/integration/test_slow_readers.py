@@ -328,8 +328,13 @@ async def test_those_who_ask_for_the_past_and_never_read_it_cost_little(
     tmp_path: Path, mongo_uri: str, *, asks: bool
 ) -> None:
     """A hundred messages of 24 KB are more than two megabytes for each of a hundred."""
-    # None is closed for not reading before the last has come.
-    large = {"REALTIME__MAX_FRAME_BYTES": "65536", "REALTIME__OUTBOX_STALL_SECONDS": "300"}
+    # None is closed for not reading before the last has come, and none is told that the database is
+    # away: a hundred ask it for all that at once.
+    large = {
+        "REALTIME__MAX_FRAME_BYTES": "65536",
+        "REALTIME__OUTBOX_STALL_SECONDS": "300",
+        "DATABASE__TIMEOUT_SECONDS": "90",
+    }
     async with a_server(tmp_path, mongo_uri, **large) as (server, room):
         async with chat_socket(server.port, room.pandit.token, room.room_id) as speaker:
             for _ in range(PAST):
