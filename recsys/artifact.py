@@ -42,6 +42,8 @@ VERSION_PATTERN: Final = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,99}")
 _PIECE_BYTES: Final = 1 << 20
+_WHOLE_BYTES: Final = 64
+"""A multiple of the size of any number."""
 _IDS_A_LINE: Final = 4096
 _LINE_BYTES: Final = 4 << 20
 _DTYPES: Final = frozenset({"<f4", "<f8", "|i1", "<i2", "<i4", "<i8", "|u1", "<u2", "<u4", "|b1"})
@@ -569,11 +571,14 @@ def _check_hash(entry: FileEntry, digest: str) -> None:
 
 def _pieces(stream: io.FileIO, pause: float) -> Iterator[memoryview]:
     """The rest of a file in pieces, each valid until the next is asked for."""
-    buffer = memoryview(bytearray(_PIECE_BYTES))
+    left = os.fstat(stream.fileno()).st_size - stream.tell()
+    # Most arrays are small, and to make a large buffer takes longer than to read them.
+    size = min(_PIECE_BYTES, (left // _WHOLE_BYTES + 1) * _WHOLE_BYTES)
+    buffer = memoryview(bytearray(size))
     while True:
         filled = 0
         # A short read would cut a number in two.
-        while filled < _PIECE_BYTES:
+        while filled < size:
             count = stream.readinto(buffer[filled:])
             if not count:
                 break

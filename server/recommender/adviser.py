@@ -106,7 +106,7 @@ _PLAIN_MONTH: Final = 0.04
 _PLAIN_OTHER: Final = 0.002
 _PLAIN_YEARLY: Final = 8.0
 _STRENGTH: Final = Strength()
-_REHEARSED: Final = 5
+_REHEARSED: Final = 3
 _REHEARSED_DAYS: Final = 40
 _REHEARSED_BUDGET: Final = 100_000
 _KATHMANDU: Final = GeoPoint(latitude=27.7, longitude=85.3)

@@ -50,7 +50,7 @@ T = TypeVar("T")
 _log: Final = structlog.get_logger(__name__)
 _START_SECONDS: Final = 10.0
 _TURN_SECONDS: Final = 0.0002
-_REST_SECONDS: Final = 0.002
+_REST_SECONDS: Final = 0.005
 """Between two pieces of a model that are checked while others ask."""
 _MAX_ITEMS: Final = 20_000
 # What is read of the catalogue is decoded in the loop: so much at a time takes some 2 ms.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -64,6 +65,7 @@ T = TypeVar("T")
 
 _log: Final = logging.getLogger(__name__)
 _HISTORY_ROWS: Final = 30
+_RECENT_SECONDS: Final = 1.0
 _STARS_ROWS: Final = 100
 _FESTIVAL_DAYS: Final = 60
 _FEWEST_CARDS: Final = 8
@@ -405,6 +407,28 @@ def _window_of(after: SortKey | None) -> tuple[SortKey | None, int, int]:
     return tuple(start) or None, offset, size
 
 
+class _RecentPujas:
+    """Pujas as they were a moment ago: many ask for the same few at once.
+
+    What is booked is read when it is booked; here a rule that was edited may be told a second late.
+    """
+
+    def __init__(self, catalogue: CatalogueRepository) -> None:
+        self._catalogue = catalogue
+        self._known: dict[str, tuple[float, Puja]] = {}
+
+    async def find(self, puja_id: str) -> Puja | None:
+        """Return the puja, or None."""
+        now = asyncio.get_running_loop().time()
+        read_at, puja = self._known.get(puja_id, (-math.inf, None))
+        if puja is None or now - read_at > _RECENT_SECONDS:
+            puja = await self._catalogue.find_puja(puja_id)
+            # Only what exists is kept, so there are never more than pujas.
+            if puja is not None:
+                self._known[puja_id] = now, puja
+        return puja
+
+
 class RecommendationService:
     """The use cases of recommendations, and of the models behind them."""
 
@@ -430,6 +454,7 @@ class RecommendationService:
         self._issuer = issuer
         self._customers = customers
         self._catalogue = catalogue
+        self._pujas = _RecentPujas(catalogue)
         self._pandits = pandits
         self._profiles = profiles
         self._festivals = festivals
@@ -447,7 +472,7 @@ class RecommendationService:
         Raises ``NotFound`` if there is no such puja.
         """
         puja, customer = await asyncio.gather(
-            self._catalogue.find_puja(puja_id), self._customer(actor)
+            self._pujas.find(puja_id), self._customer(actor)
         )
         if puja is None:
             raise NotFound
@@ -516,7 +541,7 @@ class RecommendationService:
         who live nearest to it. Raises ``NotFound`` if there is no such puja.
         """
         puja, customer = await asyncio.gather(
-            self._catalogue.find_puja(puja_id), self._customer(actor, with_stars=True)
+            self._pujas.find(puja_id), self._customer(actor, with_stars=True)
         )
         if puja is None:
             raise NotFound
