@@ -407,21 +407,24 @@ def _window_of(after: SortKey | None) -> tuple[SortKey | None, int, int]:
     return tuple(start) or None, offset, size
 
 
-class _RecentPujas:
+class RecentPujas:
     """Pujas as they were a moment ago: many ask for the same few at once.
 
     What is booked is read when it is booked; here a rule that was edited may be told a second late.
     """
 
-    def __init__(self, catalogue: CatalogueRepository) -> None:
+    def __init__(
+        self, catalogue: CatalogueRepository, *, recent_seconds: float = _RECENT_SECONDS
+    ) -> None:
         self._catalogue = catalogue
+        self._recent_seconds = recent_seconds
         self._known: dict[str, tuple[float, Puja]] = {}
 
     async def find(self, puja_id: str) -> Puja | None:
         """Return the puja, or None."""
         now = asyncio.get_running_loop().time()
         read_at, puja = self._known.get(puja_id, (-math.inf, None))
-        if puja is None or now - read_at > _RECENT_SECONDS:
+        if puja is None or now - read_at >= self._recent_seconds:
             puja = await self._catalogue.find_puja(puja_id)
             # Only what exists is kept, so there are never more than pujas.
             if puja is not None:
@@ -454,7 +457,7 @@ class RecommendationService:
         self._issuer = issuer
         self._customers = customers
         self._catalogue = catalogue
-        self._pujas = _RecentPujas(catalogue)
+        self._pujas = RecentPujas(catalogue)
         self._pandits = pandits
         self._profiles = profiles
         self._festivals = festivals
@@ -471,9 +474,7 @@ class RecommendationService:
 
         Raises ``NotFound`` if there is no such puja.
         """
-        puja, customer = await asyncio.gather(
-            self._pujas.find(puja_id), self._customer(actor)
-        )
+        puja, customer = await asyncio.gather(self._pujas.find(puja_id), self._customer(actor))
         if puja is None:
             raise NotFound
         today = self._today()
