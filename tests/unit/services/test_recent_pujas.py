@@ -24,7 +24,7 @@ class Catalogue:
 async def test_it_is_read_again_only_after_a_while(seconds: float, answers: int) -> None:
     catalogue = Catalogue()
     pujas = RecentPujas(cast(CatalogueRepository, catalogue), recent_seconds=seconds)
-    found = [await pujas.find("homa") for _ in range(2)]
+    found: list[Any] = [await pujas.find("homa") for _ in range(2)]
     assert found == ["homa 1", f"homa {answers}"]
 
 
