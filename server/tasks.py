@@ -40,11 +40,14 @@ async def until_one_ends(*works: Coroutine[Any, Any, None]) -> None:
     """
     tasks = [asyncio.create_task(work) for work in works]
     try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
         await end_all(tasks)
-    for task in done:
-        task.result()
+    # All errors are taken, also of those that failed together: none is told a second time, by the
+    # loop, as one that nobody heard of.
+    errors = [error for each in tasks if not each.cancelled() and (error := each.exception())]
+    if errors:
+        raise errors[0]
 
 
 @asynccontextmanager
