@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+import httpx
+import structlog
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.monitoring import (
     CommandFailedEvent,
@@ -44,14 +46,26 @@ class Plan:
 
 
 class Recorder(CommandListener):
-    """A command listener that keeps every command since the last :meth:`take`."""
+    """A command listener that keeps every command since the last :meth:`take`.
+
+    Each has its ``name``, the ``command``, and the ``request_id`` of the HTTP request in whose
+    course it was sent; the server's periodic duties have none.
+    """
 
     def __init__(self) -> None:
         self._commands: list[dict[str, Any]] = []
 
     def started(self, event: CommandStartedEvent) -> None:
         """Keep a command."""
-        self._commands.append({"name": event.command_name, "command": dict(event.command)})
+        # The driver calls from the task that asks, so what is bound to that task's logs is here.
+        request_id = structlog.contextvars.get_contextvars().get("request_id")
+        self._commands.append(
+            {
+                "name": event.command_name,
+                "command": dict(event.command),
+                "request_id": request_id,
+            }
+        )
 
     def succeeded(self, event: CommandSucceededEvent) -> None:
         """Know it already."""
@@ -60,9 +74,17 @@ class Recorder(CommandListener):
         """Know it already."""
 
     def take(self) -> list[dict[str, Any]]:
-        """Return the commands and forget them; each with its ``name``."""
+        """Return the commands and forget them."""
         taken, self._commands = self._commands, []
         return taken
+
+    def take_of(self, answer: httpx.Response) -> list[dict[str, Any]]:
+        """Forget all commands and return those of the request that has this answer."""
+        return self.take_bound(answer.headers["X-Request-ID"])
+
+    def take_bound(self, request_id: str) -> list[dict[str, Any]]:
+        """Forget all commands and return those sent while that id was bound to the logs."""
+        return [each for each in self.take() if each["request_id"] == request_id]
 
 
 async def plans_of(

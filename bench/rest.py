@@ -288,12 +288,8 @@ async def _list_commands(recorder: Recorder, request: Request) -> tuple[int, int
 
 
 async def _fewest(recorder: Recorder, ask: Ask) -> list[dict[str, Any]]:
-    """The commands of a request; of three tries the fewest, for periodic duties ask as well."""
-    tries = []
-    for _ in range(3):
-        recorder.take()
-        (await ask()).raise_for_status()
-        tries.append(recorder.take())
+    """The commands of a request; of three tries the fewest: the first fills what is believed."""
+    tries = [recorder.take_of((await ask()).raise_for_status()) for _ in range(3)]
     return min(tries, key=len)
 
 

@@ -280,10 +280,9 @@ async def watch(uri: str, *, in_memory: bool) -> dict[str, list[Plan]]:
         for name, params in searches().items():
             tries = []
             for _ in range(3):
-                recorder.take()
-                (await api.get("/api/pandits/", params=params)).raise_for_status()
-                tries.append(recorder.take())
-            # The fewest: the server's periodic duties ask the database things of their own.
+                answer = await api.get("/api/pandits/", params=params)
+                tries.append(recorder.take_of(answer.raise_for_status()))
+            # The fewest: the first also reads what is then believed for a while.
             plans[name] = await plans_of(client.get_database(DATABASE), min(tries, key=len))
     return plans
 

@@ -13,11 +13,13 @@ import sys
 import webbrowser
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
 import structlog
 import uvloop
+from tornado import netutil
 
 from server import logs
 from server.app import RunningServer, open_server, prepare_database, run_until_stopped
@@ -140,8 +142,16 @@ async def _demo(settings: Settings, options: argparse.Namespace) -> int:
         if options.sandbox:
             settings, url = await around.enter_async_context(demo.payment_sandbox(settings))
             payments = f"Payments, without real money: {url}"
-        server = await around.enter_async_context(open_server(settings))
-        await demo.ensure_town(server.store)
+        # Taken first, so that a port in use is told at once. The server begins when the town is
+        # there: its duties would remind and pay among what is half written.
+        sockets = netutil.bind_sockets(settings.http.port, settings.http.host, backlog=1024)
+        uri = await around.enter_async_context(database_uri(settings.database))
+        settings = replace(settings, database=replace(settings.database, uri=uri))
+        async with open_store(settings.database, uri) as store:
+            if await store.is_empty():
+                await prepare_database(store)
+                await demo.seed(store, seed=demo.DEFAULT_SEED, show_progress=True)
+        server = await around.enter_async_context(open_server(settings, sockets=sockets))
         address = f"http://{settings.http.host}:{server.port}/"
         _say(f"PanditYatra is ready: {address}", *demo.sign_ins(), payments)
         if sys.stdout.isatty() and os.environ.get("DISPLAY"):

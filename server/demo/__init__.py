@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from server.demo.payments import payment_sandbox
-from server.demo.seed import DEFAULT_SEED, ensure_town, seed, sign_ins
+from server.demo.seed import DEFAULT_SEED, seed, sign_ins
 from server.demo.training import first_model, needs_model
 
 __all__ = [
     "DEFAULT_SEED",
-    "ensure_town",
     "first_model",
     "needs_model",
     "payment_sandbox",

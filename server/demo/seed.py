@@ -79,20 +79,12 @@ def sign_ins() -> list[str]:
     ]
 
 
-async def ensure_town(store: Store, *, now: datetime | None = None) -> Town | None:
-    """Make the town if there is none, or if the last attempt died before its end.
-
-    Returns None when there are accounts already. ``now`` is as in :func:`seed`.
-    """
-    if not await store.is_empty():
-        return None
-    return await seed(store, seed=DEFAULT_SEED, show_progress=True, now=now)
-
-
 async def seed(
     store: Store, *, seed: int, show_progress: bool, now: datetime | None = None
 ) -> Town:
     """Write a town into a database that has indexes and the catalogue, and return it.
+
+    No server may run on that database meanwhile: its duties take what they find for the whole.
 
     ``now`` is the moment up to which the town has lived, by default the present one. Progress is
     shown on a terminal only. What an attempt that died has left behind is removed first.
@@ -108,7 +100,7 @@ async def seed(
         await _patiently(partial(store.collection(collection).delete_many, {}))
     translator = Translations(data_path("locale"))
     materials = await gather_materials(store, translator)
-    # Seconds of work: a server that runs in this process goes on answering.
+    # Seconds of work, in which Ctrl-C and the driver go on working.
     town = await asyncio.to_thread(
         make_town,
         materials,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -123,6 +124,23 @@ async def test_a_model_is_live_on_a_fresh_machine_and_training_again_swaps_it(
         assert done.returncode == 0, done.stderr.decode()[-2000:]
         second = await another_model(client, first, log)
         assert second > first
+
+
+def test_a_port_in_use_is_told_before_a_town_is_made(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        refused = subprocess.run(
+            [sys.executable, "-m", "server", "demo"],
+            cwd=ROOT,
+            env=environment(tmp_path, taken.getsockname()[1]),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert refused.returncode == 1
+    assert "Cannot start: " in refused.stderr
+    assert "in use" in refused.stderr
+    assert not (tmp_path / "mongo").exists()
 
 
 def test_a_first_model_is_trained_only_where_there_is_none(tmp_path: Path) -> None:

@@ -162,9 +162,8 @@ async def test_slots_bookings_unread_counts_and_history_use_an_index(
     async with client:
         database = client.get_database(database_settings.name)
         for name, (person, path, params, collections) in asked.items():
-            recorder.take()
-            (await person.api.get(path, params=params)).raise_for_status()
-            plans = await plans_of(database, recorder.take())
+            answer = await person.api.get(path, params=params)
+            plans = await plans_of(database, recorder.take_of(answer.raise_for_status()))
             assert {plan.collection for plan in plans} >= collections, name
             for plan in plans:
                 # The kinds of puja are few and read as a whole; nobody has visited yet.

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import structlog
 
 from bench.commands import Recorder
 from server.app import RunningServer
@@ -247,19 +248,16 @@ async def test_a_digest_asks_for_all_subscribers_together(
     recorder: Recorder,
 ):
     async def commands() -> int:
-        """The fewest of a few: the server's own duties ask the database, too."""
-        tries = []
-        for _ in range(5):
-            recorder.take()
+        # Told apart from what the server's own duties ask meanwhile.
+        with structlog.contextvars.bound_contextvars(request_id="digests"):
             await server.services.push.send_digests()
-            tries.append(len(list(recorder.take())))
-        return min(tries)
+        return len(recorder.take_bound("digests"))
 
     await subscribed(await people.customer(), service)
     few = await commands()
     for number in range(5):
         await subscribed(await people.customer(f"Customer {number}"), service)
-    assert await commands() == few
+    assert await commands() == few > 0
 
 
 def _actor(person: Person) -> Actor:
