@@ -217,6 +217,8 @@ def server_settings(database: DatabaseSettings, folder: Path) -> Settings:
         ),
         # What a test has just made is to be seen at once.
         analytics=AnalyticsSettings(cache_seconds=0.0),
-        realtime=RealtimeSettings(reconnect_window_seconds=0.3),
+        realtime=RealtimeSettings(
+            reconnect_window_seconds=0.3, messages_per_second=1000.0, message_burst=1000
+        ),
         limits=LimitSettings(**{field.name: plenty for field in dataclasses.fields(LimitSettings)}),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -69,12 +70,18 @@ class Client:
     def __init__(self, connection: ClientConnection) -> None:
         self.connection = connection
         self.hello: Frame = {}
+        self._last: deque[Frame] = deque(maxlen=5)
 
     async def receive(self) -> Frame:
-        frame = await asyncio.wait_for(self.connection.recv(), WAIT_SECONDS)
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                frame = await self.connection.recv()
+        except TimeoutError:
+            raise AssertionError(f"nothing more came; the last: {list(self._last)}") from None
         assert isinstance(frame, str), "every frame is text"
         decoded: Frame = json.loads(frame)
         assert next(iter(decoded)) == "type", "the type stands first"
+        self._last.append(decoded)
         return decoded
 
     async def next(self, *types: str) -> Frame:
@@ -99,9 +106,11 @@ class Client:
         return cid
 
     async def said(self, content: str, cid: str | None = None) -> Frame:
-        """Say it and wait for the acknowledgement."""
+        """Say it and wait for the acknowledgement; a refusal fails the test at once."""
         cid = await self.say(content, cid)
-        return await self.where(lambda frame: frame["type"] == "ack" and frame["cid"] == cid)
+        answer = await self.where(lambda f: f["type"] in ("ack", "error") and f.get("cid") == cid)
+        assert answer["type"] == "ack", answer
+        return answer
 
     async def quiet(self) -> list[Frame]:
         """Everything up to the answer to a ping: what the server had to say by now."""
