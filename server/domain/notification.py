@@ -196,6 +196,8 @@ def url_of(kind: EventKind, data: dict[str, str]) -> str:
         return "/pandit/profile/"
     if kind is EventKind.NEW_MESSAGE and (room_id := data.get("room_id")):
         return f"/chats/{room_id}/"
+    if kind is EventKind.PAYMENT_REVIEW_WANTED and (payment_id := data.get("payment_id")):
+        return f"/admin/payments/{payment_id}/"
     if kind.startswith("PAYMENT_") and (payment_id := data.get("payment_id")):
         return f"/payments/{payment_id}/"
     if series_id := data.get("series_id"):

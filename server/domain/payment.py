@@ -1224,13 +1224,18 @@ def _booked(
 
 
 def _told(
-    payment: Payment, kind: EventKind, attempt: Attempt, now: datetime, amount: int | None = None
+    payment: Payment,
+    kind: EventKind,
+    attempt: Attempt,
+    now: datetime,
+    amount: int | None = None,
+    recipients: tuple[str, ...] | None = None,
 ) -> Payment:
     event = Event(
         id=_event_id(payment),
         kind=kind,
         at=now,
-        recipients=(payment.user_id,),
+        recipients=(payment.user_id,) if recipients is None else recipients,
         booking_id=payment.booking_id,
         params={
             "payment_id": attempt_id(payment, attempt),
@@ -1263,6 +1268,17 @@ def announced(before: Payment | None, after: Payment, now: datetime) -> Payment:
         params={"payment_id": after.id, "purpose": after.purpose.value},
     )
     return replace(after, outbox=(event, *after.outbox))
+
+
+def begins_review(before: Payment | None, after: Payment) -> bool:
+    """Whether a person has to look, and had not to before."""
+    return after.needs_review and not (before is not None and before.needs_review)
+
+
+def alerted(payment: Payment, admin_ids: tuple[str, ...], now: datetime) -> Payment:
+    """Tell the administrators that one of them has to look."""
+    attempt = next(each for each in payment.attempts if each.needs_review)
+    return _told(payment, EventKind.PAYMENT_REVIEW_WANTED, attempt, now, recipients=admin_ids)
 
 
 def summary(payment: Payment) -> tuple[object, ...]:

@@ -85,6 +85,7 @@ _NOT_OF_ROOMS: Final = frozenset(
         EventKind.PAYMENT_SUCCESS,
         EventKind.PAYMENT_FAILED,
         EventKind.PAYMENT_REFUNDED,
+        EventKind.PAYMENT_REVIEW_WANTED,
         EventKind.PAYMENT_CHANGED,
         EventKind.MONEY_MOVED,
         EventKind.SERIES_WANTED,

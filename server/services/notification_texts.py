@@ -88,6 +88,10 @@ WORDINGS: Final = {
     EventKind.PAYMENT_REFUNDED: Wording(
         N_("Money given back"), N_("{amount} for {service} has been given back to you.")
     ),
+    EventKind.PAYMENT_REVIEW_WANTED: Wording(
+        N_("Payment to look at"),
+        N_("A payment of {amount} for {service} needs somebody to look at it."),
+    ),
     EventKind.RECURRENCE_CONFLICT: Wording(
         N_("One day could not be booked"),
         N_("A repeated puja could not be booked on {when}. Please move or skip that day."),

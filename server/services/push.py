@@ -86,6 +86,7 @@ _ADMIN: Final = frozenset(
     {
         EventKind.PANDIT_REGISTERED,
         EventKind.PANDIT_RESUBMITTED,
+        EventKind.PAYMENT_REVIEW_WANTED,
         EventKind.REVIEW_SUBMITTED,
         EventKind.REVIEW_REPORTED,
     }

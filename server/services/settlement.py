@@ -166,7 +166,7 @@ class Settlement:
         for _ in range(_ATTEMPTS):
             found = await self._payments.find(draft.id)
             if found is None:
-                changed = rules.announced(None, apply(draft), self._clock.now())
+                changed = await self._announced(None, apply(draft))
                 if await self._payments.add(changed):
                     await self._told(draft, changed)
                     return changed
@@ -180,12 +180,18 @@ class Settlement:
         raise ConcurrentChange
 
     async def _save(self, found: Payment, changed: Payment) -> Payment | None:
-        changed = rules.announced(found, changed, self._clock.now())
+        changed = await self._announced(found, changed)
         if not await self._payments.replace(changed):
             return None
         saved = replace(changed, version=found.version + 1)
         await self._told(found, saved)
         return saved
+
+    async def _announced(self, before: Payment | None, changed: Payment) -> Payment:
+        now = self._clock.now()
+        if rules.begins_review(before, changed):
+            changed = rules.alerted(changed, await self._users.list_admin_ids(), now)
+        return rules.announced(before, changed, now)
 
     async def _told(self, before: Payment, saved: Payment) -> None:
         old = {attempt.number: attempt for attempt in before.attempts}

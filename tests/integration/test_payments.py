@@ -9,6 +9,8 @@ import httpx
 import pytest
 
 from server.app import RunningServer
+from server.domain.events import EventKind
+from server.domain.notification import url_of
 from server.sandbox import keys
 from server.settings import EsewaSettings, KhaltiSettings, Settings
 from tests.payments import Bookings, ledger_sums, ledger_totals, pay
@@ -146,6 +148,7 @@ async def test_a_tab_that_is_closed_after_paying_is_found_by_the_reconciler(
 async def test_an_unpaid_booking_fails_when_its_hold_runs_out_and_a_late_payment_goes_back(
     server: RunningServer, people: People, clock: FakeClock, sandbox: SandboxControl
 ):
+    admin = await people.admin()
     bookings = await Bookings.make(server, people, clock)
     booking = await bookings.book(payment_method="KHALTI")
     wish = bookings.wish(booking_time=booking["booking_time"], payment_method="KHALTI")
@@ -169,6 +172,16 @@ async def test_an_unpaid_booking_fails_when_its_hold_runs_out_and_a_late_payment
     assert (await bookings.show(booking["id"]))["status"] == "FAILED"
     assert (await sandbox.row(payment["reference"]))["refunded"] == payment["amount"]
     assert await ledger_totals(server) == {}
+    # Of this the administrators hear, each once, and nobody else.
+    assert await alerts(admin) == [f"/admin/payments/{payment['id']}/"]
+    assert await alerts(bookings.customer) == []
+
+
+async def alerts(person: Person) -> list[str]:
+    """Where the alerts of payments lead that somebody has had."""
+    rows = (await person.api.get("/api/notifications/")).raise_for_status().json()["results"]
+    kind = EventKind.PAYMENT_REVIEW_WANTED
+    return [url_of(kind, row["data"]) for row in rows if row["notification_type"] == kind]
 
 
 async def test_esewa_is_paid_by_a_signed_form(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -19,10 +20,17 @@ from server.demo.residents import (
 )
 from server.demo.seed import DEMO_PASSWORD, TOWN_COLLECTIONS
 from server.settings import DatabaseSettings, Settings
-from server.store.client import Store
+from server.store.client import Store, open_store
 from tests.support import FakeClock
 
 pytestmark = pytest.mark.timeout(400)
+
+
+@pytest.fixture
+async def store(database_settings: DatabaseSettings) -> AsyncIterator[Store]:
+    # Left as it is and gone with its process: to drop a town takes longer than to write it.
+    async with open_store(database_settings, database_settings.uri) as opened:
+        yield opened
 
 
 async def sign_in(api: httpx.AsyncClient, phone: str) -> dict[str, str]:

@@ -331,6 +331,24 @@ def test_what_is_paid_by_an_attempt_for_another_price_goes_back() -> None:
         assert rules.judged(again, 2, right, NOW, "test").captured == 2
 
 
+def test_administrators_are_told_once_until_one_of_them_has_looked() -> None:
+    quiet = make_payment()
+    wanted = rules.review(quiet, 1, rules.ReviewReason.MISMATCH, "amount", NOW)
+    assert rules.begins_review(quiet, wanted)
+    assert rules.begins_review(None, wanted)
+    assert not rules.begins_review(None, quiet)
+    further = rules.review(wanted, 1, rules.ReviewReason.UNKNOWN_STATUS, "odd", NOW)
+    assert not rules.begins_review(wanted, further)
+    looked = rules.resolved(further, 1, "admin", "seen", NOW)
+    assert not rules.begins_review(further, looked)
+    anew = rules.review(looked, 1, rules.ReviewReason.MISMATCH, "amount", NOW)
+    assert rules.begins_review(looked, anew)
+    (event,) = rules.alerted(wanted, ("a", "b"), NOW).outbox
+    assert event.kind is EventKind.PAYMENT_REVIEW_WANTED
+    assert event.recipients == ("a", "b")
+    assert event.params["payment_id"] == f"{wanted.id}.1"
+
+
 def test_what_the_provider_gave_back_by_itself_and_got_back_counts_again() -> None:
     paid = rules.judged(make_payment(), 1, PAID, NOW, "test")
     later = NOW + timedelta(hours=1)
