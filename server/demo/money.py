@@ -1,8 +1,8 @@
 """What the town's pujas were paid with: payments, payouts, and the ledger that follows from them.
 
-Each payment is led through its life by ``domain.payment`` itself, so the ledger sums to zero and
-agrees with the payments as it does in the running server. Nothing is left open: the demo's sandbox
-of providers knows nothing of what was paid before it began.
+Each payment is led through its life by ``domain.payment_rules`` itself, so the ledger sums to zero
+and agrees with the payments as it does in the running server. Nothing is left open: the demo's
+sandbox of providers knows nothing of what was paid before it began.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from zoneinfo import ZoneInfo
 
 from server.demo.bookings import Story
 from server.demo.residents import Ids
-from server.domain import ledger
-from server.domain import payment as rules
+from server.domain import ledger, refunds
+from server.domain import payment_rules as rules
 from server.domain.account import NEPAL, User
 from server.domain.booking import Booking, BookingStatus, PaymentMethod
 from server.domain.events import EventKind
@@ -111,7 +111,7 @@ def _paid(random: Random, story: Story, now: datetime) -> Payment | None:
     if booking.status is BookingStatus.COMPLETED:
         return rules.earned(payment, booking.commission_amount, booking.pandit_user_id, ends_at)
     if booking.status is BookingStatus.CANCELLED:
-        return _given_back(rules.closed(payment, closing_of(booking), ends_at), ends_at)
+        return _given_back(refunds.closed(payment, closing_of(booking), ends_at), ends_at)
     return payment
 
 
@@ -149,9 +149,9 @@ def _in_cash(booking: Booking, at: datetime) -> Payment:
 def _given_back(payment: Payment, at: datetime) -> Payment:
     for attempt in payment.attempts:
         for refund in attempt.refunds:
-            payment = rules.refund_sent(payment, attempt.number, refund.id, at)
+            payment = refunds.refund_sent(payment, attempt.number, refund.id, at)
             done = RefundAnswer(state=RefundState.DONE)
-            payment = rules.refund_answered(payment, attempt.number, refund.id, done, at)
+            payment = refunds.refund_answered(payment, attempt.number, refund.id, done, at)
     return payment
 
 

@@ -10,10 +10,9 @@ from __future__ import annotations
 from typing import Final
 
 from server.documents.sheet import Sheet, SheetTable, Sum
-from server.domain import payment as rules
 from server.domain.booking import Booking, PaymentMethod, PaymentStatus, SamagriLine
 from server.domain.gateway import RefundState
-from server.domain.payment import Attempt, Payment, Purpose
+from server.domain.payment import PAID, Attempt, Payment, Purpose, attempt_id
 from server.domain.ports import Translator
 from server.domain.texts import N_
 from server.i18n import Formatter, unit_text
@@ -86,7 +85,7 @@ class Clerk:
         rows = ((self._subject(payment), self._fmt.price(attempt.amount)),)
         return Sheet(
             title=self._both(N_("Receipt")),
-            number=rules.attempt_id(payment, attempt),
+            number=attempt_id(payment, attempt),
             language=self._fmt.language,
             issuer=_ISSUER,
             state=self._both(_STATES[attempt.status]),
@@ -131,7 +130,7 @@ class Clerk:
         )
 
     def _payments(self, booking: Booking, payment: Payment | None) -> tuple[SheetTable, ...]:
-        paid = [each for each in payment.attempts if each.status in rules.PAID] if payment else []
+        paid = [each for each in payment.attempts if each.status in PAID] if payment else []
         if not paid:
             return ()
         rows: list[tuple[str, ...]] = []

@@ -3,9 +3,9 @@
 A gateway translates: it starts a payment at the provider, reads what comes back through the
 customer's browser, asks the provider's server, and asks for refunds. It decides nothing. State,
 amounts, locking, uniqueness and the decision whether something is paid belong to
-``domain.payment`` and ``services.payments``; so a gateway reports the provider's words as facts
-(:class:`Verdict`) and never compares them with what is due, except for what concerns our account
-there: merchant, product code, live or test mode (``Verdict.mismatches``).
+``domain.payment_rules`` and ``services.payments``; so a gateway reports the provider's words as
+facts (:class:`Verdict`) and never compares them with what is due, except for what concerns our
+account there: merchant, product code, live or test mode (``Verdict.mismatches``).
 
 Failures come in four kinds, all in ``domain.errors``: ``GatewayDeclined`` (final),
 ``GatewayUnavailable`` (ask again later), ``ForgedCallback`` (alarm) and ``GatewayMisconfigured``

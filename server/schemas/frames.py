@@ -15,10 +15,9 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
-from server.domain import payment as payment_rules
 from server.domain.calendar import Slot
 from server.domain.chat import Attachment, ChatRoom, Message, ReadMark, RoomHead
-from server.domain.payment import Attempt, Payment
+from server.domain.payment import Attempt, Payment, attempt_id
 from server.domain.ports import Translator
 from server.domain.travel import Whereabouts
 from server.schemas.chat import MAX_SEQUENCE, file_url
@@ -631,7 +630,7 @@ class JsonPaymentFrames:
         reason = reason_text(attempt.reason)
         return encode_frame(
             PaymentEvent(
-                payment=payment_rules.attempt_id(payment, attempt),
+                payment=attempt_id(payment, attempt),
                 booking=payment.booking_id,
                 version=payment.version,
                 status=attempt.status,

@@ -8,12 +8,11 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from server.domain import payment as rules
 from server.domain.booking import PaymentMethod, PaymentStatus
 from server.domain.callback import Callback, CallbackOutcome
 from server.domain.gateway import ActionKind, RefundState
 from server.domain.ledger import EntryKind, LedgerEntry
-from server.domain.payment import Attempt, Payment, Purpose, RefundTo, ReviewReason
+from server.domain.payment import Attempt, Payment, Purpose, RefundTo, ReviewReason, attempt_id
 from server.domain.payout import Payout, PayoutStatus
 from server.schemas.base import Id, PageQuery, Reader, Request, bs_text
 
@@ -364,7 +363,7 @@ _NO_ACTION = ActionResponse(kind=ActionKind.NONE, url="", fields={})
 def present_payment(payment: Payment, attempt: Attempt, reader: Reader) -> PaymentResponse:
     """An attempt for its payer."""
     return PaymentResponse(
-        id=rules.attempt_id(payment, attempt),
+        id=attempt_id(payment, attempt),
         payment_id=payment.id,
         purpose=payment.purpose,
         booking_id=payment.booking_id,
@@ -410,7 +409,7 @@ def present_for_staff(payment: Payment, reader: Reader) -> StaffPaymentResponse:
 
 def _staff_attempt(payment: Payment, attempt: Attempt, reader: Reader) -> StaffAttemptResponse:
     return StaffAttemptResponse(
-        id=rules.attempt_id(payment, attempt),
+        id=attempt_id(payment, attempt),
         payment_method=attempt.method,
         status=attempt.status,
         amount=attempt.amount,

@@ -11,7 +11,8 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Final
 
-from server.domain import payment as rules
+from server.domain import payment_rules as rules
+from server.domain import refunds
 from server.domain.booking import (
     ENDED,
     Booking,
@@ -22,7 +23,7 @@ from server.domain.booking import (
 from server.domain.cancellation import refund_share
 from server.domain.errors import ConcurrentChange, IllegalTransition
 from server.domain.events import Event, EventKind
-from server.domain.payment import Closing, Payment, RefundTo
+from server.domain.payment import Closing, Payment, RefundTo, booking_payment_id, open_cash
 from server.domain.ports import BookingRepository, Clock, PaymentRepository
 from server.services.bookings import BookingService
 from server.services.payments import booking_payment, new_reference
@@ -64,7 +65,7 @@ class BookingPayments:
             booking = await self._bookings.find(event.booking_id)
             if booking is not None and booking.payment_method is PaymentMethod.CASH:
                 await self._collect(booking, int(event.params.get("cash", booking.total_fee)))
-        payment = await self._payments.find(rules.booking_payment_id(event.booking_id))
+        payment = await self._payments.find(booking_payment_id(event.booking_id))
         if payment is not None:
             await self._join(event.booking_id, payment)
 
@@ -72,10 +73,10 @@ class BookingPayments:
         """End bookings whose time to pay has run out; those that were paid meanwhile go on."""
         waiting = await self._service.list_unpaid()
         paid = await self._payments.find_many(
-            [rules.booking_payment_id(booking.id) for booking in waiting]
+            [booking_payment_id(booking.id) for booking in waiting]
         )
         for booking in waiting:
-            payment = paid.get(rules.booking_payment_id(booking.id))
+            payment = paid.get(booking_payment_id(booking.id))
             # Paid, extended or ended at the last moment.
             with suppress(IllegalTransition, ConcurrentChange):
                 if payment is not None and payment.is_confirmed:
@@ -96,7 +97,7 @@ class BookingPayments:
         if booking.status in ENDED and payment.closed is None:
             closing = closing_of(booking)
             await self._settlement.change(
-                payment.id, lambda found: rules.closed(found, closing, self._clock.now())
+                payment.id, lambda found: refunds.closed(found, closing, self._clock.now())
             )
         elif booking.status is BookingStatus.COMPLETED and payment.earned_at is None:
             await self._settlement.change(
@@ -115,7 +116,7 @@ class BookingPayments:
             payment = rules.mispaid(payment, booking.total_fee, now)
             if payment.captured is not None:
                 return payment
-            waiting = rules.open_cash(payment)
+            waiting = open_cash(payment)
             if waiting is not None and waiting.amount != payment.amount:
                 payment = rules.given_up(payment, waiting.number, "superseded", now)
                 waiting = None

@@ -14,7 +14,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from server.domain import payment as rules
+from server.domain import payment_changes as changes
+from server.domain import payment_rules as rules
+from server.domain import refunds
 from server.domain.account import Actor, Role
 from server.domain.audit import Act
 from server.domain.booking import Booking, PaymentMethod, PaymentStatus
@@ -40,7 +42,20 @@ from server.domain.gateway import (
     StartedPayment,
 )
 from server.domain.money import NPR
-from server.domain.payment import Attempt, Payment, Purpose, RefundTo, ReviewReason
+from server.domain.payment import (
+    PAID,
+    Attempt,
+    Payment,
+    Purpose,
+    RefundTo,
+    ReviewReason,
+    attempt_id,
+    booking_payment_id,
+    open_cash,
+    split_id,
+    top_up_payment_id,
+    unlock_payment_id,
+)
 from server.domain.ports import (
     Clock,
     IdSource,
@@ -86,7 +101,7 @@ class PaymentView:
     @property
     def id(self) -> str:
         """What clients call it."""
-        return rules.attempt_id(self.payment, self.attempt)
+        return attempt_id(self.payment, self.attempt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +190,7 @@ class PaymentService:
         if booking.user_id != actor.user_id:
             raise Forbidden
         self._require_method(method, booking.total_fee, booking.currency)
-        await self._require_unpaid(rules.booking_payment_id(booking_id))
+        await self._require_unpaid(booking_payment_id(booking_id))
         booking = await self._bookings.begin_payment(actor, booking_id, method)
         draft = booking_payment(booking, self._clock.now())
         return await self._begin(draft, method, site_url, booking.pay_by)
@@ -197,7 +212,7 @@ class PaymentService:
         self._require_method(method, self._policy.unlock_fee, NPR)
         now = self._clock.now()
         draft = Payment(
-            id=rules.unlock_payment_id(actor.user_id, pandit.id),
+            id=unlock_payment_id(actor.user_id, pandit.id),
             purpose=Purpose.UNLOCK,
             user_id=actor.user_id,
             title=f"Contact of {pandit.full_name}",
@@ -228,7 +243,7 @@ class PaymentService:
         self._require_method(method, amount, NPR)
         now = self._clock.now()
         draft = Payment(
-            id=rules.top_up_payment_id(self._ids.new()),
+            id=top_up_payment_id(self._ids.new()),
             purpose=Purpose.TOP_UP,
             user_id=actor.user_id,
             title="Wallet",
@@ -267,7 +282,7 @@ class PaymentService:
             return self._view(
                 await self._settlement.ask(known.id, attempt.number, "token"), attempt.number
             )
-        await self._require_unpaid(rules.booking_payment_id(booking_id))
+        await self._require_unpaid(booking_payment_id(booking_id))
         booking = await self._bookings.begin_payment(actor, booking_id, method)
         draft = booking_payment(booking, self._clock.now())
         given = StartedPayment(
@@ -299,7 +314,7 @@ class PaymentService:
 
         def apply(found: Payment) -> Payment:
             now = self._clock.now()
-            waiting = rules.open_cash(found)
+            waiting = open_cash(found)
             if method is PaymentMethod.CASH and waiting is not None:
                 if waiting.amount == found.amount:
                     return found
@@ -310,7 +325,7 @@ class PaymentService:
 
         payment = await self._settlement.add(draft, apply)
         if method is PaymentMethod.CASH:
-            waiting = rules.open_cash(payment)
+            waiting = open_cash(payment)
             return PaymentView(payment, waiting or payment.attempts[-1])
         number = payment.by_reference(reference).number
         payment = await self._start(payment, number, site_url)
@@ -376,7 +391,7 @@ class PaymentService:
 
         ``public_id`` is an attempt's, or that of the payment as a whole.
         """
-        payment_id, number = rules.split_id(public_id)
+        payment_id, number = split_id(public_id)
         payment = await self._settlement.load(payment_id)
         if not actor.is_admin and payment.user_id != actor.user_id:
             raise NotFound
@@ -387,7 +402,7 @@ class PaymentService:
 
     async def of_booking(self, actor: Actor, booking_id: str) -> Payment | None:
         """The payment of a booking, for its payer and for staff; None before there is one."""
-        payment = await self._payments.find(rules.booking_payment_id(booking_id))
+        payment = await self._payments.find(booking_payment_id(booking_id))
         if payment is None or not (actor.is_admin or payment.user_id == actor.user_id):
             return None
         return payment
@@ -395,7 +410,7 @@ class PaymentService:
     async def invoice(self, actor: Actor, booking_id: str) -> tuple[Booking, Payment | None]:
         """A booking with its payment, for its parties and for staff. Raises ``NotFound`` else."""
         booking = await self._bookings.get(actor, booking_id)
-        return booking, await self._payments.find(rules.booking_payment_id(booking_id))
+        return booking, await self._payments.find(booking_payment_id(booking_id))
 
     async def list_own(self, actor: Actor, *, limit: int, after: SortKey | None) -> Page[Payment]:
         """The actor's own payments, newest first."""
@@ -409,7 +424,7 @@ class PaymentService:
 
     async def is_unlocked(self, user_id: str, pandit_id: str) -> bool:
         """Whether a customer has paid for a pandit's chat and contact details."""
-        found = await self._payments.find(rules.unlock_payment_id(user_id, pandit_id))
+        found = await self._payments.find(unlock_payment_id(user_id, pandit_id))
         return found is not None and found.is_confirmed
 
     async def frames_of(self, actor: Actor, public_id: str | None = None) -> list[bytes]:
@@ -450,7 +465,7 @@ class PaymentService:
             raise NotFound
         hint = gateway.read_return(attempt.facts, query)
         payment = await self._returned(payment, attempt.number, hint)
-        if not payment.attempt(attempt.number).is_open and attempt.status in rules.PAID:
+        if not payment.attempt(attempt.number).is_open and attempt.status in PAID:
             return self._view(payment, attempt.number)
         return self._view(
             await self._settlement.ask(payment.id, attempt.number, "return"), attempt.number
@@ -495,11 +510,11 @@ class PaymentService:
         Raises ``NotFound`` for others, ``Invalid`` for more than was due, ``IllegalTransition``
         before the puja was held, ``Conflict`` for an attempt of a price that is no longer due.
         """
-        payment_id, number = rules.split_id(public_id)
+        payment_id, number = split_id(public_id)
         payment = await self._settlement.load(payment_id)
         if not actor.is_admin and actor.user_id != payment.pandit_user_id:
             raise NotFound
-        attempt = payment.attempt(number) if number else rules.open_cash(payment)
+        attempt = payment.attempt(number) if number else open_cash(payment)
         if attempt is None or attempt.method is not PaymentMethod.CASH:
             raise NotFound
         due = payment.amount
@@ -535,7 +550,7 @@ class PaymentService:
         payment = await self._settlement.change(
             view.payment.id,
             lambda found: (
-                rules.review(
+                changes.review(
                     found, view.attempt.number, ReviewReason.DISPUTED, text, self._clock.now()
                 )
                 if found.attempt(view.attempt.number).status is not PaymentStatus.PENDING
@@ -563,7 +578,7 @@ class PaymentService:
         def apply(found: Payment) -> Payment:
             attempt = found.attempt(number)
             wanted = attempt.amount - attempt.committed if amount is None else amount
-            return rules.refund_asked(
+            return refunds.refund_asked(
                 found,
                 number,
                 wanted,
@@ -593,7 +608,7 @@ class PaymentService:
         number = view.attempt.number
         payment = await self._settlement.change(
             view.payment.id,
-            lambda found: rules.refund_settled(
+            lambda found: refunds.refund_settled(
                 found, number, refund_id, is_done=is_done, note=note, now=self._clock.now()
             ),
         )
@@ -610,7 +625,7 @@ class PaymentService:
         number = view.attempt.number
         payment = await self._settlement.change(
             view.payment.id,
-            lambda found: rules.resolved(found, number, actor.user_id, note, self._clock.now()),
+            lambda found: changes.resolved(found, number, actor.user_id, note, self._clock.now()),
         )
         await self._audit.record(actor, Act.PAYMENT_REVIEWED, "payment", view.id, note=note)
         return self._view(payment, number)
@@ -641,7 +656,7 @@ def new_reference() -> str:
 def booking_payment(booking: Booking, now: datetime) -> Payment:
     """What a booking owes, before anybody has tried to pay it."""
     return Payment(
-        id=rules.booking_payment_id(booking.id),
+        id=booking_payment_id(booking.id),
         purpose=Purpose.BOOKING,
         user_id=booking.user_id,
         title=booking.service_name,

@@ -16,7 +16,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final, Protocol
 
-from server.domain import payment as rules
+from server.domain import payment_changes as changes
+from server.domain import payment_rules as rules
+from server.domain import refunds
 from server.domain.booking import PaymentMethod, PaymentStatus
 from server.domain.errors import (
     ConcurrentChange,
@@ -189,9 +191,9 @@ class Settlement:
 
     async def _announced(self, before: Payment | None, changed: Payment) -> Payment:
         now = self._clock.now()
-        if rules.begins_review(before, changed):
-            changed = rules.alerted(changed, await self._users.list_admin_ids(), now)
-        return rules.announced(before, changed, now)
+        if changes.begins_review(before, changed):
+            changed = changes.alerted(changed, await self._users.list_admin_ids(), now)
+        return changes.announced(before, changed, now)
 
     async def _told(self, before: Payment, saved: Payment) -> None:
         old = {attempt.number: attempt for attempt in before.attempts}
@@ -282,7 +284,7 @@ class Settlement:
             return await self.change(
                 payment_id,
                 lambda found: rules.checked(
-                    rules.review(
+                    changes.review(
                         found,
                         number,
                         ReviewReason.PROOF_REUSED,
@@ -318,7 +320,7 @@ class Settlement:
 
         def later(payment: Payment) -> Payment:
             if rules.is_overdue(payment.attempt(number), now):
-                payment = rules.review(payment, number, ReviewReason.UNDECIDED, "no answer", now)
+                payment = changes.review(payment, number, ReviewReason.UNDECIDED, "no answer", now)
             return rules.checked(payment, number, now)
 
         return await self.change(payment_id, later)
@@ -337,7 +339,7 @@ class Settlement:
     async def _put_off(self, payment_id: str, number: int, refund_id: str) -> None:
         now = self._clock.now()
         await self.change(
-            payment_id, lambda found: rules.refund_put_off(found, number, refund_id, now)
+            payment_id, lambda found: refunds.refund_put_off(found, number, refund_id, now)
         )
 
     async def _send_refund(
@@ -373,7 +375,7 @@ class Settlement:
         # From here on the answer may be lost: who comes after must look it up first.
         await self.change(
             payment.id,
-            lambda found: rules.refund_sent(found, attempt.number, refund.id, self._clock.now()),
+            lambda found: refunds.refund_sent(found, attempt.number, refund.id, self._clock.now()),
         )
         has_answered = True
         try:
@@ -393,7 +395,7 @@ class Settlement:
         now = self._clock.now()
         return await self.change(
             payment_id,
-            lambda found: rules.refund_answered(found, number, refund_id, answer, now),
+            lambda found: refunds.refund_answered(found, number, refund_id, answer, now),
         )
 
     async def _look_up_refund(

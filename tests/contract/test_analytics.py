@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from server.domain import booking as rules
-from server.domain import ledger
-from server.domain import payment as paying
+from server.domain import ledger, refunds
+from server.domain import payment_rules as paying
 from server.domain.account import Actor, Place, Role
 from server.domain.analytics import (
     Income,
@@ -35,7 +35,7 @@ from server.domain.errors import Invalid
 from server.domain.events import EventKind
 from server.domain.gateway import Outcome, RefundAnswer, RefundState, Verdict
 from server.domain.ledger import Chain, EntryKind, LedgerEntry, Posting
-from server.domain.payment import Closing, Payment
+from server.domain.payment import PAID, Closing, Payment
 from server.services.analytics import months_of
 from server.services.ledger import LedgerService
 from server.services.visits import VisitMeter
@@ -185,7 +185,7 @@ class World:
         if story.end == "called-off":
             booking = rules.cancel(booking, who, now, "ill")
             closing = Closing(at=now, reason="cancelled", share=7_000)
-            self.keep(booking, self.settled(paying.closed(payment, closing, now), now))
+            self.keep(booking, self.settled(refunds.closed(payment, closing, now), now))
             return
         if story.end == "accepted":
             self.keep(booking, payment)
@@ -197,7 +197,7 @@ class World:
         payment = paying.earned(payment, booking.commission_amount, who.user_id, now)
         if story.end == "refunded":
             back = max(1, story.fee * story.refund // 100)
-            payment = paying.refund_asked(payment, 1, back, reason="sorry", by="admin", now=now)
+            payment = refunds.refund_asked(payment, 1, back, reason="sorry", by="admin", now=now)
             payment = self.settled(payment, now)
         self.keep(booking, payment)
 
@@ -205,9 +205,9 @@ class World:
         """Every refund is given back."""
         for attempt in payment.attempts:
             for refund in attempt.refunds:
-                payment = paying.refund_sent(payment, attempt.number, refund.id, now)
+                payment = refunds.refund_sent(payment, attempt.number, refund.id, now)
                 done = RefundAnswer(state=RefundState.DONE)
-                payment = paying.refund_answered(payment, attempt.number, refund.id, done, now)
+                payment = refunds.refund_answered(payment, attempt.number, refund.id, done, now)
         return payment
 
     def keep(self, booking: Booking, payment: Payment) -> None:
@@ -359,7 +359,7 @@ async def agree_on_money(store: Store, figures: MongoAnalyticsRepository, world:
     assert {method for method, _ in tries} == {attempt.method for attempt in attempts}
     for (method, _), row in tries.items():
         own = [attempt for attempt in attempts if attempt.method is method]
-        won = [attempt for attempt in own if attempt.status in paying.PAID]
+        won = [attempt for attempt in own if attempt.status in PAID]
         assert row.succeeded == len(won)
         assert row.failed == sum(each.status is PaymentStatus.FAILED for each in own)
         assert row.open == sum(each.is_open for each in own)

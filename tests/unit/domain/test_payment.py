@@ -11,8 +11,10 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from server.domain import ledger
-from server.domain import payment as rules
+from server.domain import ledger, refunds
+from server.domain import payment as payments
+from server.domain import payment_changes as changes
+from server.domain import payment_rules as rules
 from server.domain.booking import PaymentMethod, PaymentStatus
 from server.domain.errors import AlreadyPaid, Conflict, RefundRefused, TooManyAttempts
 from server.domain.events import EventKind
@@ -28,7 +30,16 @@ from server.domain.gateway import (
     Verdict,
 )
 from server.domain.ledger import Chain, LedgerEntry
-from server.domain.payment import Closing, Payment, RefundTo
+from server.domain.payment import (
+    GIVE_UP_AFTER,
+    Closing,
+    Payment,
+    Purpose,
+    RefundTo,
+    ReviewReason,
+    may_move,
+    open_cash,
+)
 from tests.factories import NOW, make_payment
 
 METHODS = (PaymentMethod.KHALTI, PaymentMethod.ESEWA, PaymentMethod.CASH)
@@ -38,8 +49,8 @@ PAID = Verdict(outcome=Outcome.PAID, amount=250_000, currency="NPR")
 class PaymentMachine(RuleBasedStateMachine):
     """A payment to which anything may happen, in any order, any number of times."""
 
-    @initialize(purpose=st.sampled_from(rules.Purpose))
-    def begin(self, purpose: rules.Purpose) -> None:
+    @initialize(purpose=st.sampled_from(Purpose))
+    def begin(self, purpose: Purpose) -> None:
         self.now = NOW
         self.payment = make_payment(attempts=(), purpose=purpose)
         self.entries: dict[str, LedgerEntry] = {}
@@ -54,7 +65,7 @@ class PaymentMachine(RuleBasedStateMachine):
                 # Paid and given back may be learnt in one answer; that is two moves.
                 steps = ((before,), (before, PaymentStatus.COMPLETED))
                 assert any(
-                    all(map(rules.may_move, path, (*path[1:], attempt.status))) for path in steps
+                    all(map(may_move, path, (*path[1:], attempt.status))) for path in steps
                 ), (before, attempt.status)
             self.seen[attempt.number] = attempt.status
         for event in changed.outbox:
@@ -76,7 +87,7 @@ class PaymentMachine(RuleBasedStateMachine):
 
     @rule(method=st.sampled_from(METHODS))
     def a_click(self, method: PaymentMethod) -> None:
-        if method is PaymentMethod.CASH and self.payment.purpose is not rules.Purpose.BOOKING:
+        if method is PaymentMethod.CASH and self.payment.purpose is not Purpose.BOOKING:
             return  # Nobody hands over cash for these.
         reference = f"REF-{len(self.payment.attempts) + 1}"
         try:
@@ -120,7 +131,7 @@ class PaymentMachine(RuleBasedStateMachine):
             rules.judged(self.payment, number, verdict, self.now, "test", asked_at=asked_at)
         )
         after = self.payment.attempt(number)
-        is_new_success = before.status not in rules.PAID and after.status in rules.PAID
+        is_new_success = before.status not in payments.PAID and after.status in payments.PAID
         if is_new_success:
             assert amount in (None, after.amount)
             assert currency in (None, "NPR", "npr")
@@ -130,7 +141,7 @@ class PaymentMachine(RuleBasedStateMachine):
 
     @rule(amount=st.sampled_from((249_999, 250_000)))
     def cash(self, amount: int) -> None:
-        if (waiting := rules.open_cash(self.payment)) is not None:
+        if (waiting := open_cash(self.payment)) is not None:
             with suppress(Conflict):  # It was begun for another price.
                 self.become(
                     rules.cash_collected(self.payment, waiting.number, amount, "pandit", self.now)
@@ -155,7 +166,7 @@ class PaymentMachine(RuleBasedStateMachine):
     @rule(share=st.sampled_from((0, 5_000, 7_500, 10_000)), to=st.sampled_from(RefundTo))
     def it_ends(self, share: int, to: RefundTo) -> None:
         closing = Closing(at=self.now, reason="cancelled", share=share, to=to)
-        self.become(rules.closed(self.payment, closing, self.now))
+        self.become(refunds.closed(self.payment, closing, self.now))
 
     @rule()
     def the_puja_is_held(self) -> None:
@@ -170,7 +181,7 @@ class PaymentMachine(RuleBasedStateMachine):
         if (number := self.number(place)) is None:
             return
         try:
-            changed = rules.refund_asked(
+            changed = refunds.refund_asked(
                 self.payment, number, amount, reason="staff", by="admin", now=self.now, to=to
             )
         except RefundRefused:
@@ -180,22 +191,22 @@ class PaymentMachine(RuleBasedStateMachine):
     @rule(place=st.integers(0, 20), which=st.integers(0, 40), state=st.sampled_from(RefundState))
     def a_refund_moves(self, place: int, which: int, state: RefundState) -> None:
         number = self.number(place)
-        refunds = self.payment.attempt(number).refunds if number is not None else ()
-        if number is None or not refunds:
+        known = self.payment.attempt(number).refunds if number is not None else ()
+        if number is None or not known:
             return
-        refund = refunds[which % len(refunds)]
+        refund = known[which % len(known)]
         if refund.state is RefundState.DONE and refund.to is RefundTo.WALLET:
             return  # The wallet has it; nobody can report otherwise.
         answer = RefundAnswer(state=state, reason="because")
-        self.become(rules.refund_answered(self.payment, number, refund.id, answer, self.now))
+        self.become(refunds.refund_answered(self.payment, number, refund.id, answer, self.now))
 
     @rule(place=st.integers(0, 20), which=st.integers(0, 40), outcome=st.sampled_from(Outcome))
     def a_refund_is_looked_up(self, place: int, which: int, outcome: Outcome) -> None:
         number = self.number(place)
-        refunds = self.payment.attempt(number).refunds if number is not None else ()
-        if number is None or not refunds:
+        known = self.payment.attempt(number).refunds if number is not None else ()
+        if number is None or not known:
             return
-        refund = refunds[which % len(refunds)]
+        refund = known[which % len(known)]
         verdict = Verdict(outcome=outcome, amount=250_000, currency="NPR")
         self.become(rules.refund_looked_up(self.payment, number, refund.id, verdict, self.now))
 
@@ -219,7 +230,7 @@ class PaymentMachine(RuleBasedStateMachine):
             assert (attempt.status is PaymentStatus.REFUNDED) == (
                 attempt.refunded == attempt.amount
             )
-            if attempt.status not in rules.PAID:
+            if attempt.status not in payments.PAID:
                 assert not attempt.refunds
 
     @invariant()
@@ -235,7 +246,7 @@ class PaymentMachine(RuleBasedStateMachine):
             came = sum(
                 attempt.amount
                 for attempt in self.payment.attempts
-                if attempt.method is method and attempt.status in rules.PAID
+                if attempt.method is method and attempt.status in payments.PAID
             )
             gone = sum(
                 refund.amount
@@ -263,7 +274,7 @@ class PaymentMachine(RuleBasedStateMachine):
         for attempt in getattr(self, "payment", make_payment(attempts=())).attempts:
             if attempt.is_open and attempt.method is not PaymentMethod.CASH:
                 age = self.now - attempt.created_at
-                assert attempt.next_check_at is not None or age >= rules.GIVE_UP_AFTER
+                assert attempt.next_check_at is not None or age >= GIVE_UP_AFTER
 
 
 PaymentMachine.TestCase.settings = settings(
@@ -333,17 +344,17 @@ def test_what_is_paid_by_an_attempt_for_another_price_goes_back() -> None:
 
 def test_administrators_are_told_once_until_one_of_them_has_looked() -> None:
     quiet = make_payment()
-    wanted = rules.review(quiet, 1, rules.ReviewReason.MISMATCH, "amount", NOW)
-    assert rules.begins_review(quiet, wanted)
-    assert rules.begins_review(None, wanted)
-    assert not rules.begins_review(None, quiet)
-    further = rules.review(wanted, 1, rules.ReviewReason.UNKNOWN_STATUS, "odd", NOW)
-    assert not rules.begins_review(wanted, further)
-    looked = rules.resolved(further, 1, "admin", "seen", NOW)
-    assert not rules.begins_review(further, looked)
-    anew = rules.review(looked, 1, rules.ReviewReason.MISMATCH, "amount", NOW)
-    assert rules.begins_review(looked, anew)
-    (event,) = rules.alerted(wanted, ("a", "b"), NOW).outbox
+    wanted = changes.review(quiet, 1, ReviewReason.MISMATCH, "amount", NOW)
+    assert changes.begins_review(quiet, wanted)
+    assert changes.begins_review(None, wanted)
+    assert not changes.begins_review(None, quiet)
+    further = changes.review(wanted, 1, ReviewReason.UNKNOWN_STATUS, "odd", NOW)
+    assert not changes.begins_review(wanted, further)
+    looked = changes.resolved(further, 1, "admin", "seen", NOW)
+    assert not changes.begins_review(further, looked)
+    anew = changes.review(looked, 1, ReviewReason.MISMATCH, "amount", NOW)
+    assert changes.begins_review(looked, anew)
+    (event,) = changes.alerted(wanted, ("a", "b"), NOW).outbox
     assert event.kind is EventKind.PAYMENT_REVIEW_WANTED
     assert event.recipients == ("a", "b")
     assert event.params["payment_id"] == f"{wanted.id}.1"
@@ -371,7 +382,7 @@ def test_what_the_provider_gave_back_by_itself_and_got_back_counts_again() -> No
 def test_staff_settle_only_what_waits_for_them(state: RefundState) -> None:
     paid = rules.judged(make_payment(), 1, PAID, NOW, "test")
     for to in RefundTo:
-        asked = rules.refund_asked(paid, 1, 100_000, reason="staff", by="admin", now=NOW, to=to)
+        asked = refunds.refund_asked(paid, 1, 100_000, reason="staff", by="admin", now=NOW, to=to)
         (refund,) = asked.attempt(1).refunds
         for next_try_at in (None, NOW):
             left = replace(refund, state=state, next_try_at=next_try_at)
@@ -384,7 +395,7 @@ def test_staff_settle_only_what_waits_for_them(state: RefundState) -> None:
             assert left.waits_for_staff == waits
             for is_done in (True, False):
                 with nullcontext() if waits else pytest.raises(Conflict):
-                    settled = rules.refund_settled(
+                    settled = refunds.refund_settled(
                         payment, 1, refund.id, is_done=is_done, note="", now=NOW
                     )
                     assert settled.refunded == (100_000 if is_done else 0)
@@ -395,6 +406,6 @@ def test_money_that_came_before_the_end_is_shared_and_money_that_came_after_goes
         paid_at = NOW + timedelta(seconds=60 + seconds)
         payment = rules.judged(make_payment(), 1, PAID, paid_at, "test")
         closing = Closing(at=NOW + timedelta(seconds=60), reason="cancelled", share=5_000)
-        closed = rules.closed(payment, closing, NOW + timedelta(hours=1))
+        closed = refunds.closed(payment, closing, NOW + timedelta(hours=1))
         assert [refund.amount for refund in closed.attempt(1).refunds] == [back]
         assert closed.needs_review == (back == 250_000)
