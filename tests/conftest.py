@@ -23,6 +23,7 @@ from typing import Any
 import httpx
 import pytest
 from httpx._transports import default as transports
+from pymongo import monitoring
 
 from server import app
 from server.app import RunningServer, open_server, prepare_database
@@ -41,11 +42,34 @@ from tests.support import CapturingCodeSender, FakeClock, People, server_setting
 
 SHARED_DATABASE = "test_shared"
 CATALOGUE = {"samagri_items", "puja_templates"}
-EMPTIED_AFTER_EACH_TEST = (
-    *(set(declared_indexes()) - CATALOGUE),
-    "papers",
-    "rosters",
-)
+EMPTIED_AFTER_EACH_TEST = frozenset(declared_indexes()) - CATALOGUE | {"papers", "rosters"}
+WRITING = frozenset({"insert", "update", "findAndModify"})
+
+
+class WrittenCollections(monitoring.CommandListener):
+    """Which collections of the shared database the clients of this process have written to."""
+
+    def __init__(self) -> None:
+        self._names: set[str] = set()
+
+    def started(self, event: monitoring.CommandStartedEvent) -> None:
+        if event.database_name == SHARED_DATABASE and event.command_name in WRITING:
+            self._names.add(event.command[event.command_name])
+
+    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
+        pass
+
+    def failed(self, event: monitoring.CommandFailedEvent) -> None:
+        pass
+
+    def take(self) -> set[str]:
+        names, self._names = self._names, set()
+        return names
+
+
+WRITTEN = WrittenCollections()
+# Of the whole process: some tests have servers and stores of their own on the shared database.
+monitoring.register(WRITTEN)
 
 
 @pytest.fixture(scope="session")
@@ -160,9 +184,8 @@ async def server(
         if left.name != SHARED_DATABASE:
             await left.drop()
             return
-        await asyncio.gather(
-            *(left.collection(name).delete_many({}) for name in EMPTIED_AFTER_EACH_TEST)
-        )
+        used = EMPTIED_AFTER_EACH_TEST & WRITTEN.take()
+        await asyncio.gather(*(left.collection(name).delete_many({}) for name in used))
 
 
 @pytest.fixture
