@@ -173,6 +173,7 @@ async def test_an_unpaid_booking_fails_when_its_hold_runs_out_and_a_late_payment
     assert (await sandbox.row(payment["reference"]))["refunded"] == payment["amount"]
     assert await ledger_totals(server) == {}
     # Of this the administrators hear, each once, and nobody else.
+    await people.sign_in_again(admin)
     assert await alerts(admin) == [f"/admin/payments/{payment['id']}/"]
     assert await alerts(bookings.customer) == []
 
