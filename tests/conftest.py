@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import hypothesis
 import pytest
 from httpx._transports import default as transports
 from pymongo import monitoring
@@ -43,6 +44,9 @@ from tests.support import CapturingCodeSender, FakeClock, People, server_setting
 SHARED_DATABASE = "test_shared"
 CATALOGUE = {"samagri_items", "puja_templates"}
 EMPTIED_AFTER_EACH_TEST = frozenset(declared_indexes()) - CATALOGUE | {"papers", "rosters"}
+# How long an example takes says more of the machine than of the code.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 WRITING = frozenset({"insert", "update", "findAndModify"})
 
 

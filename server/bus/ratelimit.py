@@ -48,6 +48,7 @@ class DoorLimiter:
         self._pool: ConnectionPool | None = None
         self._shared: SlidingWindowCounterRateLimiter | None = None
         self._away_until = 0.0
+        self._asking: set[asyncio.Task[None]] = set()
         self._cluster: RedisClusterStorage | None = None
         if redis_url:
             address = Address.of(redis_url)
@@ -70,15 +71,35 @@ class DoorLimiter:
         if self._shared is not None and time.monotonic() >= self._away_until:
             try:
                 async with asyncio.timeout(_ANSWER_SECONDS):
-                    await _count(self._shared, item, door, who)
+                    await asyncio.shield(self._ask(self._shared, item, door, who))
                 return
             except (StorageError, *AWAY):
                 self._away_until = time.monotonic() + _ASK_AGAIN_SECONDS
                 _log.warning("rate_limit_store_away")
         await _count(self._own, item, door, who)
 
+    def _ask(
+        self, shared: SlidingWindowCounterRateLimiter, item: RateLimitItem, door: str, who: str
+    ) -> asyncio.Task[None]:
+        """Count in Redis, to an end of its own.
+
+        A cluster's client that is cut off while it looks for its nodes leaves their connections
+        open; its own time limits end it soon enough.
+        """
+        asking = asyncio.create_task(_count(shared, item, door, who), name="rate-limit")
+        self._asking.add(asking)
+        asking.add_done_callback(self._asked)
+        return asking
+
+    def _asked(self, asking: asyncio.Task[None]) -> None:
+        self._asking.discard(asking)
+        if not asking.cancelled():
+            # Heard, also where nobody waits for it any more.
+            asking.exception()
+
     async def close(self) -> None:
-        """Close the connections to Redis."""
+        """Close the connections to Redis, when what was asked there has ended."""
+        await asyncio.gather(*self._asking, return_exceptions=True)
         if self._pool is not None:
             await self._pool.disconnect()
         if self._cluster is not None:

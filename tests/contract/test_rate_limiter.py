@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from server.bus import ratelimit
 from server.bus.ratelimit import DoorLimiter
 from server.domain.errors import RateLimited
 from server.settings import LimitSettings
@@ -32,8 +33,16 @@ async def limiting(url: str = "") -> AsyncIterator[DoorLimiter]:
     await limiter.close()
 
 
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Redis is waited for, however slow the machine is, instead of counting without it."""
+    monkeypatch.setattr(ratelimit, "_ANSWER_SECONDS", 20.0)
+
+
 @pytest.fixture(params=["memory", pytest.param("redis", marks=needs_redis)])
-async def limiter(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[DoorLimiter]:
+async def limiter(
+    request: pytest.FixtureRequest, tmp_path: Path, patience: None
+) -> AsyncIterator[DoorLimiter]:
     if request.param == "memory":
         async with limiting() as opened:
             yield opened
@@ -80,6 +89,7 @@ async def test_unreadable_limit_stops_the_start():
         DoorLimiter(LimitSettings(sign_in="often"))
 
 
+@pytest.mark.usefixtures("patience")
 async def test_processes_count_together(redis: RedisProcess):
     async with limiting(redis.url) as one, limiting(redis.url) as two:
         await one.hit("register", "somebody")
@@ -111,6 +121,7 @@ async def test_silent_redis_holds_nobody_up_for_long(redis: RedisProcess):
         redis.thaw()
 
 
+@pytest.mark.usefixtures("patience")
 async def test_processes_count_together_in_a_cluster(tmp_path: Path):
     if fault := cluster_fault():
         pytest.skip(fault)
@@ -124,6 +135,28 @@ async def test_processes_count_together_in_a_cluster(tmp_path: Path):
                     await two.hit("register", who)
     finally:
         await cluster.kill()
+
+
+async def test_what_is_asked_too_long_is_not_cut_off(monkeypatch: pytest.MonkeyPatch):
+    ended = []
+
+    async def asked(*_: object) -> None:
+        try:
+            await asyncio.sleep(0.2)
+        except asyncio.CancelledError:
+            ended.append("cut off")
+            raise
+        ended.append("by itself")
+        raise ConnectionError
+
+    async with limiting(f"redis://127.0.0.1:{free_port()}/0") as limiter:
+        monkeypatch.setattr(ratelimit, "_ANSWER_SECONDS", 0.01)
+        monkeypatch.setattr(limiter._shared, "hit", asked)
+        await limiter.hit("register", "somebody")
+        assert not ended
+        with pytest.raises(RateLimited):
+            await limiter.hit("register", "somebody")
+    assert ended == ["by itself"]
 
 
 async def test_without_its_cluster_each_process_counts_for_itself():

@@ -21,7 +21,7 @@ from server.paths import data_path
 from server.settings import DatabaseSettings, RecommenderSettings, Settings
 from tests.redis_process import free_port
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(900)
 ROOT = data_path("config").parent
 
 
@@ -61,7 +61,7 @@ def check_not_failed(log: Path) -> None:
 
 async def another_model(client: httpx.AsyncClient, than: str, log: Path) -> str:
     """The version that serves, once it is another one."""
-    async with asyncio.timeout(180):
+    async with asyncio.timeout(400):
         # A process of its own does this in its own time.
         while True:
             try:
@@ -118,7 +118,7 @@ async def test_a_model_is_live_on_a_fresh_machine_and_training_again_swaps_it(
             cwd=ROOT,
             env=environment(tmp_path, 0),
             capture_output=True,
-            timeout=180,
+            timeout=400,
             check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr.decode()[-2000:]
