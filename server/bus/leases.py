@@ -16,7 +16,8 @@ from server.bus.nodes import AWAY, open_client
 
 _log: Final = logging.getLogger(__name__)
 _PREFIX: Final = "pandityatra:lease:"
-_ANSWER_SECONDS: Final = 0.5
+# Duties ask in the background and can wait: a Redis that pauses is not taken for one that is away.
+_ANSWER_SECONDS: Final = 3.0
 _AWAY_SECONDS: Final = 5.0
 _HOLD: Final = """
 local holder = redis.call('GET', KEYS[1])

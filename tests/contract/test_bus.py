@@ -34,7 +34,7 @@ class Inbox:
         self._queue.put_nowait(payload)
 
     async def next(self) -> bytes:
-        return await asyncio.wait_for(self._queue.get(), 10)
+        return await asyncio.wait_for(self._queue.get(), 30)
 
     def all_now(self) -> list[bytes]:
         return [self._queue.get_nowait() for _ in range(self._queue.qsize())]
@@ -246,6 +246,7 @@ async def test_many_topics_joined_together_are_all_heard(nodes: tuple[RedisBus, 
     assert [(await inbox.next()).decode() for _ in topics] == topics
 
 
+@pytest.mark.usefixtures("impatience")
 async def test_without_redis_the_process_goes_on_alone_and_joins_again(
     redis: RedisProcess, nodes: tuple[RedisBus, RedisBus]
 ) -> None:
@@ -255,7 +256,7 @@ async def test_without_redis_the_process_goes_on_alone_and_joins_again(
     await two.subscribe("room.1", at_two.deliver)
     await redis.kill()
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         for _ in range(100):
             one.publish("room.1", b"alone")
         await two.subscribe("room.2", new_at_two.deliver)
@@ -267,6 +268,7 @@ async def test_without_redis_the_process_goes_on_alone_and_joins_again(
     await publish_until_heard(two, "room.1", at_one)
 
 
+@pytest.mark.usefixtures("impatience")
 async def test_a_frozen_redis_holds_nobody_up(
     redis: RedisProcess, nodes: tuple[RedisBus, RedisBus]
 ) -> None:
@@ -278,7 +280,7 @@ async def test_a_frozen_redis_holds_nobody_up(
         for _ in range(100):
             one.publish("room.1", b"news")
         assert inbox.all_now() == [b"news"] * 100
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(10):
             await two.subscribe("room.2", inbox.deliver)
         # Who gives up waiting has not subscribed.
         with pytest.raises(TimeoutError):
@@ -360,6 +362,7 @@ async def test_after_an_absence_each_process_is_told_when_it_hears_everything_ag
 
 
 @needs_redis
+@pytest.mark.usefixtures("impatience")
 async def test_who_did_not_wait_for_a_topic_is_told_when_it_is_received(
     redis: RedisProcess,
 ) -> None:
@@ -371,7 +374,7 @@ async def test_who_did_not_wait_for_a_topic_is_told_when_it_is_received(
         await bus.subscribe("room.1", Inbox().deliver)
         assert not told.is_set()
         redis.thaw()
-        await asyncio.wait_for(told.wait(), 10)
+        await asyncio.wait_for(told.wait(), 30)
 
 
 async def test_redis_that_comes_later_is_an_absence_too(tmp_path: Path) -> None:
@@ -414,7 +417,7 @@ async def test_a_publishing_connection_that_breaks_on_the_way_is_told(
         # Replies to what was sent are held back until the connection that waits for them is cut.
         await client.execute_command("CLIENT", "PAUSE", 60_000, "WRITE")
         one.publish("room.1", b"news")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             while not (paused := await _blocked(client)):  # noqa: ASYNC110  # Redis announces nothing
                 await asyncio.sleep(0.01)
         await client.execute_command("CLIENT", "KILL", "ID", paused)
@@ -482,7 +485,7 @@ async def test_a_cluster_carries_each_topic_on_the_node_of_its_slot(
         for topic in topics[:30]:
             two.unsubscribe(topic, inbox.deliver)
         await two.subscribe("later.1", inbox.deliver)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while sum(await _shard_subscribers(cluster, topics)) != 30:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
 
@@ -528,10 +531,11 @@ async def test_a_slot_that_moves_takes_its_topics_along(tmp_path: Path) -> None:
         await cluster.kill()
 
 
+@pytest.mark.usefixtures("impatience")
 async def test_a_cluster_that_is_away_holds_nobody_up() -> None:
     inbox = Inbox()
     url = f"redis+cluster://127.0.0.1:{free_port()}/0"
-    async with asyncio.timeout(6), RedisBus.open(url) as bus:
+    async with asyncio.timeout(15), RedisBus.open(url) as bus:
         await bus.subscribe("room.1", inbox.deliver)
         bus.publish("room.1", b"news")
         assert inbox.all_now() == [b"news"]

@@ -21,6 +21,18 @@ from tests.redis_process import (
 )
 
 needs_redis = pytest.mark.skipif(PROGRAM is None, reason="redis-server is not installed")
+# Ten asks, of which the first waits a second; ten waits would take ten.
+ONE_WAIT = 6.0
+
+
+class Lasting:
+    """The leases of a process, which last until they are given back."""
+
+    def __init__(self, leases: RedisLeases) -> None:
+        self._leases = leases
+
+    async def hold(self, name: str, seconds: float) -> bool:
+        return await self._leases.hold(name, seconds + 600)
 
 
 @pytest.fixture(params=["memory", pytest.param("redis", marks=needs_redis)])
@@ -64,31 +76,33 @@ async def test_a_race_has_one_winner(redis: RedisProcess) -> None:
 
 async def test_a_lease_that_is_not_prolonged_is_free_again(redis: RedisProcess) -> None:
     async with RedisLeases.open(redis.url) as one, RedisLeases.open(redis.url) as two:
-        assert await one.hold("relay", 0.3)
         began = time.monotonic()
-        async with asyncio.timeout(5):
+        assert await one.hold("relay", 1.0)
+        async with asyncio.timeout(20):
             while not await two.hold("relay", 30.0):  # noqa: ASYNC110  # Redis announces nothing
                 await asyncio.sleep(0.02)
-        assert 0.1 < time.monotonic() - began < 1.0
-        assert not await one.hold("relay", 0.3)
+        assert time.monotonic() - began > 0.9
+        assert not await one.hold("relay", 1.0)
 
 
 @pytest.mark.parametrize("scheme", ["redis", "redis+cluster"])
+@pytest.mark.usefixtures("impatience")
 async def test_without_redis_everybody_holds_everything_at_once(scheme: str) -> None:
     async with RedisLeases.open(f"{scheme}://127.0.0.1:{free_port()}/0") as leases:
         began = time.monotonic()
         for _ in range(10):
             assert await leases.hold("relay", 30.0)
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - began < ONE_WAIT
 
 
+@pytest.mark.usefixtures("impatience")
 async def test_a_silent_redis_holds_nobody_up_for_long(redis: RedisProcess) -> None:
     async with RedisLeases.open(redis.url) as leases:
         redis.freeze()
         began = time.monotonic()
-        for _ in range(5):
+        for _ in range(10):
             assert await leases.hold("relay", 30.0)
-        assert time.monotonic() - began < 2.0
+        assert time.monotonic() - began < ONE_WAIT
         redis.thaw()
 
 
@@ -119,15 +133,15 @@ async def test_of_two_schedulers_one_works_and_the_other_takes_over(redis: Redis
         return Duty("relay", 0.05, run)
 
     async def wait_for_runs(count: int) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while len(runs) < count:
                 ran.clear()
                 await ran.wait()
 
     async with RedisLeases.open(redis.url) as two:
-        second = Scheduler([duty("two")], Metrics(), two)
+        second = Scheduler([duty("two")], Metrics(), Lasting(two))
         async with RedisLeases.open(redis.url) as one:
-            first = Scheduler([duty("one")], Metrics(), one)
+            first = Scheduler([duty("one")], Metrics(), Lasting(one))
             async with first.running():
                 await wait_for_runs(3)
                 async with second.running():

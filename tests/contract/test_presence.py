@@ -21,6 +21,8 @@ from tests.redis_process import (
 )
 
 needs_redis = pytest.mark.skipif(PROGRAM is None, reason="redis-server is not installed")
+# Ten questions, of which the first waits a second; ten waits would take ten.
+ONE_WAIT = 6.0
 Board = MemoryPresence | RedisPresence
 
 
@@ -37,7 +39,7 @@ async def board(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     await process.kill()
 
 
-async def until(is_so: Callable[[], Awaitable[bool]], seconds: float = 10.0) -> None:
+async def until(is_so: Callable[[], Awaitable[bool]], seconds: float = 30.0) -> None:
     """Wait for what nobody announces."""
     async with asyncio.timeout(seconds):
         while not await is_so():  # noqa: ASYNC110  # there is nothing to wait on
@@ -81,10 +83,7 @@ async def test_the_others_know_who_is_here(redis: RedisProcess) -> None:
         await until(lambda: written(one))
         await until(lambda: written(two))
         one.arrive("sita")
-        began = time.monotonic()
         await until(lambda: elsewhere(two, "sita"))
-        # At once, or together with what changes in the following half second.
-        assert time.monotonic() - began < 1.5
         two.arrive("sita")
         await until(lambda: elsewhere(one, "sita"))
         one.depart("sita")
@@ -126,27 +125,24 @@ async def test_a_clean_end_takes_its_users_along(redis: RedisProcess) -> None:
 
 
 async def test_a_killed_process_fades(redis: RedisProcess) -> None:
-    life = 1.0
     # Refreshed too seldom to live: what Redis has of it is what a killed process leaves.
     async with (
         RedisPresence.open(redis.url) as two,
-        RedisPresence.open(redis.url, life_seconds=life, refresh_seconds=60) as one,
+        RedisPresence.open(redis.url, life_seconds=1.0, refresh_seconds=60) as one,
     ):
         one.arrive("sita")
         await until(lambda: elsewhere(two, "sita"))
-        began = time.monotonic()
         await until(lambda: not_elsewhere(two, "sita"))
-        assert time.monotonic() - began < life + 1
 
 
 async def test_a_living_process_does_not_fade(redis: RedisProcess) -> None:
     async with (
         RedisPresence.open(redis.url) as two,
-        RedisPresence.open(redis.url, life_seconds=1.0, refresh_seconds=0.2) as one,
+        RedisPresence.open(redis.url, life_seconds=5.0, refresh_seconds=0.5) as one,
     ):
         one.arrive("sita")
         await until(lambda: elsewhere(two, "sita"))
-        end = time.monotonic() + 2.0
+        end = time.monotonic() + 7.0
         while time.monotonic() < end:
             assert await two.is_elsewhere("sita") is True
             await asyncio.sleep(0.05)
@@ -165,6 +161,7 @@ async def test_a_redis_that_has_forgotten_everything_is_told_again(redis: RedisP
         await until(lambda: elsewhere(two, "sita"))
 
 
+@pytest.mark.usefixtures("impatience")
 async def test_without_redis_the_others_are_unknown_and_the_log_stays_short(
     redis: RedisProcess, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -174,10 +171,10 @@ async def test_without_redis_the_others_are_unknown_and_the_log_stays_short(
         await until(lambda: written(one))
         await redis.kill()
         began = time.monotonic()
-        for _ in range(50):
+        for _ in range(10):
             assert await one.whereabouts(["sita", "ram"]) == {"sita": True, "ram": None}
             assert await one.is_elsewhere("sita") is None
-        assert time.monotonic() - began < 2.0
+        assert time.monotonic() - began < ONE_WAIT
         assert [record.message for record in caplog.records] == ["presence_store_away"]
         await redis.start()
         one.refresh()
@@ -185,18 +182,20 @@ async def test_without_redis_the_others_are_unknown_and_the_log_stays_short(
         assert await one.whereabouts(["sita", "ram"]) == {"sita": True, "ram": False}
 
 
+@pytest.mark.usefixtures("impatience")
 async def test_a_silent_redis_holds_nobody_up_for_long(redis: RedisProcess) -> None:
     async with RedisPresence.open(redis.url) as one:
         await until(lambda: written(one))
         redis.freeze()
         began = time.monotonic()
-        for _ in range(5):
+        for _ in range(10):
             assert await one.whereabouts(["ram"]) == {"ram": None}
-        assert time.monotonic() - began < 2.0
+        assert time.monotonic() - began < ONE_WAIT
         redis.thaw()
 
 
 @pytest.mark.parametrize("scheme", ["redis", "redis+cluster"])
+@pytest.mark.usefixtures("impatience")
 async def test_a_board_may_open_before_redis(scheme: str) -> None:
     async with RedisPresence.open(f"{scheme}://127.0.0.1:{free_port()}/0") as board:
         board.arrive("sita")
