@@ -39,15 +39,22 @@ async def until_one_ends(*works: Coroutine[Any, Any, None]) -> None:
     Not a task group: that one cancels each task once, and waits for ever for one that swallows it.
     """
     tasks = [asyncio.create_task(work) for work in works]
+    for task in tasks:
+        task.add_done_callback(_hear)
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
         await end_all(tasks)
-    # All errors are taken, also of those that failed together: none is told a second time, by the
-    # loop, as one that nobody heard of.
     errors = [error for each in tasks if not each.cancelled() and (error := each.exception())]
     if errors:
         raise errors[0]
+
+
+def _hear(task: asyncio.Task[None]) -> None:
+    # Of those that fail together, or while the whole is cancelled, none is told by the loop as one
+    # that nobody heard of.
+    if not task.cancelled():
+        task.exception()
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from contextlib import suppress
 
@@ -70,6 +71,25 @@ async def test_what_ends_first_ends_the_others_and_its_error_is_told() -> None:
         with pytest.raises(ValueError, match=r"^$"):
             await until_one_ends(last(), fail())
     assert is_over.is_set()
+
+
+async def test_an_error_that_meets_the_end_of_the_whole_is_not_told_by_the_loop(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def fail() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise ValueError
+
+    task = asyncio.create_task(until_one_ends(fail(), fail()))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await end_all([task])
+    assert task.cancelled()
+    del task
+    gc.collect()
+    assert caplog.records == []
 
 
 async def test_ended_and_failed_tasks_do_not_hold_up_the_end() -> None:
