@@ -106,8 +106,9 @@ async def test_a_rolling_restart_loses_nothing_and_keeps_nobody_out(
     outages = sorted(outage for device in everybody for outage in device.outages)
     closes = sorted({code for device in everybody for code in device.closes})
     assert said > 10 * len(everybody)
-    # Everybody was on one of the two, and so was moved at least once, by a word and that code only.
+    # Everybody was on one of the two, and so was moved at least once, by that code only.
     assert drained >= len(everybody), closes
-    assert told == drained, (told, drained)
+    # Who is still being brought up to date has no word to wait for.
+    assert 0 < told <= drained, (told, drained)
     assert closes == [DRAINED]
     assert outages[-1] < MAX_OUTAGE_SECONDS, outages[-10:]
