@@ -92,6 +92,11 @@ TABLE: Final[dict[type[errors.DomainError], Kind]] = {
         N_("This item belongs to the puja"),
         N_("The puja cannot be held without this item, so it stays on the list."),
     ),
+    errors.ProposalChanged: Kind(
+        409,
+        N_("This proposal is no longer open"),
+        N_("What was proposed has been changed or ended meanwhile. Please look at it again."),
+    ),
     errors.ConcurrentChange: Kind(
         409,
         N_("Somebody else was faster"),

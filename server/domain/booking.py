@@ -217,6 +217,27 @@ class RescheduleProposal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SamagriProposal:
+    """Another list of samagri that the customer of an accepted booking asks for.
+
+    ``declined`` are the items that he does not want. ``revision`` is greater with each change of
+    the list and never used again: it names the very list to which the pandit agrees. After
+    ``answer_by`` the proposal falls away. The rules are in ``domain.samagri_consent``.
+    """
+
+    revision: int
+    lines: tuple[SamagriLine, ...]
+    declined: tuple[str, ...] = ()
+    proposed_at: datetime
+    answer_by: datetime
+
+    @property
+    def samagri_fee(self) -> int:
+        """What the list costs, in paisa."""
+        return sum(line.price_at_booking for line in self.lines)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Booking:
     """A puja booked with a pandit.
 
@@ -231,6 +252,9 @@ class Booking:
     ``payment_*`` follow the payment's own document, whose version ``payment_version`` is.
     ``payment_open``: a payment is under way, so the price must not change. ``pay_by``: until then
     the slot is held for a payment in advance, and the pandit has not been told.
+
+    ``samagri_proposal`` waits for the pandit's consent; ``samagri_asked_at`` is when he was told of
+    the last one, None when he has been told since what became of it.
     """
 
     id: str
@@ -260,6 +284,8 @@ class Booking:
     samagri_required: bool
     samagri: tuple[SamagriLine, ...] = ()
     samagri_declined: tuple[str, ...] = ()
+    samagri_proposal: SamagriProposal | None = None
+    samagri_asked_at: datetime | None = None
     service_fee: int
     samagri_fee: int = 0
     total_fee: int
@@ -353,7 +379,7 @@ def placed(booking: Booking, now: datetime) -> Booking:
     booking = replace(booking, history=(first,))
     if booking.pay_by is not None:
         return booking
-    return _told(_asked(booking, now), EventKind.BOOKING_CREATED, now, (booking.pandit_user_id,))
+    return told(_asked(booking, now), EventKind.BOOKING_CREATED, now, (booking.pandit_user_id,))
 
 
 def accept(
@@ -376,7 +402,7 @@ def accept(
         answer_by=None,
         remind_at=next_reminder(booking.starts_at, now),
     )
-    return _told(moved, EventKind.BOOKING_ACCEPTED, now, (booking.user_id,))
+    return told(moved, EventKind.BOOKING_ACCEPTED, now, (booking.user_id,))
 
 
 def require_on_the_way(booking: Booking, actor: Actor, now: datetime, ahead: timedelta) -> datetime:
@@ -404,7 +430,7 @@ def arrive(booking: Booking, actor: Actor, now: datetime, ahead: timedelta) -> B
     """The pandit is there; the customer is told, and it stands in the history."""
     require_on_the_way(booking, actor, now, ahead)
     moved = _moved(booking, _Status.ACCEPTED, actor.user_id, actor.role, now)
-    return _told(replace(moved, arrived_at=now), EventKind.BOOKING_ARRIVED, now, (booking.user_id,))
+    return told(replace(moved, arrived_at=now), EventKind.BOOKING_ARRIVED, now, (booking.user_id,))
 
 
 def start(booking: Booking, actor: Actor, now: datetime, early_minutes: int) -> Booking:
@@ -414,8 +440,8 @@ def start(booking: Booking, actor: Actor, now: datetime, early_minutes: int) -> 
     if now < booking.starts_at - timedelta(minutes=early_minutes):
         raise TooEarly
     moved = _moved(booking, _Status.IN_PROGRESS, actor.user_id, actor.role, now)
-    return _told(
-        replace(_without_proposal(moved), started_at=now, remind_at=None),
+    return told(
+        replace(without_samagri_proposal(_without_proposal(moved)), started_at=now, remind_at=None),
         EventKind.BOOKING_STARTED,
         now,
         (booking.user_id,),
@@ -441,7 +467,7 @@ def complete(
     if is_cash and collected == booking.total_fee:
         moved = replace(moved, payment_status=PaymentStatus.COMPLETED)
     more = {"cash": str(collected)} if is_cash else {}
-    return _told(moved, EventKind.BOOKING_COMPLETED, now, (booking.user_id,), more)
+    return told(moved, EventKind.BOOKING_COMPLETED, now, (booking.user_id,), more)
 
 
 def cancel(
@@ -459,7 +485,7 @@ def cancel(
     moved = _freed(_moved(booking, _Status.CANCELLED, actor.user_id, actor.role, now, reason))
     moved = _answered(moved, Answer.WITHDRAWN, now)
     moved = replace(moved, refund_to_wallet=refund_to_wallet and actor.role is Role.USER)
-    return _told(moved, EventKind.BOOKING_CANCELLED, now, _others(booking, actor))
+    return told(moved, EventKind.BOOKING_CANCELLED, now, _others(booking, actor))
 
 
 def decline(booking: Booking, actor: Actor, now: datetime, reason: str) -> Booking:
@@ -521,8 +547,8 @@ def reoffer(
         answer_by=answer_by,
     )
     offered = _asked(offered, now)
-    told = _told(offered, EventKind.BOOKING_REOFFERED, now, (offered.user_id,))
-    return _told(told, EventKind.BOOKING_CREATED, now, (pandit_user_id,))
+    offered = told(offered, EventKind.BOOKING_REOFFERED, now, (offered.user_id,))
+    return told(offered, EventKind.BOOKING_CREATED, now, (pandit_user_id,))
 
 
 def fail(booking: Booking, now: datetime, reason: str) -> Booking:
@@ -530,7 +556,7 @@ def fail(booking: Booking, now: datetime, reason: str) -> Booking:
     _require_status(booking, _Status.PENDING)
     moved = _freed(_moved(booking, _Status.FAILED, SYSTEM, SYSTEM, now, reason))
     moved = _answered(moved, Answer.WITHDRAWN, now)
-    return _told(moved, EventKind.BOOKING_FAILED, now, (booking.user_id,), {"reason": reason})
+    return told(moved, EventKind.BOOKING_FAILED, now, (booking.user_id,), {"reason": reason})
 
 
 # -- paying ----------------------------------------------------------------------------------
@@ -564,7 +590,8 @@ def begin_payment(
     """The customer sets about paying; from now on the price stands.
 
     Paying in advance for what no pandit has accepted holds the slot for a time, in which nobody
-    answers; choosing cash again ends that, and the pandit is told.
+    answers; choosing cash again ends that, and the pandit is told. Another list of samagri that he
+    has been asked to agree to falls away.
     """
     if actor.user_id != booking.user_id:
         raise Forbidden
@@ -578,7 +605,7 @@ def begin_payment(
         return _offered_at_last(cash, now, answer_by)
     changed = replace(booking, payment_open=True, updated_at=now)
     if booking.status is not _Status.PENDING:
-        return changed
+        return _price_standing(changed, now)
     return replace(
         changed,
         payment_method=method,
@@ -620,7 +647,25 @@ def with_payment(
         refunded_amount=state.refunded,
         updated_at=now,
     )
+    changed = _price_standing(changed, now)
     return _offered_at_last(changed, now, answer_by) if is_waiting and is_paid else changed
+
+
+def price_stands(booking: Booking) -> bool:
+    """Whether the price must not change: a payment is under way, or was made."""
+    return booking.payment_open or booking.payment_status not in _UNPAID
+
+
+def _price_standing(booking: Booking, now: datetime) -> Booking:
+    """Let go of another list of samagri while the price stands; the pandit is told."""
+    if booking.samagri_proposal is None or not price_stands(booking):
+        return booking
+    return told(
+        without_samagri_proposal(booking),
+        EventKind.BOOKING_SAMAGRI_DECLINED,
+        now,
+        (booking.pandit_user_id,),
+    )
 
 
 def _payment_news(booking: Booking) -> tuple[object, ...]:
@@ -642,7 +687,7 @@ def fail_unpaid(booking: Booking, now: datetime) -> Booking:
 def _offered_at_last(booking: Booking, now: datetime, answer_by: datetime) -> Booking:
     offered = replace(booking, pay_by=None, answer_by=answer_by, updated_at=now)
     offered = _asked(offered, now)
-    return _told(offered, EventKind.BOOKING_CREATED, now, (offered.pandit_user_id,))
+    return told(offered, EventKind.BOOKING_CREATED, now, (offered.pandit_user_id,))
 
 
 def _require_offered(booking: Booking) -> None:
@@ -675,7 +720,7 @@ def remind(booking: Booking, now: datetime) -> Booking:
         # The server was away when it was due.
         return moved
     parties = (booking.user_id, booking.pandit_user_id)
-    return _told(moved, EventKind.BOOKING_REMINDER, now, parties)
+    return told(moved, EventKind.BOOKING_REMINDER, now, parties)
 
 
 def propose_time(
@@ -771,6 +816,11 @@ def _without_proposal(booking: Booking) -> Booking:
     return replace(booking, claims=own, proposal=None)
 
 
+def without_samagri_proposal(booking: Booking) -> Booking:
+    """The booking without the list that waits for the pandit's consent."""
+    return replace(booking, samagri_proposal=None, samagri_asked_at=None)
+
+
 def move_time(
     booking: Booking, actor: Actor, now: datetime, *, day: date, at: time, span: Span
 ) -> Booking:
@@ -788,6 +838,7 @@ def move_time(
         or actor.user_id not in (booking.user_id, booking.pandit_user_id)
     ):
         raise Forbidden
+    waiting = booking.samagri_proposal
     moved = replace(
         booking,
         booking_date=day,
@@ -797,25 +848,29 @@ def move_time(
         claims=span.claims,
         # Nobody is waited for beyond the beginning.
         answer_by=booking.answer_by and min(booking.answer_by, span.starts_at),
+        samagri_proposal=waiting
+        and replace(waiting, answer_by=min(waiting.answer_by, span.starts_at)),
         remind_at=next_reminder(span.starts_at, now) if booking.accepted_at else None,
         proposal=None,
         arrived_at=None,
         updated_at=now,
     )
-    return _told(moved, EventKind.BOOKING_RESCHEDULED, now, _others(booking, actor))
+    return told(moved, EventKind.BOOKING_RESCHEDULED, now, _others(booking, actor))
 
 
-def require_samagri_editable(booking: Booking, actor: Actor) -> None:
+def require_samagri_editable(booking: Booking, actor: Actor, now: datetime) -> None:
     """Raise unless the actor may change the samagri now: the customer.
 
-    Until the booking is accepted.
+    Until the booking is accepted; from then on until the puja's time, by the pandit's consent (see
+    ``domain.samagri_consent``).
     """
     if actor.user_id != booking.user_id:
         raise Forbidden
-    _require_status(booking, _Status.PENDING)
-    if not booking.samagri_required:
+    _require_status(booking, _Status.PENDING, _Status.ACCEPTED)
+    is_begun = booking.status is _Status.ACCEPTED and now >= booking.starts_at
+    if is_begun or not booking.samagri_required:
         raise IllegalTransition(booking.status)
-    if booking.payment_open or booking.payment_status not in _UNPAID:
+    if price_stands(booking):
         raise PaymentOpen
 
 
@@ -905,14 +960,15 @@ def _moved(
 
 
 def _freed(booking: Booking) -> Booking:
-    return replace(booking, claims=(), proposal=None, answer_by=None, remind_at=None, pay_by=None)
+    bare = without_samagri_proposal(booking)
+    return replace(bare, claims=(), proposal=None, answer_by=None, remind_at=None, pay_by=None)
 
 
 def _withdrawn(booking: Booking, by: str, role: str, now: datetime, reason: str) -> Booking:
     _require_status(booking, _Status.PENDING)
     moved = _freed(_moved(booking, _Status.PENDING, by, role, now, reason))
     moved = replace(moved, rejected_by=(*booking.rejected_by, booking.pandit_id))
-    return _told(moved, EventKind.BOOKING_REJECTED, now, (booking.user_id,))
+    return told(moved, EventKind.BOOKING_REJECTED, now, (booking.user_id,))
 
 
 def _others(booking: Booking, actor: Actor) -> tuple[str, ...]:
@@ -932,16 +988,17 @@ def _told_of_proposal(
     recipients: tuple[str, ...],
 ) -> Booking:
     wanted = local_instant(proposal.booking_date, proposal.booking_time, booking.timezone)
-    return _told(booking, kind, now, recipients, {"proposed_at": wanted.isoformat()})
+    return told(booking, kind, now, recipients, {"proposed_at": wanted.isoformat()})
 
 
-def _told(
+def told(
     booking: Booking,
     kind: EventKind,
     now: datetime,
     recipients: tuple[str, ...],
     more: Mapping[str, str] | None = None,
 ) -> Booking:
+    """Note in the booking what the recipients shall be told of it; ``more`` fills the texts."""
     event = Event(
         id=f"{booking.id}.{booking.version + 1}.{len(booking.outbox)}",
         kind=kind,

@@ -52,7 +52,7 @@ _MAX_ALIASES: Final = 20
 _MAX_PRICE_PAISA: Final = 10_000_000_00
 _MAX_BASE_QUANTITY: Final = 10_000
 _CODE: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-RESERVED_CODES: Final = frozenset({"budget", "template"})
+RESERVED_CODES: Final = frozenset({"budget", "proposal", "template"})
 """Words that stand in addresses where the codes of items do."""
 _DIGITS: Final = str.maketrans("०१२३४५६७८९", "0123456789")
 _SEASON: Final = re.compile(r"([0-9]{1,2})\s*(?:-|–|to)\s*([0-9]{1,2})")

@@ -17,6 +17,7 @@
     │   ├── IllegalTransition
     │   ├── TooFarApart           no way from one booking to the other in time
     │   ├── ItemRequired
+    │   ├── ProposalChanged       what was looked at is not what is proposed now
     │   ├── ConcurrentChange
     │   ├── AlreadyExists
     │   ├── RoomClosed
@@ -200,6 +201,12 @@ class ItemRequired(Conflict):
     """A required or essential item cannot be removed."""
 
     code = "item-required"
+
+
+class ProposalChanged(Conflict):
+    """What somebody answers is no longer proposed: it was changed, answered, or has lapsed."""
+
+    code = "proposal-changed"
 
 
 class ConcurrentChange(Conflict):

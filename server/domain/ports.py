@@ -633,7 +633,7 @@ class BookingRepository(Protocol):
         ...
 
     async def list_unanswered_proposals(self, now: datetime, limit: int) -> tuple[Booking, ...]:
-        """Return bookings with a proposed time that nobody has answered in time."""
+        """Return bookings with a proposed time or list that nobody has answered in time."""
         ...
 
     async def past_of(self, user_id: str, limit: int) -> tuple[PastBooking, ...]:

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from server.domain.booking import SamagriLine
-from server.domain.catalogue import Puja, PujaTemplate, SamagriItem
+from server.domain.catalogue import Puja, PujaTemplate, SamagriItem, check_quantity
+from server.domain.money import convert_quantity
 
 TEMPLATE: Final = "template"
 """The source of a line that a template brought."""
@@ -114,17 +115,27 @@ def by_template(
     return ordered(found.values())
 
 
-def _firm(present: SamagriLine | None, needed: SamagriLine) -> SamagriLine:
-    """The needed line; one that was there as an optional one keeps its frozen price."""
-    if present is None:
-        return needed
+def at_frozen_price(line: SamagriLine, present: SamagriLine) -> SamagriLine:
+    """The line at the price that ``present``, a line of the same item, has frozen.
+
+    Raises ``Invalid`` when the item is measured otherwise by now than it was then.
+    """
+    check_quantity(line.quantity, line.unit, present.base_unit)
+    suggested = line.suggested_quantity
     frozen = replace(
-        needed,
+        line,
         base_price=present.base_price,
         base_quantity=present.base_quantity,
         base_unit=present.base_unit,
+        suggested_quantity=suggested
+        and convert_quantity(suggested, line.base_unit, present.base_unit),
     )
-    return frozen.resized(needed.quantity, needed.unit)
+    return frozen.resized(line.quantity, line.unit)
+
+
+def _firm(present: SamagriLine | None, needed: SamagriLine) -> SamagriLine:
+    """The needed line; one that was there as an optional one keeps its frozen price."""
+    return needed if present is None else at_frozen_price(needed, present)
 
 
 def _resized(line: SamagriLine, wanted: SamagriLine) -> SamagriLine:

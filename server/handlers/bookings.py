@@ -6,6 +6,7 @@ from datetime import time
 from typing import Final
 
 from server.domain.account import Actor
+from server.domain.booking import Booking
 from server.domain.errors import (
     FieldFault,
     IllegalTransition,
@@ -15,6 +16,8 @@ from server.domain.errors import (
     NotFound,
     NotOnTheWay,
     PaymentDue,
+    PaymentOpen,
+    ProposalChanged,
     SlotTaken,
     TooEarly,
     TooFarApart,
@@ -36,6 +39,7 @@ from server.schemas.bookings import (
     QuantityRequest,
     ReasonRequest,
     RescheduleRequest,
+    SamagriAnswerRequest,
     SamagriResponse,
     StateResponse,
     TemplateChoiceRequest,
@@ -176,32 +180,40 @@ class RescheduleHandler(ApiHandler):
         return present_booking(booking, actor, self.reader)
 
 
-class SamagriHandler(ApiHandler):
-    """The samagri of a booking."""
+class ListHandler(ApiHandler):
+    """For what answers with the samagri of a booking."""
 
-    @operation("List the samagri of a booking", errors=(NotFound,))
+    def samagri(self, booking: Booking, actor: Actor) -> SamagriResponse:
+        """The list as it is now, and what waits for the pandit's consent."""
+        return present_samagri(booking, actor, self.reader, self.services.clock.now())
+
+
+class SamagriHandler(ListHandler):
+    """The samagri of a booking. Once it is accepted, edits propose another list to its pandit."""
+
+    @operation("List the samagri of a booking, and what is proposed instead", errors=(NotFound,))
     async def get(self, booking_id: str, actor: Actor) -> SamagriResponse:
         booking = await self.services.bookings.get_listed(actor, booking_id)
-        return present_samagri(booking, actor)
+        return self.samagri(booking, actor)
 
     @operation(
-        "Compute the recommended samagri and add what is missing",
+        "Compute the recommended samagri and add what is missing, or propose it once accepted",
         roles=CUSTOMER,
         idempotent=True,
-        errors=(NotFound, IllegalTransition),
+        errors=(NotFound, IllegalTransition, PaymentOpen),
     )
     async def post(self, booking_id: str, actor: Actor, body: EmptyRequest) -> SamagriResponse:
         booking = await self.services.bookings.add_suggested(actor, booking_id)
-        return present_samagri(booking, actor)
+        return self.samagri(booking, actor)
 
 
 class SamagriTemplateHandler(ApiHandler):
     """A ready list for a booking."""
 
     @operation(
-        "Make a ready list of the puja the booking's own",
+        "Make a ready list of the puja the booking's own, or propose it once accepted",
         roles=CUSTOMER,
-        errors=(NotFound, IllegalTransition),
+        errors=(NotFound, IllegalTransition, PaymentOpen),
     )
     async def post(
         self, booking_id: str, actor: Actor, body: TemplateChoiceRequest
@@ -209,7 +221,7 @@ class SamagriTemplateHandler(ApiHandler):
         booking, left_out = await self.services.bookings.use_template(
             actor, booking_id, body.template_id
         )
-        return present_chosen(booking, actor, left_out)
+        return present_chosen(booking, actor, left_out, self.reader, self.services.clock.now())
 
 
 class SamagriBudgetHandler(ApiHandler):
@@ -218,7 +230,7 @@ class SamagriBudgetHandler(ApiHandler):
     @operation(
         "Show the best list that a budget allows; nothing changes",
         roles=CUSTOMER,
-        errors=(NotFound, IllegalTransition),
+        errors=(NotFound, IllegalTransition, PaymentOpen),
     )
     async def get(self, booking_id: str, actor: Actor, query: BudgetRequest) -> BudgetPlanResponse:
         return present_plan(
@@ -226,22 +238,48 @@ class SamagriBudgetHandler(ApiHandler):
         )
 
     @operation(
-        "Make the best list that a budget allows the booking's own",
+        "Make the best list that a budget allows the booking's own, or propose it once accepted",
         roles=CUSTOMER,
-        errors=(NotFound, IllegalTransition),
+        errors=(NotFound, IllegalTransition, PaymentOpen),
     )
     async def post(self, booking_id: str, actor: Actor, body: BudgetRequest) -> BudgetPlanResponse:
         _, plan = await self.services.bookings.fit_budget(actor, booking_id, body.budget)
         return present_plan(plan)
 
 
-class SamagriItemHandler(ApiHandler):
+class SamagriProposalHandler(ListHandler):
+    """Another list of samagri that the customer of an accepted booking asks for."""
+
+    @operation(
+        "Agree to the samagri that the customer proposes, or decline it",
+        roles=PANDIT,
+        errors=(NotFound, IllegalTransition, PaymentOpen, ProposalChanged),
+    )
+    async def post(
+        self, booking_id: str, actor: Actor, body: SamagriAnswerRequest
+    ) -> SamagriResponse:
+        booking = await self.services.bookings.answer_samagri(
+            actor, booking_id, body.revision, is_agreed=body.agree
+        )
+        return self.samagri(booking, actor)
+
+    @operation(
+        "Withdraw the samagri that one has proposed",
+        roles=CUSTOMER,
+        errors=(NotFound, ProposalChanged),
+    )
+    async def delete(self, booking_id: str, actor: Actor) -> SamagriResponse:
+        booking = await self.services.bookings.withdraw_samagri(actor, booking_id)
+        return self.samagri(booking, actor)
+
+
+class SamagriItemHandler(ListHandler):
     """One item of a booking's samagri."""
 
     @operation(
-        "Add an item of one's own",
+        "Add an item of one's own, or propose it once accepted",
         roles=CUSTOMER,
-        errors=(NotFound, IllegalTransition),
+        errors=(NotFound, IllegalTransition, PaymentOpen),
     )
     async def put(
         self, booking_id: str, item_id: str, actor: Actor, body: QuantityRequest
@@ -249,25 +287,29 @@ class SamagriItemHandler(ApiHandler):
         booking = await self.services.bookings.add_item(
             actor, booking_id, item_id, body.quantity, body.unit
         )
-        return present_samagri(booking, actor)
+        return self.samagri(booking, actor)
 
-    @operation("Change an item's quantity", roles=CUSTOMER, errors=(NotFound, IllegalTransition))
+    @operation(
+        "Change an item's quantity, or propose it once accepted",
+        roles=CUSTOMER,
+        errors=(NotFound, IllegalTransition, PaymentOpen),
+    )
     async def patch(
         self, booking_id: str, item_id: str, actor: Actor, body: QuantityRequest
     ) -> SamagriResponse:
         booking = await self.services.bookings.set_quantity(
             actor, booking_id, item_id, body.quantity, body.unit
         )
-        return present_samagri(booking, actor)
+        return self.samagri(booking, actor)
 
     @operation(
-        "Remove an optional item",
+        "Remove an optional item, or propose it once accepted",
         roles=CUSTOMER,
-        errors=(NotFound, IllegalTransition, ItemRequired),
+        errors=(NotFound, IllegalTransition, PaymentOpen, ItemRequired),
     )
     async def delete(self, booking_id: str, item_id: str, actor: Actor) -> SamagriResponse:
         booking = await self.services.bookings.remove_item(actor, booking_id, item_id)
-        return present_samagri(booking, actor)
+        return self.samagri(booking, actor)
 
 
 ROUTES: Final = (
@@ -282,6 +324,11 @@ ROUTES: Final = (
     Route("/api/bookings/{booking_id}/reschedule/", RescheduleHandler, "booking-reschedule"),
     Route("/api/bookings/{booking_id}/samagri/", SamagriHandler, "booking-samagri"),
     # Before the items: no item has one of these codes.
+    Route(
+        "/api/bookings/{booking_id}/samagri/proposal/",
+        SamagriProposalHandler,
+        "booking-samagri-proposal",
+    ),
     Route(
         "/api/bookings/{booking_id}/samagri/template/",
         SamagriTemplateHandler,

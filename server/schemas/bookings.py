@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -19,16 +20,19 @@ from server.domain.booking import (
     PaymentMethod,
     PaymentStatus,
     SamagriLine,
+    SamagriProposal,
     ServiceLocation,
     Transition,
+    require_samagri_editable,
     sees_address,
 )
 from server.domain.catalogue import SamagriType
-from server.domain.errors import FieldFault, Invalid
+from server.domain.errors import DomainError, FieldFault, Invalid
 from server.domain.money import NPR, Unit, share
 from server.domain.payment import RefundTo
 from server.domain.recurrence import Frequency, RecurrenceRule
 from server.domain.samagri import BudgetPlan, LeftOut
+from server.domain.samagri_consent import LineChange, line_changes, open_proposal
 from server.schemas.base import ClockTime, Id, PageQuery, Reader, Request, Rupees, bs_text
 from server.schemas.catalogue import LeftOutResponse, present_left_out
 
@@ -181,6 +185,21 @@ class ProposalResponse(Struct, frozen=True, kw_only=True):
     answer_by: datetime | None
 
 
+class SamagriAskedResponse(Struct, frozen=True, kw_only=True):
+    """That the customer asks for another list of samagri, and the fees that would follow, in paisa.
+
+    ``difference`` is by how much the total would grow. The list stays as it is until the pandit
+    agrees to this ``revision``; after ``answer_by`` the proposal falls away.
+    """
+
+    revision: int
+    samagri_fee: int
+    total_fee: int
+    difference: int
+    proposed_at: datetime
+    answer_by: datetime
+
+
 class RefundTierResponse(Struct, frozen=True, kw_only=True):
     """Called off by the customer until then, so much is given back; later than the last nothing."""
 
@@ -227,6 +246,7 @@ class BookingResponse(Struct, frozen=True, kw_only=True):
     refunded_amount: int
     refund_policy: list[RefundTierResponse]
     proposal: ProposalResponse | None
+    samagri_proposal: SamagriAskedResponse | None
     answer_by: datetime | None
     created_at: datetime
     updated_at: datetime
@@ -276,8 +296,46 @@ class SamagriLineResponse(Struct, frozen=True, kw_only=True):
     user_added: bool
 
 
+class AmountResponse(Struct, frozen=True, kw_only=True):
+    """So much of an item, and what it costs in paisa."""
+
+    quantity: Decimal
+    unit: Unit
+    price: int
+
+
+class SamagriChangeResponse(Struct, frozen=True, kw_only=True):
+    """What a proposal changes of one item: before, after, and by how much it gets dearer, in paisa.
+
+    ``before`` is null for an item that is added, ``after`` for one that goes.
+    """
+
+    item: ItemResponse
+    before: AmountResponse | None
+    after: AmountResponse | None
+    price_difference: int
+
+
+class SamagriProposalResponse(SamagriAskedResponse, frozen=True, kw_only=True):
+    """The list that the customer asks for: all of it, and what it changes."""
+
+    results: list[SamagriLineResponse]
+    changes: list[SamagriChangeResponse]
+
+
+class SamagriAnswerRequest(Request, frozen=True, kw_only=True):
+    """Whether the pandit agrees to the list that was proposed under that revision."""
+
+    revision: Annotated[int, Meta(ge=1, le=2**53)]
+    agree: bool
+
+
 class SamagriResponse(Struct, frozen=True, kw_only=True):
-    """The samagri of a booking, with the fees that follow from it."""
+    """The samagri of a booking, with the fees that follow from it.
+
+    ``needs_consent``: changes become a ``proposal``, and the list itself changes once the pandit
+    agrees.
+    """
 
     results: list[SamagriLineResponse]
     next: None = None
@@ -286,6 +344,8 @@ class SamagriResponse(Struct, frozen=True, kw_only=True):
     total_fee: int
     currency: str
     can_edit: bool
+    needs_consent: bool
+    proposal: SamagriProposalResponse | None
 
 
 class TemplateChoiceRequest(Request, frozen=True, kw_only=True):
@@ -323,11 +383,11 @@ class BudgetPlanResponse(Struct, frozen=True, kw_only=True):
 
 
 def present_chosen(
-    booking: Booking, actor: Actor, left_out: Sequence[LeftOut]
+    booking: Booking, actor: Actor, left_out: Sequence[LeftOut], reader: Reader, now: datetime
 ) -> ChosenTemplateResponse:
     """The samagri of a booking after a template was chosen."""
     return ChosenTemplateResponse(
-        **structs.asdict(present_samagri(booking, actor)),
+        **structs.asdict(present_samagri(booking, actor, reader, now)),
         left_out=[present_left_out(each) for each in left_out],
     )
 
@@ -350,7 +410,7 @@ def present_booking(booking: Booking, actor: Actor, reader: Reader) -> BookingRe
     sees_customer = sees_address(booking, actor)
     sees_pandit = not is_customer or booking.shares_contact
     point = booking.location.point if sees_customer else None
-    proposal = booking.proposal
+    proposal, asked = booking.proposal, booking.samagri_proposal
     return BookingResponse(
         id=booking.id,
         user=PartyResponse(
@@ -404,6 +464,7 @@ def present_booking(booking: Booking, actor: Actor, reader: Reader) -> BookingRe
             booking_time=f"{proposal.booking_time:%H:%M}",
             answer_by=reader.maybe_local(proposal.answer_by),
         ),
+        samagri_proposal=None if asked is None else _present_asked(booking, asked, reader),
         answer_by=reader.maybe_local(booking.answer_by),
         created_at=reader.local(booking.created_at),
         updated_at=reader.local(booking.updated_at),
@@ -427,23 +488,77 @@ def present_tiers(booking: Booking, reader: Reader) -> list[RefundTierResponse]:
     ]
 
 
-def present_samagri(booking: Booking, actor: Actor) -> SamagriResponse:
-    """The samagri of a booking."""
+def present_samagri(
+    booking: Booking, actor: Actor, reader: Reader, now: datetime
+) -> SamagriResponse:
+    """The samagri of a booking, and the list that waits for the pandit's consent."""
+    can_edit = False
+    with suppress(DomainError):
+        require_samagri_editable(booking, actor, now)
+        can_edit = True
     return SamagriResponse(
         results=[_present_line(line) for line in booking.samagri],
         service_fee=booking.service_fee,
         samagri_fee=booking.samagri_fee,
         total_fee=booking.total_fee,
         currency=booking.currency,
-        can_edit=booking.status is BookingStatus.PENDING and actor.user_id == booking.user_id,
+        can_edit=can_edit,
+        needs_consent=booking.status is not BookingStatus.PENDING,
+        proposal=present_samagri_proposal(booking, reader, now),
+    )
+
+
+def present_samagri_proposal(
+    booking: Booking, reader: Reader, now: datetime
+) -> SamagriProposalResponse | None:
+    """The list that waits for the pandit's consent, and what it changes."""
+    proposal = open_proposal(booking, now)
+    if proposal is None:
+        return None
+    return SamagriProposalResponse(
+        **structs.asdict(_present_asked(booking, proposal, reader)),
+        results=[_present_line(line) for line in proposal.lines],
+        changes=[_present_change(each) for each in line_changes(booking, proposal)],
+    )
+
+
+def _present_asked(
+    booking: Booking, proposal: SamagriProposal, reader: Reader
+) -> SamagriAskedResponse:
+    return SamagriAskedResponse(
+        revision=proposal.revision,
+        samagri_fee=proposal.samagri_fee,
+        total_fee=booking.service_fee + proposal.samagri_fee,
+        difference=proposal.samagri_fee - booking.samagri_fee,
+        proposed_at=reader.local(proposal.proposed_at),
+        answer_by=reader.local(proposal.answer_by),
+    )
+
+
+def _present_change(change: LineChange) -> SamagriChangeResponse:
+    return SamagriChangeResponse(
+        item=_present_item(change.line),
+        before=_present_amount(change.before),
+        after=_present_amount(change.after),
+        price_difference=change.price_difference,
+    )
+
+
+def _present_amount(line: SamagriLine | None) -> AmountResponse | None:
+    if line is None:
+        return None
+    return AmountResponse(quantity=line.quantity, unit=line.unit, price=line.price_at_booking)
+
+
+def _present_item(line: SamagriLine) -> ItemResponse:
+    return ItemResponse(
+        id=line.item_id, name=line.name, name_ne=line.name_ne, category=line.category_id
     )
 
 
 def _present_line(line: SamagriLine) -> SamagriLineResponse:
     return SamagriLineResponse(
-        item=ItemResponse(
-            id=line.item_id, name=line.name, name_ne=line.name_ne, category=line.category_id
-        ),
+        item=_present_item(line),
         quantity=line.quantity,
         min_quantity=line.min_quantity,
         unit=line.unit,

@@ -15,6 +15,7 @@ from typing import Final
 
 from server.domain import booking as rules
 from server.domain import draft as drafting
+from server.domain import samagri_consent as consent
 from server.domain.account import Actor, GeoPoint, Place, Role
 from server.domain.audit import Act
 from server.domain.booking import (
@@ -487,17 +488,17 @@ class BookingService:
         )
 
     async def end_unanswered_proposals(self) -> int:
-        """Let go of proposed times that nobody has answered in time; for the clock."""
+        """Let go of proposed times and lists that nobody has answered in time; for the clock."""
         now = self._clock.now()
         waiting = await self._bookings.list_unanswered_proposals(now, _UNANSWERED_ROWS)
         # Answered at the last moment, or ended by another process.
         await each_of(
             (booking.id for booking in waiting),
             lambda booking_id: self._change(
-                booking_id, lambda found: rules.lapse_proposal(found, now)
+                booking_id, lambda found: consent.end_unanswered(found, now)
             ),
             expected=_SETTLED,
-            what="proposed time",
+            what="proposal",
         )
         return len(waiting)
 
@@ -546,11 +547,38 @@ class BookingService:
         return await self._change(booking_id, lambda found: rules.fail_unpaid(found, now))
 
     # -- samagri ---------------------------------------------------------------------------------
+    #
+    # Once the booking is accepted, each of these changes makes or extends a proposal, and the
+    # booking's own list stays until the pandit agrees: see ``domain.samagri_consent``.
+
+    async def answer_samagri(
+        self, actor: Actor, booking_id: str, revision: int, *, is_agreed: bool
+    ) -> Booking:
+        """The pandit agrees to the list that was proposed under ``revision``, or declines it.
+
+        Raises
+        ------
+        ProposalChanged
+            If something else, or nothing, is proposed by now.
+        PaymentOpen
+            If the price is being paid.
+        """
+        now = self._clock.now()
+        answer = consent.agree if is_agreed else consent.decline
+        return await self._move(
+            actor, booking_id, lambda found: answer(found, actor, revision, now)
+        )
+
+    async def withdraw_samagri(self, actor: Actor, booking_id: str) -> Booking:
+        """The customer takes his proposal back. Raises ``ProposalChanged`` when none is open."""
+        now = self._clock.now()
+        return await self._move(
+            actor, booking_id, lambda found: consent.withdraw(found, actor, now)
+        )
 
     async def add_suggested(self, actor: Actor, booking_id: str) -> Booking:
         """Compute the recommended samagri and add what is missing; declined items stay away."""
-        booking = await self.get_listed(actor, booking_id)
-        rules.require_samagri_editable(booking, actor)
+        booking = await self._get_edited(actor, booking_id)
         suggested = await self.suggested(booking)
         return await self._edit(
             actor,
@@ -577,7 +605,7 @@ class BookingService:
         self, actor: Actor, booking_id: str, item_id: str, quantity: Decimal, unit: Unit | None
     ) -> Booking:
         """Add an item of the customer's own; one that is there already gets the quantity."""
-        await self.get_listed(actor, booking_id)
+        await self._get_edited(actor, booking_id)
         item = await self._adder.item(item_id)
         line = self._adder.own_line(item, quantity, unit or item.base_unit)
 
@@ -606,8 +634,7 @@ class BookingService:
 
         Raises ``Invalid`` when the puja has no such template.
         """
-        booking = await self.get_listed(actor, booking_id)
-        rules.require_samagri_editable(booking, actor)
+        booking = await self._get_edited(actor, booking_id)
         needed = _needed(await self.suggested(booking))
         chosen = await self._of_template(booking, template_id)
 
@@ -625,8 +652,7 @@ class BookingService:
         Of all that is on the list or suggested for it the best that fits; what the puja needs and
         what the customer has added himself is there whatever it costs.
         """
-        booking = await self.get_listed(actor, booking_id)
-        rules.require_samagri_editable(booking, actor)
+        booking = await self._get_edited(actor, booking_id)
         return self._planned(booking, await self.suggested(booking), budget)
 
     async def fit_budget(
@@ -636,8 +662,7 @@ class BookingService:
 
         What it leaves out is not declined: with more money it comes back.
         """
-        booking = await self.get_listed(actor, booking_id)
-        rules.require_samagri_editable(booking, actor)
+        booking = await self._get_edited(actor, booking_id)
         suggested = await self.suggested(booking)
 
         def apply(found: Booking) -> Booking:
@@ -645,7 +670,8 @@ class BookingService:
             return rules.with_samagri(found, lines, found.samagri_declined, self._clock.now())
 
         changed = await self._edit(actor, booking_id, apply)
-        return changed, self._planned(changed, suggested, budget)
+        listed = consent.as_proposed(changed, self._clock.now())
+        return changed, self._planned(listed, suggested, budget)
 
     # -- inside ----------------------------------------------------------------------------------
 
@@ -657,15 +683,22 @@ class BookingService:
     async def _edit(
         self, actor: Actor, booking_id: str, edit: Callable[[Booking], Booking]
     ) -> Booking:
+        now, within = self._clock.now(), timedelta(hours=self._policy.proposal_hours)
+
         def apply(found: Booking) -> Booking:
             rules.require_party(found, actor)
-            rules.require_samagri_editable(found, actor)
-            return edit(found)
+            return consent.edited(found, actor, edit, now, within)
 
         try:
             return await self._change(booking_id, apply)
         except NotFound:
             return await self._edit_draft(actor, booking_id, apply)
+
+    async def _get_edited(self, actor: Actor, booking_id: str) -> Booking:
+        """The booking with the list that an edit of the actor would change now."""
+        booking, now = await self.get_listed(actor, booking_id), self._clock.now()
+        rules.require_samagri_editable(booking, actor, now)
+        return consent.as_proposed(booking, now)
 
     async def _edit_draft(
         self, actor: Actor, draft_id: str, apply: Callable[[Booking], Booking]

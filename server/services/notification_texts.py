@@ -75,6 +75,22 @@ WORDINGS: Final = {
         N_("The booked time stays"),
         N_("Nobody answered the proposal of {proposed}, so {service} stays on {when}."),
     ),
+    EventKind.BOOKING_SAMAGRI_PROPOSED: Wording(
+        N_("Other samagri wanted"),
+        N_("{customer} asks for other samagri for {service} on {when}. Please agree or decline."),
+    ),
+    EventKind.BOOKING_SAMAGRI_AGREED: Wording(
+        N_("The samagri is agreed"),
+        N_("{pandit} agrees to your samagri for {service} on {when}. The total is now {amount}."),
+    ),
+    EventKind.BOOKING_SAMAGRI_DECLINED: Wording(
+        N_("The samagri stays as it is"),
+        N_("The samagri and the price of {service} on {when} stay as they are."),
+    ),
+    EventKind.BOOKING_SAMAGRI_LAPSED: Wording(
+        N_("The samagri stays as it is"),
+        N_("Other samagri for {service} on {when} was not agreed to in time. The list stays."),
+    ),
     EventKind.BOOKING_REMINDER: Wording(
         N_("Puja ahead"), N_("{service} with {pandit} begins on {when}.")
     ),

@@ -66,6 +66,7 @@ _CUSTOMER: Final = frozenset(
         EventKind.BOOKING_STARTED,
         EventKind.BOOKING_COMPLETED,
         EventKind.BOOKING_FAILED,
+        EventKind.BOOKING_SAMAGRI_AGREED,
         EventKind.PAYMENT_SUCCESS,
         EventKind.PAYMENT_FAILED,
         EventKind.PAYMENT_REFUNDED,
@@ -77,6 +78,7 @@ _CUSTOMER: Final = frozenset(
 _PANDIT: Final = frozenset(
     {
         EventKind.BOOKING_CREATED,
+        EventKind.BOOKING_SAMAGRI_PROPOSED,
         EventKind.PANDIT_VERIFIED,
         EventKind.PANDIT_REJECTED,
         EventKind.REVIEW_RECEIVED,

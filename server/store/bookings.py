@@ -322,9 +322,15 @@ def booking_document(booking: Booking) -> Document:
     for name in ("answer_by", "pay_by", "remind_at", "request_key"):
         if document[name] is None:
             del document[name]
-    if booking.proposal is not None and booking.proposal.answer_by is not None:
-        document["proposal_answer_by"] = booking.proposal.answer_by
+    if waiting := _answers_due(booking):
+        document["proposal_answer_by"] = min(waiting)
     return document
+
+
+def _answers_due(booking: Booking) -> list[datetime]:
+    """Until when what is proposed waits for an answer: another time, another list, or both."""
+    proposals = (booking.proposal, booking.samagri_proposal)
+    return [each.answer_by for each in proposals if each is not None and each.answer_by is not None]
 
 
 def _engagements(document: Document) -> Iterator[Engagement]:

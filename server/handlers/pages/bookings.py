@@ -26,6 +26,7 @@ from server.domain.errors import (
 )
 from server.domain.payment import RefundTo, attempt_id
 from server.domain.samagri import LeftOut, Omission
+from server.domain.samagri_consent import as_proposed
 from server.handlers.base import ANYONE, CUSTOMER
 from server.handlers.page_base import Form
 from server.handlers.pages.base import Page
@@ -40,9 +41,13 @@ from server.schemas.bookings import (
     QuantityRequest,
     ReasonRequest,
     RescheduleRequest,
+    SamagriAnswerRequest,
+    SamagriProposalResponse,
+    SamagriResponse,
     TemplateChoiceRequest,
     present_booking,
     present_samagri,
+    present_samagri_proposal,
 )
 from server.schemas.reviews import present_feedback
 
@@ -112,7 +117,8 @@ class BookingPage(Page):
             title=self.local_name(booking, "service_name"),
             form=form,
             booking=present_booking(booking, self.person, self.reader),
-            samagri=present_samagri(booking, self.person),
+            samagri=listed(self, booking),
+            proposal=proposed(self, booking),
             pandit_id=booking.pandit_id,
             may=self._moves(booking),
             series=await self.services.recurrences.find_by_booking(self.person, booking.id),
@@ -131,7 +137,7 @@ class BookingPage(Page):
 
     def _moves(self, booking: Booking) -> frozenset[str]:
         is_travelling = self.services.bookings.is_on_the_way(self.person, booking)
-        return _moves(booking, self.person) | ({"travel"} if is_travelling else set())
+        return moves_of(self, booking) | ({"travel"} if is_travelling else set())
 
     async def _room_of(self, booking: Booking) -> str | None:
         room = await self.services.chats.find_room_of(self.person, booking.id)
@@ -155,6 +161,8 @@ class MovePage(Page):
             "reschedule": self._reschedule,
             "keep-time": self._keep_time,
             "suggest": self._suggest,
+            "answer-samagri": self._answer_samagri,
+            "withdraw-samagri": self._withdraw_samagri,
         }
         if move not in moves:
             raise NotFound
@@ -222,6 +230,22 @@ class MovePage(Page):
         await self.services.bookings.add_suggested(self.person, booking_id)
         return self.translate("The samagri for this puja has been added.")
 
+    async def _answer_samagri(self, booking_id: str) -> str:
+        body = self.read(SamagriAnswerRequest)
+        booking = await self.services.bookings.answer_samagri(
+            self._pandit, booking_id, body.revision, is_agreed=body.agree
+        )
+        if body.agree:
+            return self.translate(
+                "You have agreed. The total is now {price}.",
+                price=self.formatter.price(booking.total_fee),
+            )
+        return self.translate("You have declined. The samagri stays as it is.")
+
+    async def _withdraw_samagri(self, booking_id: str) -> str:
+        await self.services.bookings.withdraw_samagri(self.person, booking_id)
+        return self.translate("Your proposal is withdrawn. The samagri stays as it is.")
+
     @property
     def _pandit(self) -> Actor:
         if self.person.role is not Role.PANDIT:
@@ -283,7 +307,7 @@ class SamagriPage(BudgetPage):
 
     async def _show(self, booking_id: str, form: Form) -> None:
         booking = await self.services.bookings.get(self.person, booking_id)
-        if "samagri" not in _moves(booking, self.person):
+        if "samagri" not in moves_of(self, booking):
             self.go(f"/bookings/{booking_id}/#samagri")
             return
         plan, form = await self.plan(booking_id, form)
@@ -293,7 +317,8 @@ class SamagriPage(BudgetPage):
             title=self.translate("Samagri of your booking"),
             form=form,
             booking=present_booking(booking, self.person, self.reader),
-            samagri=present_samagri(booking, self.person),
+            samagri=listed(self, booking),
+            proposal=proposed(self, booking),
             may=frozenset({"samagri"}),
             pandit_id=booking.pandit_id,
             offers=offers.rows,
@@ -331,8 +356,23 @@ class SamagriItemPage(Page):
             raise Invalid(FieldFault("quantity", "type")) from None
 
 
-def _moves(booking: Booking, actor: Actor) -> frozenset[str]:
-    """The moves that the page offers; the rules themselves decide when one is made."""
+def listed(page: Page, booking: Booking) -> SamagriResponse:
+    """The samagri that a page shows: whoever may change it sees it as he proposes it."""
+    now = page.services.clock.now()
+    shown = present_samagri(booking, page.person, page.reader, now)
+    if not shown.can_edit:
+        return shown
+    return present_samagri(as_proposed(booking, now), page.person, page.reader, now)
+
+
+def proposed(page: Page, booking: Booking) -> SamagriProposalResponse | None:
+    """The list that waits for the pandit's consent."""
+    return present_samagri_proposal(booking, page.reader, page.services.clock.now())
+
+
+def moves_of(page: Page, booking: Booking) -> frozenset[str]:
+    """The moves that a page offers; the rules themselves decide when one is made."""
+    actor = page.person
     is_pandit = actor.user_id == booking.pandit_user_id
     is_customer = actor.user_id == booking.user_id
     found = set()
@@ -353,7 +393,7 @@ def _moves(booking: Booking, actor: Actor) -> frozenset[str]:
         if booking.proposal.by != actor.user_id:
             found.add("agree")
     with suppress(DomainError):
-        require_samagri_editable(booking, actor)
+        require_samagri_editable(booking, actor, page.services.clock.now())
         found.add("samagri")
     return frozenset(found)
 

@@ -435,7 +435,9 @@ class StepPage(WizardPage):
             draft.service_id,
             offers=offers.rows,
             plan=plan,
-            samagri=present_samagri(draft.booking, self.person),
+            samagri=present_samagri(
+                draft.booking, self.person, self.reader, self.services.clock.now()
+            ),
         )
 
     async def _show_payment(self, draft: Draft, form: Form | None) -> None:

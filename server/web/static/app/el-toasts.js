@@ -13,6 +13,7 @@ const MOST = 4;
 const TONES = /** @type {Record<string, string>} */ ({
   BOOKING_ACCEPTED: "good",
   BOOKING_COMPLETED: "good",
+  BOOKING_SAMAGRI_AGREED: "good",
   PAYMENT_SUCCESS: "good",
   PANDIT_VERIFIED: "good",
   BOOKING_REJECTED: "bad",

@@ -14,6 +14,10 @@ const ICONS = /** @type {Record<string, string>} */ ({
   BOOKING_ACCEPTED: "calendar-check",
   BOOKING_COMPLETED: "circle-check",
   BOOKING_REMINDER: "bell",
+  BOOKING_SAMAGRI_PROPOSED: "shopping-basket",
+  BOOKING_SAMAGRI_AGREED: "shopping-basket",
+  BOOKING_SAMAGRI_DECLINED: "shopping-basket",
+  BOOKING_SAMAGRI_LAPSED: "shopping-basket",
 });
 
 /** @param {import("./notify-store.js").Notification} item */
