@@ -52,7 +52,10 @@ STOPS: Final[dict[str, tuple[Stop, ...]]] = {
     ),
     "/account/samagri/": at("/account/samagri/", by="family"),
     "/bookings/{id}/samagri/": at(
-        "/bookings/{listed}/samagri/", "/bookings/{listed}/samagri/?budget=1500", by="family"
+        "/bookings/{listed}/samagri/",
+        "/bookings/{listed}/samagri/?budget=1500",
+        "/bookings/{proposed}/samagri/",
+        by="family",
     ),
     "/sign-in/": at("/sign-in/"),
     "/sign-in/code/": at("/sign-in/code/", "/sign-in/code/?sent=yes"),
@@ -238,6 +241,7 @@ class Party:
             booking_date=other_day,
             booking_time="14:00",
         )
+        self._ask_for_other_samagri(names["proposed"])
         self._begin(other_day)
         self._post(self.family, f"/api/bookings/{names['cancelled']}/cancel/", reason="Moved away")
         monthly = {"frequency": "monthly", "count": 3}
@@ -247,6 +251,17 @@ class Party:
         names["reviewed"] = town.hold_puja(self.family, self.pandit)
         town.review(self.family, names["reviewed"], "He explained it all.")
         names["room"] = self._first(self.family, "/api/chat/rooms/")["id"]
+
+    def _ask_for_other_samagri(self, booking_id: str) -> None:
+        """Beside another time: an item more, one less, and more of one."""
+        path, api = f"/api/bookings/{booking_id}/samagri/", self.family.api
+        lines = api.get(path).raise_for_status().json()["results"]
+        gone = next(line for line in lines if line["can_remove"])
+        more = lines[0]
+        api.delete(f"{path}{gone['item']['id']}/").raise_for_status()
+        wanted = {"quantity": more["quantity"] * 2}
+        api.patch(f"{path}{more['item']['id']}/", json=wanted).raise_for_status()
+        api.put(f"{path}lotus/", json={"quantity": 5}).raise_for_status()
 
     def _begin(self, day: str) -> None:
         """Take the steps of a booking, but the last."""

@@ -5,11 +5,16 @@ from __future__ import annotations
 import asyncio
 import random
 from dataclasses import replace
-from datetime import UTC, timedelta
+from datetime import UTC, time, timedelta
 
 import pytest
 
-from server.domain.booking import Booking, BookingStatus
+from server.domain.booking import (
+    Booking,
+    BookingStatus,
+    RescheduleProposal,
+    SamagriProposal,
+)
 from server.domain.calendar import span_of
 from server.domain.errors import SlotTaken
 from server.domain.events import Event, EventKind
@@ -33,6 +38,72 @@ async def test_a_booking_comes_back_as_it_was(bookings: MongoBookingRepository) 
     await bookings.add(booking)
     assert await bookings.find(booking.id) == booking
     assert await bookings.find("another") is None
+
+
+async def test_a_list_that_waits_for_consent_comes_back_as_it_was(
+    bookings: MongoBookingRepository, store: Store
+) -> None:
+    proposal = SamagriProposal(
+        revision=4,
+        lines=(make_line("haldi"), make_line("paan", user_added=True)),
+        declined=("akshat",),
+        proposed_at=NOW,
+        answer_by=NOW + timedelta(hours=24),
+    )
+    booking = make_booking(
+        samagri=(make_line("haldi"),), samagri_proposal=proposal, samagri_asked_at=NOW
+    )
+    await bookings.add(booking)
+    assert await bookings.find(booking.id) == booking
+    # As a booking stands there that was made before lists could be proposed.
+    await bookings.add(make_booking(id="old", claims=()))
+    rows = store.collection(documents.COLLECTION)
+    await rows.update_one(
+        {"_id": "old"}, {"$unset": {"samagri_proposal": "", "samagri_asked_at": ""}}
+    )
+    assert await bookings.find("old") == make_booking(id="old", claims=())
+
+
+async def test_proposals_are_found_by_the_first_of_them_that_runs_out(
+    bookings: MongoBookingRepository,
+) -> None:
+    def listed(hours: int) -> SamagriProposal:
+        until = NOW + timedelta(hours=hours)
+        return SamagriProposal(revision=2, lines=(), proposed_at=NOW, answer_by=until)
+
+    def timed(hours: int) -> RescheduleProposal:
+        until = NOW + timedelta(hours=hours)
+        return RescheduleProposal(
+            by="customer",
+            booking_date=STARTS_AT.date(),
+            booking_time=time(9),
+            proposed_at=NOW,
+            answer_by=until,
+        )
+
+    for number, proposals in enumerate(
+        (
+            {"samagri_proposal": listed(2)},
+            {"proposal": timed(1), "samagri_proposal": listed(9)},
+            {"proposal": timed(9), "samagri_proposal": listed(3)},
+            {"proposal": timed(4)},
+            {},
+        )
+    ):
+        await bookings.add(make_booking(id=f"b{number}", claims=(), **proposals))
+
+    async def due(hours: int) -> list[str]:
+        found = await bookings.list_unanswered_proposals(NOW + timedelta(hours=hours), 10)
+        return [booking.id for booking in found]
+
+    assert await due(0) == []
+    assert await due(1) == ["b1"]
+    assert await due(3) == ["b1", "b0", "b2"]
+    assert await due(9) == ["b1", "b0", "b2", "b3"]
+    answered = await bookings.find("b2")
+    assert answered is not None
+    await bookings.replace(replace(answered, samagri_proposal=None))
+    assert await due(3) == ["b1", "b0"]
 
 
 async def test_of_200_who_race_for_overlapping_times_no_two_win(

@@ -165,27 +165,35 @@ TABLE: dict[tuple[str, str], Row] = {
     ),
     ("get", "/api/bookings/{booking}/samagri/"): only(*MEMBERS, "admin", others=404),
     ("post", "/api/bookings/{booking}/samagri/"): Row(
-        403, {}, owed={"customer": 409, "stranger": 404}
+        403, {}, owed={"customer": 200, "stranger": 404}
     ),
     ("post", "/api/bookings/{booking}/samagri/template/"): Row(
         403,
         {"template_id": "satyanarayan-puja.simple"},
-        owed={"customer": 409, "stranger": 404},
+        owed={"customer": 200, "stranger": 404},
     ),
     ("get", "/api/bookings/{booking}/samagri/budget/"): Row(
-        403, query="budget=100000", owed={"customer": 409, "stranger": 404}
+        403, query="budget=100000", owed={"customer": 200, "stranger": 404}
     ),
     ("post", "/api/bookings/{booking}/samagri/budget/"): Row(
-        403, {"budget": 100_000}, owed={"customer": 409, "stranger": 404}
+        403, {"budget": 100_000}, owed={"customer": 200, "stranger": 404}
     ),
     ("put", "/api/bookings/{booking}/samagri/{item}/"): Row(
-        403, {"quantity": 1}, owed={"customer": 409, "stranger": 404}
+        403, {"quantity": 200}, owed={"customer": 200, "stranger": 404}
     ),
     ("patch", "/api/bookings/{booking}/samagri/{item}/"): Row(
-        403, {"quantity": 1}, owed={"customer": 409, "stranger": 404}
+        403, {"quantity": 300}, owed={"customer": 200, "stranger": 404}
     ),
+    # The puja needs it.
     ("delete", "/api/bookings/{booking}/samagri/{item}/"): Row(
         403, owed={"customer": 409, "stranger": 404}
+    ),
+    # What is proposed by then has another revision.
+    ("post", "/api/bookings/{booking}/samagri/proposal/"): Row(
+        403, {"revision": 1, "agree": True}, owed={"pandit": 409, "rival": 404, "unverified": 404}
+    ),
+    ("delete", "/api/bookings/{booking}/samagri/proposal/"): Row(
+        403, owed={"customer": 200, "stranger": 404}
     ),
     ("get", "/api/booking-wizard/"): only(*CUSTOMERS),
     ("post", "/api/booking-wizard/create-step/"): only(

@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import date, time, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -37,6 +38,7 @@ from server.domain.booking import (
 from server.domain.calendar import DayClaim, span_of
 from server.domain.draft import DRAFT, Draft
 from server.domain.errors import DomainError, NotBookable, SlotTaken
+from server.domain.money import Unit
 from server.domain.recurrence import Frequency, OccurrenceState, RecurrenceRule
 from server.store.codec import from_document, from_value
 from server.store.series import COLLECTION as SERIES
@@ -50,6 +52,7 @@ DAYS = st.integers(0, 3)
 HOURS = st.sampled_from([time(8), time(9), time(9, 30), time(11)])
 WHO = st.integers(0, 2)
 ANY = st.integers(0, 50)
+ITEMS = st.sampled_from(["haldi", "dry-fruits", "ghee"])
 
 
 @dataclass
@@ -89,7 +92,7 @@ def wish_of(service_id: str, day: int, at: time) -> BookingWish:
         service_location=ServiceLocation.HOME,
         location=PLACE,
         notes="",
-        samagri_required=False,
+        samagri_required=True,
     )
 
 
@@ -267,6 +270,45 @@ def machine_of(world: World) -> type[RuleBasedStateMachine]:
             else:
                 self.attempt(services.bookings.decline_proposal(other, booking.id))
 
+        @rule(place=ANY, item=ITEMS, quantity=st.integers(0, 3))
+        def edit_the_samagri(self, place: int, item: str, quantity: int) -> None:
+            booking = self.some(place, BookingStatus.PENDING, BookingStatus.ACCEPTED)
+            if booking is None:
+                return
+            customer, wanted = self.customer_of(booking), Decimal(100 * quantity)
+            if quantity:
+                edit = services.bookings.add_item(customer, booking.id, item, wanted, Unit.G)
+            else:
+                edit = services.bookings.remove_item(customer, booking.id, item)
+            self.attempt(edit)
+            (after,) = (each for each in self.all()[0] if each.id == booking.id)
+            if booking.status is BookingStatus.ACCEPTED:
+                assert price_of(after) == price_of(booking), "the pandit has not agreed"
+
+        @rule(place=ANY, answer=st.sampled_from(["agree", "decline", "withdraw"]), late=WHO)
+        def answer_samagri(self, place: int, answer: str, late: int) -> None:
+            open_ones = [each for each in self.all()[0] if each.samagri_proposal is not None]
+            if not open_ones:
+                return
+            booking = open_ones[place % len(open_ones)]
+            proposal = booking.samagri_proposal
+            assert proposal is not None
+            customer, pandit = self.customer_of(booking), self.pandit_of(booking)
+            if answer == "withdraw":
+                self.attempt(services.bookings.withdraw_samagri(customer, booking.id))
+                return
+            # Beside an edit of the very list that is looked at: it may be another one by then.
+            answered, _ = self.attempt(
+                services.bookings.answer_samagri(
+                    pandit, booking.id, proposal.revision, is_agreed=answer == "agree"
+                ),
+                services.bookings.add_item(
+                    customer, booking.id, "haldi", Decimal(100 + 100 * late), Unit.G
+                ),
+            )
+            if answer == "agree" and isinstance(answered, Booking):
+                assert price_of(answered) == (proposal.lines, proposal.samagri_fee)
+
         @rule(who=WHO, whom=WHO, day=DAYS, at=HOURS)
         def repeat(self, who: int, whom: int, day: int, at: time) -> None:
             weekly = RecurrenceRule(frequency=Frequency.WEEKLY, count=3)
@@ -348,6 +390,18 @@ def machine_of(world: World) -> type[RuleBasedStateMachine]:
                 assert draft.booking is None or is_seated(draft.booking)
 
         @invariant()
+        def every_price_is_the_sum_of_its_parts_and_only_accepted_bookings_propose(self) -> None:
+            for booking in self.all()[0]:
+                fee = sum(line.price_at_booking for line in booking.samagri)
+                assert (booking.samagri_fee, booking.total_fee) == (fee, booking.service_fee + fee)
+                proposal = booking.samagri_proposal
+                if proposal is not None:
+                    assert booking.status is BookingStatus.ACCEPTED
+                    assert proposal.answer_by > self.swept_at
+                    needed = {line.item_id for line in booking.samagri if line.is_required}
+                    assert needed <= {line.item_id for line in proposal.lines}
+
+        @invariant()
         def nobody_has_more_drafts_than_he_may(self) -> None:
             _, drafts = self.all()
             places = Counter((draft.user_id, draft.place) for draft in drafts)
@@ -384,6 +438,11 @@ def machine_of(world: World) -> type[RuleBasedStateMachine]:
             assert alive <= set(booked), "a booking that no series knows of"
 
     return Bookings
+
+
+def price_of(booking: Booking) -> tuple[object, int]:
+    """What changes by consent only once the booking is accepted."""
+    return (booking.samagri, booking.samagri_fee)
 
 
 def time_of(claims: Iterable[int]) -> set[int]:

@@ -246,16 +246,21 @@ async def test_a_list_of_another_puja_is_refused(
     assert other.status_code == 422
 
 
-async def test_an_accepted_booking_keeps_its_list(family: Person, pandit: Person) -> None:
+async def test_an_accepted_booking_keeps_its_list_until_the_pandit_agrees(
+    family: Person, pandit: Person
+) -> None:
     booking = await book(family, pandit.service_id)
     (await act(pandit, booking, "accept")).raise_for_status()
     before = await samagri(family, booking)
-    assert (await use(family, booking, "satyanarayan-guests")).status_code == 409
+    chosen = (await use(family, booking, "satyanarayan-guests")).raise_for_status().json()
+    assert chosen["results"] == before["results"]
     answer = await family.api.post(
         f"/api/bookings/{booking['id']}/samagri/budget/", json={"budget": 1}
     )
-    assert answer.status_code == 409
-    assert (await samagri(family, booking))["results"] == before["results"]
+    assert answer.raise_for_status().json()["cost"] < chosen["proposal"]["samagri_fee"]
+    after = await samagri(family, booking)
+    assert after["results"] == before["results"]
+    assert after["proposal"]["samagri_fee"] == answer.json()["cost"]
 
 
 async def test_lists_taken_at_once_leave_one_of_them_whole(family: Person, pandit: Person) -> None:
@@ -444,6 +449,8 @@ async def test_a_family_takes_a_list_and_a_budget_without_script(
         assert refused.status_code == 422
         assert 'id="budget-fault"' in refused.text
     (await act(pandit, booking, "accept")).raise_for_status()
+    assert "The pandit has to agree" in text_of(await browser.get(address))
+    (await act(family, booking, "cancel")).raise_for_status()
     closed = await browser.get(address)
     assert closed.headers["Location"] == f"/bookings/{booking['id']}/#samagri"
 

@@ -227,8 +227,8 @@ class MovePage(Page):
         return self.translate("The booking keeps its time.")
 
     async def _suggest(self, booking_id: str) -> str:
-        await self.services.bookings.add_suggested(self.person, booking_id)
-        return self.translate("The samagri for this puja has been added.")
+        booking = await self.services.bookings.add_suggested(self.person, booking_id)
+        return said(self, booking, self.translate("The samagri for this puja has been added."))
 
     async def _answer_samagri(self, booking_id: str) -> str:
         body = self.read(SamagriAnswerRequest)
@@ -278,12 +278,12 @@ class SamagriPage(BudgetPage):
 
     async def _use(self, booking_id: str) -> str:
         body = self.read(TemplateChoiceRequest)
-        _, left_out = await self.services.bookings.use_template(
+        booking, left_out = await self.services.bookings.use_template(
             self.person, booking_id, body.template_id
         )
-        said = [self.translate("The list is yours now. You can still change it.")]
-        said += [self._told(each) for each in left_out]
-        self.flash("good", " ".join(said))
+        done = self.translate("The list is yours now. You can still change it.")
+        told = [said(self, booking, done), *(self._told(each) for each in left_out)]
+        self.flash("good", " ".join(told))
         return self.next_path(f"/bookings/{booking_id}/samagri/")
 
     def _told(self, left: LeftOut) -> str:
@@ -291,7 +291,9 @@ class SamagriPage(BudgetPage):
 
     async def _fit(self, booking_id: str) -> str:
         rupees = self.typed.get("budget", "")
-        _, plan = await self.services.bookings.fit_budget(self.person, booking_id, paisa_of(rupees))
+        booking, plan = await self.services.bookings.fit_budget(
+            self.person, booking_id, paisa_of(rupees)
+        )
         if plan.shortfall:
             self.flash(
                 "warn",
@@ -301,7 +303,8 @@ class SamagriPage(BudgetPage):
                 ),
             )
         else:
-            self.flash("good", self.translate("The list fits your budget now."))
+            done = self.translate("The list fits your budget now.")
+            self.flash("good", said(self, booking, done))
         back = self.next_path(f"/bookings/{booking_id}/samagri/").partition("?")[0]
         return f"{back}?{urlencode({'budget': rupees})}"
 
@@ -337,14 +340,14 @@ class SamagriItemPage(Page):
 
         async def change() -> str:
             if self.typed.get("do") == "remove":
-                await self.services.bookings.remove_item(self.person, booking_id, item_id)
-                self.flash("good", self.translate("The item was removed."))
+                booking = await self.services.bookings.remove_item(self.person, booking_id, item_id)
+                self.flash("good", said(self, booking, self.translate("The item was removed.")))
                 return back
             body = QuantityRequest(quantity=self._quantity())
-            await self.services.bookings.set_quantity(
+            booking = await self.services.bookings.set_quantity(
                 self.person, booking_id, item_id, body.quantity, body.unit
             )
-            self.flash("good", self.translate("The quantity was changed."))
+            self.flash("good", said(self, booking, self.translate("The quantity was changed.")))
             return back
 
         await self.do(change, back)
@@ -368,6 +371,15 @@ def listed(page: Page, booking: Booking) -> SamagriResponse:
 def proposed(page: Page, booking: Booking) -> SamagriProposalResponse | None:
     """The list that waits for the pandit's consent."""
     return present_samagri_proposal(booking, page.reader, page.services.clock.now())
+
+
+def said(page: Page, booking: Booking, done: str) -> str:
+    """What an edit of the samagri is answered with: ``done``, or that it is proposed only."""
+    if booking.status is BookingStatus.PENDING:
+        return done
+    if booking.samagri_proposal is None:
+        return page.translate("The samagri is as it was booked.")
+    return page.translate("Your wish has been noted. The list changes once the pandit agrees.")
 
 
 def moves_of(page: Page, booking: Booking) -> frozenset[str]:

@@ -30,12 +30,14 @@ class RequestsPage(Page):
             soonest_first=True,
         )
         shown = [present_booking(row, self.person, self.reader) for row in page.rows]
+        accepted = _of(shown, BookingStatus.ACCEPTED)
         profile = await self.services.pandits.own_profile(self.person)
         await self.show(
             "pandit/requests.html",
             title=self.translate("Requests"),
             pending=_of(shown, BookingStatus.PENDING),
-            accepted=_of(shown, BookingStatus.ACCEPTED),
+            asked=[each for each in accepted if _is_asked(each)],
+            accepted=[each for each in accepted if not _is_asked(each)],
             running=_of(shown, BookingStatus.IN_PROGRESS),
             own=present_own(profile, self.reader),
             today=local_today(self.services.clock.now(), self.nepal.timezone),
@@ -44,6 +46,12 @@ class RequestsPage(Page):
 
 def _of(bookings: list[BookingResponse], status: BookingStatus) -> list[BookingResponse]:
     return [booking for booking in bookings if booking.status is status]
+
+
+def _is_asked(booking: BookingResponse) -> bool:
+    """Whether the family waits for his word on another time, or on other samagri."""
+    is_timed = booking.proposal is not None and booking.proposal.by == "user"
+    return is_timed or booking.samagri_proposal is not None
 
 
 ROUTES: Final = (Route("/requests/", RequestsPage, "page-requests"),)

@@ -6,6 +6,9 @@
  * take for that puja, and tell the server what became of it. Elements anywhere in the page with
  * `data-fee="service_fee"`, `"samagri_fee"` or `"total_fee"` show the current sums. Events: `py-fees`
  * (bubbles, detail: `{service_fee, samagri_fee, total_fee, currency}`).
+ *
+ * Once the booking is accepted, changes make a proposal: the customer sees the list as he proposes
+ * it, with its sums, and the rest of the page what holds until the pandit agrees.
  */
 
 import { html, nothing } from "../vendor/lit/lit.js";
@@ -38,6 +41,8 @@ class Samagri extends PageElement {
     lines: { state: true },
     fees: { state: true },
     canEdit: { state: true },
+    needsConsent: { state: true },
+    proposed: { state: true },
     busy: { state: true },
     fault: { state: true },
     faults: { state: true },
@@ -64,6 +69,12 @@ class Samagri extends PageElement {
     this.fees = null;
     /** Whether the server lets this person change the list now. */
     this.canEdit = false;
+    /** Whether a change is only proposed. */
+    this.needsConsent = false;
+    /** Whether what is shown is a proposal. */
+    this.proposed = false;
+    /** How often the page's note of the proposal is being fetched because of a change made here. */
+    this.noting = 0;
     /** Ids of the lines that wait for the server. @type {Set<string>} */
     this.busy = new Set();
     this.fault = "";
@@ -76,8 +87,8 @@ class Samagri extends PageElement {
     /** Answers that come late must not overwrite newer ones. */
     this.turn = 0;
     this.queue = Promise.resolve();
-    // An accepted or cancelled booking is no longer open to changes.
-    this.onBooking = () => this.load();
+    // Agreed to, cancelled, begun: what may be changed is another list now, or none.
+    this.onBooking = () => this.noting > 0 || this.load();
   }
 
   get path() {
@@ -108,7 +119,7 @@ class Samagri extends PageElement {
     this.fault = "";
     try {
       let answer = await api.get(this.path);
-      if (this.compute && answer.can_edit && answer.results.length === 0) {
+      if (this.compute && answer.can_edit && !answer.needs_consent && answer.results.length === 0) {
         answer = await api.post(this.path, {}, { idempotencyKey: true });
       }
       this.#take(answer);
@@ -235,11 +246,14 @@ class Samagri extends PageElement {
 
   /** Show the server's list and sums. @param {any} answer */
   #take(answer) {
-    this.lines = answer.results.map(lineOf);
     this.canEdit = answer.can_edit;
+    this.needsConsent = answer.needs_consent;
+    this.proposed = this.#editable && Boolean(answer.proposal);
+    const shown = this.proposed ? answer.proposal : answer;
+    this.lines = shown.results.map(lineOf);
     const { service_fee, samagri_fee, total_fee, currency } = answer;
     const fees = { service_fee, samagri_fee, total_fee, currency };
-    this.fees = fees;
+    this.fees = { ...fees, samagri_fee: shown.samagri_fee, total_fee: shown.total_fee };
     for (const place of document.querySelectorAll("[data-fee]")) {
       const sum = /** @type {any} */ (fees)[/** @type {HTMLElement} */ (place).dataset.fee ?? ""];
       if (Number.isInteger(sum)) place.textContent = price(sum, fees.currency);
@@ -260,7 +274,10 @@ class Samagri extends PageElement {
       try {
         const answer = await run();
         // Only the last of several quick changes is shown, so that numbers do not jump back.
-        if (turn === this.turn) this.#take(answer);
+        if (turn === this.turn) {
+          this.#take(answer);
+          this.#note();
+        }
         return true;
       } catch (error) {
         const problem = /** @type {import("./api.js").ApiError} */ (error);
@@ -275,6 +292,18 @@ class Samagri extends PageElement {
     });
     this.queue = work.then(() => {});
     return work;
+  }
+
+  /** Show in the page what is proposed now; the server says it in words. */
+  async #note() {
+    if (!this.needsConsent) return;
+    const part = document.querySelector(`py-booking-status[booking-id="${CSS.escape(this.bookingId)}"][data-samagri]`);
+    this.noting += 1;
+    try {
+      await /** @type {any} */ (part)?.refresh?.();
+    } finally {
+      this.noting -= 1;
+    }
   }
 
   /** @param {import("./samagri-list.js").Line} line @param {number} quantity @param {number} [wait] */
@@ -511,7 +540,7 @@ class Samagri extends PageElement {
       </tbody>
       <tfoot>
         <tr>
-          <th scope="row">${t("Total")}</th>
+          <th scope="row">${this.proposed ? t("Total, once the pandit agrees") : t("Total")}</th>
           <td>${price(fees.total_fee, fees.currency)}</td>
         </tr>
       </tfoot>
@@ -538,6 +567,9 @@ class Samagri extends PageElement {
     }
     return html`<div class="samagri">
       <h2 id="samagri-title" tabindex="-1">${t("Samagri for this puja")}</h2>
+      ${this.#editable && this.needsConsent
+        ? html`<p class="hint">${t("Your booking is accepted. The pandit has to agree to each change of this list.")}</p>`
+        : nothing}
       ${this.#fault()}
       ${this.lines.length
         ? grouped(this.lines).map(
