@@ -258,7 +258,8 @@ class BookingSettings:
     most_drafts: int = 3
     """How many unfinished bookings a customer may have at once."""
     proposal_hours: float = 24.0
-    """How long the other side has to answer when another time is proposed; till then it is held."""
+    """How long the other side has to answer when another time is proposed, which is held till then,
+    or other samagri."""
     recurring: bool = True
     """Whether a puja may be booked again and again."""
     add_optional_samagri: bool = True
