@@ -6,6 +6,7 @@ import asyncio
 import random
 from dataclasses import replace
 from datetime import UTC, time, timedelta
+from typing import Any
 
 import pytest
 
@@ -81,15 +82,14 @@ async def test_proposals_are_found_by_the_first_of_them_that_runs_out(
             answer_by=until,
         )
 
-    for number, proposals in enumerate(
-        (
-            {"samagri_proposal": listed(2)},
-            {"proposal": timed(1), "samagri_proposal": listed(9)},
-            {"proposal": timed(9), "samagri_proposal": listed(3)},
-            {"proposal": timed(4)},
-            {},
-        )
-    ):
+    waiting: tuple[dict[str, Any], ...] = (
+        {"samagri_proposal": listed(2)},
+        {"proposal": timed(1), "samagri_proposal": listed(9)},
+        {"proposal": timed(9), "samagri_proposal": listed(3)},
+        {"proposal": timed(4)},
+        {},
+    )
+    for number, proposals in enumerate(waiting):
         await bookings.add(make_booking(id=f"b{number}", claims=(), **proposals))
 
     async def due(hours: int) -> list[str]:

@@ -100,10 +100,11 @@ async def test_a_list_is_proposed_seen_by_both_and_agreed_to(bookings: Bookings)
     (await listed.resize("haldi", 200)).raise_for_status()
     answered = (await listed.add("lotus", 5)).raise_for_status().json()
     assert own(answered) == own(before), "nothing changes before the pandit agrees"
+    proposal = (await listed.show())["proposal"]
     for person in (listed.family, listed.pandit, await bookings.people.admin()):
         shown = await listed.show(person)
         assert own(shown) == own(before)
-        proposal = shown["proposal"]
+        assert shown["proposal"] == proposal
         assert {"haldi", "lotus"} <= set(ids(proposal))
         assert gone not in ids(proposal)
         assert proposal["samagri_fee"] == sum(

@@ -345,7 +345,7 @@ def test_the_changes_are_told_line_by_line() -> None:
     kumkum, incense, haldi = changes
     assert kumkum.before is not None
     assert kumkum.after is not None
-    assert (kumkum.before.quantity, kumkum.after.quantity) == (100, 150)
+    assert (kumkum.before.quantity, kumkum.after.quantity) == (Decimal(100), Decimal(150))
     assert (incense.before, haldi.after) == (None, None)
 
 
