@@ -281,3 +281,33 @@ def test_what_was_written_while_the_server_was_dead_arrives(town: Town, visit: V
         for fault in phone.faults  # type: ignore[attr-defined]
         if "ERR_" not in fault and "WebSocket" not in fault
     ]
+
+
+def test_other_samagri_is_asked_for_and_agreed_to_on_open_pages(town: Town, visit: Visit) -> None:
+    family, pandit = town.person("Rupa Gurung"), town.pandit("Lok Nath Sapkota")
+    booking = town.book(family, pandit, 12, samagri_required=True)
+    town.move(pandit, booking, "accept")
+    at_home, at_work = visit(family), visit(pandit)
+    for page in (at_home, at_work):
+        page.goto(f"/bookings/{booking}/")
+        ready(page)
+    total = at_home.locator("[data-fee=total_fee]")
+    before = total.inner_text()
+    row = at_home.locator("[data-item=haldi]")
+    for _ in range(3):
+        row.get_by_role("button", name="More Haldi").click()
+    mine = at_home.locator("#samagri-proposal")
+    expect(mine).to_contain_text("250 g instead of 100 g")
+    expect(row.get_by_role("textbox")).to_have_value("250")
+    expect(at_home.get_by_text("Total, once the pandit agrees")).to_be_visible()
+    expect(total).to_have_text(before)
+
+    theirs = at_work.locator("#samagri-proposal")
+    expect(theirs).to_contain_text("Rupa Gurung asks for other samagri")
+    expect(theirs).to_contain_text("250 g instead of 100 g")
+    theirs.get_by_role("button", name="Agree to this list").click()
+    expect(at_work.get_by_text("You have agreed.")).to_be_visible()
+    expect(at_work.locator("#samagri-proposal")).to_have_count(0)
+    expect(mine).to_have_count(0)
+    expect(total).not_to_have_text(before)
+    expect(at_home.get_by_text("Total, once the pandit agrees")).to_have_count(0)

@@ -427,6 +427,7 @@ async def test_a_family_asks_and_its_pandit_agrees_without_script(
     assert "answer-samagri" not in shown
     before = listed.booking["total_fee"]
 
+    assert "Paying in advance withdraws that" in text_of(await family.get(f"{page}pay/"))
     desk = text_of(await pandit.get("/requests/"))
     assert "Proposals to answer" in desk
     assert f"{page}#samagri" in desk
