@@ -52,7 +52,7 @@ DAYS = st.integers(0, 3)
 HOURS = st.sampled_from([time(8), time(9), time(9, 30), time(11)])
 WHO = st.integers(0, 2)
 ANY = st.integers(0, 50)
-ITEMS = st.sampled_from(["haldi", "dry-fruits", "ghee"])
+ITEMS = st.sampled_from(["haldi", "dry-fruits", "rice"])
 
 
 @dataclass
@@ -110,6 +110,10 @@ def machine_of(world: World) -> type[RuleBasedStateMachine]:
             world.refused.clear()
             for name in ("bookings", SERIES):
                 world.run(world.server.store.collection(name).delete_many({}))
+            # What is accepted takes many steps to come to; so much is there from the beginning.
+            wish = wish_of(world.services[0], 3, time(11))
+            booking = world.run(services.bookings.book(world.customers[0], wish))
+            world.run(services.bookings.accept(world.pandits[0], booking.id))
 
         # -- what is there -----------------------------------------------------------------------
 
@@ -272,7 +276,8 @@ def machine_of(world: World) -> type[RuleBasedStateMachine]:
 
         @rule(place=ANY, item=ITEMS, quantity=st.integers(0, 3))
         def edit_the_samagri(self, place: int, item: str, quantity: int) -> None:
-            booking = self.some(place, BookingStatus.PENDING, BookingStatus.ACCEPTED)
+            accepted = self.some(place, BookingStatus.ACCEPTED)
+            booking = accepted or self.some(place, BookingStatus.PENDING)
             if booking is None:
                 return
             customer, wanted = self.customer_of(booking), Decimal(100 * quantity)
@@ -285,26 +290,32 @@ def machine_of(world: World) -> type[RuleBasedStateMachine]:
             if booking.status is BookingStatus.ACCEPTED:
                 assert price_of(after) == price_of(booking), "the pandit has not agreed"
 
-        @rule(place=ANY, answer=st.sampled_from(["agree", "decline", "withdraw"]), late=WHO)
-        def answer_samagri(self, place: int, answer: str, late: int) -> None:
-            open_ones = [each for each in self.all()[0] if each.samagri_proposal is not None]
-            if not open_ones:
+        @rule(place=ANY, answer=st.sampled_from(["agree", "decline", "withdraw"]), more=WHO)
+        def answer_samagri(self, place: int, answer: str, more: int) -> None:
+            accepted = self.some(place, BookingStatus.ACCEPTED)
+            if accepted is None:
                 return
-            booking = open_ones[place % len(open_ones)]
-            proposal = booking.samagri_proposal
-            assert proposal is not None
-            customer, pandit = self.customer_of(booking), self.pandit_of(booking)
+            bookings, customer = services.bookings, self.customer_of(accepted)
+
+            def with_haldi(grams: int) -> Awaitable[Any]:
+                return bookings.add_item(customer, accepted.id, "haldi", Decimal(grams), Unit.G)
+
+            (booking,) = self.attempt(with_haldi(200 + 100 * more))
+            proposal = booking.samagri_proposal if isinstance(booking, Booking) else None
+            if proposal is None:
+                return
             if answer == "withdraw":
-                self.attempt(services.bookings.withdraw_samagri(customer, booking.id))
+                self.attempt(bookings.withdraw_samagri(customer, booking.id))
                 return
             # Beside an edit of the very list that is looked at: it may be another one by then.
             answered, _ = self.attempt(
-                services.bookings.answer_samagri(
-                    pandit, booking.id, proposal.revision, is_agreed=answer == "agree"
+                bookings.answer_samagri(
+                    self.pandit_of(booking),
+                    booking.id,
+                    proposal.revision,
+                    is_agreed=answer == "agree",
                 ),
-                services.bookings.add_item(
-                    customer, booking.id, "haldi", Decimal(100 + 100 * late), Unit.G
-                ),
+                with_haldi(600),
             )
             if answer == "agree" and isinstance(answered, Booking):
                 assert price_of(answered) == (proposal.lines, proposal.samagri_fee)
