@@ -139,15 +139,15 @@ def test_a_failed_gate_rejects_and_force_overrules(
     store = ModelStore(tmp_path / "models")
     where = ("--source", TOWN, "--out", str(store.root), "--only", "samagri", "--publish", *PRIOR)
     strict = ("--gates.min-coverage", "1.0")
-    status, told = run(capsys, *where, *strict)
-    assert status == 4
+    assert train.main([*QUICK, *where, *strict]) == 4
+    said = capsys.readouterr()
+    assert "gate coverage did not hold: coverage@10" in said.err
+    told = json.loads(said.out.splitlines()[-1])
     assert told["gates_failed"] == ["coverage"]
     assert store.current() is None
     assert store.versions() == []
     card = (store.root / "rejected" / told["version"] / "card.md").read_text(encoding="utf-8")
     assert "| coverage | **no** |" in card
-    assert train.main([*QUICK, *where, *strict]) == 4
-    assert "gate coverage did not hold: coverage@10" in capsys.readouterr().err
 
     status, told = run(capsys, *where, *strict, "--force", "--reason", "the first model")
     assert status == 0
