@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import functools
+import gc
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
@@ -74,6 +75,13 @@ class WrittenCollections(monitoring.CommandListener):
 WRITTEN = WrittenCollections()
 # Of the whole process: some tests have servers and stores of their own on the shared database.
 monitoring.register(WRITTEN)
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays; the collector need not go through it again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
 
 @pytest.fixture(scope="session")
