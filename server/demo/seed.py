@@ -157,12 +157,29 @@ async def write_town(store: Store, town: Town, *, show_progress: bool) -> None:
         for name, document_of, entities in parts:
             for start in range(0, len(entities), _BATCH):
                 batch = [document_of(entity) for entity in entities[start : start + _BATCH]]
-                insert = partial(store.collection(name).insert_many, batch)
-                refused = await _patiently(insert)
-                # By its id: an attempt whose answer was lost had written it.
-                if set(refused.values()) - {("_id",)}:
-                    raise RuntimeError(f"{name} of the demo refused: {refused}")
+                await write_batch(store, name, batch)
                 bar.update(len(batch))
+
+
+async def write_batch(store: Store, name: str, batch: list[Document]) -> None:
+    """Write documents of one collection, again while the database does not answer.
+
+    Raises
+    ------
+    RuntimeError
+        If the database refuses one that is not there already.
+    StoreUnavailable
+        After the last attempt.
+    """
+    collection = store.collection(name)
+    refused = await _patiently(partial(collection.insert_many, batch))
+    if not refused:
+        return
+    # An attempt whose answer was lost had written them; which unique index tells of it differs.
+    ids = {"_id": {"$in": [document["_id"] for document in batch]}}
+    found = await _patiently(partial(collection.count, ids, limit=len(batch)))
+    if found != len(batch):
+        raise RuntimeError(f"{name} of the demo refused: {refused}")
 
 
 _Part = tuple[str, Callable[[Any], Document], Sequence[Any]]

@@ -18,7 +18,7 @@ from server.demo.residents import (
     DEMO_CUSTOMER_PHONE,
     DEMO_PANDIT_PHONE,
 )
-from server.demo.seed import DEMO_PASSWORD, TOWN_COLLECTIONS
+from server.demo.seed import DEMO_PASSWORD, TOWN_COLLECTIONS, write_batch
 from server.settings import DatabaseSettings, Settings
 from server.store.client import Store, open_store
 from tests.support import FakeClock
@@ -90,6 +90,19 @@ async def test_town_is_made_anew_after_a_crash_and_can_be_lived_in(
     assert refused.returncode == 1
     assert "not empty" in refused.stdout
     assert await store.collection("users").count({}, limit=1000) == len(town.users)
+
+
+async def test_a_batch_whose_answer_was_lost_is_taken_as_written(store: Store):
+    await prepare_database(store)
+    batch = [
+        {"_id": f"m{n}", "room_id": "r", "sender_id": "u", "cid": f"c{n}", "sequence": n}
+        for n in range(5)
+    ]
+    await write_batch(store, "messages", batch[:3])
+    await write_batch(store, "messages", batch)
+    assert await store.collection("messages").count({}, limit=10) == 5
+    with pytest.raises(RuntimeError, match="refused"):
+        await write_batch(store, "messages", [{**batch[0], "_id": "another"}])
 
 
 async def live_in(api: httpx.AsyncClient) -> None:
