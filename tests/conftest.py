@@ -15,6 +15,7 @@ import asyncio
 import dataclasses
 import functools
 import gc
+import logging
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
@@ -39,6 +40,7 @@ from server.store.catalogue_files import load_catalogue
 from server.store.client import Store, open_store
 from server.store.embedded import EmbeddedServer
 from server.store.indexes import create_indexes, declared_indexes
+from tests.error_lines import OURS, ErrorLines, log_plainly
 from tests.redis_process import PROGRAM, RedisProcess
 from tests.support import CapturingCodeSender, FakeClock, People, server_settings
 
@@ -75,6 +77,24 @@ class WrittenCollections(monitoring.CommandListener):
 WRITTEN = WrittenCollections()
 # Of the whole process: some tests have servers and stores of their own on the shared database.
 monitoring.register(WRITTEN)
+
+
+ERROR_LINES = ErrorLines()
+
+
+@pytest.fixture(autouse=True)
+def nothing_unexpected_is_logged(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test in which the server logs an error that ``logs_errors`` does not name."""
+    log_plainly()
+    logger = logging.getLogger(OURS)
+    if ERROR_LINES not in logger.handlers:
+        logger.addHandler(ERROR_LINES)
+    ERROR_LINES.unexpected(())
+    yield
+    marks = request.node.iter_markers("logs_errors")
+    expected = tuple(word for mark in marks for word in mark.args)
+    if unexpected := ERROR_LINES.unexpected(expected):
+        pytest.fail("logged as errors:\n" + "\n".join(unexpected))
 
 
 def pytest_collection_finish() -> None:

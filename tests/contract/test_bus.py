@@ -84,6 +84,7 @@ async def test_every_receiver_of_the_topic_is_served_at_once_and_in_order(
     assert other.all_now() == []
 
 
+@pytest.mark.logs_errors("bus_receiver_failed")
 async def test_a_failing_receiver_is_logged_and_does_not_stop_the_others(
     bus: MemoryBus | RedisBus, caplog: pytest.LogCaptureFixture
 ) -> None:

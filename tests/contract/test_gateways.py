@@ -673,6 +673,7 @@ async def test_stripe_never_makes_a_refund_twice(trip: StartTrip, sandbox: Sandb
         ("stripe", {"secret_key": "sk_test_wrong"}),
     ],
 )
+@pytest.mark.logs_errors("gateway_refused_us")
 async def test_wrong_keys_are_an_alarm_not_a_refusal(
     settings: Settings, client: GatewayClient, sandbox: SandboxControl, name: str, wrong: Any
 ) -> None:
@@ -685,6 +686,7 @@ async def test_wrong_keys_are_an_alarm_not_a_refusal(
     ("name", "wrong"),
     [("esewa", {"secret_key": "wrong"}), ("connectips", {"app_password": "wrong"})],
 )
+@pytest.mark.logs_errors("gateway_refused_us")
 async def test_forms_and_questions_with_wrong_keys_are_not_taken(
     settings: Settings, client: GatewayClient, sandbox: SandboxControl, name: str, wrong: Any
 ) -> None:

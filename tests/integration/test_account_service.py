@@ -166,6 +166,7 @@ async def test_slow_sender_holds_nobody_up_and_is_waited_for_at_the_end(workshop
     assert sender.sent == [E164]
 
 
+@pytest.mark.logs_errors("code_not_sent")
 async def test_broken_sender_is_logged_and_not_told(
     workshop: Workshop, caplog: pytest.LogCaptureFixture
 ):

@@ -860,6 +860,7 @@ async def test_a_token_that_has_run_out_is_not_counted_as_a_bad_one(
     assert statuses == [401] * 8
 
 
+@pytest.mark.logs_errors("request")
 async def test_without_a_sender_nobody_signs_in_by_code_and_the_page_says_so(
     settings: Settings, clock: FakeClock
 ):

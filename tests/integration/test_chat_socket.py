@@ -573,6 +573,7 @@ async def test_the_oldest_of_too_many_connections_goes(talk: Talk) -> None:
 
 
 @limited(max_connections=1)
+@pytest.mark.logs_errors("request")
 async def test_a_full_process_answers_503(talk: Talk) -> None:
     async with talk.socket(talk.customer):
         with pytest.raises(InvalidStatus) as refused:
@@ -658,6 +659,7 @@ async def database(tmp_path: Path) -> AsyncIterator[EmbeddedServer]:
     await own.stop()
 
 
+@pytest.mark.logs_errors("request")
 async def test_while_the_database_is_away_sockets_stay_and_say_so(
     database: EmbeddedServer, settings: Settings, clock: FakeClock
 ) -> None:
@@ -781,6 +783,7 @@ async def test_a_closed_room_can_be_read_and_not_written(
         assert (await again.next("error"))["code"] == "room_closed"
 
 
+@pytest.mark.logs_errors("request")
 async def test_draining_tells_everybody_and_loses_nothing(
     talk: Talk, server: RunningServer
 ) -> None:

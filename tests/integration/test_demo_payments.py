@@ -8,6 +8,7 @@ import os
 import signal
 
 import httpx
+import pytest
 
 from server.demo.payments import payment_sandbox
 from server.settings import DatabaseSettings, Settings
@@ -43,6 +44,7 @@ async def test_all_methods_point_at_a_sandbox_that_knows_the_site(tmp_path):
         assert not await is_up(client)
 
 
+@pytest.mark.logs_errors("payment_sandbox_ended")
 async def test_a_sandbox_that_dies_is_started_again_at_the_same_address(tmp_path):
     async with (
         payment_sandbox(settings_in(tmp_path)) as (_, url),

@@ -74,6 +74,7 @@ def version_in(body: bytes) -> str:
     return body.rpartition(b'"model_version":"')[2].partition(b'"')[0].decode()
 
 
+@pytest.mark.logs_errors("model_refused")
 async def test_no_request_fails_while_fifty_models_come_and_ten_are_refused(
     server: RunningServer, models: ModelStore
 ) -> None:
@@ -147,6 +148,7 @@ async def test_the_old_model_is_freed_after_the_last_request_that_holds_it(
         await freed.wait()
 
 
+@pytest.mark.logs_errors("model_refused")
 async def test_a_model_that_failed_is_tried_again_later_and_at_once_when_asked(
     server: RunningServer, models: ModelStore, people: People
 ) -> None:
@@ -170,6 +172,7 @@ async def test_a_model_that_failed_is_tried_again_later_and_at_once_when_asked(
     assert FIND in [row["item"]["id"] for row in answer.json()["results"]]
 
 
+@pytest.mark.logs_errors("model_refused")
 async def test_a_server_that_starts_with_a_broken_model_serves_by_the_rules(
     settings: Settings, models: ModelStore, clock: FakeClock
 ) -> None:

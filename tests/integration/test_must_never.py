@@ -31,6 +31,7 @@ def log_output(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     structlog.reset_defaults()
 
 
+@pytest.mark.logs_errors("unhandled_error", "request")
 async def test_an_exceptions_text_never_reaches_a_client(
     server: RunningServer,
     people: People,

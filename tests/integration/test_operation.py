@@ -9,6 +9,7 @@ import signal
 from pathlib import Path
 
 import httpx
+import pytest
 
 from server.app import RunningServer, open_server
 from server.settings import DatabaseSettings, Settings
@@ -67,6 +68,7 @@ async def answers(client: httpx.AsyncClient, path: str) -> None:
         await asyncio.sleep(0.1)
 
 
+@pytest.mark.logs_errors("request")
 async def test_requests_get_503_while_the_database_is_away_and_recover(
     settings: Settings, tmp_path: Path
 ) -> None:

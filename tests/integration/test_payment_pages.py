@@ -131,6 +131,7 @@ async def test_only_the_page_that_posts_to_a_service_may_post_there(family, book
     assert "form-action 'self';" in other.headers["Content-Security-Policy"]
 
 
+@pytest.mark.logs_errors("request")
 async def test_a_service_that_is_away_is_told_on_the_form(family, bookings, sandbox):
     booking = await bookings.book()
     await sandbox.order("khalti", "service-down")

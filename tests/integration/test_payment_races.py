@@ -101,6 +101,7 @@ async def test_a_forged_webhook_is_stored_and_refused_and_an_unknown_reference_i
     assert large.status_code == 413
 
 
+@pytest.mark.logs_errors("request", "callback_failed")
 async def test_a_webhook_whose_handling_fails_is_answered_so_that_it_comes_again(
     server: RunningServer, people: People, bookings: Bookings, khalti: ToldProvider
 ):
@@ -462,6 +463,7 @@ async def test_what_is_owed_of_cash_is_settled_once_by_two_payouts_at_once(
     assert "cash" not in await ledger_totals(server)
 
 
+@pytest.mark.logs_errors("request")
 async def test_a_payout_that_is_cut_off_reserves_nothing_or_is_taken_up_again(
     server: RunningServer,
     people: People,
@@ -692,6 +694,7 @@ async def test_a_price_that_changes_in_the_moment_of_the_success_leaves_the_book
     assert not any((await ledger_totals(server)).values())
 
 
+@pytest.mark.logs_errors("request")
 async def test_a_webhook_is_not_taken_while_the_provider_cannot_be_asked(
     people: People, bookings: Bookings, khalti: ToldProvider
 ):

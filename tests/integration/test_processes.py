@@ -342,6 +342,7 @@ async def test_several_processes_need_redis(tmp_path: Path) -> None:
     assert b"bus.redis_url" in out
 
 
+@pytest.mark.logs_errors("process_ended", "process_not_ready")
 async def test_children_that_end_at_once_end_everything() -> None:
     groups = bind_group("127.0.0.1", 0, 2)
     group = ProcessGroup([sys.executable, "-c", "raise SystemExit(3)"], {}, groups, 1.0)

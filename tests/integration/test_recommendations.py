@@ -422,6 +422,7 @@ async def test_what_could_not_serve_cannot_be_pointed_at(
     assert (await samagri(admin.api))["model_version"] == live
 
 
+@pytest.mark.logs_errors("not_advised")
 async def test_where_the_model_stumbles_the_rules_answer(
     people: People, live: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -455,6 +456,7 @@ def stumbling(answer: Callable[..., Any]) -> Callable[..., Any]:
     return asked
 
 
+@pytest.mark.logs_errors("model_refused")
 async def test_a_broken_model_is_refused_and_told_and_the_old_one_serves_on(
     people: People, server: RunningServer, models: ModelStore, live: str
 ) -> None:

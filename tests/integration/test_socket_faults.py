@@ -54,6 +54,7 @@ async def test_a_flood_of_pongs_is_closed(talk: Talk) -> None:
         await other.said("served as ever")
 
 
+@pytest.mark.logs_errors("request")
 async def test_who_was_admitted_before_the_server_goes_is_refused_and_not_forgotten(
     talk: Talk, server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -88,6 +89,7 @@ async def test_an_origin_that_is_no_address_is_refused(talk: Talk) -> None:
     assert refused.value.response.status_code == 403
 
 
+@pytest.mark.logs_errors("socket_not_adopted")
 async def test_a_socket_that_cannot_be_watched_is_not_counted(
     talk: Talk, server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -104,6 +104,7 @@ async def test_ended_and_failed_tasks_do_not_hold_up_the_end() -> None:
     assert isinstance(failed.exception(), ValueError)
 
 
+@pytest.mark.logs_errors("round_failed")
 async def test_a_round_that_fails_is_logged_and_the_next_one_comes(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

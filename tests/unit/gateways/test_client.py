@@ -104,6 +104,7 @@ async def test_tries_end_when_their_time_is_over(provider):
 
 
 @pytest.mark.parametrize("reply", [says({"detail": "Invalid token."}, 401), Reply(b"<html>", 403)])
+@pytest.mark.logs_errors("gateway_refused_us")
 async def test_refused_keys_are_an_alarm_and_not_repeated(provider, client, reply, caplog):
     provider.will(reply)
     with pytest.raises(GatewayMisconfigured), caplog.at_level(logging.ERROR):

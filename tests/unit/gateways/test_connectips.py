@@ -285,6 +285,7 @@ async def test_trouble_at_the_provider_changes_nothing(connectips, provider, att
         await connectips.verify(attempt(), LATER)
 
 
+@pytest.mark.logs_errors("gateway_refused_us")
 async def test_a_refused_password_is_an_alarm(connectips, provider, attempt):
     provider.will(says({"error": "unauthorized"}, 401))
     with pytest.raises(GatewayMisconfigured):

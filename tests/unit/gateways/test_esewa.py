@@ -372,6 +372,7 @@ async def test_trouble_at_esewa_changes_nothing(esewa, provider, attempt, troubl
         await esewa.verify(attempt(), NOW)
 
 
+@pytest.mark.logs_errors("gateway_refused_us")
 async def test_a_refused_server_is_an_alarm(esewa, provider, attempt):
     provider.will(Reply(b"<html>Forbidden</html>", 403))
     with pytest.raises(GatewayMisconfigured):

@@ -179,6 +179,7 @@ async def test_a_start_without_a_sound_answer_is_tried_once(imepay, provider, tr
 
 
 @pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.logs_errors("gateway_refused_us")
 async def test_refused_keys_are_an_alarm(imepay, provider, status):
     provider.will(says({"Message": "denied"}, status))
     with pytest.raises(GatewayMisconfigured):

@@ -89,6 +89,7 @@ async def test_what_khalti_does_not_take_is_not_asked(khalti, provider, order, r
     assert provider.seen == []
 
 
+@pytest.mark.logs_errors("khalti_refused_initiate")
 async def test_a_refused_start_is_final(khalti, provider, order):
     text = "Amount should be greater than Rs. 10, that is 1000 paisa."
     provider.will(says({"amount": [text], "error_key": "validation_error"}, 400))
@@ -118,6 +119,7 @@ async def test_a_start_without_a_sound_answer_is_tried_once(khalti, provider, or
     assert len(provider.seen) == 1
 
 
+@pytest.mark.logs_errors("gateway_refused_us")
 async def test_refused_keys_are_told_apart(khalti, provider, attempt, order):
     provider.will(says({"detail": "Invalid token.", "status_code": 401}, 401))
     with pytest.raises(GatewayMisconfigured):

@@ -336,6 +336,7 @@ def failure(code: str, status: int = 400, kind: str = "invalid_request_error"):
         (says(OPEN | {"id": None}), GatewayUnavailable),
     ],
 )
+@pytest.mark.logs_errors("gateway_refused_us")
 async def test_failures_of_a_start_have_their_kinds(stripe, provider, order, reply, error):
     provider.will(reply)
     with pytest.raises(error) as caught:

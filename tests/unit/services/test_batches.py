@@ -10,6 +10,7 @@ from server.domain.errors import ConcurrentChange, StoreUnavailable
 from server.services.batches import each_of
 
 
+@pytest.mark.logs_errors("row_failed")
 async def test_the_rest_is_done_and_what_was_not_expected_is_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -117,6 +117,7 @@ async def test_the_room_hears_when_the_message_is_stored() -> None:
         assert told.calls == [("announce", [1])]
 
 
+@pytest.mark.logs_errors("message_hook_failed")
 async def test_who_cannot_be_told_does_not_unsend_the_message() -> None:
     told = Told()
     told.fails = True

@@ -326,6 +326,7 @@ class Broken:
         raise RuntimeError("broken")
 
 
+@pytest.mark.logs_errors("flush_failed")
 async def test_one_that_fails_keeps_nothing_from_the_others(connect: Connect) -> None:
     pair = connect()
     pair.poller.soon(Broken())
@@ -333,6 +334,7 @@ async def test_one_that_fails_keeps_nothing_from_the_others(connect: Connect) ->
     assert await pair.read(12) == encode(b"still here")
 
 
+@pytest.mark.logs_errors("socket_failed")
 async def test_a_socket_that_fails_at_what_was_said_is_dropped(
     connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
