@@ -68,7 +68,7 @@ async def answers(client: httpx.AsyncClient, path: str) -> None:
         await asyncio.sleep(0.1)
 
 
-@pytest.mark.logs_errors("request")
+@pytest.mark.logs_errors("request", "embedded_database_ended")
 async def test_requests_get_503_while_the_database_is_away_and_recover(
     settings: Settings, tmp_path: Path
 ) -> None:
