@@ -129,7 +129,9 @@ def test_a_family_books_and_talks_with_its_pandit(town: Town, visit: Visit) -> N
     expect(phone.locator(".toast", has_text="Ram Prasad Acharya")).to_be_visible()
     expect(phone.locator(".badge", has_text="Confirmed")).to_be_visible()
     expect(phone.get_by_role("link", name=re.compile(r"\+977"))).to_be_visible()
-    expect(phone.locator(".samagri__row button")).to_have_count(0)
+    expect(
+        phone.get_by_text("The pandit has to agree to each change of this list.")
+    ).to_be_visible()
 
     phone.get_by_role("button", name="Open the chat").click()
     desk.goto("/chats/")
