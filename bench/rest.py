@@ -16,7 +16,6 @@ import asyncio
 import dataclasses
 import functools
 import os
-import socket
 import statistics
 import sys
 import time
@@ -39,6 +38,7 @@ from bench.crowd import build_if_needed
 from server.app import open_server
 from server.demo.residents import DEMO_CUSTOMER_PHONE, DEMO_PANDIT_PHONE
 from server.demo.seed import DEMO_PASSWORD
+from server.loopback import free_port
 from server.settings import (
     DatabaseSettings,
     FileSettings,
@@ -185,9 +185,7 @@ async def served(
     uri: str, *, name: str = DATABASE, extra: Mapping[str, str] = MappingProxyType({})
 ) -> AsyncIterator[str]:
     """The real server in a child process, with ``extra`` settings; yields its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     settings = {
         "DATABASE__URI": uri,
         "DATABASE__NAME": name,

@@ -6,12 +6,13 @@ import asyncio
 import re
 import shutil
 import signal
-import socket
 import subprocess
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 from redis.asyncio import Redis
+
+from server.loopback import free_port
 
 PROGRAM = shutil.which("redis-server")
 
@@ -136,10 +137,3 @@ def cluster_fault() -> str:
     found = re.search(r"v=(\d+)", text)
     is_new = found is not None and int(found[1]) >= 7
     return "" if is_new else "redis-server is older than 7: no sharded channels"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -20,13 +20,13 @@ from server.auth import JwtSigner
 from server.domain.account import Role, Session, User
 from server.domain.chat import ChatRoom
 from server.domain.ports import Claims
+from server.loopback import free_port
 from server.paths import data_path
 from server.settings import DatabaseSettings
 from server.store import messages, rooms, users
 from server.store.client import Store, open_store
 from server.store.codec import to_document
 from server.store.indexes import create_indexes
-from tests.redis_process import free_port
 
 START_SECONDS = 90.0
 STOP_SECONDS = 60.0

@@ -86,6 +86,7 @@ def the_table() -> dict[str, Room]:
         "server": Room(must_not=pure),
         "settings": Room(must_not=pure),
         "paths": Room(must_not=pure),
+        "loopback": Room(must_not=pure),
         "tasks": Room(must_not=pure),
         "domain": Room(CHARTS, pure | {"msgspec"}),
         "services": Room(frozenset({"domain", "kundali", "tasks"}), pure),
@@ -102,9 +103,10 @@ def the_table() -> dict[str, Room]:
     table["ws"] = Room(shared | {"container", "server.handlers.routing"}, no_driver)
     table |= {room: Room(shared, no_driver) for room in TRANSPORT_SHARED}
     table |= {room: Room(FLOOR_0, DRIVERS) for room in ADAPTERS}
-    table["store"] = Room(FLOOR_0, frozenset({"tornado", "redis", "httpx"}))
+    table["store"] = Room(FLOOR_0 | {"loopback"}, frozenset({"tornado", "redis", "httpx"}))
     # Fills a database with what the services would have made of two invented years.
-    table["demo"] = Room(FLOOR_0 | CALENDAR | {"services", "store", "i18n", "paths"}, pure)
+    written = {"services", "store", "i18n", "paths", "loopback"}
+    table["demo"] = Room(FLOOR_0 | CALENDAR | written, pure)
     # Stand-ins of the payment providers, a program of its own: it knows nothing of our clients, so
     # that it checks what they sign and does not repeat it.
     table["sandbox"] = Room(must_not=DRIVERS | {"redis", "httpx"})

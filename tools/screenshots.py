@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,8 @@ from typing import Any, Final, Literal
 
 import httpx
 from playwright.sync_api import Browser, Page, sync_playwright
+
+from server.loopback import free_port
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 SCREENS: Final = ROOT / "docs" / "screens"
@@ -95,9 +96,7 @@ SCREEN_LIST: Final = (
 @contextmanager
 def running_demo(folder: Path) -> Iterator[str]:
     """A demo that keeps everything in ``folder``; its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    port = free_port()
     process = subprocess.Popen(  # our own command line
         [sys.executable, "-m", "server", "demo", "--port", str(port)],
         cwd=folder,

@@ -37,7 +37,6 @@ from bench.realtime.contenders import (
     Contender,
     Surroundings,
     copying,
-    free_port,
     running,
 )
 from bench.realtime.members import Figures, Sizes, Target
@@ -45,6 +44,7 @@ from bench.realtime.postgres import postgres, programs
 from bench.realtime.processes import Spent
 from bench.realtime.rolling import rolling_restart
 from server.app import prepare_database
+from server.loopback import free_port
 from server.settings import DatabaseSettings
 from server.store.client import Store, open_store
 from server.store.embedded import EmbeddedServer

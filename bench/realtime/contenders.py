@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -16,6 +15,7 @@ from typing import Final
 
 from bench.realtime.dialects import Dialect, PlainDialect, SocketIoDialect
 from bench.realtime.town import PEER_MESSAGES, SECRET, Seat
+from server.loopback import free_port
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PEERS: Final = Path(__file__).resolve().parent / "peers"
@@ -213,11 +213,3 @@ def _variables(contender: Contender, around: Surroundings) -> dict[str, str]:
         "REALTIME__MESSAGE_BURST": "1000000",
     }
     return {f"PANDITYATRA_{key}": value for key, value in values.items()}
-
-
-def free_port() -> int:
-    """A port of loopback that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import socket
 import sys
 import tomllib
 from collections.abc import AsyncIterator
@@ -15,6 +14,7 @@ from typing import Any, Final
 
 import structlog
 
+from server.loopback import free_port
 from server.settings import Settings
 from server.store.embedded import die_with_parent
 from server.tasks import end_all
@@ -45,10 +45,10 @@ async def payment_sandbox(settings: Settings) -> AsyncIterator[tuple[Settings, s
     """
     if settings.http.port == 0:
         settings = dataclasses.replace(
-            settings, http=dataclasses.replace(settings.http, port=_free_port())
+            settings, http=dataclasses.replace(settings.http, port=free_port())
         )
     folder = Path(settings.database.embedded_path).parent / "sandbox"
-    child = _Child(folder, _free_port(), f"http://{_HOST}:{settings.http.port}")
+    child = _Child(folder, free_port(), f"http://{_HOST}:{settings.http.port}")
     process = await child.start()
     keeper = asyncio.create_task(child.keep(process), name="payment-sandbox")
     try:
@@ -129,10 +129,3 @@ class _Child:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((_HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -13,7 +13,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import sys
 from collections import deque
 from collections.abc import AsyncIterator
@@ -23,6 +22,7 @@ from typing import Final
 
 import structlog
 
+from server.loopback import free_port
 from server.settings import DatabaseSettings
 from server.tasks import end_all
 
@@ -88,7 +88,7 @@ class EmbeddedServer:
         """
         self._path.mkdir(parents=True, exist_ok=True)
         await self._end_orphan()
-        self._port = _free_port()
+        self._port = free_port()
         process = await self._spawn()
         # For programs beside the server, such as `make train`.
         self._uri_file.write_text(self.uri.replace("/?", f"/{self._name}?"), encoding="ascii")
@@ -256,13 +256,6 @@ async def _lines(process: asyncio.subprocess.Process) -> AsyncIterator[bytes]:
             yield line
     if rest:
         yield rest
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def die_with_parent() -> None:

@@ -13,12 +13,12 @@ from redis.crc import key_slot
 
 from server.bus.memory import MemoryBus
 from server.bus.redis import RedisBus
+from server.loopback import free_port
 from tests.redis_process import (
     PROGRAM,
     RedisClusterProcesses,
     RedisProcess,
     cluster_fault,
-    free_port,
 )
 
 needs_redis = pytest.mark.skipif(PROGRAM is None, reason="redis-server is not installed")

@@ -11,13 +11,13 @@ import pytest
 
 from server.bus.leases import MemoryLeases, RedisLeases
 from server.jobs.scheduler import Duty, Scheduler
+from server.loopback import free_port
 from server.metrics import Metrics
 from tests.redis_process import (
     PROGRAM,
     RedisClusterProcesses,
     RedisProcess,
     cluster_fault,
-    free_port,
 )
 
 needs_redis = pytest.mark.skipif(PROGRAM is None, reason="redis-server is not installed")

@@ -23,8 +23,8 @@ from server.domain.errors import ForgedCallback
 from server.domain.gateway import AttemptFacts, Outcome, RefundOrder, RefundState
 from server.gateways.client import GatewayClient
 from server.gateways.stripe import StripeGateway
+from server.loopback import free_port
 from server.settings import GatewaySettings, StripeSettings
-from tests.redis_process import free_port
 from tests.sandbox_control import Ear, listening_ear
 
 # The program of the environment that runs the tests, else one on the path.

@@ -12,12 +12,12 @@ import pytest
 from redis.asyncio import Redis
 
 from server.bus.presence import MemoryPresence, RedisPresence
+from server.loopback import free_port
 from tests.redis_process import (
     PROGRAM,
     RedisClusterProcesses,
     RedisProcess,
     cluster_fault,
-    free_port,
 )
 
 needs_redis = pytest.mark.skipif(PROGRAM is None, reason="redis-server is not installed")

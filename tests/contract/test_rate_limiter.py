@@ -13,13 +13,13 @@ import pytest
 from server.bus import ratelimit
 from server.bus.ratelimit import DoorLimiter
 from server.domain.errors import RateLimited
+from server.loopback import free_port
 from server.settings import LimitSettings
 from tests.redis_process import (
     PROGRAM,
     RedisClusterProcesses,
     RedisProcess,
     cluster_fault,
-    free_port,
 )
 
 needs_redis = pytest.mark.skipif(PROGRAM is None, reason="redis-server is not installed")

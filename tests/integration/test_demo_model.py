@@ -17,9 +17,9 @@ import pytest
 from server.demo.residents import DEMO_CUSTOMER_PHONE
 from server.demo.seed import DEMO_PASSWORD
 from server.demo.training import needs_model, source_of
+from server.loopback import free_port
 from server.paths import data_path
 from server.settings import DatabaseSettings, RecommenderSettings, Settings
-from tests.redis_process import free_port
 
 pytestmark = pytest.mark.timeout(900)
 ROOT = data_path("config").parent

@@ -16,8 +16,8 @@ import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from server.loopback import free_port
 from server.paths import data_path
-from tests.redis_process import free_port
 from tests.talk import Client, chat_socket
 
 START_SECONDS = 90.0

@@ -21,10 +21,11 @@ import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
+from server.loopback import free_port
 from server.paths import data_path
 from server.processes import ChildrenKeepEndingError, ProcessGroup, bind_group
 from tests.integration.test_kill_during_chat import PASSWORD, Town
-from tests.redis_process import PROGRAM, RedisProcess, free_port
+from tests.redis_process import PROGRAM, RedisProcess
 from tests.talk import Client, chat_socket
 
 pytestmark = [

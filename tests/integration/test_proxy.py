@@ -17,8 +17,9 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from server.app import RunningServer, open_server
+from server.loopback import free_port
 from server.settings import BusSettings, HttpSettings, Settings
-from tests.redis_process import PROGRAM, RedisProcess, free_port
+from tests.redis_process import PROGRAM, RedisProcess
 from tests.support import CapturingCodeSender, FakeClock, People
 from tests.talk import Client, Talk, accept, book, chat_socket
 

@@ -18,9 +18,9 @@ from server.gateways.client import (
     NotSent,
     parse_object,
 )
+from server.loopback import free_port
 from server.settings import GatewaySettings
 from tests.provider import BAD_GATEWAY, BREAKS, HANGS, HTML_PAGE, Reply, says
-from tests.redis_process import free_port
 
 
 def call(url: str, *, is_safe: bool = True, **changes) -> Call:

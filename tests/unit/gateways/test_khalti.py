@@ -22,9 +22,9 @@ from server.gateways.khalti import (
     read_widget_status,
     read_widget_verification,
 )
+from server.loopback import free_port
 from server.settings import KhaltiSettings
 from tests.provider import BAD_GATEWAY, BREAKS, HTML_PAGE, Reply, says
-from tests.redis_process import free_port
 from tests.unit.gateways.conftest import STARTED
 
 NOW = STARTED + timedelta(minutes=2)
