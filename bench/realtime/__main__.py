@@ -18,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -291,7 +292,24 @@ def _within_limits(sizes: Sizes) -> Sizes:
     return replace(sizes, idle=min(sizes.idle, most), storm=min(sizes.storm, most))
 
 
-def _conditions(options: argparse.Namespace, began: Spent) -> str:
+def disk_pauses(folder: Path, seconds: float = 10.0) -> list[float]:
+    """How long the disk takes to keep 8 KB, over and over: seconds, ascending.
+
+    Nothing is acknowledged before that has happened, so no server is prompter than its disk.
+    """
+    took = []
+    block = b"x" * 8192
+    with (folder / "pauses").open("wb", buffering=0) as file:
+        end = time.perf_counter() + seconds
+        while (began := time.perf_counter()) < end:
+            file.write(block)
+            os.fdatasync(file.fileno())
+            took.append(time.perf_counter() - began)
+            time.sleep(0.005)
+    return sorted(took)
+
+
+def _conditions(options: argparse.Namespace, began: Spent, pauses: Sequence[float]) -> str:
     size = "smoke run, figures mean little" if options.quick else "full sizes"
     if options.sizes:
         size = f"{size} but {' '.join(options.sizes)}"
@@ -299,8 +317,13 @@ def _conditions(options: argparse.Namespace, began: Spent) -> str:
         f"{options.runs} run(s), {size}; Python {platform.python_version()}, "
         f"{os.cpu_count()} cores; database: the embedded SecantusDB over PyMongo, or what is "
         f"named; one server process each; other programs took {began.by_others():.2f} cores "
-        f"meanwhile; {datetime.now(UTC):%Y-%m-%d}"
+        f"meanwhile; disk: 8 KB kept in {_ms(pauses, 0.5)} ms (median), {_ms(pauses, 0.99)} (p99), "
+        f"{_ms(pauses, 1)} at most before and after the runs; {datetime.now(UTC):%Y-%m-%d}"
     )
+
+
+def _ms(ascending: Sequence[float], part: float) -> str:
+    return f"{ascending[min(len(ascending) - 1, int(len(ascending) * part))] * 1e3:.1f}"
 
 
 def main() -> None:
@@ -315,16 +338,21 @@ def main() -> None:
     parser.add_argument(
         "--sizes", nargs="*", default=[], metavar="NAME=NUMBER", help="other sizes, as in Sizes"
     )
+    parser.add_argument(
+        "--folder", help="where the databases' files are for the time; /dev/shm leaves the disk out"
+    )
     parser.add_argument("--out", type=Path, default=ROOT / "var" / "bench" / "realtime")
     options = parser.parse_args()
     options.contenders = options.contenders or (_QUICK_CONTENDERS if options.quick else names)
     options.runs = options.runs or (1 if options.quick else 3)
     options.out.mkdir(parents=True, exist_ok=True)
     began = Spent()
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=options.folder) as folder:
+        pauses = disk_pauses(Path(folder))
         runs = uvloop.run(measure(options, Path(folder)))
+        pauses = sorted([*pauses, *disk_pauses(Path(folder))])
     labels = {each.name: each.label for each in CONTENDERS}
-    conditions = _conditions(options, began)
+    conditions = _conditions(options, began, pauses)
     print(conditions, "", report.table(runs, labels, is_judged=not options.quick), sep="\n")
     target = options.out / "results.json"
     target.write_text(

@@ -592,7 +592,7 @@ class Hub:
             if session.heard_at <= silent_since:
                 session.close_with(CloseCode.HEARTBEAT_MISSED)
             else:
-                session.send_frame(PING, is_droppable=True)
+                session.push(PING, is_droppable=True)
         for session in tuple(late):
             if session.heard_at <= silent_since:
                 session.close_with(CloseCode.HEARTBEAT_MISSED)

@@ -43,6 +43,9 @@ _SLOW_CLOSE_SECONDS: Final = 20.0
 kernel has of it meanwhile."""
 _MAX_SLOW_CLOSING: Final = 256
 """How many of them there are at a time: who comes back again and again must not fill the kernel."""
+_EMPTY_PONG: Final = b"\x8a\x80"
+"""Its header, without the mask of nothing."""
+_PONG: Final = Received(Opcode.PONG, b"")
 _LINGER_OFF: Final = struct.pack("ii", 1, 0)
 _OPEN, _CLOSING, _DEAF, _CLOSED = range(4)
 """Deaf: what the client sends has no meaning any more and is thrown away until it hangs up. To
@@ -387,10 +390,10 @@ class Socket:
             self._is_due = True
             self._poller.soon(self)
 
-    def push(self, blob: bytes) -> None:
+    def push(self, blob: bytes, *, is_droppable: bool = False) -> None:
         """Send finished frames at once, behind what waits already."""
         if self._out is not None or self._state != _OPEN:
-            self.send_frame(blob)
+            self.send_frame(blob, is_droppable=is_droppable)
             return
         try:
             sent = os.write(self._fd, blob)
@@ -522,6 +525,12 @@ class Socket:
     def take(self, data: bytes) -> None:
         """Act on bytes that came."""
         if self._state >= _DEAF:
+            return
+        if len(data) == 6 and data[:2] == _EMPTY_PONG and self._partial is None:
+            # All that an idle client ever says.
+            if self._state == _OPEN:
+                self.on_bytes()
+                self.on_received(_PONG)
             return
         received, self._partial, fault = read_frames(
             data, self._partial, self.bounds.message_bytes, deflate=self.deflates

@@ -2,7 +2,7 @@
 
 The messages that are offered to those who do not read make 200 MB in all, or as many megabytes as
 ``SLOW_READERS_MB`` says. Who is closed comes back at once and reads no more than before, so that
-there are always a hundred.
+there are always a hundred. Before they come, as much is said for as long.
 """
 
 from __future__ import annotations
@@ -23,10 +23,14 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from shutil import disk_usage
+from tempfile import TemporaryDirectory
 
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from server.settings import DatabaseSettings
+from server.store.embedded import database_uri
 from tests.server_process import Member, Room, ServerProcess, fresh_store, make_rooms
 from tests.talk import Client, chat_socket
 
@@ -34,13 +38,18 @@ OFFERED_BYTES = int(os.environ.get("SLOW_READERS_MB", "200")) * 1_000_000
 SLOW, READERS = 100, 20
 PAST = 100
 RATE = 50.0
-BEFORE_SECONDS = 3.0
+MESSAGE_BYTES = 8000
+MESSAGES = OFFERED_BYTES // (SLOW * MESSAGE_BYTES)
+IS_FULL_SIZE = OFFERED_BYTES >= 1_000_000_000
+MEMORY_DISK = Path("/dev/shm")  # noqa: S108  # no file of a name that anybody could guess
+DATABASE_BYTES = 1_000_000_000
+HAS_MEMORY_DISK = MEMORY_DISK.is_dir() and disk_usage(MEMORY_DISK).free > DATABASE_BYTES
 MAX_GROWTH_BYTES = 50 * 1024 * 1024
 MAX_KERNEL_BYTES = SLOW * 1024 * 1024
 # A part of what is offered to each, so that all are full in good time.
 MAX_RECEIVE_BYTES = min(2 * 1024 * 1024, OFFERED_BYTES // SLOW // 4)
 SLOW_READER = 4001
-ONE_TEXT, OTHER_TEXT = "N" * 4000, "n" * 4000
+ONE_TEXT, OTHER_TEXT = "N" * (MESSAGE_BYTES // 2), "n" * (MESSAGE_BYTES // 2)
 _SETTINGS = {
     "REALTIME__MESSAGES_PER_SECOND": "100000",
     "REALTIME__MESSAGE_BURST": "100000",
@@ -246,10 +255,29 @@ async def a_server(
             await server.kill()
 
 
+@asynccontextmanager
+async def even_database(mongo_uri: str) -> AsyncIterator[str]:
+    """The address of a database for the figures of the full size.
+
+    Its files are in memory where there is room: a disk that now and then takes half a second to
+    keep what it was given would decide how late messages are, whoever reads or not.
+    """
+    if not (IS_FULL_SIZE and HAS_MEMORY_DISK):
+        yield mongo_uri
+        return
+    with TemporaryDirectory(dir=MEMORY_DISK) as path:
+        async with database_uri(DatabaseSettings(embedded_path=f"{path}/data")) as uri:
+            yield uri
+
+
 async def test_those_who_never_read_cost_little_and_delay_nobody(
     tmp_path: Path, mongo_uri: str
 ) -> None:
-    async with a_server(tmp_path, mongo_uri) as (server, room), AsyncExitStack() as stack:
+    async with (
+        even_database(mongo_uri) as uri,
+        a_server(tmp_path, uri) as (server, room),
+        AsyncExitStack() as stack,
+    ):
 
         async def come(member: Member) -> Client:
             client: Client = await stack.enter_async_context(
@@ -264,23 +292,21 @@ async def test_those_who_never_read_cost_little_and_delay_nobody(
         listening = asyncio.gather(
             speaker.listen(), *(reader.read(speaker.sent_at) for reader in readers)
         )
-        # Before: twenty readers, nobody else.
-        await talk(speaker, int(BEFORE_SECONDS * RATE))
+        # Before: twenty readers, nobody else. As many messages, else the database's rare pauses
+        # would count for more in the shorter time; and watched as closely, as that takes time too.
+        watching = [asyncio.create_task(memory.watch(server))]
+        await talk(speaker, MESSAGES)
         await speaker.all_acknowledged()
         before = p99([each for reader in readers for each in reader.latencies])
         for reader in readers:
             reader.latencies.clear()
-        size = len(ONE_TEXT) + len(OTHER_TEXT)
         resident_before = resident_bytes(server.pid)
 
         # With a hundred who never read.
         await sloths.fill()
-        watching = [
-            asyncio.create_task(sloths.keep()),
-            asyncio.create_task(memory.watch(server)),
-        ]
+        watching.append(asyncio.create_task(sloths.keep()))
         while sloths.offered < OFFERED_BYTES:
-            sloths.offered += await talk(speaker, 10) * size * sloths.present
+            sloths.offered += await talk(speaker, 10) * MESSAGE_BYTES * sloths.present
             assert not any(task.done() for task in watching), watching
         await speaker.all_acknowledged()
         during = p99([each for reader in readers for each in reader.latencies])
@@ -318,9 +344,9 @@ async def test_those_who_never_read_cost_little_and_delay_nobody(
         assert set(codes) <= {SLOW_READER, None}, said
         assert codes.count(SLOW_READER) > len(replaced) / 2 > 0, said
         assert memory.kernel < MAX_KERNEL_BYTES, said
-        # The bench holds this to twice as long. Here readers, speaker and all who come back share
-        # a loop with each other and the machine with other tests, so only a stall fails.
-        assert during < max(3 * before, 1.0), said
+        # Beside other tests only a stall fails: readers, speaker and all who come back share a loop
+        # with each other, and the machine with those.
+        assert during < (2 * before if IS_FULL_SIZE else max(3 * before, 1.0)), said
 
 
 @pytest.mark.parametrize("asks", [False, True], ids=["replay", "sync"])
