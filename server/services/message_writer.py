@@ -126,6 +126,7 @@ class MessageWriter:
         self._idle.set()
         self._heads: OrderedDict[str, int] = OrderedDict()
         self._recent: dict[int, None] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
     def is_busy(self) -> bool:
@@ -146,7 +147,10 @@ class MessageWriter:
         """
         if self.is_full:
             raise Overloaded
-        done: asyncio.Future[Written] = asyncio.get_running_loop().create_future()
+        if self._loop is None:
+            # Asked for once: each time costs a system call.
+            self._loop = asyncio.get_running_loop()
+        done: asyncio.Future[Written] = self._loop.create_future()
         self._queue.append((draft, done))
         self._idle.clear()
         self._arrived.set()

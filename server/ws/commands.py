@@ -369,7 +369,7 @@ def receive(hub: Hub, session: Session, received: Received) -> None:
     stream = session.stream
     if stream is None:
         return
-    now = asyncio.get_running_loop().time()
+    now = hub.now()
     session.paid_until, wait = hub.pace.take(session.paid_until, now)
     limit = "frame_rate"
     if not wait and opcode != Opcode.PONG:

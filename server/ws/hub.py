@@ -202,6 +202,8 @@ class Hub:
     async def running(self) -> AsyncIterator[None]:
         """Serve while the context lasts; in its end every socket is closed."""
         self._poller = Poller(send_buffer_bytes=self.limits.send_buffer_bytes)
+        # Asked for once: each time costs a system call.
+        self.now = asyncio.get_running_loop().time
         await self._bus.subscribe(CONTROL_TOPIC, self._on_control)
         self._bus.on_restored(self._was_away.set)
         aside = [
@@ -241,7 +243,7 @@ class Hub:
 
     def may_connect(self, address: str) -> bool:
         """Whether one more connection from that address is allowed now."""
-        if not self._gate.take(address, asyncio.get_running_loop().time()):
+        if not self._gate.take(address, self.now()):
             self.metrics.socket_limits.labels("connect_rate").inc()
             return False
         if self._by_address[address] >= self.limits.connections_per_address:
@@ -318,7 +320,7 @@ class Hub:
         """Whether the sign-in ended a moment ago, perhaps while its token was looked at."""
         if not self._ended:
             return False
-        long_ago = asyncio.get_running_loop().time() - _ENDED_SECONDS
+        long_ago = self.now() - _ENDED_SECONDS
         ids = (actor.session_id, actor.user_id)
         return any(self._ended.get(each, long_ago) > long_ago for each in ids)
 
@@ -378,7 +380,7 @@ class Hub:
             self._by_user[session.user_id] = left
         else:
             del self._by_user[session.user_id]
-            self.user_pace.left(session.user_id, asyncio.get_running_loop().time())
+            self.user_pace.left(session.user_id, self.now())
         self.days.leave(session)
         stream = session.stream
         if stream is not None:
@@ -535,7 +537,7 @@ class Hub:
             self.chats.presence.leave(session.room.id, user_id)
         if not self._is_known(user_id):
             # A page that is loaded anew, or a change of network, is no parting.
-            now = asyncio.get_running_loop().time()
+            now = self.now()
             self._leaving[user_id] = now + self.limits.presence_grace_seconds
 
     def is_online(self, user_id: str) -> bool:
@@ -544,7 +546,7 @@ class Hub:
 
     def _let_leave(self) -> None:
         # All wait equally long, so the first to come is the first to go.
-        now, left = asyncio.get_running_loop().time(), []
+        now, left = self.now(), []
         while self._leaving:
             user_id, at = next(iter(self._leaving.items()))
             if at > now:
@@ -578,7 +580,7 @@ class Hub:
 
     def _turn(self) -> None:
         self.tick += 1
-        limits, now, wall = self.limits, asyncio.get_running_loop().time(), self.clock.now()
+        limits, now, wall = self.limits, self.now(), self.clock.now()
         slots = self._slots
         grace = max(1, round(limits.pong_grace_seconds / self._tick_seconds))
         pinged, late = slots[self.tick % len(slots)], slots[(self.tick - grace) % len(slots)]
@@ -718,7 +720,7 @@ class Hub:
 
     def _remember_ended(self, ended_id: str) -> None:
         # For a connection whose token was found good in the moment before.
-        self._ended[ended_id] = asyncio.get_running_loop().time()
+        self._ended[ended_id] = self.now()
         if len(self._ended) > _MAX_ENDED:
             self._ended.popitem(last=False)
 
@@ -742,10 +744,10 @@ class Hub:
                 session.send(ReconnectEvent(after_ms=round(seconds * 1000)))
             leaving.append((seconds, session))
         leaving.sort(key=lambda each: each[0])
-        began = asyncio.get_running_loop().time()
+        began = self.now()
         parting = []
         for seconds, session in leaving:
-            wait = began + seconds - asyncio.get_running_loop().time()
+            wait = began + seconds - self.now()
             if wait > 0:
                 await asyncio.sleep(wait)
             if session.unacked:
