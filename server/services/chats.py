@@ -201,7 +201,9 @@ class ChatService:
             max_waiting=policy.max_waiting,
             known_head=self._known_head,
         )
-        self._state = RoomState(rooms, messages, is_busy=lambda: self._writer.is_busy)
+        self._state = RoomState(
+            rooms, messages, is_busy=lambda: self._writer.is_busy, turn=self._writer.turn
+        )
         self._audit = audit
         self._notices = UnreadNotices(rooms, self._state, self.presence, board, notices)
 

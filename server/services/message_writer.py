@@ -127,6 +127,7 @@ class MessageWriter:
         self._heads: OrderedDict[str, int] = OrderedDict()
         self._recent: dict[int, None] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._turn = asyncio.Lock()
 
     @property
     def is_busy(self) -> bool:
@@ -165,6 +166,14 @@ class MessageWriter:
         if head is not None and head < sequence:
             self._heads[room_id] = sequence
 
+    @property
+    def turn(self) -> asyncio.Lock:
+        """Held while a batch is written; whoever else writes a lot takes it for each command.
+
+        Two writes at once cost the embedded server more than one behind the other.
+        """
+        return self._turn
+
     async def flush(self) -> None:
         """Return when everything that was submitted has been written, or refused."""
         await self._idle.wait()
@@ -185,13 +194,17 @@ class MessageWriter:
     async def _run(self) -> None:
         while self._queue or not self._is_ending:
             await self._arrived.wait()
-            batch = [self._queue.popleft() for _ in range(min(len(self._queue), _MAX_BATCH))]
-            if batch:
-                await self._write_safely(batch)
+            async with self._turn:
+                await self._write_next()
             if not self._queue:
                 self._idle.set()
                 if not self._is_ending:
                     self._arrived.clear()
+
+    async def _write_next(self) -> None:
+        batch = [self._queue.popleft() for _ in range(min(len(self._queue), _MAX_BATCH))]
+        if batch:
+            await self._write_safely(batch)
 
     async def _write_safely(self, batch: Sequence[_Waiting]) -> None:
         self._writing = len(batch)

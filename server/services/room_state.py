@@ -41,7 +41,7 @@ _MAX_FINISH_SECONDS: Final = 10.0
 _MAX_CARDS: Final = 50_000
 _MAX_CHANGES: Final = 50_000
 _MAX_SPANS: Final = 10_000
-_ROOMS_PER_COMMAND: Final = 5
+_ROOMS_PER_COMMAND: Final = 2
 """A longer command would make the messages behind it wait."""
 _TICKS_PER_COMMAND: Final = 6
 _MAX_TICKS: Final = 256
@@ -116,6 +116,8 @@ class RoomState:
         Where heads and marks, and read times, are written.
     is_busy
         Whether messages wait to be written; read times then wait for them.
+    turn
+        Held for each command that moves heads and marks, and by whoever writes messages.
     round_seconds
         The least time between two rounds of writing.
 
@@ -129,12 +131,14 @@ class RoomState:
         messages: MessageRepository,
         *,
         is_busy: Callable[[], bool],
+        turn: asyncio.Lock,
         round_seconds: float = _ROUND_SECONDS,
     ) -> None:
         self._rooms = rooms
         self._messages = messages
         self._is_busy = is_busy
         self._round_seconds = round_seconds
+        self._turn = turn
         self._cards: OrderedDict[str, RoomCard] = OrderedDict()
         self._changes: dict[str, _Change] = {}
         # What the last round has written, or is writing: a reader may hold the document of before.
@@ -340,9 +344,10 @@ class RoomState:
         loop = asyncio.get_running_loop()
         while left:
             chosen, left = left[:_ROOMS_PER_COMMAND], left[_ROOMS_PER_COMMAND:]
-            began = loop.time()
             try:
-                await self._rooms.advance([self._written[each].of(each) for each in chosen])
+                async with self._turn:
+                    began = loop.time()
+                    await self._rooms.advance([self._written[each].of(each) for each in chosen])
             except StoreUnavailable:
                 for room_id in (*chosen, *left):
                     self._change(room_id).take_older(self._written[room_id])

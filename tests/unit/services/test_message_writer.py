@@ -100,6 +100,19 @@ async def test_what_arrives_during_a_write_is_written_together() -> None:
     assert [each.message.sequence for each in written] == list(range(1, 101))
 
 
+async def test_whoever_has_the_turn_is_waited_for() -> None:
+    messages = MemoryMessageRepository()
+    async with writing(messages) as writer:
+        async with writer.turn:
+            futures = [writer.submit(draft()) for _ in range(3)]
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert not messages.batches
+            assert writer.is_busy
+        await results(futures)
+    assert messages.batches == [3]
+
+
 async def test_numbers_go_on_from_what_is_stored_and_each_room_has_its_own() -> None:
     messages = MemoryMessageRepository()
     await messages.insert([stored(7)])

@@ -53,6 +53,7 @@ class Database:
         self.is_away = False
         self.is_busy = False
         self.mark_seconds = 0.0
+        self.turn = asyncio.Lock()
         self.happened = asyncio.Event()
 
     async def until(self, is_so: Callable[[], bool]) -> None:
@@ -86,6 +87,7 @@ def state(database: Database) -> RoomState:
         database,  # type: ignore[arg-type]  # as much of it as is used
         database,  # type: ignore[arg-type]
         is_busy=lambda: database.is_busy,
+        turn=database.turn,
         round_seconds=0.01,
     )
     made.learn(room())
@@ -225,3 +227,18 @@ async def test_long_spans_are_written_in_pieces_and_their_oldest_part_not(
     assert spans[-1][1] == 1000
     assert all(up_to - above <= 32 for above, up_to in spans)
     assert [above for above, _ in spans[1:]] == [up_to for _, up_to in spans[:-1]]
+
+
+async def test_heads_and_marks_wait_for_the_messages_that_are_being_written(
+    database: Database, state: RoomState
+) -> None:
+    state.stored([message(1)])
+    await database.turn.acquire()
+    flushing = asyncio.create_task(state.flush())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not database.changes
+    database.turn.release()
+    await flushing
+    assert [change.room_id for change in database.changes] == ["room"]
+    assert not database.turn.locked()

@@ -65,6 +65,7 @@ class World:
             Database(),  # type: ignore[arg-type]  # as much of it as is used
             Database(),  # type: ignore[arg-type]
             is_busy=lambda: False,
+            turn=asyncio.Lock(),
         )
         self.notices = UnreadNotices(
             self.rooms,  # type: ignore[arg-type]  # only find is used
