@@ -287,11 +287,11 @@ def main() -> int:
     else:
         for name in ("without", "with_swaps", "near_a_swap"):
             print(f"{name:<12}", *(f"{key} {value}" for key, value in found[name].items()))
+        times = found["near_a_swap"]["p99_ms"] / found["without"]["p99_ms"]
         print(
             f"{found['versions_seen']} versions answered;"
             f" {found['mapped_versions_after']} mapped {found['seconds_until_freed']} s after the"
-            f" last swap; p99 near a swap {found['near_a_swap']['p99_ms'] / found['without']['p99_ms']:.2f}"
-            " times that without;"
+            f" last swap; p99 near a swap {times:.2f} times that without;"
             f" own memory {found['own_megabytes_before']} MB before,"
             f" {found['own_megabytes_after']} MB after"
         )
