@@ -484,6 +484,7 @@ class Heading(Struct, frozen=True):
     seq: int = 0
     cid: str = ""
     user: str = ""
+    state: str = ""
     is_active: bool = True
     unread: int = 0
     payment: str = ""

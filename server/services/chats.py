@@ -8,6 +8,7 @@ sending one reads what stood before it: everything above a member's mark is from
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -33,6 +34,7 @@ from server.domain.chat import (
     head_of,
 )
 from server.domain.errors import (
+    ClientIdConflict,
     FieldFault,
     Forbidden,
     Invalid,
@@ -197,7 +199,8 @@ class ChatService:
             clock,
             ids,
             announce=self._announce,
-            announce_again=self._announce_again,
+            # Who has heard of them passes them over by their number.
+            announce_again=self._announce,
             max_waiting=policy.max_waiting,
             known_head=self._known_head,
         )
@@ -596,18 +599,20 @@ class ChatService:
     async def _tell_room(
         self, room: ChatRoom, cid: str, text: str, names: Mapping[str, str]
     ) -> None:
-        await self._writer.submit(
-            Draft(
-                room_id=room.id,
-                sender_id=SYSTEM_SENDER,
-                sender_role=SYSTEM_SENDER,
-                sender_name=SYSTEM_NAME,
-                cid=cid,
-                message_type=MessageType.SYSTEM,
-                content=self._translator.text("en", text, pandit=names["en"]),
-                content_ne=self._translator.text("ne", text, pandit=names["ne"]),
+        # Said already, perhaps in the words of an earlier release.
+        with contextlib.suppress(ClientIdConflict):
+            await self._writer.submit(
+                Draft(
+                    room_id=room.id,
+                    sender_id=SYSTEM_SENDER,
+                    sender_role=SYSTEM_SENDER,
+                    sender_name=SYSTEM_NAME,
+                    cid=cid,
+                    message_type=MessageType.SYSTEM,
+                    content=self._translator.text("en", text, pandit=names["en"]),
+                    content_ne=self._translator.text("ne", text, pandit=names["ne"]),
+                )
             )
-        )
 
     # -- after a batch is stored ----------------------------------------------------------------
 
@@ -616,15 +621,11 @@ class ChatService:
         self._tell(stored)
         for room_id, message in newest.items():
             card = self._state.card(room_id)
-            if card is not None:
+            if card is not None and message.sequence >= card.head:
                 frame = self._frames.room_head(room_id, head_of(message))
                 for user_id in card.members:
                     self._bus.publish(f"user.{user_id}", frame)
         self._notices.add(stored)
-
-    def _announce_again(self, messages: Sequence[Message]) -> None:
-        # Who has heard of them passes them over by their number.
-        self._tell(messages)
 
     def _tell(self, messages: Sequence[Message]) -> None:
         answered = self._state.stored(messages)

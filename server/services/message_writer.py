@@ -43,7 +43,8 @@ from server.domain.ports import Clock, IdSource, MessageKey, MessageRepository
 _log: Final = logging.getLogger(__name__)
 _MAX_BATCH: Final = 500
 _MAX_RENUMBERINGS: Final = 20
-_MAX_FLUSH_SECONDS: Final = 15.0
+_MAX_FLUSH_SECONDS: Final = 4.0
+"""All has been flushed once in the time for draining; this is for what came after."""
 _MAX_HEADS: Final = 50_000
 _MAX_RECENT: Final = 20_000
 

@@ -233,7 +233,7 @@ class PositionService:
             booking = await self._load(share.booking_id)
             rules.require_on_the_way(booking, actor, now, self._policy.ahead)
         except StoreUnavailable:
-            return True
+            return share.booking_id in self._shares
         except DomainError:
             self._end(share.booking_id, "stopped")
             return False

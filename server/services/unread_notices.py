@@ -18,7 +18,7 @@ from server.domain.ports import PresenceBoard, Receiver, RoomRepository
 from server.services.room_state import RoomCard, RoomState
 
 _log: Final = logging.getLogger(__name__)
-_MAX_FINISH_SECONDS: Final = 10.0
+_MAX_FINISH_SECONDS: Final = 2.0
 _MAX_WAITING: Final = 10_000
 _MAX_REMEMBERED: Final = 50_000
 _RECHECK_SECONDS: Final = 5.0

@@ -316,18 +316,22 @@ class Collection:
         *,
         many: bool = False,
         upsert: bool = False,
+        is_batch: bool = False,
     ) -> int:
         """Send many updates as one unordered command; returns how many documents changed.
 
         Each is of the first match, or with ``many`` of all matches; with ``upsert`` one that has
-        no match makes its document, and is done again where somebody else has just made it.
+        no match makes its document, and is done again where somebody else has just made it. With
+        ``is_batch`` it goes by the connections that batches have to themselves.
         """
         kind = UpdateMany if many else UpdateOne
         writes = [kind(query, update, upsert=upsert) for query, update in updates]
-        async with self._guarded():
+        async with self._guarded(turns=self._batch_turns if is_batch else None):
             try:
                 return (await self._collection.bulk_write(writes, ordered=False)).modified_count
             except BulkWriteError as error:
+                if error.timeout or error.details.get("writeConcernErrors"):
+                    raise StoreUnavailable from error
                 if not upsert:
                     raise
                 modified = int(error.details.get("nModified", 0))

@@ -81,10 +81,11 @@ class MongoRoomRepository:
     async def advance(self, changes: Sequence[RoomChange]) -> None:
         """Move heads and marks forward, never back: one update a room, in one unordered command.
 
-        Documents compare by their first field first, which is the sequence number of both.
+        Documents compare by their first field first, which is the sequence number of both. Messages
+        wait for it, so it waits for no other operation.
         """
         if changes:
-            await self._rooms.update_each([_advance(change) for change in changes])
+            await self._rooms.update_each([_advance(change) for change in changes], is_batch=True)
 
     async def heads_and_marks(self, user_id: str, limit: int) -> dict[str, tuple[int, int]]:
         """Return the numbers of head and own mark of each of the member's latest rooms."""

@@ -560,7 +560,7 @@ class Hub:
     async def _tell_left(self, user_ids: list[str]) -> None:
         for user_id, is_elsewhere in (await self._board.whereabouts(user_ids)).items():
             if not is_elsewhere and not self.is_online(user_id):
-                self._tell_presence(user_id, "offline")
+                self._tell_presence(user_id, "unknown" if is_elsewhere is None else "offline")
 
     def _tell_presence(self, user_id: str, state: str) -> None:
         last_seen = stamp(self.clock.now()) if state == "offline" else None

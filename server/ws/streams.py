@@ -553,6 +553,9 @@ class Stream:
                 self._mark(self.room.members, heading.user, heading.seq)
         elif heading.type == "presence":
             self.source.heard_presence(heading.user)
+            if heading.state != "online" and self._is_here(heading.user):
+                # Told by a process that he has left before he came to this one.
+                return
         elif heading.type == "badge":
             self.unread = heading.unread
         if not self.sessions:
@@ -564,6 +567,9 @@ class Stream:
         notice = _Notice(encode(payload), wanted, is_droppable=is_ephemeral)
         self._rounds = [*self._rounds, notice]
         self._serve(is_joined=True)
+
+    def _is_here(self, user_id: str) -> bool:
+        return any(each.user_id == user_id and each.is_ready for each in self.sessions)
 
 
 def _is_meant(session: Session, heading: Heading) -> bool:

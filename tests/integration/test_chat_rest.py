@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import struct
+import uuid
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,11 @@ import pytest
 
 from server.app import RunningServer, open_server
 from server.domain.account import Actor, Role
+from server.domain.chat import Message
+from server.domain.errors import StoreUnavailable
 from server.domain.events import Event, EventKind
 from server.settings import Settings
+from server.store.messages import MongoMessageRepository
 from tests.support import FakeClock, People, Person
 from tests.talk import Talk, accept, book, chat_socket, make_talk, notification_socket
 
@@ -501,6 +506,52 @@ async def test_a_run_of_unread_messages_makes_one_notification(talk: Talk) -> No
     assert len(rows) == 2
     assert all("m0" not in row["message"] for row in rows), "the content stays in the room"
     assert await told(talk.customer) == []
+
+
+async def test_a_message_is_told_of_when_the_answer_of_the_database_was_lost(
+    talk: Talk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    insert = MongoMessageRepository.insert
+
+    async def and_lose_the_answer(
+        self: MongoMessageRepository, messages: Sequence[Message]
+    ) -> dict[int, Message | None]:
+        monkeypatch.setattr(MongoMessageRepository, "insert", insert)
+        await insert(self, messages)
+        raise StoreUnavailable
+
+    async with (
+        chat_socket(talk.port, talk.customer.access, talk.room_id) as customer,
+        notification_socket(talk.port, talk.pandit.access) as pandit,
+    ):
+        monkeypatch.setattr(MongoMessageRepository, "insert", and_lose_the_answer)
+        cid = str(uuid.uuid4())
+        await customer.say("Namaste", cid)
+        assert (await customer.next("error"))["code"] == "storage_unavailable"
+        await customer.say("Namaste", cid)
+        assert (await customer.next("ack"))["dup"]
+        await pandit.where(lambda f: f.get("type") == "room_head")
+        await pandit.where(lambda f: f.get("kind") == "NEW_MESSAGE")
+
+
+async def test_what_the_room_was_told_once_stands_when_a_release_words_it_otherwise(
+    server: RunningServer, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    customer, pandit = await people.customer(), await people.pandit()
+    chats = server.services.chats
+    names = {"customer_name": "Sita", "pandit_name": "Ram"}
+    ids = {
+        "customer_id": customer.user_id,
+        "pandit_id": pandit.pandit_id,
+        "pandit_user_id": pandit.user_id,
+    }
+    room = await chats.open_unlocked("unlock-1", **ids, **names)
+    monkeypatch.setattr("server.services.chats.UNLOCKED_TEXT", "Talk with {pandit} here.")
+    again = await chats.open_unlocked("unlock-1", **ids, **names)
+    assert again.id == room.id
+    answer = await customer.api.get("/api/messages/", params={"room_id": room.id})
+    (said,) = answer.raise_for_status().json()["results"]
+    assert said["content"].startswith("The contact is unlocked.")
 
 
 async def test_who_has_the_room_open_is_not_told(talk: Talk) -> None:

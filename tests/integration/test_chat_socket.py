@@ -496,6 +496,17 @@ async def test_presence_comes_on_joining_and_goes_after_a_grace(talk: Talk) -> N
         assert gone["last_seen"]
 
 
+async def test_word_that_somebody_has_left_is_not_believed_while_he_is_here(
+    server: RunningServer, talk: Talk, both: tuple[Client, Client]
+) -> None:
+    customer, pandit = both
+    server.services.chats.tell_presence(talk.room_id, talk.pandit.user_id, "offline", None)
+    await pandit.said("I am here")
+    frames = await customer.quiet()
+    assert "message" in [frame["type"] for frame in frames]
+    assert "presence" not in [frame["type"] for frame in frames]
+
+
 async def test_presence_is_the_union_of_a_users_connections(talk: Talk) -> None:
     async with talk.socket(talk.customer) as customer:
         await customer.next("presence")

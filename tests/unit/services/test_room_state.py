@@ -50,7 +50,8 @@ class Database:
         self.changes: list[RoomChange] = []
         self.commands: list[int] = []
         self.spans: list[ReadSpan] = []
-        self.is_away = False
+        self.is_away = self.is_stuck = False
+        self.fails_for = ""
         self.is_busy = False
         self.mark_seconds = 0.0
         self.turn = asyncio.Lock()
@@ -64,6 +65,10 @@ class Database:
     async def advance(self, changes: Sequence[RoomChange]) -> None:
         if self.is_away:
             raise StoreUnavailable
+        if self.is_stuck:
+            await asyncio.Event().wait()
+        if self.fails_for in {change.room_id for change in changes}:
+            raise ValueError(self.fails_for)
         self.commands.append(len(changes))
         self.changes += changes
         self.happened.set()
@@ -179,6 +184,34 @@ async def test_nothing_is_dropped_while_the_database_is_away(
     assert change.head == head_of(message(3))
     assert {user: mark.sequence for user, mark in change.marks.items()} == {"sita": 3, "ram": 2}
     assert {(span.reader_id, span.up_to) for span in database.spans} == {("ram", 2), ("sita", 3)}
+
+
+async def test_nothing_is_dropped_when_a_write_is_given_up(
+    state: RoomState, database: Database
+) -> None:
+    database.is_stuck = True
+    for number in range(9):
+        state.stored([message(1, room_id=f"room-{number}")])
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await state.flush()
+    database.is_stuck = False
+    await state.flush()
+    assert {change.room_id for change in database.changes} == {f"room-{n}" for n in range(9)}
+
+
+@pytest.mark.logs_errors("room_state_failed")
+async def test_a_room_that_cannot_be_written_takes_few_with_it(
+    state: RoomState, database: Database
+) -> None:
+    for number in range(9):
+        state.stored([message(1, room_id=f"room-{number}")])
+    database.fails_for = "room-4"
+    await state.flush()
+    await state.flush()
+    missing = {f"room-{n}" for n in range(9)} - {change.room_id for change in database.changes}
+    assert "room-4" in missing
+    assert len(missing) <= 2
 
 
 async def test_rounds_write_in_bounded_commands_and_read_times_wait_for_messages(
