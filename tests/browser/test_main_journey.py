@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import time
 from datetime import date, timedelta
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import PHONE, Somebody, Town, Visit, ready
 
@@ -163,6 +164,98 @@ def test_a_family_books_and_talks_with_its_pandit(town: Town, visit: Visit) -> N
         phone.goto(path)
         expect(ready(phone).locator("html")).to_have_attribute("lang", "ne")
         expect(phone.locator("h1")).to_contain_text(re.compile("[\u0900-\u097f]"))
+
+
+PRESS_AND_GO_ON = """() => {
+  document.querySelector('[data-item="rice"] [aria-label^="More"]').click();
+  document.querySelector("form[action*='samagri'] .actions button:not([name])").click();
+}"""
+PRESS_AND_LEAVE = """() => {
+  document.querySelector('[data-item="rice"] [aria-label^="More"]').click();
+  location.assign("/account/");
+}"""
+
+PRESS_GHEE = """async () => {
+  document.querySelector('[data-item="ghee"] [aria-label^="More"]').click();
+  await document.querySelector("py-samagri").updateComplete;
+  return document.querySelector('[data-item="ghee"] input').value;
+}"""
+
+
+def to_samagri(page: Page, pandit: Somebody) -> str:
+    """Through the steps up to the samagri; returns the draft's id."""
+    page.goto(f"/book/{pandit.service_id}/")
+    next_step(page)
+    slots = ready(page).locator("py-slots .slot input:enabled")
+    slots.last.check(force=True)
+    next_step(page)
+    expect(page.get_by_role("heading", name="Details", exact=True)).to_be_visible()
+    page.get_by_label("City").fill("Kathmandu")
+    page.get_by_label("Area or tole").fill("Baneshwor")
+    page.get_by_label("Address").fill("House 7")
+    next_step(page)
+    expect(ready(page).locator('.samagri__row[data-item="rice"]')).to_be_visible()
+    return page.locator("py-samagri").get_attribute("booking-id") or ""
+
+
+def quantity_of(family: Somebody, booking_id: str, item_id: str) -> float:
+    answer = family.api.get(f"/api/bookings/{booking_id}/samagri/").raise_for_status()
+    rows = {row["item"]["id"]: row for row in answer.json()["results"]}
+    return float(rows[item_id]["quantity"])
+
+
+def test_a_quantity_is_saved_before_the_page_is_left(town: Town, visit: Visit) -> None:
+    family, pandit = town.person("Mina Karki"), town.pandit("Bishnu Sharma")
+    page = visit(family)
+    draft = to_samagri(page, pandit)
+    assert quantity_of(family, draft, "rice") == 500
+
+    # Refused: the page stays and says why.
+    title = "The rice is sold out."
+    page.route("**/samagri/rice/", lambda route: route.fulfill(status=409, json={"title": title}))
+    page.evaluate(PRESS_AND_GO_ON)
+    expect(page.locator('[data-item="rice"] [role="alert"]')).to_have_text(title)
+    expect(page.locator('[data-item="rice"] input')).to_have_value("500")
+    expect(page.get_by_role("button", name="Next", exact=True)).not_to_have_attribute(
+        "aria-busy", "true"
+    )
+    page.unroute("**/samagri/rice/")
+    page.faults[:] = [each for each in page.faults if "409" not in each]  # type: ignore[attr-defined]
+
+    page.evaluate(PRESS_AND_GO_ON)
+    expect(page.get_by_label(re.compile("^Cash"))).to_be_checked()
+    assert quantity_of(family, draft, "rice") == 550
+
+    page.go_back()
+    expect(ready(page).locator('[data-item="rice"] input')).to_have_value("550")
+    page.evaluate(PRESS_AND_LEAVE)
+    page.wait_for_url("**/account/")
+    deadline = time.monotonic() + 10
+    while quantity_of(family, draft, "rice") != 600 and time.monotonic() < deadline:
+        # It goes out as the page ends; nothing tells of it but the list.
+        time.sleep(0.05)
+    assert quantity_of(family, draft, "rice") == 600
+
+
+def test_an_answer_leaves_what_was_pressed_since(town: Town, visit: Visit) -> None:
+    family, pandit = town.person("Nita Karki"), town.pandit("Madhav Sharma")
+    page = visit(family)
+    draft = to_samagri(page, pandit)
+    held: list[Route] = []
+    page.route("**/samagri/rice/", lambda route: held.append(route))
+    with page.expect_request("**/samagri/rice/"):
+        page.locator('[data-item="rice"]').get_by_role("button", name=re.compile("^More")).click()
+    ghee = page.locator('[data-item="ghee"]')
+    before = quantity_of(family, draft, "ghee")
+    with page.expect_response("**/samagri/ghee/"):
+        with page.expect_response("**/samagri/rice/"):
+            pressed = page.evaluate(PRESS_GHEE)
+            held[0].continue_()
+        # The answer about the rice still has the ghee as it was.
+        expect(page.locator('[data-item="rice"]')).to_have_attribute("aria-busy", "false")
+        assert ghee.locator("input").input_value() == pressed
+    expect(ghee.locator("input")).to_have_value(pressed)
+    assert quantity_of(family, draft, "ghee") > before
 
 
 def test_a_time_that_is_taken_meanwhile_is_seen_at_once(town: Town, visit: Visit) -> None:

@@ -46,6 +46,13 @@ test("a problem becomes an error with its type, text and fields", async () => {
   });
 });
 
+test("a request that shall outlive the page says so", async () => {
+  const { api, calls } = client([json(200, {}), json(200, {})]);
+  await api.patch("/api/x/", {}, { keepalive: true });
+  await api.patch("/api/x/", {});
+  assert.deepEqual(calls.map((call) => call.keepalive), [true, false]);
+});
+
 test("the time to wait is told", async () => {
   const { api } = client([json(429, { type: "rate-limited", title: "Slow" }, { "Retry-After": "17" })]);
   await assert.rejects(api.get("/api/x/"), { status: 429, retryAfter: 17, temporary: true });

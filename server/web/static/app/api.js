@@ -96,6 +96,7 @@ const unreachable = () =>
  * @property {string | boolean} [idempotencyKey] true makes one
  * @property {AbortSignal} [signal]
  * @property {number} [timeout] milliseconds
+ * @property {boolean} [keepalive] the request outlives the page
  */
 
 /** A client of the API. Everything it touches can be given, for tests. */
@@ -204,7 +205,7 @@ export class Api {
     const limit = AbortSignal.timeout(options.timeout ?? TIMEOUT_MS);
     const signal = options.signal ? AbortSignal.any([options.signal, limit]) : limit;
     try {
-      return await this.fetch(url.href, { method, headers, body, signal, credentials: "same-origin" });
+      return await this.fetch(url.href, { method, headers, body, signal, credentials: "same-origin", keepalive: options.keepalive ?? false });
     } catch (error) {
       if (options.signal?.aborted) throw error;
       if (!limit.aborted) throw unreachable();

@@ -9,6 +9,9 @@
  *
  * Once the booking is accepted, changes make a proposal: the customer sees the list as he proposes
  * it, with its sums, and the rest of the page what holds until the pandit agrees.
+ *
+ * A quantity goes out a moment after the last press. A form of the page that is sent meanwhile waits
+ * until the server has it, and stays when the server refuses; whoever leaves otherwise takes it along.
  */
 
 import { html, nothing } from "../vendor/lit/lit.js";
@@ -83,12 +86,21 @@ class Samagri extends PageElement {
     /** @type {any[]} */
     this.found = [];
     this.searched = "";
-    this.timers = /** @type {Map<string, any>} */ (new Map());
+    /** Quantities that are not on their way yet, by line. @type {Map<string, {quantity: number, unit: string, timer: any}>} */
+    this.waiting = new Map();
+    /** Changes that the server has not answered. @type {Set<Promise<boolean>>} */
+    this.running = new Set();
+    /** The form that goes when all is saved. @type {{form: HTMLFormElement, submitter: HTMLElement | null} | null} */
+    this.leaving = null;
+    /** @type {any} */
+    this.searching = 0;
     /** Answers that come late must not overwrite newer ones. */
     this.turn = 0;
     this.queue = Promise.resolve();
     // Agreed to, cancelled, begun: what may be changed is another list now, or none.
     this.onBooking = () => this.noting > 0 || this.load();
+    this.onSubmit = (/** @type {SubmitEvent} */ event) => this.#holdBack(event);
+    this.onLeave = () => this.#sendAlong();
   }
 
   get path() {
@@ -103,15 +115,21 @@ class Samagri extends PageElement {
   connectedCallback() {
     super.connectedCallback();
     document.addEventListener("py-booking-changed", this.onBooking);
+    // Before anybody else takes the form for sent.
+    document.addEventListener("submit", this.onSubmit, { capture: true });
+    window.addEventListener("pagehide", this.onLeave);
     this.load();
   }
 
   disconnectedCallback() {
     super.disconnectedCallback();
     document.removeEventListener("py-booking-changed", this.onBooking);
+    document.removeEventListener("submit", this.onSubmit, { capture: true });
+    window.removeEventListener("pagehide", this.onLeave);
     this.watch?.disconnect();
     this.watch = null;
-    for (const timer of this.timers.values()) clearTimeout(timer);
+    clearTimeout(this.searching);
+    this.#sendAlong();
   }
 
   /** Read the list again. */
@@ -250,7 +268,14 @@ class Samagri extends PageElement {
     this.needsConsent = answer.needs_consent;
     this.proposed = this.#editable && Boolean(answer.proposal);
     const shown = this.proposed ? answer.proposal : answer;
-    this.lines = shown.results.map(lineOf);
+    const lines = /** @type {import("./samagri-list.js").Line[]} */ (shown.results.map(lineOf));
+    for (const [id, { timer }] of this.waiting) {
+      if (lines.some((line) => line.id === id)) continue;
+      clearTimeout(timer);
+      this.waiting.delete(id);
+    }
+    // What was pressed since is newer than this answer.
+    this.lines = lines.map((line) => ({ ...line, quantity: this.waiting.get(line.id)?.quantity ?? line.quantity }));
     const { service_fee, samagri_fee, total_fee, currency } = answer;
     const fees = { service_fee, samagri_fee, total_fee, currency };
     this.fees = { ...fees, samagri_fee: shown.samagri_fee, total_fee: shown.total_fee };
@@ -291,7 +316,62 @@ class Samagri extends PageElement {
       }
     });
     this.queue = work.then(() => {});
+    this.running.add(work);
+    work.then(() => this.running.delete(work));
     return work;
+  }
+
+  /** Send a quantity that waits. @param {string} id of its line */
+  #save(id) {
+    const wanted = this.waiting.get(id);
+    if (!wanted) return;
+    this.#stopWaiting(id);
+    const { quantity, unit } = wanted;
+    this.#change(id, () => api.patch(this.#pathOf(id), { quantity, unit }));
+  }
+
+  /** @param {string} id */
+  #stopWaiting(id) {
+    clearTimeout(this.waiting.get(id)?.timer);
+    this.waiting.delete(id);
+  }
+
+  /**
+   * Let a form go only when the server has all changes; one that it refuses is shown, and the form stays.
+   * @param {SubmitEvent} event
+   */
+  async #holdBack(event) {
+    if (!this.waiting.size && !this.running.size) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    const isHeld = this.leaving !== null;
+    const form = /** @type {HTMLFormElement} */ (event.target);
+    this.leaving = { form, submitter: event.submitter };
+    if (isHeld) return;
+    event.submitter?.setAttribute("aria-busy", "true");
+    let isSaved = true;
+    while (this.waiting.size || this.running.size) {
+      for (const id of [...this.waiting.keys()]) this.#save(id);
+      const done = await Promise.all(this.running);
+      isSaved &&= done.every(Boolean);
+    }
+    event.submitter?.removeAttribute("aria-busy");
+    const going = this.leaving;
+    this.leaving = null;
+    if (!isSaved) {
+      await this.updateComplete;
+      this.querySelector(".samagri__error, .note--bad")?.scrollIntoView({ block: "center" });
+    } else if (going.form.isConnected) {
+      going.form.requestSubmit(going.submitter?.isConnected ? going.submitter : null);
+    }
+  }
+
+  /** Send what waits so that it outlives the page; nobody is here to see the answer. */
+  #sendAlong() {
+    for (const [id, { quantity, unit }] of this.waiting) {
+      this.#stopWaiting(id);
+      api.patch(this.#pathOf(id), { quantity, unit }, { keepalive: true }).catch(() => {});
+    }
   }
 
   /** Show in the page what is proposed now; the server says it in words. */
@@ -308,7 +388,6 @@ class Samagri extends PageElement {
 
   /** @param {import("./samagri-list.js").Line} line @param {number} quantity @param {number} [wait] */
   #setQuantity(line, quantity, wait = TYPING_MS) {
-    clearTimeout(this.timers.get(line.id));
     if (!orderable(line, quantity)) {
       this.faults = { ...this.faults, [line.id]: t("Please enter a quantity above zero; whole numbers for pieces.") };
       return;
@@ -320,17 +399,13 @@ class Samagri extends PageElement {
     }
     if (quantity === line.quantity) return;
     this.lines = (this.lines ?? []).map((other) => (other.id === line.id ? { ...other, quantity } : other));
-    this.timers.set(
-      line.id,
-      setTimeout(() => {
-        this.#change(line.id, () => api.patch(this.#pathOf(line.id), { quantity, unit: line.unit }));
-      }, wait),
-    );
+    this.#stopWaiting(line.id);
+    this.waiting.set(line.id, { quantity, unit: line.unit, timer: setTimeout(() => this.#save(line.id), wait) });
   }
 
   /** @param {import("./samagri-list.js").Line} line */
   async #remove(line) {
-    clearTimeout(this.timers.get(line.id));
+    this.#stopWaiting(line.id);
     const done = await this.#change(line.id, () => api.delete(this.#pathOf(line.id)));
     if (!done) return;
     toast({
@@ -362,23 +437,20 @@ class Samagri extends PageElement {
 
   /** @param {string} text */
   #search(text) {
-    clearTimeout(this.timers.get("search"));
+    clearTimeout(this.searching);
     const words = text.trim();
     if (words.length < 2) {
       this.found = [];
       this.searched = "";
       return;
     }
-    this.timers.set(
-      "search",
-      setTimeout(async () => {
-        const answer = await api.get("/api/samagri/items/", { query: { q: words, limit: 8 } }).catch(() => null);
-        if (!answer) return;
-        const present = new Set(this.lines?.map((line) => line.id));
-        this.found = answer.results.filter((/** @type {any} */ item) => !present.has(item.id));
-        this.searched = words;
-      }, SEARCH_MS),
-    );
+    this.searching = setTimeout(async () => {
+      const answer = await api.get("/api/samagri/items/", { query: { q: words, limit: 8 } }).catch(() => null);
+      if (!answer) return;
+      const present = new Set(this.lines?.map((line) => line.id));
+      this.found = answer.results.filter((/** @type {any} */ item) => !present.has(item.id));
+      this.searched = words;
+    }, SEARCH_MS);
   }
 
   /** @param {import("./samagri-list.js").Line} line */
