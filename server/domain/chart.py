@@ -61,7 +61,8 @@ class SavedChart:
     """A chart of somebody's family.
 
     ``share_hash`` is the hash of the token of the link by which others see it until
-    ``share_expires_at``; there is one link at a time, and the token itself is not kept.
+    ``share_expires_at``; there is one link at a time, and the token itself is not kept. Only
+    ``share_with_birth`` lets the link also tell when on its day and where the birth was.
     """
 
     id: str
@@ -75,6 +76,7 @@ class SavedChart:
     created_at: datetime
     share_hash: str = ""
     share_expires_at: datetime | None = None
+    share_with_birth: bool = False
 
     def is_shared(self, now: datetime) -> bool:
         """Whether its link still works."""

@@ -435,7 +435,13 @@ class ChartRepository(Protocol):
         ...
 
     async def share(
-        self, chart_id: str, user_id: str, share_hash: str, expires_at: datetime | None
+        self,
+        chart_id: str,
+        user_id: str,
+        share_hash: str,
+        expires_at: datetime | None,
+        *,
+        with_birth: bool,
     ) -> bool:
         """Put a link in place of the one before; whether there is such a chart of that person."""
         ...

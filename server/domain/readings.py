@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from kundali.bikram_sambat import BSDate
 from kundali.chart import Almanac, Chart
@@ -20,6 +20,9 @@ from kundali.transits import SaturnStay
 from kundali.yogas import Yoga
 from server.domain.catalogue import Puja
 from server.domain.chart import BirthDetails, SavedChart
+
+_TELL_OF_BIRTH: Final = frozenset({"notice.two_readings", "notice.no_sunrise"})
+"""Notices that name the clock of a birth, or say where on Earth it was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,10 +46,30 @@ class ChartReading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShownChart:
-    """A kept chart and its reading."""
+    """A kept chart and its reading.
+
+    Unless ``tells_birth``, whoever shows it leaves out when on its day and where the birth was,
+    and what says as much: the zone, the sunrise, the midheaven.
+    """
 
     saved: SavedChart
     reading: ChartReading
+    tells_birth: bool = True
+
+    def without_birth(self) -> ShownChart:
+        """The same for others, who need not know time and place."""
+        given = self.saved.birth
+        birth = BirthDetails(
+            date_of_birth=given.date_of_birth,
+            is_time_known=given.is_time_known,
+            about_minutes=given.about_minutes,
+        )
+        notices = tuple(each for each in self.reading.notices if each.code not in _TELL_OF_BIRTH)
+        return ShownChart(
+            saved=replace(self.saved, birth=birth),
+            reading=replace(self.reading, details=birth, notices=notices),
+            tells_birth=False,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -136,7 +136,9 @@ class ShareHandler(ApiHandler):
         errors=(NotFound,),
     )
     async def post(self, kundali_id: str, actor: Actor, body: ShareRequest) -> ShareResponse:
-        link = await self.services.charts.share(actor, kundali_id, body.days)
+        link = await self.services.charts.share(
+            actor, kundali_id, body.days, with_birth=body.with_birth
+        )
         return present_share(link, self.site_url, self.reader)
 
     @operation("End the link to one's own chart", status=204, errors=(NotFound,))

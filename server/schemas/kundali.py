@@ -120,9 +120,10 @@ class DrawingQuery(Request, frozen=True, kw_only=True):
 
 
 class ShareRequest(Request, frozen=True, kw_only=True):
-    """For how long a link works."""
+    """For how long a link works, and whether it also tells the time and place of the birth."""
 
     days: Annotated[int, Meta(ge=1, le=MOST_SHARE_DAYS)] = DEFAULT_SHARE_DAYS
+    with_birth: bool = False
 
 
 class ShareResponse(Struct, frozen=True, kw_only=True):
@@ -196,9 +197,12 @@ class PointResponse(Struct, frozen=True, kw_only=True):
 
 
 class LagnaResponse(PointResponse, frozen=True, kw_only=True):
-    """The rising degree; ``vargas`` give its sign in each divisional chart."""
+    """The rising degree; ``vargas`` give its sign in each divisional chart.
 
-    midheaven: float
+    The midheaven (null) and the Sripati houses (none) would tell the place that a link keeps back.
+    """
+
+    midheaven: float | None
     sripati_starts: list[float]
     vargas: dict[str, int]
 
@@ -222,17 +226,20 @@ class PlanetResponse(PointResponse, frozen=True, kw_only=True):
 
 
 class MoonStayResponse(Struct, frozen=True, kw_only=True):
-    """A stretch of the day of birth and what the Moon was in."""
+    """A stretch of the day of birth and what the Moon was in; a link keeps its times back."""
 
-    start: datetime
-    end: datetime
+    start: datetime | None
+    end: datetime | None
     sign: int
     nakshatra: int
     pada: int
 
 
 class BirthDayResponse(Struct, frozen=True, kw_only=True):
-    """The limbs of the calendar at the birth, by the modern sky; ``vara`` began at sunrise."""
+    """The limbs of the calendar at the birth, by the modern sky; ``vara`` began at sunrise.
+
+    A link keeps the time of sunrise back, which tells the place.
+    """
 
     tithi: int
     tithi_name: str
@@ -338,24 +345,27 @@ class KundaliCardResponse(Struct, frozen=True, kw_only=True):
     siddhanta: str
     created_at: datetime
     share_expires_at: datetime | None
+    share_with_birth: bool
 
 
 class KundaliResponse(KundaliCardResponse, frozen=True, kw_only=True):
     """A chart with all that it was made from and all that is read from it.
 
-    ``engine`` cast this answer, ``saved_engine`` the one that its owner saw when he kept it.
+    ``engine`` cast this answer, ``saved_engine`` the one that its owner saw when he kept it. What
+    tells the time and place of the birth is null in the answer to a link, unless the chart's owner
+    has added it.
     """
 
     saved_engine: str
-    latitude: float
-    longitude: float
-    timezone: str
-    utc_offset_seconds: int
-    born_at: datetime
+    latitude: float | None
+    longitude: float | None
+    timezone: str | None
+    utc_offset_seconds: int | None
+    born_at: datetime | None
     time_known: bool
     about_minutes: int
-    is_time_ambiguous: bool
-    second_reading: bool
+    is_time_ambiguous: bool | None
+    second_reading: bool | None
     ayanamsa: str
     ayanamsa_degrees: float
     node: str
@@ -451,10 +461,11 @@ def present_card(saved: SavedChart, reader: Reader, now: datetime) -> KundaliCar
 def present_kundali(
     shown: ShownChart, reader: Reader, now: datetime, *, dasha_levels: int = 2
 ) -> KundaliResponse:
-    """Show a chart to its owner."""
+    """Show a chart to its owner, or to whoever has a link to it."""
     return KundaliResponse(
         **{**_card(shown.saved, reader, now), "engine": shown.reading.chart.engine},
-        **_read(shown.saved, shown.reading, dasha_levels),
+        **_born(shown),
+        **_read(shown, dasha_levels),
     )
 
 
@@ -509,23 +520,32 @@ def _card(saved: SavedChart, reader: Reader, now: datetime) -> dict[str, Any]:
         "share_expires_at": reader.maybe_local(saved.share_expires_at)
         if saved.is_shared(now)
         else None,
+        "share_with_birth": saved.is_shared(now) and saved.share_with_birth,
     }
 
 
-def _read(saved: SavedChart, reading: ChartReading, dasha_levels: int) -> dict[str, Any]:
-    chart = reading.chart
-    birth, options, lagna = chart.birth, chart.options, chart.lagna
-    return {
-        "saved_engine": saved.engine,
+def _born(shown: ShownChart) -> dict[str, Any]:
+    birth = shown.reading.chart.birth
+    told = {
         "latitude": birth.place.latitude_degrees,
         "longitude": birth.place.longitude_degrees,
         "timezone": birth.zone,
         "utc_offset_seconds": birth.offset_seconds,
         "born_at": birth.utc,
-        "time_known": birth.is_time_known,
-        "about_minutes": birth.about_minutes,
         "is_time_ambiguous": birth.is_ambiguous,
         "second_reading": bool(birth.reading),
+    }
+    return told if shown.tells_birth else dict.fromkeys(told)
+
+
+def _read(shown: ShownChart, dasha_levels: int) -> dict[str, Any]:
+    reading, tells_birth = shown.reading, shown.tells_birth
+    chart = reading.chart
+    birth, options, lagna = chart.birth, chart.options, chart.lagna
+    return {
+        "saved_engine": shown.saved.engine,
+        "time_known": birth.is_time_known,
+        "about_minutes": birth.about_minutes,
         "ayanamsa": options.ayanamsa.value,
         "ayanamsa_degrees": chart.ayanamsa_degrees,
         "node": options.node.value,
@@ -535,8 +555,8 @@ def _read(saved: SavedChart, reading: ChartReading, dasha_levels: int) -> dict[s
         if lagna is None
         else LagnaResponse(
             **_point(lagna.at),
-            midheaven=lagna.midheaven,
-            sripati_starts=list(lagna.sripati.starts),
+            midheaven=lagna.midheaven if tells_birth else None,
+            sripati_starts=list(lagna.sripati.starts) if tells_birth else [],
             vargas=_vargas(lagna.vargas),
         ),
         "planets": [
@@ -558,8 +578,8 @@ def _read(saved: SavedChart, reading: ChartReading, dasha_levels: int) -> dict[s
             )
             for each in chart.placements
         ],
-        "moon_stays": [_stay(each, chart) for each in chart.moon_stays],
-        "day": _birth_day(reading),
+        "moon_stays": [_stay(each, chart, tells_birth) for each in chart.moon_stays],
+        "day": _birth_day(reading, tells_birth),
         "dasha": _dasha(reading.dasha, chart, dasha_levels),
         "yogas": [
             YogaResponse(
@@ -620,19 +640,20 @@ def _vargas(vargas: Mapping[Varga, int]) -> dict[str, int]:
     return {varga.name: sign + 1 for varga, sign in vargas.items()}
 
 
-def _stay(stay: Stay, chart: Chart) -> MoonStayResponse:
+def _stay(stay: Stay, chart: Chart, tells_birth: bool) -> MoonStayResponse:
     to_local = chart.birth.to_local
     return MoonStayResponse(
-        start=to_local(stay.start),
-        end=to_local(stay.end),
+        start=to_local(stay.start) if tells_birth else None,
+        end=to_local(stay.end) if tells_birth else None,
         sign=stay.sign + 1,
         nakshatra=stay.nakshatra + 1,
         pada=stay.pada + 1,
     )
 
 
-def _birth_day(reading: ChartReading) -> BirthDayResponse:
+def _birth_day(reading: ChartReading, tells_birth: bool) -> BirthDayResponse:
     found = reading.almanac
+    sunrise = found.sunrise if tells_birth else None
     vara = Name("", "") if found.vara is None else VARAS[found.vara]
     karana = karana_name(found.half_tithi + 1)
     return BirthDayResponse(
@@ -648,7 +669,7 @@ def _birth_day(reading: ChartReading) -> BirthDayResponse:
         weekday_name_ne=VARAS[found.civil_weekday].ne,
         vara_name=vara.en or None,
         vara_name_ne=vara.ne or None,
-        sunrise=None if found.sunrise is None else reading.chart.birth.to_local(found.sunrise),
+        sunrise=None if sunrise is None else reading.chart.birth.to_local(sunrise),
     )
 
 

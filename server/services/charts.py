@@ -140,31 +140,36 @@ class ChartService:
         if not await self._charts.remove(chart_id, actor.user_id):
             raise NotFound
 
-    async def share(self, actor: Actor, chart_id: str, days: int) -> ShareLink:
+    async def share(
+        self, actor: Actor, chart_id: str, days: int, *, with_birth: bool = False
+    ) -> ShareLink:
         """Make a link that shows one's own chart for some days; the one before ends.
 
-        Raises ``NotFound``.
+        Time and place of the birth are told only ``with_birth``. Raises ``NotFound``.
         """
         token = secrets.token_urlsafe(_TOKEN_BYTES)
         expires_at = self._clock.now() + timedelta(days=days)
-        if not await self._charts.share(chart_id, actor.user_id, share_hash(token), expires_at):
+        if not await self._charts.share(
+            chart_id, actor.user_id, share_hash(token), expires_at, with_birth=with_birth
+        ):
             raise NotFound
         return ShareLink(token=token, expires_at=expires_at)
 
     async def unshare(self, actor: Actor, chart_id: str) -> None:
         """End the link to one's own chart. Raises ``NotFound``."""
-        if not await self._charts.share(chart_id, actor.user_id, "", None):
+        if not await self._charts.share(chart_id, actor.user_id, "", None, with_birth=False):
             raise NotFound
 
     async def shared(self, token: str) -> ShownChart:
-        """Return the chart that a link shows.
+        """Return the chart that a link shows, with time and place only if its owner added them.
 
         Raises ``NotFound`` for a token that is none, was replaced, or whose time is over.
         """
         saved = await self._charts.find_shared(share_hash(token))
         if saved is None or not saved.opens_with(token, self._clock.now()):
             raise NotFound
-        return ShownChart(saved=saved, reading=await self._read(saved.birth, saved.choices))
+        shown = ShownChart(saved=saved, reading=await self._read(saved.birth, saved.choices))
+        return shown if saved.share_with_birth else shown.without_birth()
 
     async def match(
         self, actor: Actor | None, groom: MatchSide, bride: MatchSide, *, directed: bool = True

@@ -43,12 +43,24 @@ class MongoChartRepository:
         return from_document(SavedChart, document) if document else None
 
     async def share(
-        self, chart_id: str, user_id: str, share_hash: str, expires_at: datetime | None
+        self,
+        chart_id: str,
+        user_id: str,
+        share_hash: str,
+        expires_at: datetime | None,
+        *,
+        with_birth: bool,
     ) -> bool:
         """Put a link in place of the one before; whether there is such a chart of that person."""
         found = await self._charts.find_one_and_update(
             {"_id": chart_id, "user_id": user_id},
-            {"$set": {"share_hash": share_hash, "share_expires_at": expires_at}},
+            {
+                "$set": {
+                    "share_hash": share_hash,
+                    "share_expires_at": expires_at,
+                    "share_with_birth": with_birth,
+                }
+            },
         )
         return found is not None
 

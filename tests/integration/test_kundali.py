@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from datetime import date, timedelta
 
@@ -183,6 +184,87 @@ async def test_a_link_can_be_ended(people: People):
     assert (await sita.api.delete(share)).status_code == 204
     path = f"/api/{link['api_url'].partition('/api/')[2]}"
     assert (await nobody.get(path)).status_code == 404
+
+
+TWICE = {
+    "name": "Maya",
+    "date_of_birth": "1990-10-28",
+    "time_of_birth": "01:30",
+    "place_of_birth": "Bow",
+    "latitude": 51.53,
+    "longitude": -0.02,
+}
+"""A birth in an hour that its clocks showed twice."""
+BORN: tuple[str, ...] = (
+    "latitude", "longitude", "timezone", "utc_offset_seconds", "born_at", "time_of_birth",
+    "is_time_ambiguous", "second_reading",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("birth", [SITA, TWICE, {**SITA, "time_of_birth": None}])
+async def test_a_link_keeps_time_and_place_of_the_birth_back(people: People, birth):
+    sita, nobody = await people.customer(), await people.nobody()
+    made = await _keep(sita, birth)
+    link = (await sita.api.post(f"/api/kundali/{made['id']}/share/", json={})).json()
+    answer = await nobody.get(f"/api/{link['api_url'].partition('/api/')[2]}")
+    shown = answer.raise_for_status().json()
+    assert {name: shown[name] for name in BORN} == dict.fromkeys(BORN)
+    assert shown["place_of_birth"] == ""
+    assert shown["date_of_birth"] == made["date_of_birth"]
+    assert {stay["start"] for stay in shown["moon_stays"]} == {None}
+    assert {stay["end"] for stay in shown["moon_stays"]} == {None}
+    assert shown["day"]["sunrise"] is None
+    if birth["time_of_birth"]:
+        assert shown["lagna_point"]["degrees"] == made["lagna_point"]["degrees"]
+        assert shown["lagna_point"]["midheaven"] is None
+        assert shown["lagna_point"]["sripati_starts"] == []
+    page = await nobody.get(f"/kundali/shared/{link['url'].partition('/shared/')[2]}")
+    # Around the main part the reader's own zone is told to scripts.
+    main = page.raise_for_status().text.partition("<main")[2].partition("</main>")[0]
+    assert made["name"] in main
+    for text in (answer.text, main):
+        for told in (birth["time_of_birth"], birth["place_of_birth"], made["timezone"]):
+            assert told is None or told not in text
+    browser = await signed_in(people, sita)
+    own = (await browser.get(f"/kundali/{made['id']}/")).text
+    assert "It tells neither the time nor the place of birth." in own
+    assert made["timezone"] in own
+    kept = (await sita.api.get(f"/api/kundali/{made['id']}/")).json()
+    assert {name: kept[name] for name in BORN} == {name: made[name] for name in BORN}
+    assert kept["share_with_birth"] is False
+
+
+async def test_a_link_tells_time_and_place_when_the_owner_adds_them(people: People):
+    sita, nobody = await people.customer(), await people.nobody()
+    made = await _keep(sita, TWICE)
+    share = f"/api/kundali/{made['id']}/share/"
+    link = (await sita.api.post(share, json={"with_birth": True})).json()
+    shown = (await nobody.get(f"/api/{link['api_url'].partition('/api/')[2]}")).json()
+    assert {name: shown[name] for name in BORN} == {name: made[name] for name in BORN}
+    assert (shown["place_of_birth"], shown["share_with_birth"]) == ("Bow", True)
+    assert shown["lagna_point"] == made["lagna_point"]
+    page = (await nobody.get(f"/kundali/shared/{link['url'].partition('/shared/')[2]}")).text
+    assert "01:30" in page
+    assert "Bow" in page
+    assert "Europe/London" in page
+    # The next link is asked anew.
+    await sita.api.post(share, json={})
+    kept = (await sita.api.get(f"/api/kundali/{made['id']}/")).json()
+    assert kept["share_with_birth"] is False
+
+
+async def test_the_page_asks_whether_a_link_also_tells_the_birth(people: People):
+    sita, nobody = await people.customer(), await people.nobody()
+    made = await _keep(sita)
+    browser, path = await signed_in(people, sita), f"/kundali/{made['id']}/"
+    for wanted in ({}, {"with_birth": "true"}):
+        await browser.post(path, action="share", days="7", **wanted)
+        page = (await browser.get(path)).text
+        assert re.search(r'name="with_birth" value="true"(?! checked)', page)
+        assert ("It also tells the time and place of birth." in page) is bool(wanted)
+        link = re.search(r"(/kundali/shared/[\w-]+/)", page)
+        assert link is not None
+        assert ("06:20" in (await nobody.get(link[1])).text) is bool(wanted)
 
 
 async def test_two_are_matched_by_birth_or_by_chart(people: People):

@@ -143,8 +143,8 @@ class KundaliPage(AlmanacPage):
             await charts.unshare(self.person, chart_id)
             self.flash("good", self.translate("The link no longer works."))
         elif action == "share":
-            days = self.read(ShareRequest).days
-            link = await charts.share(self.person, chart_id, days)
+            body = self.read(ShareRequest)
+            link = await charts.share(self.person, chart_id, body.days, with_birth=body.with_birth)
             self.flash(
                 "good",
                 self.translate(
@@ -197,6 +197,7 @@ async def show_chart(page: AlmanacPage, shown: ShownChart, *, is_own: bool) -> N
         reading=reading,
         chart=chart,
         is_own=is_own,
+        tells_birth=shown.tells_birth,
         is_shared=shown.saved.is_shared(now),
         share_days=DEFAULT_SHARE_DAYS,
         north=drawings,
