@@ -114,10 +114,14 @@ _KATHMANDU: Final = GeoPoint(latitude=27.7, longitude=85.3)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CatalogueOfTheDay:
-    """What can be recommended: all active items, and all pujas, by id."""
+    """What can be recommended: all active items, and all pujas, by id.
+
+    ``retired`` are the ids of items that are switched off: known, and never recommended.
+    """
 
     items: Mapping[str, SamagriItem]
     pujas: Mapping[str, Puja]
+    retired: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 import structlog
 
@@ -80,6 +80,14 @@ class KeeperParams:
     retry_seconds: float
     is_enabled: bool
     advice: AdviceParams
+
+
+class _Found(NamedTuple):
+    """What was read of the catalogue; ``retired`` are the ids of items that are switched off."""
+
+    items: Sequence[SamagriItem]
+    retired: frozenset[str]
+    pujas: Sequence[Puja]
 
 
 @dataclass(slots=True)
@@ -307,18 +315,24 @@ class ModelKeeper:
             if made is not None:
                 self._swap(made)
 
-    async def _whole_catalogue(self) -> tuple[list[SamagriItem], tuple[Puja, ...]]:
-        items: list[SamagriItem] = []
+    async def _whole_catalogue(self) -> _Found:
+        items = [item async for item in self._items(is_active=True)]
+        retired = frozenset([item.id async for item in self._items(is_active=False)])
+        return _Found(items, retired, await self._catalogue.list_pujas())
+
+    async def _items(self, *, is_active: bool) -> AsyncIterator[SamagriItem]:
+        count = 0
         after: SortKey | None = None
-        while len(items) < _MAX_ITEMS:
+        while count < _MAX_ITEMS:
             page = await self._catalogue.list_items(
-                query="", category_id=None, limit=_PAGE, after=after
+                query="", category_id=None, limit=_PAGE, after=after, is_active=is_active
             )
-            items += page.rows
+            for item in page.rows:
+                yield item
+            count += len(page.rows)
             after = page.next_key
             if after is None:
                 break
-        return items, await self._catalogue.list_pujas()
 
     async def _aside(self, work: Callable[[], T]) -> T:
         """Do it in the models' own thread, which gives way to the loop."""
@@ -349,11 +363,12 @@ def _giving_way(work: Callable[[], T]) -> T:
         sys.setswitchinterval(usual)
 
 
-def _over(current: Advice, found: tuple[Sequence[SamagriItem], Sequence[Puja]]) -> Advice | None:
+def _over(current: Advice, found: _Found) -> Advice | None:
     """The same model over the catalogue that was read; None if it is what it was."""
-    items, pujas = found
     catalogue = CatalogueOfTheDay(
-        items={item.id: item for item in items}, pujas={puja.id: puja for puja in pujas}
+        items={item.id: item for item in found.items},
+        pujas={puja.id: puja for puja in found.pujas},
+        retired=found.retired,
     )
     return None if catalogue == current.catalogue else current.over(catalogue)
 
@@ -368,7 +383,8 @@ def _checked(artifact: Artifact, catalogue: CatalogueOfTheDay, params: AdvicePar
     ArtifactError
         Whatever is wrong with it.
     """
-    check_known(artifact, "items", catalogue.items.keys())
+    # A model learns from old bookings too: what was sold then is known although it is sold no more.
+    check_known(artifact, "items", catalogue.items.keys() | catalogue.retired)
     check_known(artifact, "pujas", catalogue.pujas.keys())
     bundle = open_bundle(artifact)
     check_smoke(artifact.manifest, bundle.answer, build=build_name())

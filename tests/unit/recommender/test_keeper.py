@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import sys
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
+from recsys.store import ModelStore
 from server.bus.memory import MemoryBus
 from server.domain.catalogue import Puja, SamagriItem
 from server.domain.ports import Page, SortKey
+from server.domain.recommendation import NOBODY, Occasion, SamagriQuestion
 from server.recommender.adviser import AdviceParams
 from server.recommender.keeper import KeeperParams, ModelKeeper
-from tests.serving_models import the_catalogue
+from tests.serving_models import FIND, PUJA, Recipe, a_bundle, publish, the_catalogue
 
 COMPARED_IN: set[tuple[str, bool]] = set()
 
@@ -40,15 +43,28 @@ class Catalogue:
     )
 
     async def list_items(
-        self, *, query: str, category_id: str | None, limit: int, after: SortKey | None
+        self,
+        *,
+        query: str,
+        category_id: str | None,
+        limit: int,
+        after: SortKey | None,
+        is_active: bool = True,
     ) -> Page[SamagriItem]:
         self.asked.append(limit)
+        items = [item for item in self.items if item.is_active == is_active]
         start = int(after[0]) if after else 0
-        rows, end = self.items[start : start + limit], start + limit
-        return Page(tuple(rows), (end,) if end < len(self.items) else None)
+        rows, end = items[start : start + limit], start + limit
+        return Page(tuple(rows), (end,) if end < len(items) else None)
 
     async def list_pujas(self) -> tuple[Puja, ...]:
         return tuple(the_catalogue().pujas)
+
+
+def params(path: Path) -> KeeperParams:
+    return KeeperParams(
+        path=path, poll_seconds=60, retry_seconds=60, is_enabled=True, advice=AdviceParams()
+    )
 
 
 class Nobody:
@@ -65,14 +81,7 @@ async def test_a_catalogue_is_read_by_little_pieces_and_compared_beside_the_loop
     tmp_path: Path,
 ) -> None:
     catalogue: Any = Catalogue()
-    params = KeeperParams(
-        path=tmp_path,
-        poll_seconds=60,
-        retry_seconds=60,
-        is_enabled=True,
-        advice=AdviceParams(),
-    )
-    keeper = ModelKeeper(params, catalogue, MemoryBus(), Nobody())
+    keeper = ModelKeeper(params(tmp_path), catalogue, MemoryBus(), Nobody())
     usual = sys.getswitchinterval()
     async with keeper.running():
         first = keeper.current
@@ -86,3 +95,32 @@ async def test_a_catalogue_is_read_by_little_pieces_and_compared_beside_the_loop
         assert {("models_0", True)} == COMPARED_IN
         assert keeper.current.catalogue.items[catalogue.items[-1].id] is catalogue.items[-1]
     assert sys.getswitchinterval() == usual
+
+
+class Met(Nobody):
+    """Lets a model serve, and none be refused."""
+
+    def model_serves(self, version: str, seconds: float) -> None:
+        return None
+
+
+async def test_a_model_serves_on_though_many_items_it_knows_are_sold_no_more(
+    tmp_path: Path,
+) -> None:
+    version = publish(ModelStore(tmp_path))
+    needed = {need.item_id for puja in the_catalogue().pujas for need in puja.requirements}
+    retired = {item.id for item in the_catalogue().items if item.id not in needed} | {FIND}
+    assert len(retired) > 0.05 * len(a_bundle(Recipe()).ids["items"])
+    items = [replace(item, is_active=item.id not in retired) for item in the_catalogue().items]
+    keeper = ModelKeeper(params(tmp_path), Catalogue(items=items), MemoryBus(), Met())  # type: ignore[arg-type]
+    async with keeper.running():
+        assert keeper.current.version == version
+        question = SamagriQuestion(
+            puja=keeper.current.catalogue.pujas[PUJA],
+            customer=NOBODY,
+            occasion=Occasion(),
+            today=date(2026, 11, 22),
+        )
+        found = {each.item.id for each in keeper.current.samagri(question).items}
+        assert found
+        assert not found & retired
