@@ -143,7 +143,7 @@ class Gates(msgspec.Struct, frozen=True, kw_only=True):
 
     must_beat_baseline: Annotated[
         bool, "true: better than popularity beyond the interval; false: not worse beyond it"
-    ] = False
+    ] = True
     paired_loss: Annotated[Share, "NDCG that may be lost against the current model"] = 0.005
     min_coverage: Annotated[Share, "share of the active items seen in any list"] = 0.3
     min_exposure: Annotated[Share, "share of top-5 places that new pandits get in replay"] = 0.1

@@ -57,6 +57,8 @@ class Measured:
     """The paired difference of NDCG@10, new minus current."""
     not_compared: str = "there is no current model to compare with"
     """Why there is no such difference."""
+    lost: tuple[str, ...] | None = None
+    """Slots and parts that the current model has and this one lacks."""
     coverage: float | None = None
     exposure: float | None = None
     """The upper bound of the share of new pandits among the first five, over replayed lists."""
@@ -143,6 +145,12 @@ def _quality(measured: Measured, config: Config) -> Iterator[Gate]:
             -loss,
             f"lower bound of the gain over the current model: {low:.4f}, above {-loss:.4f}",
         )
+    # Who trains one task alone and publishes it would take the other models from the servers.
+    lost = measured.lost
+    what = "slots and parts that the current model has and this one lacks"
+    if lost:
+        what = f"{what} ({', '.join(lost)})"
+    yield _at_most("whole", None if lost is None else len(lost), 0, what)
 
 
 def _breadth(measured: Measured, config: Config) -> Iterator[Gate]:

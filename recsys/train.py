@@ -331,6 +331,7 @@ class _Run:
             baseline=baskets.best_baseline().name if baskets else "",
             against_current=compared.gain if compared else None,
             not_compared=compared.how if compared else "there is no current model to compare with",
+            lost=_lost(current, models, parts) if current else None,
             coverage=baskets.outcome.coverage if baskets else None,
             exposure=replayed.new_share.high if replayed and replayed.lists else None,
             slices=_slices(data, cut, baskets, test) if baskets and test else {},
@@ -536,6 +537,13 @@ def _current(store: ModelStore) -> tuple[Bundle | None, int]:
 def _with_cost(measured: Measured, manifest: Manifest, seconds: float) -> Measured:
     size = sum(entry.bytes for entry in manifest.files)
     return dataclasses.replace(measured, artifact_bytes=size, load_seconds=seconds)
+
+
+def _lost(
+    current: Bundle, models: Mapping[str, Model[Any]], parts: Mapping[str, Saved]
+) -> tuple[str, ...]:
+    """What the current model has and these models and parts lack."""
+    return tuple(sorted((current.models.keys() - models) | (current.parts.keys() - parts)))
 
 
 def _not_finite(models: Mapping[str, Model[Any]], parts: Mapping[str, Saved]) -> int:

@@ -187,6 +187,28 @@ def test_a_blend_that_forgets_what_is_required_is_rejected(
         assert gates[name]["value"] == 0
 
 
+def test_a_model_of_one_task_does_not_take_the_others_from_the_servers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = ModelStore(tmp_path / "models")
+    where = ("--source", TOWN, "--out", str(store.root), "--publish", *PRIOR)
+    status, first = run(capsys, *where, "--only", "pandit,puja")
+    assert status == 0
+    alone = ("--only", "pandit")
+    status, told = run(capsys, *where, *alone)
+    assert status == 4
+    assert told["gates_failed"] == ["whole"]
+    assert store.current() == first["version"]
+    gates = {
+        each["name"]: each
+        for each in read_manifest(store.root / "rejected" / told["version"]).gates
+    }
+    assert "(habits, puja)" in gates["whole"]["reason"]
+    status, told = run(capsys, *where, *alone, "--force", "--reason", "pandits only")
+    assert status == 0
+    assert store.current() == told["version"]
+
+
 def test_a_dry_run_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = tmp_path / "models"
     where = ("--source", TOWN, "--out", str(root), "--only", "pandit")

@@ -18,6 +18,7 @@ GOOD = Measured(
     over_baseline=Interval(0.1, 0.08, 0.12),
     baseline="puja_popularity",
     against_current=Interval(0.001, -0.004, 0.006),
+    lost=(),
     coverage=0.6,
     exposure=0.12,
     slices={"region:hills": Slice(300, 0.39, 0.40)},
@@ -58,6 +59,8 @@ def test_a_good_model_passes_and_each_gate_gives_its_number() -> None:
         ({"newest_age_hours": 48.1}, "data.age"),
         ({"over_baseline": Interval(-0.1, -0.2, -0.01)}, "quality.baseline"),
         ({"against_current": Interval(0.1, -0.0051, 0.2)}, "quality.current"),
+        ({"over_baseline": Interval(0.001, -0.001, 0.003)}, "quality.baseline"),
+        ({"lost": ("pandit",)}, "whole"),
         ({"coverage": 0.29}, "coverage"),
         ({"exposure": 0.09}, "exposure"),
         ({"slices": {"new": Slice(200, 0.37, 0.40)}}, "slices"),
@@ -86,8 +89,9 @@ def test_every_measured_field_is_looked_at_by_a_gate() -> None:
     worst: dict[str, Any] = {
         field.name: float("nan") if field.name != "slices" else {"x": Slice(999, 0.0, 1.0)}
         for field in fields(Measured)
-        if field.name not in only_told | {"over_baseline", "against_current"}
+        if field.name not in only_told | {"over_baseline", "against_current", "lost"}
     }
+    worst["lost"] = ("samagri",)
     nothing = Interval(float("nan"), float("nan"), float("nan"))
     bad = replace(GOOD, over_baseline=nothing, against_current=nothing, **worst)
     assert names_of_failed(bad) == {gate.name for gate in judge(GOOD, Config())}
@@ -106,7 +110,7 @@ def test_what_was_not_measured_says_so() -> None:
     gates = {gate.name: gate for gate in judge(bare, Config())}
     assert not failed(list(gates.values()))
     assert gates["quality.current"].reason == "there is no current model to compare with"
-    for name in ("coverage", "order", "required", "never_show", "finite"):
+    for name in ("whole", "coverage", "order", "required", "never_show", "finite"):
         assert "not measured" in gates[name].reason
         assert gates[name].value is None
     other = replace(bare, not_compared="not at all: spark cannot fit it again")
@@ -114,13 +118,21 @@ def test_what_was_not_measured_says_so() -> None:
     assert told["quality.current"] == other.not_compared
 
 
-def test_better_beyond_the_interval_may_be_asked_for() -> None:
+def test_better_beyond_the_interval_need_not_be_asked_for() -> None:
     level = replace(GOOD, over_baseline=Interval(0.01, -0.01, 0.03))
-    assert not names_of_failed(level)
-    strict = msgspec.structs.replace(Config().gates, must_beat_baseline=True)
-    config = msgspec.structs.replace(Config(), gates=strict)
-    assert [gate.name for gate in failed(judge(level, config))] == ["quality.baseline"]
-    assert not failed(judge(GOOD, config))
+    assert names_of_failed(level) == {"quality.baseline"}
+    lenient = msgspec.structs.replace(Config().gates, must_beat_baseline=False)
+    config = msgspec.structs.replace(Config(), gates=lenient)
+    assert not failed(judge(level, config))
+    worse = replace(GOOD, over_baseline=Interval(-0.1, -0.2, -0.01))
+    assert [gate.name for gate in failed(judge(worse, config))] == ["quality.baseline"]
+
+
+def test_what_the_current_model_has_besides_is_named() -> None:
+    gates = judge(replace(GOOD, lost=("habits", "puja")), Config())
+    gate = next(gate for gate in gates if gate.name == "whole")
+    assert gate.value == 2
+    assert "(habits, puja)" in gate.reason
 
 
 def test_a_handful_of_suggestions_is_not_judged() -> None:
