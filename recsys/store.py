@@ -22,7 +22,7 @@ import os
 import shutil
 import sys
 import uuid
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -180,13 +180,16 @@ class ModelStore:
         current = self.current()
         if current is None:
             return None
-        here = self._names("versions")
-        for entry in reversed(self.history()):
+        here, history = self._names("versions"), self.history()
+        for entry in reversed(history):
             is_publishing = entry.version == current and entry.action == "publish"
             # Publishing what is current already, after a crash, does not say what was before.
             if is_publishing and entry.previous in here and entry.previous != current:
                 return entry.previous
-        older = [version for version in here if version < current]
+        served = _served(history)
+        older = [
+            version for version in here if version < current and (version in served or not served)
+        ]
         return older[-1] if older else None
 
     # --- writing ---
@@ -266,34 +269,48 @@ class ModelStore:
         *,
         by: str = "",
         reason: str = "",
+        forced: bool = False,
         check: Callable[[Artifact], None] | None = None,
     ) -> Pointing:
         """Point to an earlier version, by default the one that served before.
 
+        What has served may serve again; what never did has to have passed its gates, as for
+        `publish`.
+
         Raises
         ------
         ArtifactError
-            When there is none, or it does not pass its checks.
+            When there is none, it does not pass its checks, or it failed a gate, never served and
+            is not forced.
         """
         version = to or self.previous()
         if version is None:
             raise ArtifactError("missing", "there is no earlier version to go back to")
         artifact = self.load(version)
+        failed = artifact.manifest.gates_failed
+        if failed and not forced and version not in _served(self.history()):
+            raise ArtifactError(
+                "gates", f"{version} never served and failed its gates: {', '.join(failed)}"
+            )
         if check is not None:
             check(artifact)
-        return self._point("rollback", version, by, reason)
+        return self._point("rollback", version, by, reason, forced=forced)
 
     def prune(self, keep: int = KEEP_VERSIONS) -> list[str]:
         """Delete old versions and left-over files; returns the names of what went.
 
         The newest ``keep``, the last two that were published, the current one and the one before
         it stay. A process that has a deleted version mapped keeps reading it: the files live until
-        they are unmapped.
+        they are unmapped. While the pointer is spoilt nothing goes, for any version may serve.
         """
         with self._lock():
+            try:
+                pointed = {self.current(), self.previous()}
+            except ArtifactError:
+                return []
             here = self._names("versions")
             published = list(dict.fromkeys(entry.version for entry in reversed(self.history())))
-            stay = {*here[-keep:], *published[:KEEP_PUBLISHED], self.current(), self.previous()}
+            stay = {*here[-keep:], *published[:KEEP_PUBLISHED], *pointed}
             gone = [version for version in here if version not in stay]
             for version in gone:
                 shutil.rmtree(self.folder(version))
@@ -362,6 +379,11 @@ class ModelStore:
             if sys.platform != "win32":
                 fcntl.flock(stream, fcntl.LOCK_EX)
             yield
+
+
+def _served(history: Iterable[Pointing]) -> set[str]:
+    """The versions that the pointer has named."""
+    return {name for entry in history for name in (entry.version, entry.previous) if name}
 
 
 def _write_synced(path: Path, data: bytes, mode: str) -> None:

@@ -422,6 +422,8 @@ class _Run:
             return (Exit.GATE_FAILED if bad else Exit.OK), result
         rejected = bool(bad) and not options.force
         version = store.add(writer.folder, rejected=rejected)
+        # Also what is rejected or not published lies on the disk.
+        store.prune(self.config.store.keep)
         if rejected:
             say(f"{version} is rejected: {', '.join(gate.name for gate in bad)}")
             return Exit.GATE_FAILED, result
@@ -432,7 +434,6 @@ class _Run:
             store.publish(
                 version, by=whoami(), reason=reason, forced=bool(bad), check=check_answers
             )
-            store.prune(self.config.store.keep)
             result["published"] = True
             say(f"{version} is current")
         return Exit.OK, result

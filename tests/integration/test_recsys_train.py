@@ -30,6 +30,7 @@ from recsys.bundle import (
 from recsys.sources import read_source
 from recsys.store import ModelStore
 from recsys.town import TownConfig, simulate
+from tests.model_artifacts import fill
 
 pytestmark = pytest.mark.timeout(240)
 ROOT = Path(__file__).resolve().parents[2]
@@ -207,6 +208,27 @@ def test_a_model_of_one_task_does_not_take_the_others_from_the_servers(
     status, told = run(capsys, *where, *alone, "--force", "--reason", "pandits only")
     assert status == 0
     assert store.current() == told["version"]
+
+
+def test_old_versions_go_also_when_nothing_is_published(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = ModelStore(tmp_path / "models")
+    for day in range(1, 8):
+        for rejected in (False, True):
+            with store.staging() as writer:
+                fill(writer, moment=f"202604{day:02d}T031500Z")
+                store.add(writer.folder, rejected=rejected)
+    where = ("--source", TOWN, "--out", str(store.root), "--only", "pandit", "--store.keep", "2")
+    status, kept = run(capsys, *where)
+    assert status == 0
+    assert store.versions()[0].version == kept["version"]
+    assert len(store.versions()) == 2
+    status, bad = run(capsys, *where, "--data.min-users", "10000")
+    assert status == 4
+    rejected_ones = sorted(path.name for path in (store.root / "rejected").iterdir())
+    assert len(rejected_ones) == 5
+    assert rejected_ones[-1] == bad["version"]
 
 
 def test_a_dry_run_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

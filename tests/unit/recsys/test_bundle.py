@@ -225,3 +225,20 @@ def test_force_wants_a_reason_and_tells_the_history(store: ModelStore) -> None:
     (entry,) = store.history()
     assert entry.forced
     assert entry.reason == "the first model"
+
+
+def test_a_rollback_to_what_failed_and_never_served_wants_force_and_a_reason(
+    store: ModelStore,
+) -> None:
+    failed = ({"name": "coverage", "passed": False},)
+    bad = put(store, a_bundle(0), "20260401T000000Z", gates=failed)
+    good = put(store, a_bundle(1), "20260402T000000Z")
+    assert publish.main(["--store", str(store.root), good]) == 0
+    where = ["--store", str(store.root), "--to", bad]
+    assert rollback.main(where) == 5
+    with pytest.raises(SystemExit) as caught:
+        rollback.main([*where, "--force"])
+    assert caught.value.code == 2
+    assert store.current() == good
+    assert rollback.main([*where, "--force", "--reason", "the other one is worse"]) == 0
+    assert store.history()[-1].forced

@@ -67,6 +67,39 @@ def test_a_rollback_without_history_goes_to_the_next_older(store: ModelStore) ->
     assert store.roll_back().version == versions[0]
 
 
+def test_a_rollback_goes_to_what_has_served(store: ModelStore) -> None:
+    versions = [add(store, moment=moment) for moment in moments(3)]
+    store.publish(versions[2])
+    assert store.previous() is None
+    with pytest.raises(ArtifactError, match="no earlier version"):
+        store.roll_back()
+    assert store.roll_back(versions[0]).version == versions[0], "by name, as its gates held"
+
+
+def test_what_failed_a_gate_and_never_served_is_no_way_back(store: ModelStore) -> None:
+    gates = ({"name": "coverage", "passed": False},)
+    bad, good = (
+        add(store, moment=moment, gates=gates if moment == moments(1)[0] else ())
+        for moment in moments(2)
+    )
+    store.publish(good)
+    with pytest.raises(ArtifactError, match="failed its gates: coverage") as caught:
+        store.roll_back(bad)
+    assert caught.value.code == "gates"
+    assert store.current() == good
+    assert store.roll_back(bad, forced=True).forced
+    store.publish(good)
+    assert store.roll_back(bad).version == bad, "it has served"
+
+
+def test_nothing_is_pruned_while_the_pointer_is_spoilt(store: ModelStore) -> None:
+    for moment in moments(4):
+        add(store, moment=moment)
+    store.pointer.write_text("?")
+    assert store.prune(keep=1) == []
+    assert len(store.versions()) == 4
+
+
 def test_what_is_pruned_while_it_is_checked_is_not_pointed_at(store: ModelStore) -> None:
     versions = [add(store, moment=moment) for moment in moments(4)]
     store.publish(versions[2])
