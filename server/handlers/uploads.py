@@ -12,7 +12,7 @@ from tornado import httputil, web
 from server.domain import errors
 from server.handlers.base import ApiHandler, BaseHandler, Operation
 
-_MAX_SWALLOWED_BYTES: Final = 64 * 1024 * 1024
+MAX_SWALLOWED_BYTES: Final = 64 * 1024 * 1024
 """Of a body that is too large so much is read and dropped, so that its sender hears the answer."""
 _MULTIPART_OVERHEAD: Final = 16 * 1024
 _LENGTH_DIGITS: Final = 20
@@ -44,7 +44,7 @@ class UploadBody(BaseHandler):
 
     def take_large_body(self) -> None:
         """Let a large body come; for whoever may upload."""
-        self.request.connection.set_max_body_size(_MAX_SWALLOWED_BYTES)  # type: ignore[union-attr]  # an HTTP/1 connection, always
+        self.request.connection.set_max_body_size(MAX_SWALLOWED_BYTES)  # type: ignore[union-attr]  # an HTTP/1 connection, always
 
     @property
     def _limit(self) -> int:
@@ -60,6 +60,9 @@ class UploadBody(BaseHandler):
             self._body.clear()
         if not self._is_too_large:
             self._body += chunk
+
+    def take_fields(self, given: dict[str, str]) -> None:
+        """Called with the text fields of a body that can be read, before the file is asked for."""
 
     def upload(self, *fields: str) -> Upload:
         """The file (field ``file``) and the text fields, all of which must be there.
@@ -81,6 +84,7 @@ class UploadBody(BaseHandler):
             given = {name: values[0].decode() for name, values in arguments.items() if values}
         except (httputil.HTTPInputError, UnicodeDecodeError):
             raise errors.Malformed from None
+        self.take_fields(given)
         found = files.get("file")
         faults = [errors.FieldFault(name, "required") for name in fields if not given.get(name)]
         if not found:

@@ -192,7 +192,7 @@ class ChatService:
         self._translator = translator
         self._clock = clock
         self._ids = ids
-        self._policy = policy
+        self.policy = policy
         self.presence = RoomPresence()
         self._writer = MessageWriter(
             messages,
@@ -454,13 +454,13 @@ class ChatService:
         """
         room = await self.room_of(actor, room_id)
         self._require_writable(actor, room)
-        if len(content) > self._policy.max_upload_bytes:
-            raise TooLarge(self._policy.max_upload_bytes)
+        if len(content) > self.policy.max_upload_bytes:
+            raise TooLarge(self.policy.max_upload_bytes)
         found = media.recognise(content)
         if found is None:
             raise Invalid(FieldFault("file", "file-type"))
-        waiting = await self._attachments.count_unsent(actor.user_id, self._policy.max_unsent)
-        if waiting >= self._policy.max_unsent:
+        waiting = await self._attachments.count_unsent(actor.user_id, self.policy.max_unsent)
+        if waiting >= self.policy.max_unsent:
             raise Invalid(FieldFault("file", "too-many"))
         plain = await asyncio.to_thread(without_metadata, content, found.mime)
         if plain is None:
@@ -478,7 +478,7 @@ class ChatService:
             created_at=now,
         )
         await self._files.write(attachment.id, plain)
-        await self._attachments.add(attachment, now + timedelta(hours=self._policy.unsent_hours))
+        await self._attachments.add(attachment, now + timedelta(hours=self.policy.unsent_hours))
         return attachment
 
     async def drop_abandoned(self) -> int:

@@ -6,7 +6,7 @@ import re
 import time
 from datetime import date, timedelta
 
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import FilePayload, Page, Route, expect
 
 from tests.browser.conftest import PHONE, Somebody, Town, Visit, ready
 
@@ -150,6 +150,16 @@ def test_a_family_books_and_talks_with_its_pandit(town: Town, visit: Visit) -> N
     desk.get_by_label("Message", exact=True).press("Enter")
     expect(ours.get_by_text("Only a clean place.")).to_be_visible()
     expect(theirs.locator(".bubble--own").last.get_by_role("img", name="Read")).to_be_visible()
+
+    large: FilePayload = {
+        "name": "a.png",
+        "mimeType": "image/png",
+        "buffer": bytes(5 * 1024 * 1024 + 1),
+    }
+    attached = phone.locator('py-chat input[type="file"]')
+    expect(attached).to_have_attribute("accept", "image/jpeg,image/png,image/webp,application/pdf")
+    attached.set_input_files(large)
+    expect(phone.get_by_text("The limit is 5.2 MB.")).to_be_visible()
 
     chat = phone.url
     phone.get_by_role("button", name="नेपाली").click()

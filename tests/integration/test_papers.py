@@ -324,6 +324,20 @@ async def test_a_refused_upload_is_explained_on_its_form(people: People, path: s
         assert 'role="alert"' in answer.text
 
 
+async def test_captions_stay_typed_when_the_file_was_forgotten(people: People) -> None:
+    hari = await people.unverified_pandit()
+    client = await browser(people, hari)
+    xsrf = await token(client, "/pandit/portfolio/")
+    answer = await client.post(
+        "/pandit/portfolio/",
+        data={"_xsrf": xsrf, "caption": "An altar in Patan", "caption_ne": "पाटनको वेदी"},
+        files={"other": ("a.jpg", PHOTO)},
+    )
+    assert answer.status_code == 422
+    assert 'value="An altar in Patan"' in answer.text
+    assert 'value="पाटनको वेदी"' in answer.text
+
+
 # -- files of chats that are not sent --------------------------------------------------------------
 
 

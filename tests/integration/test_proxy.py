@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import os
 import re
 import shutil
 from collections import Counter
@@ -78,6 +79,9 @@ class Proxy:
             f"{name}_temp_path {path}/{name};\n"
             for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         )
+        if os.geteuid() == 0:
+            # Or its workers could not write below the test's folder.
+            text = f"user root;\n{text}"
         text = text.replace("http {", f"http {{\n{folders}", 1)
         self._path = path
         self._file = path / "nginx.conf"
@@ -228,6 +232,17 @@ async def test_only_what_reads_is_asked_of_another_server(tmp_path: Path) -> Non
         await proxy.stop()
         full.close()
         free.close()
+
+
+async def test_the_server_itself_says_how_large_an_upload_may_be(site: Site) -> None:
+    address = f"http://127.0.0.1:{site.proxy.port}/api/chat/attachments/"
+    bearer = {"Authorization": f"Bearer {site.talk.customer.access}"}
+    async with httpx.AsyncClient(headers=bearer, timeout=60) as client:
+        for size in (HttpSettings().max_upload_bytes + 1, 12_000_000):
+            answer = await client.post(
+                address, data={"room_id": site.talk.room_id}, files={"file": ("a.png", bytes(size))}
+            )
+            assert (answer.status_code, answer.json()["type"]) == (413, "too-large")
 
 
 async def test_a_write_to_a_server_that_is_not_there_goes_to_the_other(tmp_path: Path) -> None:

@@ -78,6 +78,7 @@ class ChatPage(Page):
             ),
             room=shown,
             is_member=is_member,
+            max_bytes=chats.policy.max_upload_bytes,
             may_write=is_member and room.is_active,
             messages=[present_message(message, self.reader) for message in messages],
             form=form,

@@ -11,7 +11,7 @@ from server.handlers.base import PANDIT
 from server.handlers.page_base import Form
 from server.handlers.pages.base import Page
 from server.handlers.routing import Route
-from server.handlers.uploads import Upload, UploadBody
+from server.handlers.uploads import UploadBody
 from server.schemas.base import changes_of
 from server.schemas.pandits import present_own
 from server.schemas.papers import CaptionsRequest, present_certificates, present_portfolio
@@ -34,16 +34,14 @@ class UploadPage(UploadBody, Page):
             self.take_large_body()
 
     def check_xsrf_cookie(self) -> None:
-        """Left to :meth:`sent_form`: the form's token stands in the body, which is not here yet."""
+        """Left to :meth:`take_fields`: the token stands in the body, which is not here yet."""
 
-    def sent_form(self) -> Upload:
-        """The file and the fields, once the form is known to be ours."""
-        sent = self.upload()
-        for name, value in sent.fields.items():
+    def take_fields(self, given: dict[str, str]) -> None:
+        """Keep what was typed for the form shown again, once the form is known to be ours."""
+        for name, value in given.items():
             self.request.arguments[name] = [value.encode()]
             self.request.body_arguments[name] = [value.encode()]
         web.RequestHandler.check_xsrf_cookie(self)
-        return sent
 
 
 class CertificatesPage(UploadPage):
@@ -58,7 +56,7 @@ class CertificatesPage(UploadPage):
         await self.submit(self._add, self._show)
 
     async def _add(self) -> str:
-        sent = self.sent_form()
+        sent = self.upload()
         await self.services.papers.add_certificate(self.person, sent.name, sent.content)
         self.flash("good", self.translate("The certificate is uploaded. Our team looks at it."))
         return _CERTIFICATES
@@ -105,7 +103,7 @@ class PortfolioPage(UploadPage):
         await self.submit(self._add, self._show)
 
     async def _add(self) -> str:
-        sent = self.sent_form()
+        sent = self.upload()
         await self.services.papers.add_picture(
             self.person,
             sent.content,

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
+from server.handlers.uploads import MAX_SWALLOWED_BYTES, UploadBody
+from server.routes import ROUTES
 from server.settings import RealtimeSettings, load
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -141,6 +143,18 @@ def test_the_proxy_outlasts_the_pings(nginx: str) -> None:
 
 def test_the_proxy_keeps_figures_from_the_public(nginx: str) -> None:
     assert "return 404;" in location(nginx, "/metrics")
+
+
+def test_the_proxy_leaves_it_to_the_server_how_large_an_upload_may_be(nginx: str) -> None:
+    found = re.search(r"location ~ (\S+) \{\s+client_max_body_size (\d+)m;", nginx)
+    assert found is not None
+    assert int(found[2]) << 20 == MAX_SWALLOWED_BYTES
+    paths = [route.path for route in ROUTES if issubclass(route.handler, UploadBody)]
+    assert len(paths) == 6
+    for path in paths:
+        assert re.search(found[1], path), path
+        assert re.search(found[1], path.removesuffix("/")), path
+    assert not re.search(found[1], "/api/pandits/me/")
 
 
 @pytest.mark.parametrize(

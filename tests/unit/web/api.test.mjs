@@ -46,6 +46,14 @@ test("a problem becomes an error with its type, text and fields", async () => {
   });
 });
 
+test("an answer of something between us and the server is named by its status", async () => {
+  const plain = (status) => new Response("<html>", { status, headers: { "Content-Type": "text/html" } });
+  const { api } = client([plain(413), plain(415), plain(500)]);
+  for (const title of ["Too large", "Unsupported format", "That did not work."]) {
+    await assert.rejects(api.post("/api/x/", {}), { text: title });
+  }
+});
+
 test("a request that shall outlive the page says so", async () => {
   const { api, calls } = client([json(200, {}), json(200, {})]);
   await api.patch("/api/x/", {}, { keepalive: true });

@@ -62,6 +62,13 @@ function retryAfter(response) {
   return Number.isFinite(seconds) ? Math.max(0, seconds) : null;
 }
 
+/** What a status says when nothing else does, as before a proxy that answers by itself. @param {number} status */
+function plainTitle(status) {
+  if (status === 413) return t("Too large");
+  if (status === 415) return t("Unsupported format");
+  return t("That did not work.");
+}
+
 /** @param {Response} response @returns {Promise<ApiError>} */
 async function problemOf(response) {
   /** @type {Record<string, any>} */
@@ -73,7 +80,7 @@ async function problemOf(response) {
     status: response.status,
     // A stable slug, or an address that ends in it.
     type: String(body.type ?? "").split("/").filter(Boolean).at(-1) ?? "",
-    title: body.title ?? t("That did not work."),
+    title: body.title ?? plainTitle(response.status),
     detail: body.detail,
     errors: Array.isArray(body.errors) ? body.errors : [],
     retryAfter: retryAfter(response),

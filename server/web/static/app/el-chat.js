@@ -4,7 +4,8 @@
  * What is written is shown at once, kept until the server has it, and sent again by itself. The log
  * is `role="log"`, so that new messages are read out; ticks are pictures with a spoken name. The
  * server's plain list and form inside the tag (`data-fallback`) serve pages without script.
- * Attributes: `room-id`, `with`, `peer` (the other's user id, for presence), `closed`.
+ * Attributes: `room-id`, `with`, `peer` (the other's user id, for presence), `closed`, `max-bytes` (the
+ * largest file that the server takes).
  */
 
 import { html, nothing } from "../vendor/lit/lit.js";
@@ -18,8 +19,7 @@ import { Socket } from "./socket.js";
 
 const NEAR_PX = 80;
 const MAX_LENGTH = 4000;
-const MAX_FILE_BYTES = 10_000_000;
-const PICTURES = ["image/jpeg", "image/png", "image/webp", "image/gif"];
+const PICTURES = ["image/jpeg", "image/png", "image/webp"];
 
 class Chat extends PageElement {
   static properties = {
@@ -27,6 +27,7 @@ class Chat extends PageElement {
     with: {},
     peer: {},
     closed: { type: Boolean },
+    maxBytes: { attribute: "max-bytes", type: Number },
     connection: { state: true },
     refusal: { state: true },
     fresh: { state: true },
@@ -40,6 +41,7 @@ class Chat extends PageElement {
     this.with = "";
     this.peer = "";
     this.closed = false;
+    this.maxBytes = 0;
     this.connection = "connecting";
     this.refusal = 0;
     /** How many messages came while the reader was further up. */
@@ -194,8 +196,8 @@ class Chat extends PageElement {
   async #attach(files) {
     const file = files?.[0];
     if (!file || this.upload || !this.store) return;
-    if (file.size > MAX_FILE_BYTES) {
-      this.fault = t("This file is too large. The limit is {size}.", { size: fileSize(MAX_FILE_BYTES) });
+    if (file.size > this.maxBytes) {
+      this.fault = t("This file is too large. The limit is {size}.", { size: fileSize(this.maxBytes) });
       return;
     }
     this.fault = "";
@@ -361,12 +363,12 @@ class Chat extends PageElement {
 
   #composer() {
     if (this.store?.closed || [4403, 4404, 4410].includes(this.refusal)) return nothing;
-    const attach = t("Attach a picture or a PDF, up to {size}", { size: fileSize(MAX_FILE_BYTES) });
+    const attach = t("Attach a picture or a PDF, up to {size}", { size: fileSize(this.maxBytes) });
     return html`<form class="chat__composer" @submit=${(/** @type {Event} */ event) => this.#send(event)}>
       <input
         type="file"
         hidden
-        accept="image/jpeg,image/png,image/webp,image/gif,application/pdf"
+        accept=${[...PICTURES, "application/pdf"].join(",")}
         @change=${(/** @type {any} */ event) => {
           this.#attach(event.target.files);
           event.target.value = "";
