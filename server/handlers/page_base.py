@@ -206,6 +206,31 @@ class PageHandler(SessionCookies):
 
         await self.submit(action, refused)
 
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether the person has been asked, and has said yes."""
+        return self.typed.get("confirmed") == "true"
+
+    async def ask(
+        self,
+        question: str,
+        *,
+        yes: str,
+        back: str,
+        text: str = "",
+        template: str = "question.html",
+        sent: Mapping[str, str] | None = None,
+        **values: Any,
+    ) -> None:
+        """Ask before what cannot be undone.
+
+        Whoever says ``yes`` sends the same form again, with the fields ``sent``; then it
+        `is_confirmed`. ``back`` is where the others go.
+        """
+        await self.show(
+            template, title=question, yes=yes, back=back, text=text, sent=sent or {}, **values
+        )
+
     def go(self, target: str) -> None:
         """Send the browser on with a GET."""
         self.redirect(target, status=int(HTTPStatus.SEE_OTHER))

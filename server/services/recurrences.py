@@ -256,13 +256,15 @@ class RecurrenceService:
             lambda now_found: rules.moved(now_found, number, day, at, self._clock.now()),
         )
 
-    async def skip(self, actor: Actor, series_id: str, number: int) -> Series:
+    async def skip(
+        self, actor: Actor, series_id: str, number: int, *, refund_to_wallet: bool = False
+    ) -> Series:
         """Leave one day out; if it is booked, its booking is called off by its own rules."""
         found = await self.get(actor, series_id)
         each = rules.occurrence_of(found, number)
         rules.skipped(found, number, self._clock.now())
         if each.state is OccurrenceState.BOOKED and each.booking_id is not None:
-            await self._skip_booked(actor, each.booking_id)
+            await self._skip_booked(actor, each.booking_id, refund_to_wallet)
         return await self._change(
             series_id, lambda now_found: rules.skipped(now_found, number, self._clock.now())
         )
@@ -280,10 +282,12 @@ class RecurrenceService:
                     await self._call_off(actor, each.booking_id, "series-ended")
         return ended
 
-    async def _skip_booked(self, actor: Actor, booking_id: str) -> None:
+    async def _skip_booked(self, actor: Actor, booking_id: str, refund_to_wallet: bool) -> None:
         """Call its booking off; one that has come to nothing already needs no calling off."""
         try:
-            await self._bookings.cancel(actor, booking_id, "skipped")
+            await self._bookings.cancel(
+                actor, booking_id, "skipped", refund_to_wallet=refund_to_wallet
+            )
         except IllegalTransition as error:
             if error.state == BookingStatus.COMPLETED:
                 raise

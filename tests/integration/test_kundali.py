@@ -267,6 +267,19 @@ async def test_the_page_asks_whether_a_link_also_tells_the_birth(people: People)
         assert ("06:20" in (await nobody.get(link[1])).text) is bool(wanted)
 
 
+async def test_a_chart_is_deleted_only_once_that_is_confirmed(people: People):
+    sita = await people.customer()
+    made = await _keep(sita)
+    browser, path = await signed_in(people, sita), f"/kundali/{made['id']}/"
+    asked = await browser.post(path, action="delete")
+    assert "Delete the kundali of Sita?" in asked.text
+    assert 'name="action" value="delete"' in asked.text
+    assert (await browser.get(path)).status_code == 200
+    gone = await browser.post(path, action="delete", confirmed="true")
+    assert gone.headers["Location"] == "/kundali/"
+    assert (await browser.get(path)).status_code == 404
+
+
 async def test_two_are_matched_by_birth_or_by_chart(people: People):
     sita, nobody = await people.customer(), await people.nobody()
     by_birth = await nobody.post("/api/kundali/match/", json={"groom": RAM, "bride": SITA})

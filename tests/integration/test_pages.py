@@ -400,8 +400,13 @@ async def test_hours_services_and_profile_are_kept_by_forms(people: People) -> N
     assert odd.status_code == 422
     offers = (await pandit.api.get("/api/services/")).json()["results"]
     assert [(each["puja_id"], each["price"]) for each in offers][1:] == [("griha-pravesh", 510_000)]
-    await desk.post(f"/pandit/services/{offers[1]['id']}/", do="remove")
+    address = f"/pandit/services/{offers[1]['id']}/"
+    asked = text_of(await desk.post(address, do="remove"))
+    assert f"Take off {offers[1]['name']}?" in asked
+    assert len((await pandit.api.get("/api/services/")).json()["results"]) == 2
+    await desk.post(address, do="remove", confirmed="true")
     assert len((await pandit.api.get("/api/services/")).json()["results"]) == 1
+    assert (await desk.post(address, do="remove")).status_code == 404
     profile = await desk.post(
         "/pandit/profile/",
         bio="I come early.",

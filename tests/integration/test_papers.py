@@ -272,8 +272,12 @@ async def test_both_are_kept_up_on_pages_without_script(people: People) -> None:
     page = (await client.get("/pandit/certificates/")).text
     assert "a.pdf" in page
     (certificate,) = (await hari.api.get(CERTIFICATES)).json()["certificates"]
-    gone = await client.post(f"/pandit/certificates/{certificate['id']}/", data={"_xsrf": xsrf})
+    paper = f"/pandit/certificates/{certificate['id']}/"
+    assert "Delete a.pdf?" in (await client.post(paper, data={"_xsrf": xsrf})).text
+    assert len((await hari.api.get(CERTIFICATES)).json()["certificates"]) == 1
+    gone = await client.post(paper, data={"_xsrf": xsrf, "confirmed": "true"})
     assert gone.status_code == 303
+    assert (await client.post(paper, data={"_xsrf": xsrf})).status_code == 404
     assert (await hari.api.get(CERTIFICATES)).json()["certificates"] == []
 
     for caption in ("First", "Second"):
@@ -294,8 +298,12 @@ async def test_both_are_kept_up_on_pages_without_script(people: People) -> None:
         ("New", ""),
     ]
     assert "Second" in (await client.get("/pandit/portfolio/")).text
-    await client.post(f"/pandit/portfolio/{first['id']}/", data={"_xsrf": xsrf, "do": "remove"})
+    picture, remove = f"/pandit/portfolio/{first['id']}/", {"_xsrf": xsrf, "do": "remove"}
+    assert "Delete picture 2?" in (await client.post(picture, data=remove)).text
+    assert len((await hari.api.get(PORTFOLIO)).json()["portfolio"]) == 2
+    await client.post(picture, data={**remove, "confirmed": "true"})
     assert len((await hari.api.get(PORTFOLIO)).json()["portfolio"]) == 1
+    assert (await client.post(picture, data=remove)).status_code == 404
 
 
 async def test_a_form_from_elsewhere_uploads_nothing(people: People) -> None:

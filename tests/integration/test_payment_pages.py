@@ -6,6 +6,7 @@ import dataclasses
 import html
 import re
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import httpx
 import pytest
@@ -107,6 +108,32 @@ async def test_a_booking_is_paid_at_khalti_through_pages(family, bookings, sandb
     listed = text_of(await family.get("/payments/"))
     assert "Khalti" in listed
     assert "Paid" in listed
+
+
+@pytest.mark.parametrize("refund_to", ["ORIGINAL", "WALLET"])
+async def test_a_paid_day_of_a_series_is_skipped_only_by_whoever_has_seen_what_comes_back(
+    family, bookings, sandbox, clock, server, refund_to
+):
+    weekly = {"frequency": "weekly", "count": 2}
+    booking = await bookings.book(payment_method="KHALTI", recurrence=weekly)
+    await pay_at_khalti(family, sandbox, await begin(family, booking["id"], "KHALTI"))
+    await bookings.accept(booking["id"])
+    (series,) = (await bookings.customer.api.get("/api/recurrences/")).json()["results"]
+    path = f"/series/{series['id']}/"
+    # A day and a half before: three quarters come back.
+    clock.set(bookings.starts_at(booking) - timedelta(hours=36))
+    await bookings.pass_time(seconds=1)
+    await family.sign_in(bookings.customer)
+    asked = text_of(await family.post(path, do="skip", number="0"))
+    assert "Cancelled now: Rs 1,875 back" in asked
+    assert "Cancelled later: nothing back" in asked
+    assert 'name="number" value="0"' in asked
+    assert (await bookings.show(booking["id"]))["status"] == "ACCEPTED"
+    said = await family.post(path, do="skip", number="0", confirmed="true", refund_to=refund_to)
+    assert said.headers["Location"] == path
+    assert (await bookings.show(booking["id"]))["status"] == "CANCELLED"
+    kept = await server.services.bookings.find(booking["id"])
+    assert kept.refund_to_wallet is (refund_to == "WALLET")
 
 
 async def test_a_cancelled_payment_says_so_and_can_be_tried_again(family, bookings, sandbox):

@@ -339,7 +339,10 @@ async def test_the_form_repeats_a_puja_and_its_page_skips_and_ends(people: Peopl
     assert f"/series/{series['id']}/" in (await page.get(answer.headers["Location"])).text
     shown = await page.get(f"/series/{series['id']}/")
     assert shown.text.count("<article") == 3
-    await page.post(f"/series/{series['id']}/", do="skip", number="1")
+    asked = await page.post(f"/series/{series['id']}/", do="skip", number="1")
+    assert "nothing is lost by cancelling" in asked.text
+    assert states((await sita.api.get(f"/api/recurrences/{series['id']}/")).json())[1] == "BOOKED"
+    await page.post(f"/series/{series['id']}/", do="skip", number="1", confirmed="true")
     await page.post(f"/series/{series['id']}/", do="end")
     (series,) = (await sita.api.get("/api/recurrences/")).json()["results"]
     assert (states(series), series["is_ended"]) == (["BOOKED", "SKIPPED", "BOOKED"], True)

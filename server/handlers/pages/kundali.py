@@ -129,7 +129,17 @@ class KundaliPage(AlmanacPage):
         await show_chart(self, shown, is_own=True)
 
     async def post(self, chart_id: str) -> None:
-        """Share it, end its link, or delete it."""
+        """Share it, end its link, or delete it; that only once it is confirmed."""
+        if self.typed.get("action") == "delete" and not self.is_confirmed:
+            shown = await self.services.charts.show(self.person, chart_id)
+            await self.ask(
+                self.translate("Delete the kundali of {name}?", name=shown.saved.name),
+                text=self.translate("It is gone for good, and no link shows it any more."),
+                yes=self.translate("Delete the chart"),
+                back=f"/kundali/{chart_id}/",
+                sent={"action": "delete"},
+            )
+            return
         await self.do(lambda: self._act(chart_id), f"/kundali/{chart_id}/")
 
     async def _act(self, chart_id: str) -> str:

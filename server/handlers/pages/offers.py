@@ -9,7 +9,7 @@ import msgspec
 
 from server.domain.availability import MAX_EXCEPTIONS, MAX_INTERVALS
 from server.domain.calendar import local_today
-from server.domain.errors import FieldFault, Invalid
+from server.domain.errors import FieldFault, Invalid, NotFound
 from server.handlers.base import PANDIT
 from server.handlers.page_base import Form, whole_number
 from server.handlers.pages.base import Page
@@ -135,7 +135,10 @@ class ServicePage(ProfilePage):
         self.go(f"{_BACK}#services")
 
     async def post(self, service_id: str) -> None:  # type: ignore[override]  # the address has a part more
-        """Change it."""
+        """Change it; it is taken off only once that is confirmed."""
+        if self.typed.get("do") == "remove" and not self.is_confirmed:
+            await self._ask(service_id)
+            return
 
         async def save() -> str:
             if self.typed.get("do") == "remove":
@@ -153,6 +156,19 @@ class ServicePage(ProfilePage):
 
         await self.submit(
             save, lambda form: self.show_with(service_form=form, service_id=service_id)
+        )
+
+    async def _ask(self, service_id: str) -> None:
+        own = (await self.services.pandits.own_profile(self.person)).pandit
+        service = next((each for each in own.services if each.id == service_id), None)
+        if service is None:
+            raise NotFound
+        await self.ask(
+            self.translate("Take off {service}?", service=self.local_name(service)),
+            text=self.translate("Families cannot book it any more. Its bookings stay."),
+            yes=self.translate("Take it off"),
+            back=f"{_BACK}#services",
+            sent={"do": "remove"},
         )
 
 

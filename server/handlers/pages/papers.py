@@ -81,7 +81,10 @@ class CertificatePage(Page):
     roles = PANDIT
 
     async def post(self, certificate_id: str) -> None:
-        """Delete it."""
+        """Delete it, once that is confirmed."""
+        if not self.is_confirmed:
+            await self._ask(certificate_id)
+            return
 
         async def remove() -> str:
             await self.services.papers.remove_certificate(self.person, certificate_id)
@@ -89,6 +92,18 @@ class CertificatePage(Page):
             return _CERTIFICATES
 
         await self.do(remove, _CERTIFICATES)
+
+    async def _ask(self, certificate_id: str) -> None:
+        papers = (await self.services.pandits.own_profile(self.person)).papers
+        name = next((each.name for each in papers.certificates if each.id == certificate_id), None)
+        if name is None:
+            raise NotFound
+        await self.ask(
+            self.translate("Delete {name}?", name=name),
+            text=self.translate("The file is gone for good."),
+            yes=self.translate("Delete"),
+            back=_CERTIFICATES,
+        )
 
 
 class PortfolioPage(UploadPage):
@@ -132,9 +147,12 @@ class PicturePage(Page):
     roles = PANDIT
 
     async def post(self, picture_id: str) -> None:
-        """Do what the button says."""
+        """Do what the button says; a picture is deleted only once that is confirmed."""
         papers, moves = self.services.papers, {"earlier": -1, "later": 1}
         wanted = self.typed.get("do", "save")
+        if wanted == "remove" and not self.is_confirmed:
+            await self._ask(picture_id)
+            return
 
         async def change() -> str:
             if wanted == "remove":
@@ -152,6 +170,19 @@ class PicturePage(Page):
             return f"{_PORTFOLIO}#picture-{picture_id}" if wanted != "remove" else _PORTFOLIO
 
         await self.do(change, _PORTFOLIO)
+
+    async def _ask(self, picture_id: str) -> None:
+        pictures = (await self.services.pandits.own_profile(self.person)).papers.portfolio
+        place = next((at for at, each in enumerate(pictures) if each.id == picture_id), None)
+        if place is None:
+            raise NotFound
+        await self.ask(
+            self.translate("Delete picture {n}?", n=place + 1),
+            text=self.translate("The file is gone for good."),
+            yes=self.translate("Delete"),
+            back=f"{_PORTFOLIO}#picture-{picture_id}",
+            sent={"do": "remove"},
+        )
 
 
 ROUTES: Final = (
