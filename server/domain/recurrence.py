@@ -210,6 +210,24 @@ def moved(series: Series, number: int, on: date, at: time, now: datetime) -> Ser
     return _changed(series, number, now, on=on, at=at, state=OccurrenceState.PLANNED, reason="")
 
 
+def moved_back(series: Series, moved: Occurrence, before: Occurrence, now: datetime) -> Series:
+    """Let a day that could not be booked where it was ``moved`` be as it was before.
+
+    One that somebody has settled or moved elsewhere meanwhile stays.
+    """
+    each = occurrence_of(series, moved.number)
+    if series.is_ended or each.state not in _OPEN or (each.on, each.at) != (moved.on, moved.at):
+        return series
+    rows = tuple(before if row is each else row for row in series.occurrences)
+    return replace(series, occurrences=rows, updated_at=now)
+
+
+def is_booked_at(series: Series, number: int, on: date, at: time) -> bool:
+    """Whether that day has a booking, and for that time."""
+    each = occurrence_of(series, number)
+    return (each.state, each.on, each.at) == (OccurrenceState.BOOKED, on, at)
+
+
 def skipped(series: Series, number: int, now: datetime) -> Series:
     """Leave a day out; leaving it out again changes nothing."""
     return _changed(series, number, now, state=OccurrenceState.SKIPPED, reason="")

@@ -48,6 +48,7 @@ class MoveHandler(ApiHandler):
     @operation(
         "Give one day of a series another time",
         roles=CUSTOMER,
+        idempotent=True,
         errors=(NotFound, NotBookable, SlotTaken, IllegalTransition),
     )
     async def post(

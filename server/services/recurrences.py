@@ -18,6 +18,7 @@ from server.domain.errors import (
     AlreadyExists,
     ConcurrentChange,
     Conflict,
+    DomainError,
     FieldFault,
     Forbidden,
     IllegalTransition,
@@ -25,6 +26,7 @@ from server.domain.errors import (
     NotBookable,
     NotFound,
     SlotTaken,
+    Unavailable,
 )
 from server.domain.events import Event, EventKind
 from server.domain.ports import (
@@ -233,28 +235,42 @@ class RecurrenceService:
         today = self._today()
         if day <= today:
             raise Invalid(FieldFault("booking_date", "in-the-past"))
-        rules.moved(found, number, day, at, self._clock.now())
-        if day <= today + timedelta(days=self._horizon_days):
-            wish = replace(found.wish, booking_time=at)
-            booking = await self._bookings.book(actor, _wish_of(wish, series_id, number, day))
-            try:
-                return await self._change(
-                    series_id,
-                    lambda now_found: rules.booked(
-                        rules.moved(now_found, number, day, at, self._clock.now()),
-                        number,
-                        booking.id,
-                        self._clock.now(),
-                    ),
-                )
-            except IllegalTransition:
-                # Meanwhile it was booked, skipped or ended: this booking belongs to nothing.
-                await self._call_off(actor, booking.id, "series-changed")
+        try:
+            # Written before it is booked: what a crash leaves is a planned day, which the clock
+            # books by the same key, and no booking that the series knows nothing of.
+            planned = await self._change(
+                series_id,
+                lambda now_found: rules.moved(now_found, number, day, at, self._clock.now()),
+            )
+        except IllegalTransition:
+            # The same request, sent twice, was faster the first time.
+            planned = await self.get(actor, series_id)
+            if not rules.is_booked_at(planned, number, day, at):
                 raise
-        return await self._change(
-            series_id,
-            lambda now_found: rules.moved(now_found, number, day, at, self._clock.now()),
-        )
+            return planned
+        if day > today + timedelta(days=self._horizon_days):
+            return planned
+        return await self._book_moved(actor, planned, each)
+
+    async def _book_moved(self, actor: Actor, series: Series, before: rules.Occurrence) -> Series:
+        """Book the day that was just moved; where it cannot be, it stays as it was ``before``."""
+        each = rules.occurrence_of(series, before.number)
+        try:
+            settled, booking = await self._book_and_settle(actor, series, each)
+        except Unavailable:
+            # Perhaps it was booked, and only the answer was lost: the clock goes on from here.
+            raise
+        except DomainError:
+            await self._change(
+                series.id,
+                lambda found: rules.moved_back(found, each, before, self._clock.now()),
+            )
+            raise
+        after = rules.occurrence_of(settled, each.number)
+        if (after.state, after.booking_id) != (OccurrenceState.BOOKED, booking.id):
+            # Meanwhile it was skipped, ended, or moved to yet another time.
+            raise IllegalTransition("ENDED" if settled.is_ended else after.state)
+        return settled
 
     async def skip(
         self, actor: Actor, series_id: str, number: int, *, refund_to_wallet: bool = False
@@ -265,9 +281,14 @@ class RecurrenceService:
         rules.skipped(found, number, self._clock.now())
         if each.state is OccurrenceState.BOOKED and each.booking_id is not None:
             await self._skip_booked(actor, each.booking_id, refund_to_wallet)
-        return await self._change(
+        skipped = await self._change(
             series_id, lambda now_found: rules.skipped(now_found, number, self._clock.now())
         )
+        after = rules.occurrence_of(skipped, number)
+        if after.booking_id is not None and after.booking_id != each.booking_id:
+            # It was booked at the very moment.
+            await self._call_off(actor, after.booking_id, "skipped")
+        return skipped
 
     async def end(self, actor: Actor, series_id: str, *, with_booked: bool) -> Series:
         """Plan no more days; ``with_booked`` also calls off those that are still ahead."""
@@ -339,27 +360,34 @@ class RecurrenceService:
         return found
 
     async def _book_one(self, actor: Actor, series: Series, each: rules.Occurrence) -> Series:
-        wish = replace(series.wish, booking_time=each.at)
         try:
-            booking = await self._bookings.book(
-                actor, _wish_of(wish, series.id, each.number, each.on)
-            )
+            settled, _ = await self._book_and_settle(actor, series, each)
         except NotBookable as error:
             reason = error.reason
         except (SlotTaken, NotFound, Conflict) as error:
             reason = error.code
         else:
-            settled = await self._settle(
-                series.id,
-                each,
-                lambda found, now: rules.booked(found, each.number, booking.id, now),
-            )
-            if rules.occurrence_of(settled, each.number).booking_id != booking.id:
-                await self._call_off(actor, booking.id, "series-changed")
             return settled
         return await self._settle(
             series.id, each, lambda found, now: rules.conflicting(found, each.number, reason, now)
         )
+
+    async def _book_and_settle(
+        self, actor: Actor, series: Series, each: rules.Occurrence
+    ) -> tuple[Series, Booking]:
+        """Book a planned day, and let the series say so.
+
+        Where the series has gone another way meanwhile it stays as it is, and the booking, which
+        then belongs to nothing, is called off.
+        """
+        wish = replace(series.wish, booking_time=each.at)
+        booking = await self._bookings.book(actor, _wish_of(wish, series.id, each.number, each.on))
+        settled = await self._settle(
+            series.id, each, lambda found, now: rules.booked(found, each.number, booking.id, now)
+        )
+        if rules.occurrence_of(settled, each.number).booking_id != booking.id:
+            await self._call_off(actor, booking.id, "series-changed")
+        return settled, booking
 
     async def _settle(
         self,

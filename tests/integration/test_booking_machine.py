@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import date, time, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -329,7 +330,7 @@ def machine_of(world: World) -> type[RuleBasedStateMachine]:
         @rule(
             place=ANY,
             number=st.integers(0, 2),
-            what=st.sampled_from(["skip", "move", "end", "end all"]),
+            what=st.sampled_from(["skip", "move", "move twice", "end", "end all"]),
             day=DAYS,
             at=HOURS,
         )
@@ -340,14 +341,17 @@ def machine_of(world: World) -> type[RuleBasedStateMachine]:
             row = sorted(rows, key=lambda each: str(each["_id"]))[place % len(rows)]
             (actor,) = [each for each in world.customers if each.user_id == row["user_id"]]
             series, on = services.recurrences, FIRST_DAY + timedelta(days=7 * number + day)
-            act = {
+            move = partial(series.move, actor, row["_id"], number, on, at)
+            acts: dict[str, Callable[[], Awaitable[Any]]] = {
                 "skip": lambda: series.skip(actor, row["_id"], number),
-                "move": lambda: series.move(actor, row["_id"], number, on, at),
+                "move": move,
+                "move twice": move,
                 "end": lambda: series.end(actor, row["_id"], with_booked=False),
                 "end all": lambda: series.end(actor, row["_id"], with_booked=True),
-            }[what]
+            }
             # Beside the clock, which books what is due at the same moment.
-            self.attempt(act(), series.book_due())
+            again = [move()] if what == "move twice" else []
+            self.attempt(acts[what](), *again, series.book_due())
 
         @rule(minutes=st.sampled_from([1, 9, 12, 50, 60 * 13, 60 * 25]))
         def wait(self, minutes: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import date, time
 from typing import Any
 
@@ -12,7 +13,8 @@ from server.app import RunningServer
 from server.domain.account import Actor, Place, Role
 from server.domain.booking import BookingWish, ServiceLocation
 from server.domain.errors import NotBookable
-from server.domain.recurrence import Frequency, RecurrenceRule
+from server.domain.recurrence import Frequency, OccurrenceState, RecurrenceRule, Series
+from server.store.series import MongoSeriesRepository
 from tests.integration.test_booking_wizard import prepare, step
 from tests.integration.test_notifications import listed
 from tests.integration.test_pages import book as book_by_pages
@@ -104,6 +106,7 @@ async def test_a_taken_day_is_a_conflict_that_is_moved(server: RunningServer, pe
         f"{path}/move/", json={"booking_date": "2026-12-09", "booking_time": "11:00"}
     )
     assert taken.status_code == 409
+    assert await shown(sita, series["id"]) == series, "it stays as it was"
     moved = await sita.api.post(
         f"{path}/move/", json={"booking_date": "2026-12-10", "booking_time": "10:00"}
     )
@@ -214,6 +217,119 @@ async def test_what_is_changed_while_days_are_booked_leaves_no_stray_booking(
         "move": ["BOOKED"] * 4,
     }
     assert states(series) == expected[change]
+
+
+async def with_a_conflict(
+    server: RunningServer, people: People
+) -> tuple[Person, dict[str, Any], Callable[[], Awaitable[Series]]]:
+    """A customer whose series has a third day to be moved, and how he moves it."""
+    pandit, sita, gita = (
+        await people.pandit(),
+        await people.customer(),
+        await people.customer("Gita Rai"),
+    )
+    await book(gita, pandit, booking_date="2026-12-09")
+    series = await placed(server, sita, pandit, WEEKLY)
+    recurrences = server.services.recurrences
+
+    def move() -> Awaitable[Series]:
+        return recurrences.move(actor_of(sita), series["id"], 2, date(2026, 12, 10), time(10))
+
+    return sita, series, move
+
+
+async def live_bookings(customer: Person) -> set[str]:
+    answer = await customer.api.get("/api/bookings/", params={"status": "PENDING"})
+    return {each["id"] for each in answer.raise_for_status().json()["results"]}
+
+
+def booked_days(series: dict[str, Any]) -> set[str]:
+    return {each["booking_id"] for each in series["occurrences"] if each["state"] == "BOOKED"}
+
+
+async def test_a_move_that_is_sent_twice_is_one_and_keeps_its_booking(
+    server: RunningServer, people: People, monkeypatch: pytest.MonkeyPatch
+):
+    sita, series, move = await with_a_conflict(server, people)
+    bookings, book_one = server.services.bookings, server.services.bookings.book
+
+    async def book_second(who: Actor, wish: BookingWish) -> Any:
+        """Book, but only after the same request has been through once more."""
+        monkeypatch.setattr(bookings, "book", book_one)
+        await move()
+        return await book_one(who, wish)
+
+    monkeypatch.setattr(bookings, "book", book_second)
+    moved = await move()
+    assert moved.occurrences[2].state is OccurrenceState.BOOKED
+    after = await shown(sita, series["id"])
+    assert states(after) == ["BOOKED"] * 4
+    assert await live_bookings(sita) == booked_days(after)
+
+
+async def test_a_move_that_comes_too_late_finds_its_booking_made(
+    server: RunningServer, people: People, monkeypatch: pytest.MonkeyPatch
+):
+    sita, series, move = await with_a_conflict(server, people)
+    replace_one = MongoSeriesRepository.replace
+
+    async def replace_late(self: MongoSeriesRepository, changed: Series) -> bool:
+        monkeypatch.setattr(MongoSeriesRepository, "replace", replace_one)
+        await move()
+        return await replace_one(self, changed)
+
+    monkeypatch.setattr(MongoSeriesRepository, "replace", replace_late)
+    moved = await move()
+    assert moved.occurrences[2].state is OccurrenceState.BOOKED
+    after = await shown(sita, series["id"])
+    assert await live_bookings(sita) == booked_days(after)
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+async def test_a_move_that_a_crash_cuts_short_is_finished_by_the_clock(
+    server: RunningServer, people: People, monkeypatch: pytest.MonkeyPatch
+):
+    sita, series, move = await with_a_conflict(server, people)
+    bookings, book_one = server.services.bookings, server.services.bookings.book
+
+    async def book_and_die(who: Actor, wish: BookingWish) -> Any:
+        await book_one(who, wish)
+        raise Killed
+
+    monkeypatch.setattr(bookings, "book", book_and_die)
+    with pytest.raises(Killed):
+        await move()
+    monkeypatch.setattr(bookings, "book", book_one)
+    await server.services.recurrences.book_due()
+    after = await shown(sita, series["id"])
+    assert states(after) == ["BOOKED"] * 4
+    assert after["occurrences"][2]["date"] == "2026-12-10"
+    assert await live_bookings(sita) == booked_days(after)
+
+
+async def test_a_day_that_is_skipped_while_it_is_booked_leaves_no_booking(
+    server: RunningServer, people: People, monkeypatch: pytest.MonkeyPatch
+):
+    pandit, sita = await people.pandit(), await people.customer()
+    weekly = RecurrenceRule(frequency=Frequency.WEEKLY, count=12)
+    series = await placed(server, sita, pandit, weekly)
+    assert series["occurrences"][10]["state"] == "PLANNED"
+    recurrences, replace_one = server.services.recurrences, MongoSeriesRepository.replace
+
+    async def replace_late(self: MongoSeriesRepository, changed: Series) -> bool:
+        monkeypatch.setattr(MongoSeriesRepository, "replace", replace_one)
+        await recurrences.book_due()
+        return await replace_one(self, changed)
+
+    monkeypatch.setattr(MongoSeriesRepository, "replace", replace_late)
+    await recurrences.skip(actor_of(sita), series["id"], 10)
+    after = await shown(sita, series["id"])
+    assert after["occurrences"][10]["state"] == "SKIPPED"
+    assert states(after).count("BOOKED") == 11
+    assert await live_bookings(sita) == booked_days(after)
 
 
 async def on_the_first_day(
