@@ -590,8 +590,8 @@ def begin_payment(
     """The customer sets about paying; from now on the price stands.
 
     Paying in advance for what no pandit has accepted holds the slot for a time, in which nobody
-    answers; choosing cash again ends that, and the pandit is told. Another list of samagri that he
-    has been asked to agree to falls away.
+    answers; choosing cash again ends that, and a pandit who was not asked before is told. Another
+    list of samagri that he has been asked to agree to falls away.
     """
     if actor.user_id != booking.user_id:
         raise Forbidden
@@ -602,6 +602,9 @@ def begin_payment(
         if booking.pay_by is None:
             return booking
         cash = replace(booking, payment_method=method, payment_status=PaymentStatus.PENDING)
+        if asked_at(booking) is not None:
+            # He knows of it, and what is left of his time goes on.
+            return replace(cash, pay_by=None, answer_by=answer_by, updated_at=now)
         return _offered_at_last(cash, now, answer_by)
     changed = replace(booking, payment_open=True, updated_at=now)
     if booking.status is not _Status.PENDING:
@@ -612,6 +615,40 @@ def begin_payment(
         pay_by=booking.pay_by or min(now + hold, booking.starts_at),
         answer_by=None,
     )
+
+
+def take_payment_back(
+    booking: Booking, before: Booking, method: PaymentMethod, now: datetime, *, is_open: bool
+) -> Booking:
+    """A try to pay by ``method`` came to nothing; the very same booking when it goes on as it is.
+
+    What was to be paid in cash ``before`` is so again: its pandit has been asked, and answers.
+    """
+    if booking.payment_status not in (*_UNPAID, PaymentStatus.PROCESSING):
+        return booking
+    is_switched = (
+        booking.status is _Status.PENDING
+        and booking.pay_by is not None
+        and (before.payment_method, before.pay_by) == (PaymentMethod.CASH, None)
+        and (booking.payment_method, booking.pandit_id) == (method, before.pandit_id)
+        and (before.payment_open or not is_open)
+    )
+    if is_switched:
+        is_under_way = booking.payment_status is PaymentStatus.PROCESSING
+        status = PaymentStatus.PROCESSING if is_under_way else PaymentStatus.PENDING
+        answer_by = before.answer_by and min(before.answer_by, booking.starts_at)
+        return replace(
+            booking,
+            payment_method=before.payment_method,
+            payment_status=status,
+            payment_open=is_open,
+            pay_by=None,
+            answer_by=answer_by,
+            updated_at=now,
+        )
+    if booking.payment_open == is_open:
+        return booking
+    return replace(booking, payment_open=is_open, updated_at=now)
 
 
 def with_payment(
@@ -924,9 +961,16 @@ def line_of(booking: Booking, item_id: str) -> SamagriLine:
     raise NotFound
 
 
+def asked_at(booking: Booking) -> datetime | None:
+    """Since when the present pandit has been asked; None when nobody is."""
+    if booking.offers and booking.offers[-1].answer is None:
+        return booking.offers[-1].offered_at
+    return None
+
+
 def _asked(booking: Booking, now: datetime) -> Booking:
     """Note that the present pandit is asked; one who is asked already is not asked again."""
-    if booking.offers and booking.offers[-1].answer is None:
+    if asked_at(booking) is not None:
         return booking
     offer = Offer(pandit_user_id=booking.pandit_user_id, offered_at=now)
     return replace(booking, offers=(*booking.offers, offer))
@@ -974,10 +1018,11 @@ def _withdrawn(booking: Booking, by: str, role: str, now: datetime, reason: str)
 def _others(booking: Booking, actor: Actor) -> tuple[str, ...]:
     """The parties who have not done it themselves; both of them when an admin has.
 
-    The pandit is none yet while a booking waits for its payment.
+    The pandit is none yet while a booking of which he was never told waits for its payment.
     """
+    is_told = booking.pay_by is None or asked_at(booking) is not None
     parties = (booking.user_id, booking.pandit_user_id)
-    return tuple(user for user in parties[: 1 if booking.pay_by else 2] if user != actor.user_id)
+    return tuple(user for user in parties[: 2 if is_told else 1] if user != actor.user_id)
 
 
 def _told_of_proposal(

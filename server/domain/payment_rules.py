@@ -52,7 +52,7 @@ def with_attempt(
     AlreadyPaid
         If there was a success before.
     TooManyAttempts
-        If there have been too many.
+        If there have been too many; cash is taken all the same.
     Conflict
         If what was to be paid for does not happen.
     """
@@ -60,9 +60,9 @@ def with_attempt(
         raise AlreadyPaid
     if payment.closed is not None:
         raise Conflict
-    if len(payment.attempts) >= MAX_ATTEMPTS:
-        raise TooManyAttempts
     is_cash = method is PaymentMethod.CASH
+    if not is_cash:
+        require_attempt_left(payment)
     attempt = Attempt(
         number=len(payment.attempts) + 1,
         reference=reference,
@@ -81,6 +81,17 @@ def with_attempt(
         pay_by=pay_by,
         updated_at=now,
     )
+
+
+def has_attempt_left(payment: Payment) -> bool:
+    """Whether one may try once more."""
+    return len(payment.attempts) < MAX_ATTEMPTS
+
+
+def require_attempt_left(payment: Payment) -> None:
+    """Raise ``TooManyAttempts`` if there have been too many."""
+    if not has_attempt_left(payment):
+        raise TooManyAttempts
 
 
 def started(payment: Payment, number: int, given: StartedPayment, now: datetime) -> Payment:

@@ -7,7 +7,6 @@ present state of both and is applied once, so that events may come late, twice, 
 
 from __future__ import annotations
 
-from contextlib import suppress
 from datetime import datetime
 from typing import Final
 
@@ -25,6 +24,7 @@ from server.domain.errors import ConcurrentChange, IllegalTransition
 from server.domain.events import Event, EventKind
 from server.domain.payment import Closing, Payment, RefundTo, booking_payment_id, open_cash
 from server.domain.ports import BookingRepository, Clock, PaymentRepository
+from server.services.batches import each_of
 from server.services.bookings import BookingService
 from server.services.payments import booking_payment, new_reference
 from server.services.settlement import Settlement
@@ -75,14 +75,21 @@ class BookingPayments:
         paid = await self._payments.find_many(
             [booking_payment_id(booking.id) for booking in waiting]
         )
-        for booking in waiting:
-            payment = paid.get(booking_payment_id(booking.id))
+
+        async def end(booking_id: str) -> None:
+            payment = paid.get(booking_payment_id(booking_id))
+            if payment is not None and payment.is_confirmed:
+                await self._join(booking_id, payment)
+            else:
+                await self._service.fail_unpaid(booking_id)
+
+        await each_of(
+            (booking.id for booking in waiting),
+            end,
             # Paid, extended or ended at the last moment.
-            with suppress(IllegalTransition, ConcurrentChange):
-                if payment is not None and payment.is_confirmed:
-                    await self._join(booking.id, payment)
-                else:
-                    await self._service.fail_unpaid(booking.id)
+            expected=(IllegalTransition, ConcurrentChange),
+            what="unpaid booking",
+        )
         return len(waiting)
 
     async def _join(self, booking_id: str, payment: Payment) -> None:

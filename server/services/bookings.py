@@ -504,25 +504,50 @@ class BookingService:
 
     # -- paying ----------------------------------------------------------------------------------
 
-    async def begin_payment(self, actor: Actor, booking_id: str, method: PaymentMethod) -> Booking:
+    async def begin_payment(
+        self, actor: Actor, booking_id: str, method: PaymentMethod
+    ) -> tuple[Booking, Booking]:
         """The customer sets about paying; the price stands from now on.
+
+        Returns the booking as it was, and as it is.
 
         Raises ``NotFound``, ``Forbidden`` unless he is the customer, ``AlreadyPaid``, or
         ``IllegalTransition`` when the booking has ended.
         """
         now = self._clock.now()
-        return await self._move(
-            actor,
-            booking_id,
-            lambda found: rules.begin_payment(
+        before: list[Booking] = []
+
+        def begun(found: Booking) -> Booking:
+            before[:] = [found]
+            # Whoever was asked already has no more time than he had.
+            asked_at = rules.asked_at(found) or now
+            return rules.begin_payment(
                 found,
                 actor,
                 method,
                 now,
                 hold=self._hold,
-                answer_by=self._answer_by(now, found.starts_at),
-            ),
-        )
+                answer_by=self._answer_by(asked_at, found.starts_at),
+            )
+
+        booking = await self._move(actor, booking_id, begun)
+        return before[0], booking
+
+    async def take_payment_back(
+        self, before: Booking, method: PaymentMethod, *, is_open: bool
+    ) -> None:
+        """A payment that was begun came to nothing: the booking is again as it was ``before``.
+
+        ``is_open``: a payment is under way all the same, begun at another time.
+        """
+        now = self._clock.now()
+
+        def apply(found: Booking) -> Booking:
+            return rules.take_payment_back(found, before, method, now, is_open=is_open)
+
+        found = await self._load(before.id)
+        if apply(found) is not found:
+            await self._change(before.id, apply)
 
     async def follow_payment(self, booking_id: str, state: PaymentState) -> Booking | None:
         """Take over where the payment stands; None when there is no such booking."""

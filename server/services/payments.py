@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -22,6 +23,8 @@ from server.domain.audit import Act
 from server.domain.booking import Booking, PaymentMethod, PaymentStatus
 from server.domain.errors import (
     AlreadyPaid,
+    ConcurrentChange,
+    DomainError,
     FieldFault,
     Forbidden,
     GatewayDeclined,
@@ -190,10 +193,10 @@ class PaymentService:
         if booking.user_id != actor.user_id:
             raise Forbidden
         self._require_method(method, booking.total_fee, booking.currency)
-        await self._require_unpaid(booking_payment_id(booking_id))
-        booking = await self._bookings.begin_payment(actor, booking_id, method)
-        draft = booking_payment(booking, self._clock.now())
-        return await self._begin(draft, method, site_url, booking.pay_by)
+        await self._require_payable(booking_payment_id(booking_id), method)
+        async with self._paying(actor, booking_id, method) as booking:
+            draft = booking_payment(booking, self._clock.now())
+            return await self._begin(draft, method, site_url, booking.pay_by)
 
     async def pay_unlock(
         self, actor: Actor, pandit_id: str, method: PaymentMethod, site_url: str
@@ -282,26 +285,45 @@ class PaymentService:
             return self._view(
                 await self._settlement.ask(known.id, attempt.number, "token"), attempt.number
             )
-        await self._require_unpaid(booking_payment_id(booking_id))
-        booking = await self._bookings.begin_payment(actor, booking_id, method)
-        draft = booking_payment(booking, self._clock.now())
+        await self._require_payable(booking_payment_id(booking_id), method)
         given = StartedPayment(
             action=PaymentAction(kind=ActionKind.NONE), details={TOKEN_DETAIL: token}
         )
         reference = new_reference()
+        async with self._paying(actor, booking_id, method) as booking:
 
-        def apply(found: Payment) -> Payment:
-            now = self._clock.now()
-            added = rules.with_attempt(
-                found, reference=reference, method=method, now=now, pay_by=booking.pay_by
-            )
-            number = added.by_reference(reference).number
-            # In one write: the unique key decides who may use the token.
-            return rules.started(added, number, replace(given, gateway_id=gateway_id), now)
+            def apply(found: Payment) -> Payment:
+                now = self._clock.now()
+                added = rules.with_attempt(
+                    found, reference=reference, method=method, now=now, pay_by=booking.pay_by
+                )
+                number = added.by_reference(reference).number
+                # In one write: the unique key decides who may use the token.
+                return rules.started(added, number, replace(given, gateway_id=gateway_id), now)
 
-        payment = await self._settlement.add(draft, apply)
+            draft = booking_payment(booking, self._clock.now())
+            payment = await self._settlement.add(draft, apply)
         number = payment.by_reference(reference).number
         return self._view(await self._settlement.ask(payment.id, number, "token"), number)
+
+    @asynccontextmanager
+    async def _paying(
+        self, actor: Actor, booking_id: str, method: PaymentMethod
+    ) -> AsyncIterator[Booking]:
+        """The booking, with its price standing, while an attempt to pay it is begun.
+
+        Where that comes to nothing the booking is what it was: nobody's time to answer, or to pay,
+        hangs on a payment that there is not.
+        """
+        before, booking = await self._bookings.begin_payment(actor, booking_id, method)
+        try:
+            yield booking
+        except DomainError:
+            payment = await self._payments.find(booking_payment_id(booking_id))
+            is_open = payment is not None and payment.has_open_prepayment
+            with suppress(NotFound, ConcurrentChange):
+                await self._bookings.take_payment_back(before, method, is_open=is_open)
+            raise
 
     async def _begin(
         self,
@@ -316,7 +338,8 @@ class PaymentService:
             now = self._clock.now()
             waiting = open_cash(found)
             if method is PaymentMethod.CASH and waiting is not None:
-                if waiting.amount == found.amount:
+                # With none left the sum is put right when the cash is taken.
+                if waiting.amount == found.amount or not rules.has_attempt_left(found):
                     return found
                 found = rules.given_up(found, waiting.number, "superseded", now)
             return rules.with_attempt(
@@ -379,10 +402,14 @@ class PaymentService:
         if gateway.traits.max_amount is not None and amount > gateway.traits.max_amount:
             raise Invalid(FieldFault("payment_method", "above-maximum"))
 
-    async def _require_unpaid(self, payment_id: str) -> None:
+    async def _require_payable(self, payment_id: str, method: PaymentMethod) -> None:
         found = await self._payments.find(payment_id)
-        if found is not None and found.captured is not None:
+        if found is None:
+            return
+        if found.captured is not None:
             raise AlreadyPaid
+        if method is not PaymentMethod.CASH:
+            rules.require_attempt_left(found)
 
     # -- reading ----------------------------------------------------------------------------------
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable
 from datetime import datetime
+from itertools import count
 from typing import Any
 
 import pytest
 
 from server.app import RunningServer
+from server.domain import payment_rules
 from server.domain.booking import PaymentMethod
 from server.domain.errors import GatewayUnavailable, Unavailable
 from server.domain.gateway import AttemptFacts, Outcome, RefundState, Verdict
+from server.domain.payment import MAX_ATTEMPTS, Payment
 from tests.integration.test_pages import signed_in
 from tests.payments import Bookings, ToldProvider, ledger_sums, ledger_totals, pay
 from tests.support import FakeClock, People, Person
@@ -602,6 +606,142 @@ async def test_less_cash_than_was_due_stays_unpaid_until_staff_have_the_rest(
         assert recorded.json()["status"] == "COMPLETED"
     assert (await bookings.show(booking["id"]))["payment_status"] == "COMPLETED"
     assert await ledger_totals(server) == {"cash": 25_000, "commission": -25_000}
+
+
+async def test_cash_is_recorded_after_many_tries_to_pay_online(
+    server: RunningServer, people: People, bookings: Bookings
+):
+    booking = await bookings.book()
+    await bookings.accept(booking["id"])
+    for _ in range(MAX_ATTEMPTS):
+        await pay(bookings.customer, booking["id"])
+    refused = await bookings.customer.api.post(
+        "/api/payments/", json={"booking_id": booking["id"], "payment_method": "KHALTI"}
+    )
+    assert (refused.status_code, refused.json()["type"]) == (409, "too-many-attempts")
+    await bookings.hold_puja(booking["id"])
+    assert (await bookings.show(booking["id"]))["payment_status"] == "COMPLETED"
+    assert await ledger_totals(server) == {"cash": 25_000, "commission": -25_000}
+    earnings = (await bookings.pandit.api.get("/api/pandits/me/earnings/")).json()
+    assert earnings["owed"] == 25_000
+    await server.services.settlement.idle()
+    bookings.clock.advance(minutes=5)
+    await server.services.relay.sweep()
+    await server.services.settlement.idle()
+    for name in ("bookings", "payments"):
+        waiting = {"outbox.0": {"$exists": True}}
+        left = await server.store.collection(name).find_one(waiting)
+        assert left is None, left["outbox"]
+
+
+async def asked(server: RunningServer, booking_id: str) -> tuple[Any, ...]:
+    """What a booking says of how it is paid, and until when who has to do what."""
+    found = await server.services.bookings.find(booking_id)
+    assert found is not None
+    return (
+        found.status,
+        found.payment_method,
+        found.payment_status,
+        found.payment_open,
+        found.pay_by,
+        found.answer_by,
+    )
+
+
+@pytest.mark.parametrize(
+    "method", [pytest.param("KHALTI", marks=pytest.mark.logs_errors("request")), "WALLET"]
+)
+async def test_a_try_that_is_not_taken_leaves_the_offer_to_the_pandit_as_it_was(
+    server: RunningServer, people: People, bookings: Bookings, khalti: ToldProvider, method: str
+):
+    booking = await bookings.book()
+    before = await asked(server, booking["id"])
+    bookings.clock.advance(minutes=5)
+    khalti.is_down = True
+    refused = await bookings.customer.api.post(
+        "/api/payments/", json={"booking_id": booking["id"], "payment_method": method}
+    )
+    assert refused.status_code == (503 if method == "KHALTI" else 409)
+    assert await asked(server, booking["id"]) == before
+    await bookings.pass_time(minutes=16)
+    await server.services.booking_payments.fail_unpaid()
+    await bookings.accept(booking["id"])
+
+
+async def test_a_try_too_many_leaves_the_booking_as_it_was(
+    server: RunningServer, people: People, bookings: Bookings, monkeypatch: pytest.MonkeyPatch
+):
+    booking = await bookings.book()
+    for _ in range(MAX_ATTEMPTS):
+        await pay(bookings.customer, booking["id"])
+    await pay(bookings.customer, booking["id"], "CASH")
+    (await bookings.customer.api.get("/api/payments/")).raise_for_status()
+    await bookings.pass_time(hours=25)
+    while await server.services.settlement.reconcile():
+        await server.services.settlement.idle()
+    before = await asked(server, booking["id"])
+    assert before[3] is False
+    wanted = {"booking_id": booking["id"], "payment_method": "KHALTI"}
+    for _ in range(2):
+        refused = await bookings.customer.api.post("/api/payments/", json=wanted)
+        assert (refused.status_code, refused.json()["type"]) == (409, "too-many-attempts")
+        assert await asked(server, booking["id"]) == before
+        # And when the last one was used up by another request at the same moment.
+        monkeypatch.setattr(payment_rules, "require_attempt_left", refuse_late())
+
+
+def refuse_late() -> Callable[[Payment], None]:
+    """Only the second look finds that there is no attempt left."""
+    look, looks = payment_rules.require_attempt_left, count()
+
+    def refuse(payment: Payment) -> None:
+        if next(looks):
+            look(payment)
+
+    return refuse
+
+
+async def test_choosing_cash_again_gives_the_pandit_no_other_time_and_no_second_notice(
+    server: RunningServer, people: People, bookings: Bookings
+):
+    booking = await bookings.book()
+    before = await asked(server, booking["id"])
+    news = (await bookings.pandit.api.get("/api/notifications/")).json()["results"]
+    for _ in range(3):
+        bookings.clock.advance(minutes=2)
+        await pay(bookings.customer, booking["id"])
+        assert (await asked(server, booking["id"]))[5] is None
+        await pay(bookings.customer, booking["id"], "CASH")
+        after = await asked(server, booking["id"])
+        assert (after[1], after[4], after[5]) == (PaymentMethod.CASH, None, before[5])
+    assert (await bookings.pandit.api.get("/api/notifications/")).json()["results"] == news
+    # Of what happens to it meanwhile he hears as before: he has been asked.
+    await pay(bookings.customer, booking["id"])
+    (
+        await bookings.customer.api.post(f"/api/bookings/{booking['id']}/cancel/", json={})
+    ).raise_for_status()
+    rows = (await bookings.pandit.api.get("/api/notifications/")).json()["results"]
+    assert rows[0]["notification_type"] == "BOOKING_CANCELLED"
+
+
+@pytest.mark.logs_errors("row_failed")
+async def test_one_unpaid_booking_that_cannot_be_ended_holds_up_no_other(
+    server: RunningServer, people: People, bookings: Bookings, monkeypatch: pytest.MonkeyPatch
+):
+    first = await bookings.book(payment_method="KHALTI")
+    second = await bookings.book(payment_method="KHALTI")
+    await bookings.pass_time(minutes=16)
+    fail_unpaid = server.services.bookings.fail_unpaid
+
+    async def fail(booking_id: str) -> Any:
+        if booking_id == first["id"]:
+            raise KeyError(booking_id)
+        return await fail_unpaid(booking_id)
+
+    monkeypatch.setattr(server.services.bookings, "fail_unpaid", fail)
+    await server.services.booking_payments.fail_unpaid()
+    assert (await bookings.show(first["id"]))["status"] == "PENDING"
+    assert (await bookings.show(second["id"]))["status"] == "FAILED"
 
 
 async def test_samagri_cannot_change_while_it_is_being_paid(
