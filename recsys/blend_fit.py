@@ -67,21 +67,22 @@ class HeldBack:
     by_rule: NDArray[np.int32]
 
 
-def kept_cells(data: Dataset, rows: _Rows, *, by_rule: bool | None = None) -> Csr:
-    """All bookings by items: 1 where one of these bookings kept the item.
-
-    ``by_rule`` True: only lines that a rule added, False: only the others, None: both.
-    """
+def kept_cells(data: Dataset, rows: _Rows) -> Csr:
+    """All bookings by items: 1 where one of these bookings kept the item."""
     lines = data.lines
     member = np.zeros(len(data.bookings), np.bool_)
     member[rows] = True
     kept = lines.kept & member[lines.booking]
-    kept &= data.bookings.status[lines.booking] != Status.CANCELLED
-    if by_rule is not None:
-        kept &= (lines.source == Source.RULE) == by_rule
+    return _cells(data, kept & (data.bookings.status[lines.booking] != Status.CANCELLED))
+
+
+def _cells(data: Dataset, which: NDArray[np.bool_]) -> Csr:
+    """All bookings by items: 1 for each of these lines."""
+    lines = data.lines
     shape = (len(data.bookings), len(data.items))
     cells = coo_array(
-        (np.ones(int(kept.sum()), np.float32), (lines.booking[kept], lines.item[kept])), shape=shape
+        (np.ones(int(which.sum()), np.float32), (lines.booking[which], lines.item[which])),
+        shape=shape,
     )
     matrix = csr_array(cells.tocsr())
     matrix.sum_duplicates()
@@ -249,7 +250,9 @@ class Questions:
     def __init__(self, data: Dataset, known: Dataset, user_item: Als | None, now_ms: int) -> None:
         self._data = data
         self._kept = kept_cells(data, np.arange(len(data.bookings)))
-        self._by_rule = kept_cells(data, np.arange(len(data.bookings)), by_rule=True)
+        # Whether they were kept or taken off: to ask about one of the two alone would be to choose
+        # the questions by their answers.
+        self._by_rule = _cells(data, data.lines.source == Source.RULE)
         self._tiers = _rule_tiers(data.rules, len(data.pujas), len(data.items))
         self._user_item = user_item
         self._tastes = None if user_item is None else users_by(known, "item", now_ms=now_ms)

@@ -12,7 +12,7 @@ import csv
 import gzip
 import io
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -246,13 +246,19 @@ def _tables_of(rows: Any) -> dict[str, dict[str, list[Any]]]:
     bookings: list[dict[str, Any]] = []
     lines: list[dict[str, Any]] = []
     events: list[dict[str, Any]] = []
+    pujas = list(rows("pujas", "category_id", "requirements"))
+    ruled = {
+        (puja["_id"], each.get("item_id"))
+        for puja in pujas
+        for each in puja.get("requirements") or ()
+    }
     for document in rows(
         "bookings", "user_id", "pandit_id", "puja_id", "status", "created_at", "updated_at",
         "starts_at", "completed_at", "location", "samagri", "samagri_declined", "rejected_by",
         "history", parts=_months("starts_at"),
     ):  # fmt: skip
         bookings.append(_booking_row(document))
-        lines.extend(_line_rows(document))
+        lines.extend(_line_rows(document, ruled))
         events.extend(_booking_events(document))
     reviews = rows(
         "reviews", "user_id", "pandit_id", "booking_id", "rating", "created_at",
@@ -274,7 +280,6 @@ def _tables_of(rows: Any) -> dict[str, dict[str, list[Any]]]:
     events.extend(
         {**each, "event_id": str(each["_id"])} for each in rows("interactions", parts=of_users)
     )
-    pujas = list(rows("pujas", "category_id", "requirements"))
     return {
         "bookings": _columns_of(iter(bookings)),
         "lines": _columns_of(iter(lines)),
@@ -308,7 +313,14 @@ def _city(document: Mapping[str, Any]) -> str | None:
     return (document.get("location") or {}).get("city") or None
 
 
-def _line_rows(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _line_rows(
+    document: Mapping[str, Any], ruled: Container[tuple[Any, Any]]
+) -> Iterator[dict[str, Any]]:
+    """What was on the list at the end, and what had been put there and was taken off.
+
+    ``ruled``: the pairs of puja and item that the rules of the catalogue name. Where a rule names
+    an item, the rule has put it there, as its source would say had it been kept.
+    """
     for line in document.get("samagri") or ():
         yield {
             "booking_id": document["_id"],
@@ -324,7 +336,7 @@ def _line_rows(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         yield {
             "booking_id": document["_id"],
             "item_id": item_id,
-            "source": "rec",
+            "source": "rule" if (document.get("puja_id"), item_id) in ruled else "rec",
             "tier": "OPTIONAL",
             "kept": False,
         }

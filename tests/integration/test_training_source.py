@@ -42,7 +42,7 @@ async def fill(store: Store) -> None:
             completed_at=NOW - timedelta(days=1),
             claims=(),
             samagri=lines,
-            samagri_declined=("honey",),
+            samagri_declined=("honey", "durva"),
         )
     )
     await bookings.add(
@@ -54,6 +54,14 @@ async def fill(store: Store) -> None:
             "category_id": "home",
             "requirements": [
                 {"item_id": "kalash", "quantity": Decimal(1), "unit": "piece", "type": "REQUIRED"}
+            ],
+        }
+    )
+    await store.collection("pujas").insert_one(
+        {
+            "_id": "satyanarayan-puja",
+            "requirements": [
+                {"item_id": "durva", "quantity": Decimal(1), "unit": "piece", "type": "OPTIONAL"}
             ],
         }
     )
@@ -102,11 +110,15 @@ async def test_bookings_of_the_server_are_training_data(
         "marigold": (Source.MANUAL, Tier.OPTIONAL, True),
         "camphor": (Source.REC, Tier.OPTIONAL, True),
         "honey": (Source.REC, Tier.OPTIONAL, False),
+        "durva": (Source.RULE, Tier.OPTIONAL, False),
     }
     marigold = data.lines.item.tolist().index(data.items.index("marigold"))
     assert data.lines.quantity[marigold] == 2.5
     rules = data.rules
-    assert (data.pujas.ids[rules.puja[0]], data.items.ids[rules.item[0]]) == ("griha", "kalash")
+    assert {
+        (data.pujas.ids[puja], data.items.ids[item])
+        for puja, item in zip(rules.puja, rules.item, strict=True)
+    } == {("griha", "kalash"), ("satyanarayan-puja", "durva")}
     assert data.puja_category[data.pujas.index("griha")] == data.categories.index("home")
 
 

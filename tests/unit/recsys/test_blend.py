@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from recsys import blend_fit, synth
 from recsys.blend import MODEL, BlendParams, Bought, Demand, Request, SamagriBlend
-from recsys.data import Tier
+from recsys.data import Source, Tier
 from recsys.engine import AlsParams
 from recsys.matrix import baskets, users_by
 from recsys.models.als import Als
@@ -404,3 +404,25 @@ def test_a_family_that_wanted_no_samagri_says_nothing_of_what_families_take():
     assert np.array_equal(among_all.puja_totals, among_those.puja_totals)
     assert np.array_equal(among_all.puja_counts, among_those.puja_counts)
     assert np.array_equal(among_all.region_totals, among_those.region_totals)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_what_a_rule_put_on_a_list_is_not_asked_about_however_it_ended(kept):
+    _, data, _, _ = _fitted()
+    tiers = blend_fit._rule_tiers(data.rules, len(data.pujas), len(data.items))
+    lines = data.lines
+    free = tiers[data.bookings.puja[lines.booking], lines.item] == Tier.OPTIONAL
+    line = int(np.flatnonzero(free & lines.kept & (lines.source != Source.RULE))[0])
+    booking, item = int(lines.booking[line]), int(lines.item[line])
+    by_rule, fate = lines.source.copy(), lines.kept.copy()
+    fate[line] = kept
+
+    def is_asked(source):
+        by_rule[line] = source
+        changed = replace(data, lines=replace(lines, source=by_rule, kept=fate))
+        asked = blend_fit.Questions(changed, changed, None, 0).ask(booking, 0.0)
+        assert asked.kept[item] == kept
+        return bool(asked.asked[item])
+
+    assert is_asked(Source.REC)
+    assert not is_asked(Source.RULE)
