@@ -271,7 +271,7 @@ class SamagriBlend:
             total=sum(row.price for row in rows),
             shortfall=shortfall,
             gap=gap,
-            left_out=tuple(sorted(left_out, key=case.order)),
+            left_out=tuple(sorted(map(_too_dear, left_out), key=case.order)),
             unknown=tuple(
                 sorted({d.item_id for d in request.demands if self.shelf.index(d.item_id) < 0})
             ),
@@ -363,8 +363,14 @@ def _marked(rows: Sequence[Row], budget: int) -> list[Row]:
     marked, spent = [], 0
     for row in rows:
         spent += row.price
-        marked.append(replace(row, over_budget=True) if spent > budget else row)
+        marked.append(replace(_too_dear(row), over_budget=True) if spent > budget else row)
     return marked
+
+
+def _too_dear(row: Row) -> Row:
+    """The same without the word that it fits the budget, for which there is no room."""
+    reasons = tuple(each for each in row.reasons if each.code != Code.WITHIN_BUDGET)
+    return row if len(reasons) == len(row.reasons) else replace(row, reasons=reasons)
 
 
 class _Case:
@@ -740,11 +746,12 @@ class _KnownCase(_Case):
         if self.request.budget is None:
             z += np.float32(weights.null.get("budget", 0.0))
         else:
-            self.parts["budget"] = np.float32(weights.signal["budget"]) * logit(self._thrift())
+            self.parts["budget"] = np.float32(weights.signal["budget"]) * logit(self.thrift)
             z += self.parts["budget"]
         return z
 
-    def _thrift(self) -> FloatArray:
+    @cached_property
+    def thrift(self) -> FloatArray:
         """1 where a usual line costs no more than its planned share, falling to 0 at twice that."""
         tables = self.knowledge.tables
         share = self.shelf.gathered(tables.planned_share, 0.05)
@@ -843,6 +850,9 @@ class _KnownCase(_Case):
         if n < MIN_BOOKINGS_FOR_RATE:
             return None
         signal = float(tables.region_signal[region, puja, int(self.shelf.column[item])])
+        # Above the average item is not yet above the other regions.
+        if signal <= 0.5 or self.parts["region"].item(item) <= 0:
+            return None
         return Code.REGION, {
             "region": self.request.region,
             "n": n,
@@ -868,6 +878,8 @@ class _KnownCase(_Case):
         return Code.PANDIT_PREFERS, data | {"n": total, "rate": round(kept / total, 3)}
 
     def _of_budget(self, item: int) -> tuple[Code, dict[str, Any]] | None:
+        if self.thrift.item(item) < 1:
+            return None
         return Code.WITHIN_BUDGET, {"budget": self.request.budget}
 
     def _of_rule(self, item: int) -> tuple[Code, dict[str, Any]] | None:

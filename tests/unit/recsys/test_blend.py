@@ -258,6 +258,57 @@ def test_a_favourite_rises_and_says_so(blend, request_, draw):
     assert all(row.item_id != name for row in optional)
 
 
+def _all_rows(**request):
+    """Every row of every puja in every region, with what the answer left out."""
+    _, data, knowledge, _ = _fitted()
+    params = BlendParams(threshold=0.0, finds=200, per_category=200)
+    blend = SamagriBlend(_blend().shelf, knowledge, params=params)
+    for puja in range(_CONFIG.pujas):
+        for region in data.regions.ids:
+            asked = Request(
+                puja=data.pujas.ids[puja], demands=_demands(puja), region=region, **request
+            )
+            answer = blend.recommend(asked)
+            yield asked, answer, blend.contributions(asked)
+
+
+@pytest.mark.parametrize(("signal", "is_said"), [(0.45, False), (0.5, False), (0.9, True)])
+def test_what_is_said_of_a_region_is_so_there(signal, is_said):
+    _, data, knowledge, _ = _fitted()
+    # The average item is taken much less here than elsewhere: this one stands out of them.
+    signals = np.full_like(knowledge.tables.region_signal, 0.02)
+    signals[:, :, 7] = signal
+    tables = replace(
+        knowledge.tables,
+        region_signal=signals,
+        region_totals=np.full_like(knowledge.tables.region_totals, 50),
+    )
+    params = BlendParams(threshold=0.0, finds=200, per_category=200)
+    blend = SamagriBlend(_blend().shelf, replace(knowledge, tables=tables), params=params)
+    found = blend.recommend(Request(puja=data.pujas.ids[0], region=data.regions.ids[0]))
+    row = next(row for row in found.rows if row.item_id == data.items.ids[7])
+    assert (Code.REGION in [reason.code for reason in row.reasons]) == is_said
+
+
+def test_only_what_its_planned_share_pays_for_is_said_to_fit_the_budget():
+    _, _, knowledge, _ = _fitted()
+    blend, said, left = _blend(), 0, 0
+    shares = blend.shelf.gathered(knowledge.tables.planned_share, 0.05)
+    for budget in (20_000, 200_000):
+        for _, answer, _ in _all_rows(budget=budget):
+            for row in answer.rows:
+                if any(reason.code == Code.WITHIN_BUDGET for reason in row.reasons):
+                    item = blend.shelf.index(row.item_id)
+                    assert blend.usual_price[item] <= budget * shares[item] * 1.0001
+                    assert not row.over_budget
+                    said += 1
+            for row in answer.left_out:
+                assert all(reason.code != Code.WITHIN_BUDGET for reason in row.reasons)
+                left += 1
+    assert said > 20
+    assert left > 20
+
+
 def test_every_find_has_a_reason():
     _, data, knowledge, _ = _fitted()
     blend = SamagriBlend(_blend().shelf, knowledge, params=BlendParams(threshold=0.12))
