@@ -14,7 +14,7 @@ here knows a calendar.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date, timedelta
 from functools import cache
@@ -28,6 +28,8 @@ from recsys.reasons import Code, Reason
 from recsys.shelf import Index
 
 Floats = NDArray[np.float64]
+Spoke = Callable[[], Mapping[str, FloatArray]]
+"""By id of a puja that the family has: what it adds to the score of each puja."""
 
 HORIZON_DAYS: Final = 45
 MAX_MONTHS: Final = 36
@@ -320,6 +322,7 @@ class NextPuja:
         festivals: Iterable[Festival],
         *,
         scores: FloatArray | None = None,
+        spoke: Spoke | None = None,
         limit: int = 5,
     ) -> list[PujaSuggestion]:
         """The best proposals, surest first; equal ones by id.
@@ -331,6 +334,8 @@ class NextPuja:
         scores
             Raw scores of all pujas by the model of families by pujas; None for a family that it
             knows nothing of.
+        spoke
+            What the scores are made of; asked for a reason only where likeness is one.
         """
         if family.wants_none:
             return []
@@ -343,8 +348,14 @@ class NextPuja:
         order = np.lexsort((np.arange(len(pace)), -np.round(pace, 9)))
         chosen = [int(puja) for puja in order[:limit] if total[puja] > 0]
         shares = {code: -np.expm1(-part) for code, part in parts.items()}
+        of_likeness = shares[Code.SIMILAR][chosen]
+        like: Mapping[str, FloatArray] = {}
+        if spoke is not None and (of_likeness > _MIN_REASON).any():
+            held = {past.puja_id for past in family.past if past.times > 0}
+            like = {name: added for name, added in spoke().items() if name in held}
         return [
-            self._suggestion(puja, float(total[puja]), shares, family, ahead) for puja in chosen
+            self._suggestion(puja, float(total[puja]), shares, family, ahead, like)
+            for puja in chosen
         ]
 
     def terms(
@@ -453,13 +464,19 @@ class NextPuja:
         parts: Mapping[Code, Floats],
         family: Family,
         ahead: Mapping[int, Festival],
+        like: Mapping[str, FloatArray],
     ) -> PujaSuggestion:
         moved = sorted(
             ((float(part[puja]), code) for code, part in parts.items() if part[puja] > _MIN_REASON),
             key=lambda each: (-each[0], each[1]),
         )
-        reasons = [self._reason(code, weight, puja, family, ahead) for weight, code in moved]
+        said = [self._reason(code, weight, puja, family, ahead, like) for weight, code in moved]
+        # Likeness that nothing held explains is said of the season, which is said once.
+        once = {each.code: each for each in reversed(said)}
+        reasons = tuple(each for each in said if once[each.code] is each)
         strongest = max(parts, key=lambda code: (float(parts[code][puja]), code))
+        if strongest is Code.SIMILAR and Code.SIMILAR not in once:
+            strongest = Code.SEASONAL
         kind = {Code.FESTIVAL: FESTIVAL, Code.SEASONAL: SEASON}.get(strongest, OWN)
         festival = ahead.get(puja)
         if festival is not None:
@@ -475,16 +492,21 @@ class NextPuja:
             from_day=first,
             to_day=last,
             expires_on=expires,
-            reasons=tuple(reasons[:3]),
+            reasons=reasons[:3],
         )
 
     def _reason(
-        self, code: Code, weight: float, puja: int, family: Family, ahead: Mapping[int, Festival]
+        self,
+        code: Code,
+        weight: float,
+        puja: int,
+        family: Family,
+        ahead: Mapping[int, Festival],
+        like: Mapping[str, FloatArray],
     ) -> Reason:
         """One part in words that name its day, its last time or the puja that it comes from."""
         weight = round(weight, _DIGITS)
         puja_id = self.puja_ids[puja]
-        mine = {past.puja_id: past for past in family.past}
         if code is Code.FESTIVAL:
             day = ahead[puja].day.isoformat()
             if any(puja_id == each for each, _ in family.occasions):
@@ -493,14 +515,15 @@ class NextPuja:
             names = {"en": name, "ne": ahead[puja].name_ne or name}
             return Reason(code, weight, {"name": names, "date": day})
         if code is Code.REPEAT:
-            last = mine[puja_id].last_on
+            last = next(past.last_on for past in family.past if past.puja_id == puja_id)
             months = elapsed_months(last, family.today, to_festival=False)
             kind = Code.ANNUAL if 10 <= months <= 13 else Code.REPEAT
             return Reason(kind, weight, {"puja": puja_id, "last": last.isoformat()})
-        if code is Code.SIMILAR and mine:
-            latest = max(family.past, key=lambda past: (past.last_on, past.puja_id))
-            if latest.puja_id != puja_id:
-                return Reason(code, weight, {"puja": latest.puja_id})
+        if code is Code.SIMILAR:
+            added = ((float(each[puja]), name) for name, each in like.items() if name != puja_id)
+            most, name = max(added, default=(0.0, ""))
+            if most > 0:
+                return Reason(code, weight, {"puja": name})
         return Reason(Code.SEASONAL, weight, {"puja": puja_id, "month": family.today.month})
 
 

@@ -38,6 +38,7 @@ from recsys.next_puja import (
     Habits,
     NextPuja,
     Past,
+    Spoke,
 )
 from recsys.pandits import NO_PRIOR, Candidates, PanditParams, PanditRanker, Wish
 from recsys.pandits import RankedPandit as Placed
@@ -497,6 +498,7 @@ class Advice:
     def pujas(self, question: PujaQuestion) -> tuple[PujaAdvice, ...]:
         """Propose pujas, the likeliest first."""
         customer = question.customer
+        scores, spoke = self._puja_scores(question)
         proposed = self._next.suggest(
             Family(
                 today=question.today,
@@ -509,7 +511,8 @@ class Advice:
                 ),
             ),
             [Festival(f.puja_id, f.day, f.name, f.name_ne) for f in question.festivals],
-            scores=self._puja_scores(question),
+            scores=scores,
+            spoke=spoke,
             limit=question.limit,
         )
         return tuple(
@@ -529,15 +532,29 @@ class Advice:
             if because
         )
 
-    def _puja_scores(self, question: PujaQuestion) -> NDArray[np.float32] | None:
+    def _puja_scores(
+        self, question: PujaQuestion
+    ) -> tuple[NDArray[np.float32] | None, Spoke | None]:
+        """The scores of all pujas, and what the customer's own add to them."""
         if self._bundle is None or self._next.habits.spread[0] <= 0:
-            return None
-        model = self._bundle.models.get("puja")
-        liked = _liked(question.customer, "puja", question.today)
-        given, weights = _cells(liked, self._bundle.ids["pujas"])
+            return None, None
+        model, ids = self._bundle.models.get("puja"), self._bundle.ids["pujas"]
+        given, weights = _cells(_liked(question.customer, "puja", question.today), ids)
         if model is None or not len(given):
-            return None
-        return model.score(given, weights=weights)
+            return None, None
+        scores = model.score(given, weights=weights)
+
+        def spoke() -> dict[str, NDArray[np.float32]]:
+            # By leaving each out, which every kind of model can be asked.
+            left_out = (
+                model.score(np.delete(given, at), weights=np.delete(weights, at))
+                for at in range(len(given))
+            )
+            return dict(
+                zip(ids.decode(given), (scores - without for without in left_out), strict=True)
+            )
+
+        return scores, spoke
 
 
 # -- what is made once for a model -----------------------------------------------------------------

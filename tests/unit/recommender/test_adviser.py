@@ -8,9 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
-from recsys.bundle import Bundle
+from recsys.bundle import HABITS, Bundle, habits_of
 from recsys.models.als import Als
+from recsys.models.base import Interactions
+from recsys.models.ease import Ease
+from recsys.next_puja import Tuning
 from recsys.quantities import UnitMismatch
 from server.domain.booking import BookingStatus
 from server.domain.catalogue import SamagriType
@@ -119,6 +123,39 @@ def test_what_was_called_off_twice_running_is_not_proposed(bundle: Bundle | None
         )
     )
     assert "lakshmi-puja" in propose(adviser, held_since)
+
+
+def of_families() -> tuple[Bundle, list[str]]:
+    """A model that has seen families hold the first two of some pujas together, the third alone."""
+    bundle = a_bundle(Recipe())
+    ids = bundle.ids["pujas"]
+    names = [each for each in ids if each != PUJA][:3]
+    rows = np.zeros((40, len(ids)), np.float32)
+    rows[:20, [ids.index(names[0]), ids.index(names[1])]] = 1
+    rows[20:, ids.index(names[2])] = 1
+    habits = habits_of(bundle)
+    assert habits is not None
+    spread = replace(habits, spread=np.full(1, 0.1, np.float32), tuning=Tuning(likeness=1.0))
+    return replace(
+        bundle,
+        models={**bundle.models, "puja": Ease().fit(Interactions(csr_array(rows)))},
+        parts={**bundle.parts, HABITS: spread.saved()},
+    ), names
+
+
+def test_families_like_this_are_told_by_the_puja_that_makes_them_alike() -> None:
+    bundle, (wanted, cause, other) = of_families()
+    called_off = {"puja_id": wanted, "status": BookingStatus.CANCELLED}
+    customer = Customer(
+        user_id="u", history=(past(0, puja_id=other), past(1, **called_off), past(2, puja_id=cause))
+    )
+    said = propose(advice(bundle), customer)[wanted].because
+    similar = next(each for each in said if each.code == "SIMILAR")
+    assert similar.data == {"puja": cause}
+    waiting = {"puja_id": cause, "status": BookingStatus.PENDING}
+    customer = Customer(user_id="u", history=(past(0, puja_id=other), past(2, **waiting)))
+    said = propose(advice(bundle), customer)[wanted].because
+    assert "SIMILAR" not in [each.code for each in said], "it was not held yet"
 
 
 def test_a_catalogue_may_change_under_a_model() -> None:

@@ -16,6 +16,7 @@ from recsys.next_puja import (
     HORIZON_DAYS,
     MAX_MONTHS,
     OWN,
+    SEASON,
     Family,
     Festival,
     Habits,
@@ -266,6 +267,39 @@ def test_family_that_resembles_those_who_keep_a_festival_is_surer():
         for scores in (np.array([0, 0.4, 0, 0], np.float32), np.array([0, 0.02, 0, 0], np.float32))
     )
     assert like.confidence > 1.5 * unlike.confidence
+
+
+def _likeness(past, **spoke):
+    """The reasons for the festival's puja of a family that likeness alone brings to it."""
+    model = _next_puja(tuning=Tuning(likeness=1.0))
+    scores = np.array([0, 0.6, 0, 0], np.float32)
+    added = {name: np.array([0, each, 0, 0], np.float32) for name, each in spoke.items()}
+    (found,) = model.suggest(
+        Family(today=_TODAY, past=past), [_DASHAIN], scores=scores, spoke=lambda: added, limit=1
+    )
+    assert found.puja_id == "dashain"
+    assert (found.kind == SEASON) == (Code.SIMILAR not in {each.code for each in found.reasons})
+    return {each.code: each for each in found.reasons}
+
+
+def test_likeness_names_the_puja_that_spoke_most_of_those_that_were_held():
+    held = (Past("monthly", date(2026, 3, 1)), Past("other", date(2025, 3, 1)))
+    found = _likeness(held, monthly=0.1, other=0.4)
+    assert found[Code.SIMILAR].data == {"puja": "other"}
+    called_off = Past("birth", _TODAY, times=0, cancelled_running=2)
+    found = _likeness((called_off, *held), birth=0.9, monthly=0.3, other=-0.1)
+    assert found[Code.SIMILAR].data == {"puja": "monthly"}
+
+
+@pytest.mark.parametrize("spoke", [{}, {"birth": 0.9}, {"other": -0.2}, {"dashain": 0.5}])
+def test_likeness_that_nothing_held_explains_is_said_of_the_season(spoke):
+    past = (
+        Past("birth", _TODAY, times=0, cancelled_running=2),
+        Past("other", date(2025, 3, 1)),
+    )
+    found = _likeness(past, **spoke)
+    assert Code.SIMILAR not in found
+    assert found[Code.SEASONAL].data == {"puja": "dashain", "month": _TODAY.month}
 
 
 @settings(deadline=None)
