@@ -432,6 +432,7 @@ def build_services(
         policy=ChatPolicy(
             max_waiting=settings.realtime.max_waiting_writes,
             max_upload_bytes=settings.http.max_upload_bytes,
+            max_picture_pixels=settings.files.max_picture_pixels,
             unsent_hours=settings.files.unsent_hours,
             max_unsent=settings.files.max_unsent,
         ),

@@ -411,7 +411,7 @@ class FileSettings:
     max_pictures: int = 24
     """Pictures in one pandit's portfolio."""
     max_picture_pixels: int = 50_000_000
-    """Pixels of an uploaded picture of a pandit: who looks at it has to unpack them all."""
+    """Pixels of an uploaded picture: who looks at it has to unpack them all."""
     unsent_hours: float = 24.0
     """After so many hours a file that was uploaded for a chat and not sent is removed."""
     max_unsent: int = 50

@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from server.domain.errors import FieldFault, Invalid, TooLarge
+
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _FRAME_MARKERS: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _BARE_MARKERS: Final = frozenset({0x01, *range(0xD0, 0xD9)})
@@ -51,6 +53,27 @@ def recognise(content: bytes) -> Media | None:
     if content.startswith(b"%PDF-"):
         return Media("application/pdf")
     return None
+
+
+def admit(content: bytes, *, max_bytes: int, max_pixels: int, pictures_only: bool = False) -> Media:
+    """The format of a file that may be kept. A few bytes can say millions of pixels.
+
+    Raises
+    ------
+    TooLarge, Invalid
+        For what is too large, of another kind, or a picture without a size or with too many pixels.
+    """
+    if len(content) > max_bytes:
+        raise TooLarge(max_bytes)
+    found = recognise(content)
+    if found is None or (pictures_only and not found.is_image):
+        raise Invalid(FieldFault("file", "picture-type" if pictures_only else "file-type"))
+    if found.is_image:
+        if not (found.width and found.height):
+            raise Invalid(FieldFault("file", "picture-damaged"))
+        if found.width * found.height > max_pixels:
+            raise Invalid(FieldFault("file", "picture-size"))
+    return found
 
 
 def _jpeg_size(content: bytes) -> tuple[int | None, int | None]:

@@ -41,7 +41,6 @@ from server.domain.errors import (
     NotFound,
     Overloaded,
     RoomClosed,
-    TooLarge,
     UnlockNeeded,
 )
 from server.domain.events import Event, EventKind
@@ -100,13 +99,14 @@ _ENDED: Final = frozenset({BookingStatus.CANCELLED, BookingStatus.FAILED})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatPolicy:
-    """Bounds: messages that may wait for the database, the size of an upload, and those not sent.
+    """Bounds: messages that may wait for the database, the size of uploads, and those not sent.
 
     A file that was not sent after ``unsent_hours`` is removed; one person has ``max_unsent`` such.
     """
 
     max_waiting: int
     max_upload_bytes: int
+    max_picture_pixels: int
     unsent_hours: float = 24.0
     max_unsent: int = 50
 
@@ -450,15 +450,16 @@ class ChatService:
 
         What a picture tells about its maker is taken out. A file that is not sent is removed later.
         Raises ``TooLarge``, or ``Invalid`` for what is neither a picture nor a PDF by its content,
-        for a damaged picture, and for one who has too many files waiting.
+        for a picture that is damaged or has too many pixels, and for one who has too many files
+        waiting.
         """
         room = await self.room_of(actor, room_id)
         self._require_writable(actor, room)
-        if len(content) > self.policy.max_upload_bytes:
-            raise TooLarge(self.policy.max_upload_bytes)
-        found = media.recognise(content)
-        if found is None:
-            raise Invalid(FieldFault("file", "file-type"))
+        found = media.admit(
+            content,
+            max_bytes=self.policy.max_upload_bytes,
+            max_pixels=self.policy.max_picture_pixels,
+        )
         waiting = await self._attachments.count_unsent(actor.user_id, self.policy.max_unsent)
         if waiting >= self.policy.max_unsent:
             raise Invalid(FieldFault("file", "too-many"))

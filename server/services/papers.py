@@ -16,7 +16,7 @@ from server.domain import media
 from server.domain import papers as rules
 from server.domain.account import Actor
 from server.domain.audit import Act
-from server.domain.errors import FieldFault, Invalid, NotFound, PapersRelied, TooLarge
+from server.domain.errors import FieldFault, Invalid, NotFound, PapersRelied
 from server.domain.events import Event, EventKind
 from server.domain.media import Media
 from server.domain.metadata import without_metadata
@@ -218,16 +218,12 @@ class PaperService:
 
     async def _checked(self, content: bytes, *, pictures_only: bool) -> tuple[Media, bytes]:
         """What the content is, and the content without what it tells about its maker."""
-        if len(content) > self.policy.max_bytes:
-            raise TooLarge(self.policy.max_bytes)
-        found = media.recognise(content)
-        if found is None or (pictures_only and not found.is_image):
-            raise Invalid(FieldFault("file", "picture-type" if pictures_only else "file-type"))
-        if found.is_image:
-            if not (found.width and found.height):
-                raise Invalid(FieldFault("file", "picture-damaged"))
-            if found.width * found.height > self.policy.max_pixels:
-                raise Invalid(FieldFault("file", "picture-size"))
+        found = media.admit(
+            content,
+            max_bytes=self.policy.max_bytes,
+            max_pixels=self.policy.max_pixels,
+            pictures_only=pictures_only,
+        )
         plain = await self._workers.run(functools.partial(without_metadata, content, found.mime))
         if plain is None:
             raise Invalid(FieldFault("file", "picture-damaged"))

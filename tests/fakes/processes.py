@@ -187,7 +187,7 @@ class Process:
             translator=translations,
             clock=clock,
             ids=_Ids(),
-            policy=ChatPolicy(max_waiting=5000, max_upload_bytes=0),
+            policy=ChatPolicy(max_waiting=5000, max_upload_bytes=0, max_picture_pixels=0),
         )
         self.hub = Hub(
             bus=bus,

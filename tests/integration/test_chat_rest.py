@@ -421,6 +421,19 @@ async def test_what_is_no_picture_and_no_pdf_is_refused_whatever_its_name(
     assert not kept_files(settings)
 
 
+async def test_a_picture_of_too_many_pixels_is_refused_and_not_kept(
+    talk: Talk, settings: Settings
+) -> None:
+    """Few bytes that would fill the reader's memory."""
+    for width, height, code in ((100_000, 100_000, "picture-size"), (0, 2, "picture-damaged")):
+        head = _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+        picture = PNG[:8] + head + PNG[8 + len(head) :]
+        answer = await upload(talk.customer, talk.room_id, picture)
+        assert answer.status_code == 422
+        assert answer.json()["errors"][0]["code"] == code
+    assert not kept_files(settings)
+
+
 @pytest.mark.parametrize("size", [MAX_UPLOAD + 1, MAX_UPLOAD * 8])
 async def test_a_file_that_is_too_large_answers_413(talk: Talk, size: int) -> None:
     answer = await upload(talk.customer, talk.room_id, PNG + bytes(size))
