@@ -98,7 +98,7 @@ async def chatting(store: Store, rooms: int) -> AsyncIterator[tuple[ChatService,
             translator=Translations(data_path("locale")),
             clock=SystemClock(),
             ids=ids,
-            policy=ChatPolicy(max_waiting=5000, max_upload_bytes=1024),
+            policy=ChatPolicy(max_waiting=5000, max_upload_bytes=1024, max_picture_pixels=0),
         )
         made = [_room(ids) for _ in range(rooms)]
         await store.collection(COLLECTION).insert_many([room_document(room) for room in made])

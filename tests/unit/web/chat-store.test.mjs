@@ -219,6 +219,80 @@ test("earlier messages come on request and leave the cursor alone", () => {
   assert.equal(store.hasOlder, false);
 });
 
+const busy = (more = {}) => ({ type: "error", code: "storage_unavailable", message: "Later", message_ne: "पछि", ...more });
+
+test("a refused request for earlier messages can be made again, and its notice goes with the answer", () => {
+  const { socket, store } = room();
+  socket.open({ head: 100 });
+  socket.receive(page(51, 100, { gap: true }));
+  assert.ok(store.loadOlder());
+  socket.receive(busy());
+  assert.equal(store.fault.message, "Later");
+  assert.equal(store.loadingOlder, false);
+  assert.ok(store.loadOlder());
+  assert.equal(socket.take("history").length, 2);
+  socket.receive(page(1, 50, { more: true }));
+  assert.equal(store.fault, null);
+  assert.equal(store.messages.length, 100);
+  assert.equal(store.position().after, 100);
+});
+
+test("an error about something else loses no earlier messages", () => {
+  const { socket, store } = room();
+  socket.open({ head: 100 });
+  socket.receive(page(51, 100, { gap: true }));
+  store.loadOlder();
+  socket.receive({ type: "error", code: "rate_limited", message: "", message_ne: "", retry_after: 1 });
+  socket.receive(page(1, 50, { more: true, gap: true }));
+  assert.equal(store.messages.length, 100);
+  assert.equal(store.position().after, 100);
+  assert.deepEqual(socket.take("sync"), []);
+});
+
+test("missing messages are asked for again after the time that the server names", () => {
+  const { clock, socket, store } = room();
+  socket.open({ head: 1 });
+  socket.receive(page(1, 1));
+  socket.receive(theirs(3));
+  clock.tick(250);
+  assert.equal(socket.take("sync").length, 1);
+  socket.receive(busy({ retry_after: 5 }));
+  // More of what is to come does not make it impatient, and no notice stays.
+  socket.receive(theirs(4));
+  assert.equal(store.fault, null);
+  clock.tick(4_500);
+  assert.deepEqual(socket.take("sync"), []);
+  clock.tick(600);
+  assert.deepEqual(socket.take("sync"), [{ type: "sync", since: 1, limit: 200 }]);
+  socket.receive(page(2, 4));
+  assert.equal(store.position().after, 4);
+  clock.tick(60_000);
+  assert.deepEqual(socket.take("sync"), []);
+});
+
+test("a request that is refused for good is not made again by itself", () => {
+  const { clock, socket } = room();
+  socket.open({ head: 1 });
+  socket.receive(page(1, 1, { more: true }));
+  assert.equal(socket.take("sync").length, 1);
+  socket.receive(busy({ code: "bad_request" }));
+  clock.tick(60_000);
+  assert.deepEqual(socket.take("sync"), []);
+});
+
+test("the notice of a fault goes with the next message or acknowledgement", () => {
+  const { socket, store } = room();
+  socket.open();
+  socket.receive(busy());
+  socket.receive(theirs(1));
+  assert.equal(store.fault, null);
+  store.write("x");
+  socket.receive(busy());
+  assert.ok(store.fault);
+  socket.receive(ack("c1", 2));
+  assert.equal(store.fault, null);
+});
+
 test("another epoch means that the room is read anew", () => {
   const { socket, store } = room();
   socket.open({ head: 5 });

@@ -87,6 +87,10 @@ export class ChatStore extends EventTarget {
     this.closed = false;
     this.loaded = false;
     this.loadingOlder = false;
+    /** Before which message earlier ones were asked for last; 0 when there is no answer to wait for. */
+    this.olderThan = 0;
+    /** Missing messages are asked for, and there is no answer yet. */
+    this.syncing = false;
     this.live = false;
     /** The server asked to wait before the next send. */
     this.held = false;
@@ -258,6 +262,9 @@ export class ChatStore extends EventTarget {
     if (!entry) {
       if (frame.code === "room_closed") this.closed = true;
       this.fault = frame;
+      // It does not say what it answers: earlier messages may be asked for again, missing ones are.
+      this.loadingOlder = false;
+      if (this.syncing && !REFUSALS.has(frame.code)) this.#syncLater(Number(frame.retry_after) || 1);
       return;
     }
     if (REFUSALS.has(frame.code)) {
@@ -298,14 +305,17 @@ export class ChatStore extends EventTarget {
         this.#greeted(frame);
         break;
       case "history":
+        this.fault = null;
         this.#page(frame);
         break;
       case "message":
+        this.fault = null;
         this.#forgetTypist(frame.sender?.id);
         this.#store(frame);
         if (frame.sender?.id !== this.me) this.dispatchEvent(new CustomEvent("arrive", { detail: frame }));
         break;
       case "ack":
+        this.fault = null;
         this.#acknowledged(frame);
         break;
       case "error":
@@ -347,6 +357,7 @@ export class ChatStore extends EventTarget {
     }
     this.openedAt ??= this.reads[this.me] ?? 0;
     this.loadingOlder = false;
+    this.olderThan = 0;
     this.fault = null;
     for (const entry of this.pending.values()) entry.sentAt = 0;
     if (this.head <= this.cursor) this.#goLive();
@@ -366,7 +377,7 @@ export class ChatStore extends EventTarget {
   #page(frame) {
     const rows = frame.messages ?? [];
     const oldest = this.stored.size ? Math.min(...this.stored.keys()) : Infinity;
-    const older = this.loadingOlder && (frame.to ?? 0) < oldest;
+    const older = (frame.to ?? 0) < Math.min(oldest, this.olderThan);
     // There is a hole before this page: what lies before the hole is read again when asked for.
     if (frame.gap && !older) {
       for (const seq of [...this.stored.keys()]) if (seq < (frame.from ?? rows[0]?.seq ?? 0)) this.stored.delete(seq);
@@ -374,11 +385,13 @@ export class ChatStore extends EventTarget {
     for (const row of rows) this.#insert(row);
     if (older) {
       this.loadingOlder = false;
+      this.olderThan = 0;
       return;
     }
+    this.syncing = false;
     this.cursor = Math.max(this.cursor, frame.to ?? 0);
     this.#advance();
-    if (frame.more) this.socket.send({ type: "sync", since: this.cursor, limit: PAGE });
+    if (frame.more) this.#sync();
     else if (!this.live) this.#goLive();
   }
 
@@ -400,12 +413,25 @@ export class ChatStore extends EventTarget {
     while (this.stored.has(this.cursor + 1)) this.cursor += 1;
     const newest = this.stored.size ? Math.max(...this.stored.keys()) : 0;
     this.clock.clearTimeout(this.timers.jump);
-    if (newest <= this.cursor) return;
+    if (newest <= this.cursor || this.timers.resync) return;
     this.timers.jump = this.clock.setTimeout(() => {
-      if (Math.max(...this.stored.keys()) > this.cursor) {
-        this.socket.send({ type: "sync", since: this.cursor, limit: PAGE });
-      }
+      if (Math.max(...this.stored.keys()) > this.cursor) this.#sync();
     }, JUMP_MS);
+  }
+
+  /** Ask for what follows the cursor. */
+  #sync() {
+    this.syncing = this.socket.send({ type: "sync", since: this.cursor, limit: PAGE });
+  }
+
+  /** The server asked to wait before that. @param {number} seconds */
+  #syncLater(seconds) {
+    this.syncing = false;
+    this.clock.clearTimeout(this.timers.jump);
+    this.timers.resync = this.clock.setTimeout(() => {
+      this.timers.resync = 0;
+      this.#sync();
+    }, seconds * 1000);
   }
 
   /** Ask for messages before the first one here. @returns {boolean} whether they are on the way */
@@ -413,12 +439,14 @@ export class ChatStore extends EventTarget {
     if (this.loadingOlder || !this.hasOlder) return false;
     const before = Math.min(...this.stored.keys());
     this.loadingOlder = this.socket.send({ type: "history", before, limit: OLDER_PAGE });
+    this.olderThan = before;
     this.#changed();
     return this.loadingOlder;
   }
 
   #forget() {
     this.stored.clear();
+    this.olderThan = 0;
     this.cursor = 0;
     this.epoch = null;
     this.loaded = false;
@@ -493,7 +521,9 @@ export class ChatStore extends EventTarget {
       this.live = false;
       this.held = false;
       this.typingOn = false;
-      for (const name of ["ack", "again", "flush", "jump"]) this.clock.clearTimeout(this.timers[name]);
+      this.syncing = false;
+      for (const name of ["ack", "again", "flush", "jump", "resync"]) this.clock.clearTimeout(this.timers[name]);
+      this.timers.resync = 0;
       for (const timer of this.typists.values()) this.clock.clearTimeout(timer);
       this.typists.clear();
     }
