@@ -79,6 +79,25 @@ def test_the_day_of_a_customer(town: Town, visit: Visit, size: Size, language: s
     steps.review(reader, "उहाँले सबै बुझाउनुभयो।" if language == "ne" else "He explained it all.")
 
 
+def test_a_day_of_the_list_takes_along_how_often_the_puja_is_repeated(
+    town: Town, visit: Visit
+) -> None:
+    family, pandit = town.person("Sita Sharma"), town.pandit(next(PANDITS))
+    (service,) = pandit.api.get("/api/services/").json()["results"]
+    page = hand(visit, family, DESK, "en").go(f"/book/{service['id']}/")
+    ready(page).get_by_role("button", name="Next", exact=True).click()
+    ready(page).get_by_label("Repeat").select_option("weekly")
+    page.get_by_label("How many times in all").fill("8")
+    page.locator(".days__list a").nth(3).click()
+    page.wait_for_url(re.compile("repeat=weekly"))
+    expect(ready(page).get_by_label("Repeat")).to_have_value("weekly")
+    expect(page.get_by_label("How many times in all")).to_have_value("8")
+    page.get_by_label("Repeat").select_option("")
+    page.locator(".days__list a").nth(4).click()
+    expect(ready(page).locator(".days__list a").nth(4)).to_have_attribute("aria-current", "date")
+    expect(page.get_by_label("Repeat")).to_have_value("")
+
+
 @pytest.mark.parametrize(("size", "language"), READINGS)
 def test_the_day_of_a_pandit(town: Town, visit: Visit, size: Size, language: str) -> None:
     family, pandit = town.person("Gita Poudel"), town.pandit(next(PANDITS))

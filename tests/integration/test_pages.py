@@ -257,6 +257,36 @@ async def test_a_taken_time_is_named_and_others_are_offered(people: People) -> N
     assert 'value="10:00"' in answer.text
 
 
+async def test_another_day_or_time_is_repeated_as_was_said(people: People) -> None:
+    pandit, family, rival = (
+        await people.pandit(),
+        await people.customer(),
+        await people.customer("Gita Rai"),
+    )
+    await book(await signed_in(people, rival), pandit.service_id)
+    browser = await signed_in(people, family)
+    repeated = {"repeat": "weekly", "repeat_count": "8"}
+    taken = text_of(await book(browser, pandit.service_id, **repeated))
+    free = re.search(r'class="time-link" role="button" href="([^"]+)"', taken)
+    day = re.search(r'<ol class="days__list"[^>]*><li><a href="([^"]+)"', taken)
+    assert free is not None
+    assert day is not None
+    wizard = free[1].partition("?")[0]
+    for address in (free[1], day[1]):
+        shown = (await browser.get(address)).text
+        assert '<option value="weekly" selected>' in shown
+        assert 'name="repeat_count" value="8"' in shown
+        assert "repeat=weekly&amp;repeat_count=8" in shown
+    kept = await browser.post(
+        wizard, booking_date="2026-11-25", booking_time="14:00", repeat="weekly", repeat_count="8"
+    )
+    assert kept.status_code == 303
+    # What the way here says counts more than what is held; without a word that stays.
+    assert '<option value="weekly" selected>' in (await browser.get(wizard)).text
+    once = (await browser.get(f"{wizard}?booking_date=2026-11-26&repeat=&repeat_count=8")).text
+    assert '<option value="weekly" selected>' not in once
+
+
 async def test_a_pandit_answers_begins_and_completes_by_buttons(
     people: People, clock: FakeClock
 ) -> None:

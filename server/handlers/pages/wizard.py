@@ -31,6 +31,7 @@ _NEXT_DAYS: Final = 7
 _OTHER_DAYS: Final = 2
 _DAYS_AHEAD: Final = 30
 _WHEN: Final = ("booking_date", "booking_time")
+_AGAIN: Final = ("repeat", "repeat_count")
 PAGES: Final = {
     "service": WizardStep.SERVICE,
     "date": WizardStep.DATETIME,
@@ -361,6 +362,7 @@ class StepPage(WizardPage):
             draft,
             service_id,
             last=self.today + timedelta(days=365),
+            again={name: form.values.get(name) for name in _AGAIN},
             repeats=self.labels.frequencies if self.services.recurrences.is_enabled else [],
             days=await almanac.calendar(
                 self.today, self.today + timedelta(days=_DAYS_AHEAD - 1), service.puja_id
@@ -377,7 +379,10 @@ class StepPage(WizardPage):
         )
 
     async def _chosen_time(self, draft: Draft) -> dict[str, str]:
-        """What the fields hold: what the way here names, else what is held, else a free day."""
+        """What the fields hold: what the way here names, else what is held, else a free day.
+
+        A way here that says anything of repeating says all of it.
+        """
         held: dict[str, str] = {}
         if draft.booking is not None:
             held = {
@@ -391,7 +396,10 @@ class StepPage(WizardPage):
         named = {name: value for name in _WHEN if (value := self.get_query_argument(name, ""))}
         if named and named.get("booking_date") != held.get("booking_date"):
             held.pop("booking_time", None)
-        found = {**held, **named}
+        again = {name: value for name in _AGAIN if (value := self.get_query_argument(name, ""))}
+        if again:
+            held = {name: value for name, value in held.items() if name not in _AGAIN}
+        found = {**held, **named, **again}
         if "booking_date" not in found:
             free = await self.free_days(draft.service_id, self.today, 1, draft.id)
             found |= {"booking_date": free[0].day.isoformat()} if free else {}

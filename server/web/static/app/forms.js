@@ -77,8 +77,24 @@ function pressWithSpace() {
   });
 }
 
+/** Links within `data-carry="names of fields"` take along what stands in those fields now. */
+function carryFields() {
+  document.addEventListener("click", (event) => {
+    const link = /** @type {HTMLAnchorElement | null} */ (/** @type {HTMLElement} */ (event.target).closest?.("[data-carry] a"));
+    const names = /** @type {HTMLElement | null} */ (link?.closest("[data-carry]"))?.dataset.carry;
+    if (!link || !names) return;
+    const address = new URL(link.href);
+    for (const name of names.split(" ")) {
+      const field = /** @type {HTMLInputElement | null} */ (document.querySelector(`form [name="${name}"]`));
+      if (field) address.searchParams.set(name, field.value);
+    }
+    link.href = address.href;
+  });
+}
+
 /** Called once by boot.js. */
 export function watchPage() {
+  carryFields();
   pressWithSpace();
   focusFaults();
   offerPosition();
