@@ -419,9 +419,18 @@ async def test_hours_services_and_profile_are_kept_by_forms(people: People) -> N
     hours = (await pandit.api.get("/api/pandits/me/availability/")).json()
     assert (hours["buffer_minutes"], hours["lead_minutes"]) == (45, 180)
     assert hours["exceptions"][0]["date"] == "2026-12-01"
-    wrong = await desk.post("/pandit/hours/", **{**week, "day3-end0": "06:00"})
+    other = {"new-date": "2026-12-02", "keep": "2026-12-01"}
+    assert (await desk.post("/pandit/hours/", **week, **other)).status_code == 303
+    both = (await desk.get("/pandit/profile/")).text
+    assert 'value="2026-12-01" checked' in both
+    assert 'value="2026-12-02" checked' in both
+    mistaken = {**week, "day3-end0": "06:00", "keep": "2026-12-02"}
+    wrong = await desk.post("/pandit/hours/", **mistaken)
     assert wrong.status_code == 422
     assert "Wednesday: The end must come after the beginning." in text_of(wrong)
+    # What was taken off stays so while the mistake is put right.
+    assert 'value="2026-12-01">' in wrong.text
+    assert 'value="2026-12-02" checked' in wrong.text
     added = await desk.post(
         "/pandit/services/", puja_id="griha-pravesh", price="5,100", duration_minutes="180"
     )
@@ -585,6 +594,22 @@ async def test_an_unknown_path_is_a_page_or_a_problem(guest: Browser) -> None:
     assert page.headers["X-Request-ID"] in page.text
     problem = await guest.get("/api/nowhere/")
     assert problem.headers["Content-Type"].startswith("application/problem+json")
+
+
+@pytest.mark.parametrize(
+    ("language", "ways"),
+    [
+        ("en", "You pay in advance, or in cash after the puja."),
+        ("ne", "अग्रिम तिर्नुहोस्, वा पूजापछि नगद।"),
+    ],
+)
+async def test_the_front_page_and_a_pandits_tell_the_same_ways_to_pay(
+    guest: Browser, people: People, language: str, ways: str
+) -> None:
+    pandit = await people.pandit()
+    for path in ("/", f"/pandits/{pandit.pandit_id}/"):
+        page = text_of(await guest.get(path, **{"Accept-Language": language}))
+        assert ways in page
 
 
 async def test_static_files_are_kept_for_a_year_and_packed(guest: Browser) -> None:
