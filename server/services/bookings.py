@@ -83,6 +83,8 @@ _UNANSWERED_ROWS: Final = 50
 _SETTLED: Final = (IllegalTransition, ConcurrentChange)
 _ATTEMPTS: Final = 5
 _CANDIDATES: Final = 50
+_MOST_CANDIDATES: Final = 500
+"""How many pandits of one circle are looked at, the best of them first, and how many at once."""
 _WIDENINGS: Final = (1, 2, 4)
 """By how much the circle grows in which the next pandit is looked for."""
 _NEEDS_ADDRESS: Final = frozenset({ServiceLocation.HOME, ServiceLocation.TEMPLE})
@@ -952,24 +954,49 @@ class BookingService:
         near = await self._meeting_point(booking)
         seen = set(booking.rejected_by)
         for widening in _WIDENINGS if near is not None else (1,):
-            page = await self._pandits.search(
-                PanditSearch(
-                    puja_ids=(booking.puja_id,),
-                    max_price=booking.service_fee,
-                    day=booking.booking_date,
-                    at=booking.booking_time,
-                    near=near,
-                    radius_km=None if near is None else self._policy.offer_radius_km * widening,
-                    limit=_CANDIDATES,
-                )
+            wanted = PanditSearch(
+                puja_ids=(booking.puja_id,),
+                max_price=booking.service_fee,
+                day=booking.booking_date,
+                at=booking.booking_time,
+                near=near,
+                radius_km=None if near is None else self._policy.offer_radius_km * widening,
+                limit=_CANDIDATES,
             )
-            for hit in page.rows:
-                if hit.pandit.id in seen or hit.pandit.user_id == booking.user_id:
-                    continue
-                seen.add(hit.pandit.id)
-                service = _service_for(hit.pandit, booking)
-                if service is not None:
-                    yield hit.pandit, service
+            for _ in range(_MOST_CANDIDATES // _CANDIDATES):
+                page = await self._pandits.search(wanted)
+                fresh = [hit.pandit for hit in page.rows if hit.pandit.id not in seen]
+                seen.update(pandit.id for pandit in fresh)
+                for candidate in await self._unheld(booking, fresh, now):
+                    yield candidate
+                if page.next_key is None:
+                    break
+                wanted = replace(wanted, after=page.next_key)
+
+    async def _unheld(
+        self, booking: Booking, pandits: Sequence[Pandit], now: datetime
+    ) -> list[tuple[Pandit, Service]]:
+        """Those who may hold the booking, and whose time nobody holds, by one query."""
+        found: list[tuple[Pandit, Service, Span]] = []
+        for pandit in pandits:
+            service = _service_for(pandit, booking)
+            if service is None or pandit.user_id == booking.user_id:
+                continue
+            # Otherwise he does not work then.
+            with suppress(NotBookable):
+                day, at = booking.booking_date, booking.booking_time
+                span = self._span(pandit, service.duration_minutes, day, at, now)
+                found.append((pandit, service, span))
+        if not found:
+            return []
+        first = min(span.claims[0] for *_, span in found)
+        last = max(span.claims[-1] for *_, span in found) + 1
+        held = await self._bookings.claims([pandit.id for pandit, *_ in found], first, last)
+        return [
+            (pandit, service)
+            for pandit, service, span in found
+            if held[pandit.id].isdisjoint(span.claims)
+        ]
 
     async def _meeting_point(self, booking: Booking) -> GeoPoint | None:
         """Where people have to come together; None when they meet online, or nobody knows."""

@@ -11,6 +11,9 @@ import pytest
 
 from server.app import RunningServer
 from server.domain.account import GeoPoint, Place
+from server.domain.travel import Engagement
+from server.services import bookings
+from server.store.bookings import MongoBookingRepository
 from tests.support import FakeClock, People, Person
 
 WEDNESDAY = "2026-11-25"
@@ -302,6 +305,33 @@ async def test_the_busy_ones_do_not_use_up_the_offers(people: People) -> None:
     (await act(first, booking, "reject")).raise_for_status()
     offered = (await customer.api.get(f"/api/bookings/{booking['id']}/")).json()
     assert (offered["status"], offered["pandit"]["id"]) == ("PENDING", free.pandit_id)
+
+
+async def test_all_of_a_circle_are_looked_at_and_those_who_have_no_time_by_one_query(
+    people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    customer, first = await people.customer(), await people.pandit("First Acharya")
+    # Of equal rank the older ones come later: he is the last of them all.
+    free = await people.pandit("Free Upadhyaya")
+    for number in range(5):
+        busy = await people.pandit(f"Busy {number}")
+        await book(await people.customer(), busy.service_id)
+    monkeypatch.setattr(bookings, "_CANDIDATES", 2)
+    engagements = MongoBookingRepository.engagements
+    looked_at: list[str] = []
+
+    async def noted(
+        self: MongoBookingRepository, pandit_id: str, first: int, last: int
+    ) -> tuple[Engagement, ...]:
+        looked_at.append(pandit_id)
+        return await engagements(self, pandit_id, first, last)
+
+    booking = await book(customer, first.service_id)
+    monkeypatch.setattr(MongoBookingRepository, "engagements", noted)
+    (await act(first, booking, "reject")).raise_for_status()
+    offered = (await customer.api.get(f"/api/bookings/{booking['id']}/")).json()
+    assert (offered["status"], offered["pandit"]["id"]) == ("PENDING", free.pandit_id)
+    assert set(looked_at) == {free.pandit_id}
 
 
 async def test_silence_is_passed_on_while_there_is_time_for_another(
