@@ -27,6 +27,7 @@ from server.handlers.base import CUSTOMER, PANDIT, ApiHandler, operation
 from server.handlers.routing import Route
 from server.schemas.base import PageResponse
 from server.schemas.bookings import (
+    AcceptRequest,
     BookingResponse,
     BookingsQuery,
     BudgetPlanResponse,
@@ -96,10 +97,10 @@ class AcceptHandler(ApiHandler):
     @operation(
         "Accept a booking",
         roles=PANDIT,
-        errors=(NotFound, IllegalTransition, PaymentDue, TooFarApart),
+        errors=(NotFound, IllegalTransition, PaymentDue, TooFarApart, ProposalChanged),
     )
-    async def post(self, booking_id: str, actor: Actor, body: EmptyRequest) -> BookingResponse:
-        booking = await self.services.bookings.accept(actor, booking_id)
+    async def post(self, booking_id: str, actor: Actor, body: AcceptRequest) -> BookingResponse:
+        booking = await self.services.bookings.accept(actor, booking_id, body.starts_at)
         return present_booking(booking, actor, self.reader)
 
 

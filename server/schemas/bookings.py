@@ -121,6 +121,12 @@ class CancelRequest(ReasonRequest, frozen=True, kw_only=True):
     refund_to: RefundTo = RefundTo.ORIGINAL
 
 
+class AcceptRequest(Request, frozen=True, kw_only=True):
+    """The time that the pandit says yes to; another one is not accepted. Without it any."""
+
+    starts_at: Annotated[datetime, Meta(tz=True)] | None = None
+
+
 class CompleteRequest(Request, frozen=True, kw_only=True):
     """The cash that the pandit has got, in paisa; without it all that was due."""
 

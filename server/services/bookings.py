@@ -40,6 +40,7 @@ from server.domain.errors import (
     Invalid,
     NotBookable,
     NotFound,
+    ProposalChanged,
     SlotTaken,
 )
 from server.domain.money import Unit
@@ -333,10 +334,18 @@ class BookingService:
 
     # -- moves -----------------------------------------------------------------------------------
 
-    async def accept(self, actor: Actor, booking_id: str) -> Booking:
-        """The pandit takes it on. Raises ``Forbidden`` unless he is verified at this time.
+    async def accept(
+        self, actor: Actor, booking_id: str, starts_at: datetime | None = None
+    ) -> Booking:
+        """The pandit takes it on, for the time ``starts_at`` if he says which one he has seen.
 
-        One who has lost his approval may still hold what he accepted before.
+        Raises
+        ------
+        Forbidden
+            Unless he is verified at this time. One who has lost his approval may still hold what
+            he accepted before.
+        ProposalChanged
+            If its customer has moved it to another time.
         """
         now = self._clock.now()
         booking = await self.get(actor, booking_id)
@@ -351,6 +360,8 @@ class BookingService:
             return rules.accept(found, actor, now, arrivals)
 
         accepted(booking, ())
+        if starts_at is not None and starts_at != booking.starts_at:
+            raise ProposalChanged
         return await self._timetable.promised(
             booking,
             lambda arrivals: self._move(actor, booking_id, lambda found: accepted(found, arrivals)),

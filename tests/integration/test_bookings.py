@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -581,6 +581,20 @@ async def test_rescheduling_asks_the_other_side_once_accepted(people: People) ->
     agreed = (await act(pandit, booking, "reschedule", **later)).raise_for_status().json()
     assert (agreed["booking_date"], agreed["proposal"]) == ("2026-11-27", None)
     assert (await act(pandit, booking, "reschedule", decline=True)).status_code == 409
+
+
+async def test_a_pandit_accepts_the_time_that_he_has_seen(people: People) -> None:
+    pandit, customer = await people.pandit(), await people.customer()
+    booking = await book(customer, pandit.service_id)
+    later = {"booking_date": "2026-11-26", "booking_time": "14:00"}
+    moved = (await act(customer, booking, "reschedule", **later)).raise_for_status().json()
+    unseen = await act(pandit, booking, "accept", starts_at=booking["starts_at"])
+    assert (unseen.status_code, unseen.json()["type"]) == (409, "proposal-changed")
+    vague = await act(pandit, booking, "accept", starts_at="2026-11-26T14:00:00")
+    assert vague.status_code == 422
+    same = datetime.fromisoformat(moved["starts_at"]).astimezone(UTC)
+    seen = await act(pandit, booking, "accept", starts_at=same.isoformat())
+    assert seen.raise_for_status().json()["status"] == "ACCEPTED"
 
 
 async def test_a_proposed_time_and_its_refusal_are_told_once_to_the_other_side(

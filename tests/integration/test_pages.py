@@ -313,6 +313,27 @@ async def test_a_pandit_answers_begins_and_completes_by_buttons(
     assert 'data-status="COMPLETED"' in (await desk.get(address)).text
 
 
+async def test_a_pandit_accepts_by_button_only_the_time_that_he_has_seen(people: People) -> None:
+    pandit, family = await people.pandit(), await people.customer()
+    booked = await book(await signed_in(people, family), pandit.service_id)
+    address = booked.headers["Location"]
+    desk = await signed_in(people, pandit)
+
+    def seen_on(page: str) -> str:
+        return page.partition('name="starts_at" value="')[2].partition('"')[0]
+
+    seen = seen_on((await desk.get("/requests/")).text)
+    later = {"booking_date": "2026-11-26", "booking_time": "14:00"}
+    (await family.api.post(f"/api{address}reschedule/", json=later)).raise_for_status()
+    refused = await desk.post(f"{address}accept/", starts_at=seen, next="/requests/")
+    assert refused.headers["Location"] == "/requests/"
+    again = await desk.get("/requests/")
+    assert "has been changed or ended meanwhile" in text_of(again)
+    assert "26 Nov" in text_of(again)
+    await desk.post(f"{address}accept/", starts_at=seen_on(again.text))
+    assert 'data-status="ACCEPTED"' in (await desk.get(address)).text
+
+
 async def test_what_lies_ahead_is_told_soonest_first(people: People) -> None:
     pandit, family = await people.pandit(), await people.customer()
     browser = await signed_in(people, family)

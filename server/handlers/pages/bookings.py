@@ -36,6 +36,7 @@ from server.handlers.pages.wizard import present_open
 from server.handlers.routing import Route
 from server.i18n import N_
 from server.schemas.bookings import (
+    AcceptRequest,
     BookingsQuery,
     CancelRequest,
     QuantityRequest,
@@ -175,7 +176,8 @@ class MovePage(Page):
         await self.do(made, back)
 
     async def _accept(self, booking_id: str) -> str:
-        booking = await self.services.bookings.accept(self._pandit, booking_id)
+        seen = self.read(AcceptRequest).starts_at
+        booking = await self.services.bookings.accept(self._pandit, booking_id, seen)
         return self.translate(
             "You have accepted. {name} has been told, and you can write to each other.",
             name=booking.customer_name,
