@@ -116,3 +116,24 @@ def test_a_time_is_written_as_it_is_spoken(hour: int, english: str, nepali: str)
     assert Formatter("en", "UTC").clock(at) == english
     assert Formatter("ne", "UTC").clock(at) == nepali
     assert Formatter("ne", "UTC").instant(at) == f"२२ नोभेम्बर २०२६, आइत {nepali}"
+
+
+@pytest.mark.parametrize("text", ["Month after", "The week after"])
+def test_what_comes_after_is_the_next_and_not_the_latest(
+    translations: Translations, text: str
+) -> None:
+    assert translations.text("ne", text).startswith("अर्को ")
+
+
+def test_a_word_that_means_two_things_has_two_texts(translations: Translations) -> None:
+    """As a label of a date "From" is "since"; above a column of senders it would say nothing."""
+    assert translations.text("ne", "Sender") != translations.text("ne", "From")
+    # The almanac is of any day, and the page's content is no samagri.
+    assert "आज" not in translations.text("ne", "The day")
+    assert translations.text("ne", "Samagri") not in translations.text("ne", "Skip to content")
+
+
+@pytest.mark.parametrize("spelling", ["साइन इन", "साइन आउट", "किमी", "के का लागि", "अंग्रेजी"])
+def test_one_spelling_is_kept_to(spelling: str) -> None:
+    catalogue = (ROOT / "locale/ne/LC_MESSAGES/messages.po").read_text(encoding="utf-8")
+    assert spelling not in catalogue
