@@ -45,6 +45,11 @@ class Notification:
     created_at: datetime
     user_timezone: str = NEPAL
 
+    @property
+    def url(self) -> str:
+        """The page of this site where it leads, from a list, a bell and a browser's message."""
+        return url_of(self.notification_type, self.data)
+
 
 class Channel(enum.StrEnum):
     """Ways on which somebody hears of a notification.

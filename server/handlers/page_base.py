@@ -371,7 +371,6 @@ class PageHandler(SessionCookies):
             "xsrf_cookie": self.application.settings.get("xsrf_cookie_name", "_xsrf"),
             "catalogue_url": self.assets.texts_url(self.reader.language),
             "service_worker": self.assets.worker_url,
-            "urls": {"room": "/chats/{id}/"},
         }
         return json.dumps(data).replace("<", "\\u003c")
 

@@ -38,7 +38,10 @@ class NotificationReadRequest(Request, frozen=True, kw_only=True):
 
 
 class NotificationResponse(Struct, frozen=True, kw_only=True):
-    """One notification, in both languages. ``booking`` is the id of the booking concerned."""
+    """One notification, in both languages.
+
+    ``booking`` is the id of the booking concerned, ``url`` the page of this site where it leads.
+    """
 
     id: str
     sequence: int
@@ -49,6 +52,7 @@ class NotificationResponse(Struct, frozen=True, kw_only=True):
     message_ne: str
     booking: str | None
     data: dict[str, str]
+    url: str
     is_read: bool
     read_at: datetime | None
     created_at: datetime
@@ -73,6 +77,7 @@ def present_notification(notification: Notification, reader: Reader) -> Notifica
         message_ne=notification.message_ne,
         booking=notification.booking_id,
         data=notification.data,
+        url=notification.url,
         is_read=notification.is_read,
         read_at=reader.maybe_local(notification.read_at),
         created_at=reader.local(notification.created_at),

@@ -50,6 +50,7 @@ def notification_fields(notification: Notification) -> dict[str, Any]:
         "body": notification.message,
         "body_ne": notification.message_ne,
         "data": notification.data,
+        "url": notification.url,
         "ts": _stamp(notification.created_at),
         "read": notification.is_read,
     }

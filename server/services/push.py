@@ -32,7 +32,6 @@ from server.domain.notification import (
     is_urgent,
     life_of,
     subscription_id,
-    url_of,
 )
 from server.domain.ports import (
     Bus,
@@ -228,7 +227,7 @@ class PushService:
         message = PushMessage(
             title=notification.title_ne if is_nepali else notification.title,
             body=notification.message_ne if is_nepali else notification.message,
-            url=url_of(notification.notification_type, notification.data),
+            url=notification.url,
             # A later word about the same thing takes the place of the earlier.
             tag=notification.data.get("room_id") or notification.booking_id or notification.id,
             language=user.language,

@@ -55,7 +55,7 @@ async def test_a_cursor_brings_what_was_missed_and_then_it_is_live(
         await tell(server, clock, sita, "e5")
         live = await client.next("notification")
         assert live["seq"] == 5
-        assert live["kind"] == "PANDIT_VERIFIED"
+        assert (live["kind"], live["url"]) == ("PANDIT_VERIFIED", "/pandit/profile/")
         assert all(live[name] for name in ("id", "title", "title_ne", "body", "body_ne", "ts"))
         assert (await client.next("badge"))["unread"] == 5
 

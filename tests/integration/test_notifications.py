@@ -60,6 +60,7 @@ async def test_a_notification_has_every_field(
         "notification_type": "BOOKING_ACCEPTED",
         "booking": "booking-0",
         "data": {"booking_id": "booking-0", "status": "ACCEPTED"},
+        "url": "/bookings/booking-0/",
         "is_read": False,
         "read_at": None,
         "created_at": "2026-11-22T10:00:00+05:45",

@@ -101,6 +101,7 @@ async def test_a_taken_day_is_a_conflict_that_is_moved(server: RunningServer, pe
         each for each in await listed(sita) if each["notification_type"] == "RECURRENCE_CONFLICT"
     ]
     assert "9 Dec 2026" in row["message"]
+    assert row["url"] == f"/series/{series['id']}/"
     path = f"/api/recurrences/{series['id']}/occurrences/2"
     taken = await sita.api.post(
         f"{path}/move/", json={"booking_date": "2026-12-09", "booking_time": "11:00"}

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime
 from typing import get_args
 
 import msgspec
 
 from server.domain import errors
+from server.domain.events import EventKind
+from server.domain.notification import Notification
 from server.schemas import frames
+from server.services.notifications import notification_fields
 from server.ws.commands import (
     CHAT_COMMANDS,
     CHAT_READER,
@@ -43,6 +47,27 @@ def test_every_frame_of_the_server_has_an_example_that_fits_its_type() -> None:
         if frame["type"] not in PUSHED_BY_NOTIFICATIONS:
             decoded = decoder.decode(json.dumps(frame))
             assert json.loads(frames.encode_frame(decoded)).keys() == frame.keys()
+
+
+def test_the_example_of_a_notification_has_its_fields() -> None:
+    told = notification_fields(
+        Notification(
+            id="6b07",
+            user_id="6b01",
+            sequence=13,
+            event_id="e",
+            notification_type=EventKind.BOOKING_ACCEPTED,
+            title="",
+            title_ne="",
+            message="",
+            message_ne="",
+            data={"booking_id": "6b06", "status": "ACCEPTED"},
+            created_at=datetime(2026, 11, 22, tzinfo=UTC),
+        )
+    )
+    (shown,) = (frame for frame in examples(SERVER_PART) if frame["type"] == "notification")
+    assert shown.keys() == told.keys()
+    assert shown["url"] == told["url"]
 
 
 def test_every_command_has_an_example_that_is_understood() -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from server.domain.notification import Channel, url_of
+from server.domain.notification import Channel
 from server.handlers.base import ANYONE
 from server.handlers.pages.base import Page
 from server.handlers.routing import Route
-from server.schemas.notifications import NotificationResponse, present_notification
+from server.schemas.notifications import present_notification
 from server.services.notification_texts import WORDINGS
 from server.services.push import kinds_for
 
@@ -53,7 +53,6 @@ class NotificationsPage(Page):
             title=self.translate("Notifications"),
             rows=rows,
             has_unread=any(not row.is_read for row in rows),
-            target=self._target,
             picture=lambda row: _ICONS.get(row.notification_type, "calendar-clock"),
             following=following and self.here(cursor=following),
         )
@@ -63,10 +62,6 @@ class NotificationsPage(Page):
         await self.services.notifications.mark_read(self.person)
         self.flash("good", self.translate("All notifications are marked as read."))
         self.go("/notifications/")
-
-    def _target(self, row: NotificationResponse) -> str:
-        """Where a notification leads."""
-        return url_of(row.notification_type, row.data)
 
 
 class PreferencesPage(Page):

@@ -175,6 +175,7 @@ async def test_an_event_is_stored_in_both_languages_and_pushed_with_the_badge(wo
             "body": stored.message,
             "body_ne": stored.message_ne,
             "data": {"booking_id": "b1", "status": "ACCEPTED"},
+            "url": "/bookings/b1/",
             "ts": "2026-11-21T04:15:00.000Z",
             "read": False,
         },

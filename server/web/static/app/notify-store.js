@@ -14,6 +14,7 @@
  * @property {string} body @property {string} body_ne
  * @property {Record<string, any>} data
  * @property {string} booking the id of the booking it is about, or ""
+ * @property {string} url the page where it leads
  * @property {string} ts
  * @property {boolean} read
  */
@@ -37,6 +38,7 @@ export function notificationOf(row) {
     body_ne: row.body_ne ?? row.message_ne ?? "",
     data,
     booking: typeof booking === "object" ? (booking?.id ?? "") : booking,
+    url: row.url ?? "",
     ts: row.ts ?? row.created_at ?? "",
     read: row.read ?? row.is_read ?? false,
   };

@@ -13,13 +13,10 @@ const SPRITE = new URL("../vendor/icons.svg", import.meta.url).pathname;
  * @property {string} xsrf_cookie
  * @property {string} catalogue_url empty when the language needs none
  * @property {string} [service_worker] its address; without one, none is registered
- * @property {Record<string, string>} [urls] patterns with `{id}`, over those below
  */
 
-/** Where things are shown; boot data may say otherwise. */
+/** Where things are shown. */
 const URLS = {
-  booking: "/bookings/{id}/",
-  room: "/chat/{id}/",
   notifications: "/notifications/",
   sign_in: "/sign-in/",
 };
@@ -32,14 +29,11 @@ export const boot = {
   xsrf_cookie: "_xsrf",
   catalogue_url: "",
   service_worker: "",
-  urls: {},
   ...JSON.parse(globalThis.document?.getElementById("boot")?.textContent || "{}"),
 };
 
-/** The address of a page. @param {keyof typeof URLS} name @param {string} [id] */
-export function pageUrl(name, id = "") {
-  return (boot.urls?.[name] ?? URLS[name]).replace("{id}", encodeURIComponent(id));
-}
+/** The address of a page. @param {keyof typeof URLS} name */
+export const pageUrl = (name) => URLS[name];
 
 /** An icon of the sprite; decoration, so it says nothing to screen readers. @param {string} name */
 export function icon(name) {

@@ -1,7 +1,5 @@
 /** Where a notification leads, and which icon says what it is about. */
 
-import { pageUrl } from "./page.js";
-
 const ICONS = /** @type {Record<string, string>} */ ({
   NEW_MESSAGE: "message-circle",
   PAYMENT_SUCCESS: "receipt",
@@ -21,12 +19,7 @@ const ICONS = /** @type {Record<string, string>} */ ({
 });
 
 /** @param {import("./notify-store.js").Notification} item */
-export function notificationUrl(item) {
-  const room = item.data?.room_id ?? item.data?.room;
-  if (item.kind === "NEW_MESSAGE" && room) return pageUrl("room", String(room));
-  if (item.booking) return pageUrl("booking", item.booking);
-  return pageUrl("notifications");
-}
+export const notificationUrl = (item) => item.url || "/notifications/";
 
 /** @param {string} kind */
 export const notificationIcon = (kind) => ICONS[kind] ?? "calendar-clock";
