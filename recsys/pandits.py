@@ -220,6 +220,7 @@ class RankedPandit:
     factors: Mapping[str, Factor]
     distance_km: float
     basis: str
+    is_new: bool = False
     explored: bool = False
     propensity: float = 1.0
 
@@ -243,6 +244,15 @@ class RankedPandit:
             "explored": self.explored,
             "propensity": self.propensity,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """Who is tried in a list: his row among those who may be, his place (from 0), his chance."""
+
+    row: int
+    place: int
+    propensity: float
 
 
 def haversine_km(
@@ -323,7 +333,8 @@ class PanditRanker:
         contributions = shares * np.nan_to_num(matrix)
         score = contributions.sum(axis=0)
         by_merit = np.lexsort((np.array(candidates.pandit_id, dtype=str), -np.round(score, 9)))
-        order, place, propensity = self._with_new(candidates, by_merit, wish)
+        is_new = (candidates.done_this + candidates.done_other) < NEW_BELOW
+        order, place, propensity = self._with_new(candidates, by_merit, is_new, wish)
         ranked = []
         for rank, row in enumerate(order[:limit].tolist()):
             explored = rank == place
@@ -345,6 +356,7 @@ class PanditRanker:
                     factors=factors,
                     distance_km=float(km[row]),
                     basis="model" if "affinity" in factors else "factors",
+                    is_new=bool(is_new[row]),
                     explored=explored,
                     propensity=propensity if explored else 1.0,
                 )
@@ -423,32 +435,52 @@ class PanditRanker:
 
     # --- exploration ------------------------------------------------------------------------------
 
-    def _with_new(
-        self, of: Candidates, by_merit: NDArray[np.intp], wish: Wish
-    ) -> tuple[NDArray[np.intp], int, float]:
-        """The order, the place (from 0) of the one tried, -1 for none, and the propensity.
+    def newcomers(self, is_new: Bools, seed: str) -> NDArray[np.intp]:
+        """Of a list by merit, the rows of those of whom one may be tried; in many lists nobody.
 
         A list that has a new pandit among its five by merit does its part already. The others try
         one with the probability that makes up the share of all places.
         """
-        chance = min(1.0, self.params.new_share * _TOP)
-        if not wish.seed or chance <= 0 or len(by_merit) <= _TOP:
+        nobody = np.zeros(0, np.intp)
+        if not seed or len(is_new) <= _TOP or is_new[:_TOP].any():
+            return nobody
+        if _fraction(f"pandit:{seed}") >= self._chance:
+            return nobody
+        return (_TOP + np.flatnonzero(is_new[_TOP:]))[:_MAX_NEW]
+
+    def trial(self, names: Sequence[str], shown: Floats, booked: Floats, seed: str) -> Trial:
+        """Which of some newcomers is tried, and where.
+
+        Everybody draws for himself, so another one who comes or goes does not change who is tried
+        unless it is he.
+        """
+        odds = _best_odds(booked, shown)
+        draws = np.array([_fraction(f"pandit:{seed}:{name}") for name in names])
+        row = int(np.argmin(-np.log1p(-draws) / odds))
+        place = _PLACES[int(_fraction(f"place:{seed}") * len(_PLACES))]
+        return Trial(row, place, self._chance * float(odds[row]) / len(_PLACES))
+
+    @property
+    def _chance(self) -> float:
+        """In how many of the lists that have nobody new among their five one is tried."""
+        return min(1.0, max(0.0, self.params.new_share * _TOP))
+
+    def _with_new(
+        self, of: Candidates, by_merit: NDArray[np.intp], is_new: Bools, wish: Wish
+    ) -> tuple[NDArray[np.intp], int, float]:
+        """The order, the place (from 0) of the one tried, -1 for none, and the propensity."""
+        fresh = by_merit[self.newcomers(is_new[by_merit], wish.seed)]
+        if not len(fresh):
             return by_merit, -1, 1.0
-        is_new = (of.done_this + of.done_other) < NEW_BELOW
-        fresh = by_merit[_TOP:][is_new[by_merit[_TOP:]]][:_MAX_NEW]
-        if is_new[by_merit[:_TOP]].any() or not len(fresh):
-            return by_merit, -1, 1.0
-        draw = hashlib.sha256(f"pandit:{wish.seed}".encode()).digest()
-        tries, picks, places = (
-            int.from_bytes(draw[start : start + 4], "big") / 2**32 for start in (0, 4, 8)
-        )
-        if tries >= chance:
-            return by_merit, -1, 1.0
-        odds = _best_odds(of.booked[fresh], of.shown[fresh])
-        at = min(int(np.searchsorted(np.cumsum(odds), picks, side="right")), len(fresh) - 1)
-        place = _PLACES[int(places * len(_PLACES))]
-        order = np.insert(by_merit[by_merit != fresh[at]], place, fresh[at])
-        return order, place, chance * float(odds[at]) / len(_PLACES)
+        names = [of.pandit_id[row] for row in fresh.tolist()]
+        found = self.trial(names, of.shown[fresh], of.booked[fresh], wish.seed)
+        order = np.insert(by_merit[by_merit != fresh[found.row]], found.place, fresh[found.row])
+        return order, found.place, found.propensity
+
+
+def _fraction(text: str) -> float:
+    """A number in [0, 1) that is the same for the same text."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big") / 2**48
 
 
 def _best_odds(booked: Floats, shown: Floats) -> Floats:

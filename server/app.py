@@ -739,6 +739,7 @@ def build_services(
             issuer=learning,
             customers=customers,
             catalogue=catalogue,
+            tallies=counters,
             pandits=pandits,
             profiles=profiles,
             festivals=festivals,

@@ -202,14 +202,13 @@ class PanditCandidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PanditQuestion:
-    """Who of these suits. ``seed`` names customer and day; empty: nobody new is tried."""
+    """Who of these suits."""
 
     puja_id: str | None
     customer: Customer
     near: GeoPoint | None
     candidates: Sequence[PanditCandidate]
     today: date
-    seed: str = ""
     limit: int | None = None
 
 
@@ -230,14 +229,16 @@ class Factor:
 class RankedPandit:
     """One place of the ranking; the contributions of ``factors`` sum to ``score``.
 
-    ``propensity`` is the chance with which he came to stand where he stands; 1 by merit.
+    ``is_new``: he has held few bookings yet. ``propensity`` is the chance with which he came to
+    stand where he stands; 1 by merit.
     """
 
     pandit_id: str
     score: float
     factors: Mapping[str, Factor]
-    is_explored: bool
-    propensity: float
+    is_new: bool = False
+    is_explored: bool = False
+    propensity: float = 1.0
 
 
 # -- the next puja ---------------------------------------------------------------------------------
@@ -330,6 +331,26 @@ class Adviser(Protocol):
 
     def pandits(self, question: PanditQuestion) -> tuple[RankedPandit, ...]:
         """Put the candidates in order, best first; he falls away whom the customer rated 1 or 2."""
+        ...
+
+    def newcomers(self, by_merit: Sequence[RankedPandit], seed: str) -> tuple[RankedPandit, ...]:
+        """Tell of whom one may be tried in this list, behind its first five; in many lists nobody.
+
+        ``seed`` names customer and day; empty: nobody is.
+        """
+        ...
+
+    def with_new(
+        self,
+        shown: Sequence[RankedPandit],
+        newcomers: Sequence[RankedPandit],
+        seed: str,
+        counted: Mapping[str, tuple[int, int]],
+    ) -> tuple[RankedPandit, ...]:
+        """Put one of these newcomers, all of whom can be had, into the fourth or fifth place.
+
+        ``counted``: how often each was recommended and booked of it, by pandit; else never.
+        """
         ...
 
     def pujas(self, question: PujaQuestion) -> tuple[PujaAdvice, ...]:

@@ -428,11 +428,33 @@ class Advice:
             Wish(
                 latitude=near.latitude if near else math.nan,
                 longitude=near.longitude if near else math.nan,
-                seed=question.seed,
             ),
             question.limit,
         )
         return tuple(_ranked(each) for each in ranked)
+
+    def newcomers(self, by_merit: Sequence[RankedPandit], seed: str) -> tuple[RankedPandit, ...]:
+        """Tell of whom one may be tried in this list, behind its first five."""
+        is_new = np.array([each.is_new for each in by_merit], np.bool_)
+        return tuple(by_merit[row] for row in self._ranker.newcomers(is_new, seed).tolist())
+
+    def with_new(
+        self,
+        shown: Sequence[RankedPandit],
+        newcomers: Sequence[RankedPandit],
+        seed: str,
+        counted: Mapping[str, tuple[int, int]],
+    ) -> tuple[RankedPandit, ...]:
+        """Put one of these newcomers into the fourth or fifth place."""
+        if not newcomers:
+            return tuple(shown)
+        ids = [each.pandit_id for each in newcomers]
+        counts = [counted.get(each, (0, 0)) for each in ids]
+        recommended = _floats(count for count, _ in counts)
+        found = self._ranker.trial(ids, recommended, _floats(count for _, count in counts), seed)
+        tried = replace(newcomers[found.row], is_explored=True, propensity=found.propensity)
+        others = [each for each in shown if each.pandit_id != tried.pandit_id]
+        return (*others[: found.place], tried, *others[found.place :])
 
     def _candidates(self, question: PanditQuestion) -> Candidates:
         given = question.candidates
@@ -695,16 +717,20 @@ def _rehearsed(
             for each in pandits
         ],
         today=today,
-        seed="rehearsal",
     )
     day = today + timedelta(days=7)
     feast = FestivalDay(puja_id=puja.id, day=day, name=puja.name, name_ne=puja.name_ne)
     what = PujaQuestion(customer=customer, today=today, festivals=[feast], limit=20)
     yield lambda adviser: adviser.samagri(empty)
     yield lambda adviser: adviser.samagri(begun)
-    yield lambda adviser: adviser.pandits(who)
+    yield lambda adviser: _tried(adviser, who)
     yield lambda adviser: adviser.pujas(what)
     yield lambda adviser: adviser.together(item, customer, month_bs=1, limit=10)
+
+
+def _tried(adviser: Advice, who: PanditQuestion) -> tuple[RankedPandit, ...]:
+    ranked = adviser.pandits(who)
+    return adviser.with_new(ranked, ranked, "rehearsal", {})
 
 
 def _fails(ask: Callable[[Advice], object], adviser: Advice) -> bool:
@@ -840,8 +866,7 @@ def _ranked(placed: Placed) -> RankedPandit:
             )
             for name, each in placed.factors.items()
         },
-        is_explored=placed.explored,
-        propensity=placed.propensity,
+        is_new=placed.is_new,
     )
 
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from functools import partial
 from typing import Final, Protocol, TypeVar
 
 from server.domain.account import NEPAL, Actor, GeoPoint
@@ -69,6 +70,8 @@ _RECENT_SECONDS: Final = 1.0
 _STARS_ROWS: Final = 100
 _FESTIVAL_DAYS: Final = 60
 _FEWEST_CARDS: Final = 8
+_BEFORE_NEW: Final = 5
+"""So many places by merit decide whether a list tries somebody new."""
 _WINDOW_ROWS: Final = 20
 _WINDOW: Final = "window"
 """Marks a cursor of the ranked search; what follows: offset, size, and where the window begins."""
@@ -79,6 +82,19 @@ class PreferenceSource(Protocol):
 
     async def find(self, user_id: str) -> Preferences:
         """Return what a customer has said; nothing of one who has said nothing."""
+        ...
+
+
+class Tallies(Protocol):
+    """Knows what became of what was recommended."""
+
+    async def of_targets(
+        self, surface: str, targets: Collection[str]
+    ) -> Mapping[str, tuple[int, int]]:
+        """Return how often each was recommended on a surface, and bought of it, by target.
+
+        Over all models and arms, in one query; one that was never recommended is missing.
+        """
         ...
 
 
@@ -444,6 +460,7 @@ class RecommendationService:
         issuer: Issuer,
         customers: CustomerReader,
         catalogue: CatalogueRepository,
+        tallies: Tallies,
         pandits: PanditRepository,
         profiles: PanditService,
         festivals: FestivalCalendar,
@@ -458,6 +475,7 @@ class RecommendationService:
         self._customers = customers
         self._catalogue = catalogue
         self._pujas = RecentPujas(catalogue)
+        self._tallies = tallies
         self._pandits = pandits
         self._profiles = profiles
         self._festivals = festivals
@@ -550,16 +568,12 @@ class RecommendationService:
         candidates = await self._candidates(puja_id, near)
         today = self._today()
         question = PanditQuestion(
-            puja_id=puja_id,
-            customer=customer,
-            near=near,
-            candidates=candidates,
-            today=today,
-            seed=f"{customer.user_id}:{puja_id}:{day or today}" if customer.user_id else "",
+            puja_id=puja_id, customer=customer, near=near, candidates=candidates, today=today
         )
         ranked, version = self._ask("pandits", customer, lambda adviser: adviser.pandits(question))
-        found = PanditSearch(puja_ids=(puja_id,), near=near)
-        places = await self._with_time(ranked, found, puja_id, day, limit)
+        cards = partial(self._free, PanditSearch(puja_ids=(puja_id,), near=near), puja_id, day)
+        seed = f"{customer.user_id}:{puja_id}:{day or today}" if customer.user_id else ""
+        places = await self._with_time(ranked, cards, seed, customer, limit)
         if actor is None:
             return PanditAdvice(places, version)
         rec_id = self._issuer.issue(
@@ -574,32 +588,46 @@ class RecommendationService:
     async def _with_time(
         self,
         ranked: tuple[RankedPandit, ...],
-        found_by: PanditSearch,
-        puja_id: str,
-        day: date | None,
+        cards: Callable[[Sequence[RankedPandit]], Awaitable[dict[str, PanditCard]]],
+        seed: str,
+        customer: Customer,
         limit: int,
     ) -> tuple[AdvisedPandit, ...]:
-        """The first of the ranking who have time, each with his card.
+        """The first of the ranking who have time, each with his card, and at times one new pandit.
 
         Whoever has time has it in the same measure, so the order is the same as if it had been
         known before; profiles and hours are read a few pandits at a time, which is most of the
-        work.
+        work. Who is tried comes in among those who have time: places are counted as they are shown,
+        and he is one of a few who are looked at beside them.
         """
-        found: list[AdvisedPandit] = []
-        step = max(limit, _FEWEST_CARDS)
-        for start in range(0, len(ranked), step):
-            some = ranked[start : start + step]
-            hits = await self._pandits.hits([place.pandit_id for place in some], found_by)
-            cards = await self._profiles.cards(hits, puja_id, day)
-            free = {card.pandit.id: card for card in cards if card.next_free_slot is not None}
-            found += [
-                AdvisedPandit(place, free[place.pandit_id])
-                for place in some
-                if place.pandit_id in free
-            ]
-            if len(found) >= limit:
-                break
-        return tuple(found[:limit])
+        free: dict[str, PanditCard] = {}
+        enough = max(limit, _BEFORE_NEW) if seed else limit
+        step, start = max(limit, _FEWEST_CARDS), 0
+        while start < len(ranked) and len(free) < enough:
+            free |= await cards(ranked[start : start + step])
+            start += step
+        shown = tuple(place for place in ranked[:start] if place.pandit_id in free)
+        # Taken anew: it may be another model by now, but who is new is known of each already.
+        adviser = self._advisers.of(customer.user_id)
+        newcomers = adviser.newcomers((*shown, *ranked[start:]), seed)[:_FEWEST_CARDS]
+        if newcomers:
+            free |= await cards([each for each in newcomers if each.pandit_id not in free])
+            newcomers = tuple(each for each in newcomers if each.pandit_id in free)
+            counted = await self._tallies.of_targets(
+                Surface.PANDITS, [each.pandit_id for each in newcomers]
+            )
+            shown = adviser.with_new(shown, newcomers, seed, counted)
+        return tuple(AdvisedPandit(place, free[place.pandit_id]) for place in shown[:limit])
+
+    async def _free(
+        self, found_by: PanditSearch, puja_id: str, day: date | None, some: Sequence[RankedPandit]
+    ) -> dict[str, PanditCard]:
+        """The cards of those of them who have time, by pandit."""
+        if not some:
+            return {}
+        hits = await self._pandits.hits([place.pandit_id for place in some], found_by)
+        cards = await self._profiles.cards(hits, puja_id, day)
+        return {card.pandit.id: card for card in cards if card.next_free_slot is not None}
 
     async def _candidates(self, puja_id: str, near: GeoPoint | None) -> tuple[PanditCandidate, ...]:
         most = self._policy.max_candidates

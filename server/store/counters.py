@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from server.domain.learning import Counter, CounterKey
@@ -10,6 +10,7 @@ from server.store.client import ASCENDING, DESCENDING, Index, Store
 from server.store.codec import from_document
 
 COLLECTION: Final = "recommendation_counters"
+_COUNTERS_OF_ONE: Final = 20
 INDEXES: Final = (
     Index((("target", ASCENDING), ("version", DESCENDING), ("_id", ASCENDING))),
     Index((("version", ASCENDING), ("surface", ASCENDING), ("times_recommended", DESCENDING))),
@@ -58,3 +59,22 @@ class MongoCounterRepository:
             limit=limit,
         )
         return [from_document(Counter, document) for document in documents]
+
+    async def of_targets(
+        self, surface: str, targets: Collection[str]
+    ) -> Mapping[str, tuple[int, int]]:
+        """See ``services.recommendations.Tallies``; of the newest models."""
+        if not targets:
+            return {}
+        documents = await self._counters.find(
+            {"target": {"$in": sorted(targets)}, "surface": surface},
+            sort=(("version", DESCENDING), ("_id", ASCENDING)),
+            limit=len(targets) * _COUNTERS_OF_ONE,
+            fields=("target", "times_recommended", "times_purchased"),
+        )
+        found: dict[str, tuple[int, int]] = {}
+        for each in documents:
+            shown, bought = found.get(each["target"], (0, 0))
+            shown += each.get("times_recommended", 0)
+            found[each["target"]] = (shown, bought + each.get("times_purchased", 0))
+        return found

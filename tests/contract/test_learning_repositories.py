@@ -128,6 +128,23 @@ async def test_counters_add_up_whoever_counts(store: Store) -> None:
     assert only.purchase_rate == (4 + 1) / (8 + 20)
 
 
+async def test_what_became_of_a_target_is_summed_over_models_and_arms(store: Store) -> None:
+    counters = MongoCounterRepository(store)
+    for version, arm, surface, target, shown in (
+        ("v1", "model", "pandits", "ram", 3),
+        ("v1", "rules", "pandits", "ram", 4),
+        ("v2", "model", "pandits", "ram", 5),
+        ("v2", "model", "samagri", "ram", 90),
+        ("v2", "model", "pandits", "hari", 1),
+        ("v2", "model", "pandits", "shyam", 80),
+    ):
+        key = CounterKey(version, arm, surface, target)
+        await counters.add({key: {"times_recommended": shown, "times_purchased": 1}})
+    found = await counters.of_targets("pandits", ["ram", "hari", "nobody"])
+    assert found == {"ram": (12, 3), "hari": (1, 1)}
+    assert await counters.of_targets("pandits", []) == {}
+
+
 async def test_counters_that_several_processes_begin_at_once_lose_nothing(store: Store) -> None:
     counters = MongoCounterRepository(store)
     keys = [CounterKey("v3", "", "samagri", f"item-{number}") for number in range(20)]
