@@ -25,14 +25,20 @@ DEFAULT_TIERS: Final = (RefundTier(48, ALL), RefundTier(24, 7_500), RefundTier(6
 
 
 def refund_share(
-    tiers: Sequence[RefundTier], starts_at: datetime, at: datetime, by_role: str
+    tiers: Sequence[RefundTier],
+    starts_at: datetime,
+    at: datetime,
+    by_role: str,
+    *,
+    is_accepted: bool,
 ) -> int:
     """The share that goes back, in hundredths of a percent.
 
-    Only a customer's own late cancellation costs him anything: whatever the pandit, an admin or the
-    system calls off is given back in full.
+    Only a customer's own late cancellation of what a pandit has accepted costs him anything:
+    whatever the pandit, an admin or the system calls off, and an offer that nobody has accepted, is
+    given back in full.
     """
-    if by_role != Role.USER:
+    if by_role != Role.USER or not is_accepted:
         return ALL
     for tier in sorted(tiers, key=lambda each: each.hours, reverse=True):
         if at <= starts_at - timedelta(hours=tier.hours):

@@ -207,7 +207,10 @@ class SamagriAskedResponse(Struct, frozen=True, kw_only=True):
 
 
 class RefundTierResponse(Struct, frozen=True, kw_only=True):
-    """Called off by the customer until then, so much is given back; later than the last nothing."""
+    """Called off by the customer until then, so much is given back; later than the last nothing.
+
+    That is from its acceptance on: of an offer that no pandit has accepted all is given back.
+    """
 
     until: datetime
     hours_before: int
@@ -219,8 +222,8 @@ class BookingResponse(Struct, frozen=True, kw_only=True):
     """A booking as one of its parties sees it. Fees are paisa.
 
     ``pay_by``: until then its slot is held for a payment, and the pandit cannot answer.
-    ``refund_policy`` is what a customer who cancels gets back; whatever others call off is given
-    back in full.
+    ``refund_policy`` is what a customer who cancels gets back once it is accepted; what is called
+    off before, or by others, is given back in full.
     """
 
     id: str

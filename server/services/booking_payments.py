@@ -147,7 +147,13 @@ def closing_of(booking: Booking) -> Closing:
     return Closing(
         at=at,
         reason="cancelled" if booking.status is BookingStatus.CANCELLED else "failed",
-        share=refund_share(booking.refund_tiers, booking.starts_at, at, last.role),
+        share=refund_share(
+            booking.refund_tiers,
+            booking.starts_at,
+            at,
+            last.role,
+            is_accepted=last.from_status is not BookingStatus.PENDING,
+        ),
         to=RefundTo.WALLET if booking.refund_to_wallet else RefundTo.ORIGINAL,
     )
 

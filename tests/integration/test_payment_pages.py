@@ -83,6 +83,7 @@ async def test_the_step_shows_price_policy_and_ways_before_anything_is_paid(fami
     page = text_of(await family.get(f"/bookings/{booking['id']}/pay/"))
     assert "Rs 2,500" in page
     assert "Cancelled by" in page
+    assert "Cancelled before a pandit accepts: everything back" in page
     assert "Cancelled later: nothing back" in page
     assert "Test, no real money" in page
     wallet = re.search(r'<input[^>]*value="WALLET"[^>]*>', page)

@@ -23,6 +23,7 @@ from tests.support import FakeClock, People, Person
 from tests.talk import chat_socket, payment_socket
 
 FEE = 250_000
+FREE_UNTIL_ACCEPTED = "Cancelled before a pandit accepts: everything back"
 
 
 @pytest.fixture
@@ -329,6 +330,8 @@ async def test_a_customer_who_cancels_gets_back_what_the_policy_says(
     await bookings.accept(booking["id"])
     starts_at = bookings.starts_at(await bookings.show(booking["id"]))
     await bookings.pass_time(hours=(starts_at - clock.now()).total_seconds() / 3600 - hours_before)
+    family = await signed_in(people, bookings.customer)
+    assert FREE_UNTIL_ACCEPTED not in (await family.get(f"/bookings/{booking['id']}/")).text
     cancelled = await bookings.customer.api.post(f"/api/bookings/{booking['id']}/cancel/", json={})
     assert cancelled.status_code == 200
     await server.services.settlement.idle()
@@ -338,6 +341,25 @@ async def test_a_customer_who_cancels_gets_back_what_the_policy_says(
     totals = await ledger_totals(server)
     assert totals.get("income:kept", 0) == refunded - FEE
     assert totals.get("customer", 0) == 0
+
+
+async def test_what_no_pandit_has_accepted_goes_back_in_full_however_late(
+    server: RunningServer, people: People, bookings: Bookings, khalti: ToldProvider
+):
+    booking = await bookings.book(payment_method="KHALTI")
+    payment = await pay(bookings.customer, booking["id"])
+    khalti.pays(payment["reference"])
+    await back(people, payment)
+    starts_at = bookings.starts_at(booking)
+    await bookings.pass_time(hours=(starts_at - bookings.clock.now()).total_seconds() / 3600 - 1)
+    family = await signed_in(people, bookings.customer)
+    assert FREE_UNTIL_ACCEPTED in (await family.get(f"/bookings/{booking['id']}/")).text
+    cancelled = await bookings.customer.api.post(f"/api/bookings/{booking['id']}/cancel/", json={})
+    assert cancelled.status_code == 200
+    await server.services.settlement.idle()
+    shown = await bookings.show(booking["id"])
+    assert (shown["status"], shown["refunded_amount"]) == ("CANCELLED", FEE)
+    assert await ledger_totals(server) == {}
 
 
 async def test_what_the_pandit_calls_off_goes_back_in_full_even_into_the_wallet(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from server.domain.account import Role
-from server.domain.booking import CANCELLABLE_BY, Booking
+from server.domain.booking import CANCELLABLE_BY, Booking, BookingStatus
 from server.domain.cancellation import refund_share
 from server.domain.money import share
 from server.domain.payment import RefundTo
@@ -81,7 +81,13 @@ class SeriesPage(Page):
     async def _ask(self, booking: Booking, back: str) -> None:
         """Show what comes back of what was paid, before the booking is called off."""
         now = self.services.clock.now()
-        back_share = refund_share(booking.refund_tiers, booking.starts_at, now, Role.USER)
+        back_share = refund_share(
+            booking.refund_tiers,
+            booking.starts_at,
+            now,
+            Role.USER,
+            is_accepted=booking.status is not BookingStatus.PENDING,
+        )
         day = self.both_dates(booking.booking_date)
         await self.ask(
             self.translate("Skip {day} and cancel its booking?", day=day),
