@@ -88,6 +88,8 @@ class Samagri extends PageElement {
     this.searched = "";
     /** Quantities that are not on their way yet, by line. @type {Map<string, {quantity: number, unit: string, timer: any}>} */
     this.waiting = new Map();
+    /** Quantities as the server told them last, by line. @type {Map<string, number>} */
+    this.told = new Map();
     /** Changes that the server has not answered. @type {Set<Promise<boolean>>} */
     this.running = new Set();
     /** The form that goes when all is saved. @type {{form: HTMLFormElement, submitter: HTMLElement | null} | null} */
@@ -274,6 +276,7 @@ class Samagri extends PageElement {
       clearTimeout(timer);
       this.waiting.delete(id);
     }
+    this.told = new Map(lines.map((line) => [line.id, line.quantity]));
     // What was pressed since is newer than this answer.
     this.lines = lines.map((line) => ({ ...line, quantity: this.waiting.get(line.id)?.quantity ?? line.quantity }));
     const { service_fee, samagri_fee, total_fee, currency } = answer;
@@ -308,6 +311,8 @@ class Samagri extends PageElement {
         const problem = /** @type {import("./api.js").ApiError} */ (error);
         this.faults = { ...this.faults, [id]: problem.text ?? String(error) };
         await this.load();
+        // When not even the list can be read: what is shown must not look saved.
+        if (this.fault) this.#showTold(id);
         return false;
       } finally {
         const busy = new Set(this.busy);
@@ -319,6 +324,13 @@ class Samagri extends PageElement {
     this.running.add(work);
     work.then(() => this.running.delete(work));
     return work;
+  }
+
+  /** @param {string} id of a line whose change was not saved */
+  #showTold(id) {
+    const quantity = this.told.get(id);
+    if (quantity === undefined || this.waiting.has(id)) return;
+    this.lines = (this.lines ?? []).map((line) => (line.id === id ? { ...line, quantity } : line));
   }
 
   /** Send a quantity that waits. @param {string} id of its line */
