@@ -13,7 +13,14 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from server.domain import booking as rules
 from server.domain.account import Actor, Role
-from server.domain.booking import OCCUPYING, Booking, BookingStatus, PaymentStatus, SamagriLine
+from server.domain.booking import (
+    OCCUPYING,
+    Booking,
+    BookingStatus,
+    PaymentMethod,
+    PaymentStatus,
+    SamagriLine,
+)
 from server.domain.calendar import span_of
 from server.domain.catalogue import SamagriType
 from server.domain.errors import (
@@ -428,3 +435,47 @@ def test_nobody_is_waited_for_beyond_a_new_and_earlier_beginning() -> None:
         booking, CUSTOMER, NOW, day=date(2026, 11, 23), at=time(10), span=sooner
     )
     assert moved.answer_by == sooner.starts_at
+
+
+def at_the_till(before: Booking) -> Booking:
+    return rules.begin_payment(
+        before, CUSTOMER, PaymentMethod.KHALTI, NOW, hold=timedelta(minutes=15), answer_by=NOW
+    )
+
+
+def taken_back(booking: Booking, before: Booking, *, is_open: bool = False) -> Booking:
+    return rules.take_payment_back(booking, before, PaymentMethod.KHALTI, NOW, is_open=is_open)
+
+
+def test_a_payment_that_was_not_begun_gives_the_pandit_back_his_time_to_answer() -> None:
+    before = rules.placed(replace(make_booking(), answer_by=NOW + timedelta(hours=12)), NOW)
+    paying = at_the_till(before)
+    assert (paying.answer_by, paying.payment_open) == (None, True)
+    assert taken_back(paying, before) == before
+    sooner = span_of(NOW + timedelta(hours=3), 120, 30)
+    moved = rules.move_time(paying, CUSTOMER, NOW, day=date(2026, 11, 22), at=time(13), span=sooner)
+    assert taken_back(moved, before).answer_by == sooner.starts_at
+
+
+def test_what_went_on_meanwhile_is_not_taken_back() -> None:
+    before = rules.placed(replace(make_booking(), answer_by=NOW + timedelta(hours=12)), NOW)
+    paying = at_the_till(before)
+    # Another try of the same customer, by this method or by another one, is under way.
+    assert taken_back(paying, before, is_open=True) is paying
+    other = replace(paying, payment_method=PaymentMethod.ESEWA)
+    assert taken_back(other, before, is_open=True) is other
+    paid = replace(paying, payment_status=PaymentStatus.COMPLETED, pay_by=None)
+    assert taken_back(paid, before) is paid
+    # It was to be paid in advance before this try: its time to pay goes on.
+    held = at_the_till(paying)
+    assert taken_back(held, paying) == replace(held, payment_open=False)
+    ended = rules.cancel(paying, CUSTOMER, NOW, "")
+    assert taken_back(ended, before).status is Status.CANCELLED
+
+
+def test_a_pandit_who_was_asked_hears_of_what_is_done_while_it_is_being_paid() -> None:
+    before = rules.placed(replace(make_booking(), answer_by=NOW + timedelta(hours=12)), NOW)
+    told = rules.cancel(at_the_till(before), CUSTOMER, NOW, "").outbox[-1]
+    assert told.recipients == (PANDIT.user_id,)
+    unasked = rules.placed(replace(make_booking(), pay_by=NOW + timedelta(minutes=15)), NOW)
+    assert rules.cancel(unasked, CUSTOMER, NOW, "").outbox[-1].recipients == ()

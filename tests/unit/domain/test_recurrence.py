@@ -121,6 +121,23 @@ def test_a_booked_day_is_not_planned_anew():
         rules.moved(found, 1, date(2026, 12, 5), time(9), NOW)
 
 
+def test_a_day_that_could_not_be_moved_is_as_it_was_unless_it_went_on_meanwhile():
+    told = rules.conflicting(series(), 1, "slot-taken", NOW)
+    before = rules.occurrence_of(told, 1)
+    moved = rules.moved(told, 1, date(2026, 12, 5), time(9), NOW)
+    day = rules.occurrence_of(moved, 1)
+    assert rules.moved_back(moved, day, before, NOW).occurrences == told.occurrences
+    refused_there = rules.conflicting(moved, 1, "slot-taken", NOW)
+    assert rules.moved_back(refused_there, day, before, NOW).occurrences == told.occurrences
+    for later in (
+        rules.booked(moved, 1, "b1", NOW),
+        rules.skipped(moved, 1, NOW),
+        rules.moved(moved, 1, date(2026, 12, 6), time(9), NOW),
+        rules.ended(moved, NOW),
+    ):
+        assert rules.moved_back(later, day, before, NOW) is later
+
+
 def test_strangers_know_of_no_series():
     stranger = Actor(user_id="gita", role=Role.USER, session_id="s", full_name="Gita")
     with pytest.raises(NotFound):
