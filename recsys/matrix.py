@@ -213,6 +213,7 @@ def event_strengths(
     if target == "item":
         values[events.source == Source.RULE] = 0.0
         values[_taken_back(events)] = 0.0
+        values[_overruled(events, now_ms)] = 0.0
     column = events.item if target == "item" else events.pandit
     values[_beyond_daily(events, views, column, strength.views_a_day)] = 0.0
     return values
@@ -239,6 +240,17 @@ def _taken_back(events: Events) -> NDArray[np.bool_]:
             pair = (int(events.booking[row]), int(events.item[row]))
             marked[row] = pair[0] >= 0 and last_removal.get(pair, -1) >= events.ts[row]
     return marked
+
+
+def _overruled(events: Events, now_ms: int) -> NDArray[np.bool_]:
+    """Mark what users said of an item before they said, until now, something else of it."""
+    said = np.isin(events.kind, (Kind.RATING, Kind.ITEM_DISMISSED))
+    said &= (events.item >= 0) & (events.user >= 0) & (events.ts < now_ms)
+    rows = np.flatnonzero(said)[::-1]  # events are in order of time
+    pairs = np.stack((events.user[rows], events.item[rows]))
+    _, newest = np.unique(pairs, axis=1, return_index=True)
+    said[rows[newest]] = False
+    return said
 
 
 def _beyond_daily(

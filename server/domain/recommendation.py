@@ -35,10 +35,14 @@ FACTORS: Final = ("location", "rating", "experience", "availability", "affinity"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preferences:
-    """What a customer has said that he wants, or never wants to see; ids of items."""
+    """What a customer has said that he wants, or never wants to see; ids of items.
+
+    ``since``: when he said it last, by item.
+    """
 
     never_show: frozenset[str] = frozenset()
     favourites: frozenset[str] = frozenset()
+    since: Mapping[str, datetime] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -777,16 +777,24 @@ def _tasted(customer: Customer, today: date) -> dict[str, float]:
     There it comes from events, here from the bookings that these were told of: what he put on the
     list of a booking and what he took off it, told when the booking was accepted or ended, and what
     he had at the end. What a rule put there says nothing of him, what was recommended says less.
+    What he has said that he likes is told as the best of ratings.
     """
     weights = _STRENGTH.weights
     strengths: dict[str, float] = {}
 
-    def tell(kind: Kind, item_id: str, at: datetime, *, shown: bool) -> None:
-        age = np.array([(today - at.date()).days], np.float64)
-        worth = weights.get(kind.name, 0.0) * decay(age, _STRENGTH.half_life_days["item"]).item()
-        worth *= _STRENGTH.from_recommendation if shown else 1.0
+    def add(worth: float, item_id: str, on: date) -> None:
+        age = np.array([(today - on).days], np.float64)
+        worth *= decay(age, _STRENGTH.half_life_days["item"]).item()
         strengths[item_id] = strengths.get(item_id, 0.0) + worth
 
+    def tell(kind: Kind, item_id: str, at: datetime, *, shown: bool) -> None:
+        worth = weights.get(kind.name, 0.0)
+        add(worth * (_STRENGTH.from_recommendation if shown else 1.0), item_id, at.date())
+
+    said = customer.preferences
+    for item_id in sorted(said.favourites):
+        liked_on = said.since[item_id].date() if item_id in said.since else today
+        add(_STRENGTH.ratings[-1], item_id, liked_on)
     for past in customer.history:
         if past.status is BookingStatus.PENDING:
             continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
+from datetime import datetime
 from typing import Final
 
 from server.domain.account import Actor
@@ -28,6 +29,7 @@ from server.domain.recommendation import Preferences
 _BELIEVED_SECONDS: Final = 5.0
 _MAX_REMEMBERED: Final = 10_000
 _BEST_RATING: Final = 5
+_NO_RATING: Final = 3
 
 
 class PreferenceService:
@@ -86,7 +88,7 @@ class PreferenceService:
     ) -> SamagriPreference:
         """Keep what the actor thinks of an item, in the place of what he thought before.
 
-        Training hears of it once for each item and opinion, however often it is said.
+        Training hears of each change of mind once, however often the same is said.
 
         Raises ``Invalid`` when there is no such item, or when he has too many preferences.
         """
@@ -97,12 +99,14 @@ class PreferenceService:
         items = said.favourites | said.never_show
         if item_id not in items and len(items) >= MAX_PREFERENCES:
             raise Invalid(FieldFault("item_id", "too-many"))
+        held = said.favourites if preference is PreferenceKind.FAVOURITE else said.never_show
+        now = self._clock.now()
         kept = SamagriPreference(
             id=f"{user_id}:{item_id}",
             user_id=user_id,
             item_id=item_id,
             preference=preference,
-            updated_at=self._clock.now(),
+            updated_at=said.since.get(item_id, now) if item_id in held else now,
         )
         await self._preferences.put(kept)
         self._forget(user_id)
@@ -110,11 +114,15 @@ class PreferenceService:
         return kept
 
     async def remove(self, actor: Actor, item_id: str) -> None:
-        """Forget what the actor thinks of an item. Raises ``NotFound`` when that is nothing."""
+        """Forget what the actor thinks of an item, and tell training that he thinks nothing of it.
+
+        Raises ``NotFound`` when that is nothing.
+        """
         is_removed = await self._preferences.remove(actor.user_id, item_id)
         self._forget(actor.user_id)
         if not is_removed:
             raise NotFound
+        await self._interactions.add([_no_opinion(actor.user_id, item_id, self._clock.now())])
 
     def _forget(self, user_id: str) -> None:
         self._changes += 1
@@ -124,10 +132,27 @@ class PreferenceService:
 def _opinion(kept: SamagriPreference) -> Interaction:
     is_liked = kept.preference is PreferenceKind.FAVOURITE
     return Interaction(
-        id=f"{kept.preference.lower()}:{kept.id}",
+        id=f"{kept.preference.lower()}:{kept.id}:{_instant(kept.updated_at)}",
         user_id=kept.user_id,
         ts=kept.updated_at,
         kind="rating" if is_liked else "item_dismissed",
         item_id=kept.item_id,
         rating=_BEST_RATING if is_liked else None,
     )
+
+
+def _no_opinion(user_id: str, item_id: str, at: datetime) -> Interaction:
+    """The newest opinion holds at training: stars that say neither good nor ill end the others."""
+    return Interaction(
+        id=f"withdrawn:{user_id}:{item_id}:{_instant(at)}",
+        user_id=user_id,
+        ts=at,
+        kind="rating",
+        item_id=item_id,
+        rating=_NO_RATING,
+    )
+
+
+def _instant(at: datetime) -> str:
+    """As exact as the database keeps it, so that the same opinion read again has the same id."""
+    return at.isoformat(timespec="milliseconds")

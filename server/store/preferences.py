@@ -30,6 +30,7 @@ class MongoPreferenceRepository:
         return Preferences(
             never_show=frozenset(by_kind.get(PreferenceKind.NEVER_SHOW, ())),
             favourites=frozenset(by_kind.get(PreferenceKind.FAVOURITE, ())),
+            since={document["item_id"]: document["updated_at"] for document in documents},
         )
 
     async def put(self, preference: SamagriPreference) -> None:

@@ -92,6 +92,7 @@ async def test_a_customer_has_one_opinion_of_an_item(store: Store) -> None:
     assert await preferences.find("sita") == Preferences(
         favourites=frozenset({"haldi"}), never_show=frozenset({"ghee"})
     )
+    assert (await preferences.find("sita")).since == {"haldi": NOW, "ghee": NOW}
     assert await preferences.find("gita") == Preferences()
     assert await preferences.remove("sita", "ghee")
     assert not await preferences.remove("sita", "ghee")

@@ -141,6 +141,27 @@ async def test_an_opinion_is_kept_and_training_hears_of_it_once(
     assert told["item_dismissed"]["item_id"] == "camphor"
 
 
+async def test_training_hears_of_each_change_of_mind(
+    server: RunningServer, people: People, clock: FakeClock
+) -> None:
+    sita = await people.customer()
+    target = f"{PREFERENCES}haldi/"
+    for preference in ("FAVOURITE", "FAVOURITE", "", "FAVOURITE", "NEVER_SHOW", "NEVER_SHOW", ""):
+        clock.advance(minutes=1)
+        if preference:
+            (await sita.api.put(target, json={"preference": preference})).raise_for_status()
+        else:
+            (await sita.api.delete(target)).raise_for_status()
+    told = sorted(await rows(server, "interactions"), key=lambda row: row["ts"])
+    assert [(row["kind"], row.get("rating")) for row in told] == [
+        ("rating", 5),
+        ("rating", 3),
+        ("rating", 5),
+        ("item_dismissed", None),
+        ("rating", 3),
+    ]
+
+
 async def test_an_opinion_can_be_changed_and_taken_back(people: People) -> None:
     sita, gita = await people.customer(), await people.customer("Gita Rai")
     target = f"{PREFERENCES}haldi/"

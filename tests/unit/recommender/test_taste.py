@@ -17,9 +17,11 @@ from recsys.matrix import users_by
 from recsys.models.als import Als
 from recsys.sources import _tables_of
 from server.domain.booking import Booking, BookingStatus
-from server.domain.recommendation import Customer
+from server.domain.learning import Interaction, PreferenceKind, SamagriPreference
+from server.domain.recommendation import Customer, Preferences
 from server.recommender.adviser import Advice, AdviceParams, CatalogueOfTheDay
 from server.services.learning import _list_changes
+from server.services.preferences import _no_opinion, _opinion
 from server.store.bookings import _past, booking_document
 from server.store.codec import to_document
 from tests.factories import make_booking, make_line
@@ -54,6 +56,39 @@ HISTORY = (
 )
 
 
+SAID: tuple[tuple[str, PreferenceKind | None, int], ...] = (
+    ("honey", PreferenceKind.FAVOURITE, 60),
+    ("incense", PreferenceKind.FAVOURITE, 200),
+    ("haldi", PreferenceKind.FAVOURITE, 30),
+    ("haldi", None, 10),
+    ("curd", PreferenceKind.FAVOURITE, 30),
+    ("curd", PreferenceKind.NEVER_SHOW, 8),
+)
+"""What the customer said of items, how many days ago; None: he thinks nothing of it any more."""
+
+
+def opinions() -> tuple[list[Interaction], Preferences]:
+    """The events of what he said, and what holds in the end."""
+    events, last = [], dict[str, tuple[PreferenceKind | None, datetime]]()
+    for item_id, preference, days_ago in SAID:
+        at = NOW - timedelta(days=days_ago)
+        last[item_id] = preference, at
+        if preference is None:
+            events.append(_no_opinion("customer", item_id, at))
+            continue
+        name = f"customer:{item_id}"
+        kept = SamagriPreference(
+            id=name, user_id="customer", item_id=item_id, preference=preference, updated_at=at
+        )
+        events.append(_opinion(kept))
+    favourites, hidden = (
+        frozenset(item_id for item_id, (kind, _) in last.items() if kind is wanted)
+        for wanted in (PreferenceKind.FAVOURITE, PreferenceKind.NEVER_SHOW)
+    )
+    since = {item_id: at for item_id, (_, at) in last.items()}
+    return events, Preferences(favourites=favourites, never_show=hidden, since=since)
+
+
 def documents() -> dict[str, list[dict[str, Any]]]:
     """What the server has of the bookings, and of what it learned from those that came to it."""
     told = [
@@ -62,6 +97,7 @@ def documents() -> dict[str, list[dict[str, Any]]]:
         if each.status is not BookingStatus.PENDING
         for change in _list_changes(each, {}, each.created_at)
     ]
+    told += [to_document(each) for each in opinions()[0]]
     return {"bookings": [booking_document(each) for each in HISTORY], "interactions": told}
 
 
@@ -100,13 +136,15 @@ def at_serving(model: Als, ids: Ids) -> tuple[Any, int]:
         {"user_item": model},
     )
     adviser = Advice(CatalogueOfTheDay(items={}, pujas={}), AdviceParams(), bundle)
-    return adviser._taste(Customer(user_id="customer", history=history), NOW.date())
+    customer = Customer(user_id="customer", history=history, preferences=opinions()[1])
+    return adviser._taste(customer, NOW.date())
 
 
 def test_serving_makes_of_bookings_what_training_makes_of_their_events() -> None:
     model, row, ids = at_training()
     known = dict(zip((ids.ids[each] for each in row.given), row.weights.tolist(), strict=True))
-    assert known.keys() == {"milk", "honey", "walnut", "ghee", "camphor"}
+    assert known.keys() == {"milk", "honey", "walnut", "ghee", "camphor", "incense"}
+    assert known["incense"] == pytest.approx(3 * 0.5 ** (200 / 180), rel=1e-3)
     assert known["camphor"] < 0 < known["walnut"] < known["ghee"] < known["honey"]
     vector, history = at_serving(model, ids)
     assert history == len(row.given)

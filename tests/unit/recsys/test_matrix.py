@@ -67,6 +67,23 @@ def test_a_rating_takes_from_what_there_was() -> None:
     assert strength(booked, rated, target="puja") == pytest.approx(4.0, abs=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("later", "expected"),
+    [
+        ({"kind": "rating", "rating": 3}, 4.0),
+        ({"kind": "item_dismissed"}, 4.0),
+        ({"kind": "rating", "rating": 1}, 0.0),
+        ({"kind": "rating", "rating": 1, "item_id": "other"}, 4.0 + 3.0 - 1.0),
+        ({"kind": "rating", "rating": 1, "ts": NOW}, 4.0 + 3.0),
+    ],
+)
+def test_the_newest_opinion_of_an_item_holds(later: dict[str, Any], expected: float) -> None:
+    bought = {"kind": "samagri_purchased", "item_id": "i", "ts": NOW - 900}
+    liked = {"kind": "rating", "rating": 5, "item_id": "i", "ts": NOW - 1000}
+    found = strength(bought, liked, {"item_id": "i", "ts": NOW - 500, **later})
+    assert found == pytest.approx(expected, abs=1e-4)
+
+
 def test_what_was_recommended_proves_less_and_what_a_rule_added_nothing() -> None:
     bought = {"kind": "samagri_purchased", "item_id": "i"}
     assert strength({**bought, "source": "rec"}) == pytest.approx(2.8, abs=1e-5)
