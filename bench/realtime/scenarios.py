@@ -212,6 +212,13 @@ async def _gather_crowd(
     return crowd, speakers, listeners
 
 
+def _count_closed(faults: Faults, connections: Sequence[Connection]) -> None:
+    """Nobody who reads what he is sent may be closed, for whatever reason."""
+    for each in connections:
+        if each.is_gone:
+            faults[f"closed with {each.code}"] += 1
+
+
 async def fan_out(target: Target, sizes: Sizes) -> Figures:
     """One room, many sockets: at saturation, message by message, and at half of what a core can do.
 
@@ -280,6 +287,7 @@ async def fan_out(target: Target, sizes: Sizes) -> Figures:
     await until(lambda: crowd.has_heard_all, faults)
     calm, half = time.process_time() - before, crowd.heard - half
     crowd.is_timed = False
+    _count_closed(faults, [*speakers, *listeners])
     close_all([*speakers, *listeners])
     crowd.bulk.close()
     await until_quiet(target.process.pids)
@@ -422,6 +430,7 @@ async def chat(target: Target, sizes: Sizes) -> Figures:
     for talker in talkers:
         assert isinstance(talker, Talker)
         talker.check()
+    _count_closed(faults, talkers)
     close_all(talkers)
     await until_quiet(target.process.pids)
     return {
@@ -554,6 +563,7 @@ async def slow_reader(target: Target, sizes: Sizes) -> Figures:
     await asyncio.sleep(1.0)
     told = sum(each.code == 4001 for each in lazy)
     cut = sum(each.is_gone for each in lazy)
+    _count_closed(faults, [*speakers, *listeners])
     close_all([*speakers, *listeners, *lazy])
     crowd.bulk.close()
     await until_quiet(target.process.pids)
