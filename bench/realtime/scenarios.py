@@ -531,10 +531,11 @@ async def slow_reader(target: Target, sizes: Sizes) -> Figures:
     await until(lambda: crowd.has_heard_all, faults)
     calm, crowd.latencies = crowd.latencies, array("d")
 
-    ignored = Faults()
+    ignored, newest = Faults(), listeners[0].cursor
     lazy = await open_all(
         [
-            lambda seat=pair[place % 2]: Member(target.opening(seat, 0), ignored)  # type: ignore[misc]  # bound at once
+            # From the newest on: who has to catch up first is offered nothing.
+            lambda seat=pair[place % 2]: Member(target.opening(seat, newest), ignored, newest)  # type: ignore[misc]  # bound at once
             for place in range(sizes.slow)
         ],
         target,

@@ -211,6 +211,14 @@ class MessageWriter:
         self._writing = len(batch)
         try:
             await self._write(batch)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            # Something within was cancelled, not this: it must not end the writing for good.
+            _log.exception("message_batch_cancelled")
+            for _, done in batch:
+                _resolve(done, StoreUnavailable())
         except Exception as error:
             _log.exception("message_batch_failed")
             for _, done in batch:

@@ -139,6 +139,24 @@ async def test_who_cannot_be_told_does_not_unsend_the_message() -> None:
         assert (await writer.submit(draft())).message.sequence == 2
 
 
+@pytest.mark.logs_errors("message_batch_cancelled")
+async def test_what_is_cancelled_within_a_write_does_not_end_the_writing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    messages = MemoryMessageRepository()
+    insert = messages.insert
+
+    async def cancelled(batch: Sequence[Message]) -> dict[int, Message | None]:
+        monkeypatch.setattr(messages, "insert", insert)
+        raise asyncio.CancelledError
+
+    async with writing(messages) as writer:
+        monkeypatch.setattr(messages, "insert", cancelled)
+        (outcome,) = await results([writer.submit(draft())])
+        assert isinstance(outcome, StoreUnavailable)
+        assert (await asyncio.wait_for(writer.submit(draft()), 5)).message.sequence == 1
+
+
 async def test_another_process_took_the_numbers() -> None:
     messages = MemoryMessageRepository()
     async with writing(messages) as writer:
