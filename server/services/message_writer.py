@@ -42,6 +42,9 @@ from server.domain.ports import Clock, IdSource, MessageKey, MessageRepository
 
 _log: Final = logging.getLogger(__name__)
 _MAX_BATCH: Final = 500
+_MAX_BATCH_CHARACTERS: Final = 128 * 1024
+"""Of what waited for a database that stood still, no more is told to a room at a time than those
+who read well have room for; the write of the next part gives them the time to take it."""
 _MAX_RENUMBERINGS: Final = 20
 _MAX_FLUSH_SECONDS: Final = 4.0
 """All has been flushed once in the time for draining; this is for what came after."""
@@ -203,9 +206,17 @@ class MessageWriter:
                     self._arrived.clear()
 
     async def _write_next(self) -> None:
-        batch = [self._queue.popleft() for _ in range(min(len(self._queue), _MAX_BATCH))]
+        batch = self._next_batch()
         if batch:
             await self._write_safely(batch)
+
+    def _next_batch(self) -> list[_Waiting]:
+        queue, batch, left = self._queue, [], _MAX_BATCH_CHARACTERS
+        while queue and left > 0 and len(batch) < _MAX_BATCH:
+            draft = queue[0][0]
+            left -= len(draft.content) + len(draft.content_ne)
+            batch.append(queue.popleft())
+        return batch
 
     async def _write_safely(self, batch: Sequence[_Waiting]) -> None:
         self._writing = len(batch)

@@ -503,6 +503,9 @@ class Hub:
             for other in here:
                 self._send_presence(session, room.id, other, is_online=True)
             if len(here) < len(others):
+                for other in others:
+                    # The board may not say yet that he has just come to another process.
+                    self.chats.heard_presence(other)
                 self.spawn(self._ask_presence(session, room.id, set(others) - set(here)))
         self._make_room_for(session)
 

@@ -100,6 +100,17 @@ async def test_what_arrives_during_a_write_is_written_together() -> None:
     assert [each.message.sequence for each in written] == list(range(1, 101))
 
 
+async def test_of_long_messages_fewer_are_written_and_told_at_a_time() -> None:
+    messages, told = MemoryMessageRepository(), Told()
+    async with writing(messages, told) as writer:
+        async with writer.turn:
+            futures = [writer.submit(draft(content="x" * 4000)) for _ in range(100)]
+        await results(futures)
+    assert sum(messages.batches) == 100
+    assert max(messages.batches) == 33
+    assert [len(numbers) for _, numbers in told.calls] == messages.batches
+
+
 async def test_whoever_has_the_turn_is_waited_for() -> None:
     messages = MemoryMessageRepository()
     async with writing(messages) as writer:
