@@ -211,7 +211,8 @@ class MessageWriter:
             await self._write_safely(batch)
 
     def _next_batch(self) -> list[_Waiting]:
-        queue, batch, left = self._queue, [], _MAX_BATCH_CHARACTERS
+        queue, left = self._queue, _MAX_BATCH_CHARACTERS
+        batch: list[_Waiting] = []
         while queue and left > 0 and len(batch) < _MAX_BATCH:
             draft = queue[0][0]
             left -= len(draft.content) + len(draft.content_ne)
