@@ -307,6 +307,7 @@ FIELD_MESSAGES: Final[dict[str, str]] = {
     "not-recommended": N_("The recommendation does not name this."),
     "more-than-due": N_("That is more than is due."),
     "not-the-amount": N_("That is not the amount that is due."),
+    "price-changed": N_("The price has changed since you saw it. Look at it once more."),
     "method-unavailable": N_("This way to pay is not available."),
     "below-minimum": N_("That is too little for this way to pay."),
     "above-maximum": N_("That is too much for this way to pay."),

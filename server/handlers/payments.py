@@ -122,7 +122,7 @@ class PaymentsHandler(_PayHandler):
     async def post(self, actor: Actor, body: PayRequest) -> PaymentResponse:
         """Begin one attempt more; the answer says what the browser has to do."""
         view = await self.services.payments.pay_booking(
-            actor, body.booking_id, body.payment_method, self.site_url
+            actor, body.booking_id, body.payment_method, self.site_url, shown=body.amount
         )
         return self.present(view)
 

@@ -21,10 +21,14 @@ Token = Annotated[str, Meta(min_length=1, max_length=200)]
 
 
 class PayRequest(Request, frozen=True, kw_only=True):
-    """A booking to be paid, and how. How much is not the client's to say."""
+    """A booking to be paid, and how. How much is not the client's to say.
+
+    ``amount`` is the price that the payer was shown; nothing is begun if it is another one by now.
+    """
 
     booking_id: Id
     payment_method: PaymentMethod
+    amount: Amount | None = None
 
 
 class UnlockRequest(Request, frozen=True, kw_only=True):

@@ -518,20 +518,23 @@ class BookingService:
     # -- paying ----------------------------------------------------------------------------------
 
     async def begin_payment(
-        self, actor: Actor, booking_id: str, method: PaymentMethod
+        self, actor: Actor, booking_id: str, method: PaymentMethod, *, shown: int | None = None
     ) -> tuple[Booking, Booking]:
         """The customer sets about paying; the price stands from now on.
 
-        Returns the booking as it was, and as it is.
+        ``shown`` is the price in paisa that he has seen, where one was shown: until now the pandit
+        could agree to another list of samagri. Returns the booking as it was, and as it is.
 
-        Raises ``NotFound``, ``Forbidden`` unless he is the customer, ``AlreadyPaid``, or
-        ``IllegalTransition`` when the booking has ended.
+        Raises ``NotFound``, ``Forbidden`` unless he is the customer, ``AlreadyPaid``,
+        ``IllegalTransition`` when the booking has ended, or ``Invalid`` if the price is another.
         """
         now = self._clock.now()
         before: list[Booking] = []
 
         def begun(found: Booking) -> Booking:
             before[:] = [found]
+            if shown is not None and shown != found.total_fee:
+                raise Invalid(FieldFault("amount", "price-changed"))
             # Whoever was asked already has no more time than he had.
             asked_at = rules.asked_at(found) or now
             return rules.begin_payment(

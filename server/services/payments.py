@@ -172,18 +172,25 @@ class PaymentService:
     # -- beginning --------------------------------------------------------------------------------
 
     async def pay_booking(
-        self, actor: Actor, booking_id: str, method: PaymentMethod, site_url: str
+        self,
+        actor: Actor,
+        booking_id: str,
+        method: PaymentMethod,
+        site_url: str,
+        *,
+        shown: int | None = None,
     ) -> PaymentView:
         """Begin to pay a booking of one's own: one attempt more, with what the browser has to do.
 
         ``site_url`` is where the provider sends the browser back to: scheme and host, no path.
+        ``shown`` is the price in paisa that the payer has agreed to, where a page showed one.
 
         Raises
         ------
         NotFound, Forbidden
             If the booking is not the actor's own to pay.
         Invalid
-            If the method is not open, or does not take that amount.
+            If the method is not open, or does not take that amount, or the price is not ``shown``.
         AlreadyPaid, IllegalTransition, TooManyAttempts
             If there is nothing to pay, or no more.
         GatewayDeclined, GatewayUnavailable, InsufficientBalance
@@ -194,7 +201,7 @@ class PaymentService:
             raise Forbidden
         self._require_method(method, booking.total_fee, booking.currency)
         await self._require_payable(booking_payment_id(booking_id), method)
-        async with self._paying(actor, booking_id, method) as booking:
+        async with self._paying(actor, booking_id, method, shown) as booking:
             draft = booking_payment(booking, self._clock.now())
             return await self._begin(draft, method, site_url, booking.pay_by)
 
@@ -308,14 +315,14 @@ class PaymentService:
 
     @asynccontextmanager
     async def _paying(
-        self, actor: Actor, booking_id: str, method: PaymentMethod
+        self, actor: Actor, booking_id: str, method: PaymentMethod, shown: int | None = None
     ) -> AsyncIterator[Booking]:
         """The booking, with its price standing, while an attempt to pay it is begun.
 
         Where that comes to nothing the booking is what it was: nobody's time to answer, or to pay,
         hangs on a payment that there is not.
         """
-        before, booking = await self._bookings.begin_payment(actor, booking_id, method)
+        before, booking = await self._bookings.begin_payment(actor, booking_id, method, shown=shown)
         try:
             yield booking
         except DomainError:

@@ -271,6 +271,41 @@ async def test_a_price_that_is_being_paid_is_never_changed_by_an_agreement(
     assert set((await ledger_sums(server)).values()) == {0}
 
 
+async def test_nobody_pays_another_price_than_he_was_shown(
+    bookings: Bookings, people: People, khalti: ToldProvider
+):
+    listed = await Listed.make(bookings)
+    family = await signed_in(people, listed.family)
+    page = f"/bookings/{listed.booking['id']}/pay/"
+    shown = hidden_amount(text_of(await family.get(page)))
+    assert shown == listed.booking["total_fee"]
+    (await listed.resize("haldi", 900)).raise_for_status()
+    agreed = (await listed.answer(await listed.revision())).raise_for_status().json()
+    assert agreed["total_fee"] > shown
+
+    asked_again = await family.post(page, payment_method="KHALTI", amount=str(shown))
+    assert asked_again.status_code == 422
+    assert "The price has changed since you saw it." in text_of(asked_again)
+    assert hidden_amount(text_of(asked_again)) == agreed["total_fee"]
+    body = {"booking_id": listed.booking["id"], "payment_method": "KHALTI", "amount": shown}
+    refusal = await listed.family.api.post("/api/payments/", json=body)
+    assert [(each["field"], each["code"]) for each in refusal.json()["errors"]] == [
+        ("amount", "price-changed")
+    ]
+    assert not (await listed.family.api.get("/api/payments/")).json()["results"]
+    assert (await listed.show())["can_edit"], "a payment that never began closes no list"
+
+    await family.post(page, payment_method="KHALTI", amount=str(agreed["total_fee"]))
+    begun = (await listed.family.api.get("/api/payments/")).json()["results"]
+    assert [each["amount"] for each in begun] == [agreed["total_fee"]]
+
+
+def hidden_amount(page: str) -> int:
+    found = re.search(r'name="amount" value="(\d+)"', page)
+    assert found is not None
+    return int(found[1])
+
+
 async def test_who_sits_down_to_pay_lets_go_of_his_proposal_and_may_ask_again_if_it_fails(
     bookings: Bookings, khalti: ToldProvider, server: RunningServer
 ):

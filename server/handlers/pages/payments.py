@@ -115,7 +115,11 @@ class PayPage(Checkout):
         await self.limit("pay")
         body = self.read(PayRequest, booking_id=booking_id)
         view = await self.services.payments.pay_booking(
-            self.person, body.booking_id, body.payment_method, self.site_url
+            self.person,
+            body.booking_id,
+            body.payment_method,
+            self.site_url,
+            shown=body.amount,
         )
         return self.way_on(view)
 
