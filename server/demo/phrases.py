@@ -45,13 +45,28 @@ BIOS: Final[tuple[Pair, ...]] = (
         "परिवारहरू हरेक वर्ष सम्झनुहुन्छ।",
     ),
 )
-OFFERS: Final = (
-    "Complete rite with explanation of each step.",
-    "Includes sankalpa, the main worship, aarati and prasad.",
-    "For the family at home; please have a clean place facing east ready.",
-    "Usual form. Tell me in the notes if your family keeps its own custom.",
-    "With a helper when there is a homa.",
-    "",
+OFFERS: Final[tuple[Pair, ...]] = (
+    (
+        "Complete rite with explanation of each step.",
+        "हरेक चरण बुझाउँदै विधिपूर्वक सम्पूर्ण पूजा।",
+    ),
+    (
+        "Includes sankalpa, the main worship, aarati and prasad.",
+        "सङ्कल्प, मूल पूजा, आरती र प्रसादसहित।",
+    ),
+    (
+        "For the family at home; please have a clean place facing east ready.",
+        "घरमा परिवारका लागि। पूर्वतर्फ फर्किएको सफा ठाउँ तयार राखिदिनुहोला।",
+    ),
+    (
+        "Usual form. Tell me in the notes if your family keeps its own custom.",
+        "चलनचल्तीको विधि। परिवारको आफ्नै कुलरीति भए टिप्पणीमा लेखिदिनुहोला।",
+    ),
+    (
+        "With a helper when there is a homa.",
+        "होम भएमा एक जना सहयोगी पण्डितसहित।",
+    ),
+    ("", ""),
 )
 NOTES: Final = (
     "", "", "", "",

@@ -331,13 +331,16 @@ def _service(
         factor *= 1.08
     minutes = puja.duration_minutes + random.choice((-CLAIM_MINUTES, 0, 0, 0, CLAIM_MINUTES))
     longest = max(_length(each) for day in hours.weekly for each in day.intervals)
+    service_id = ids.at(joined)
+    description, description_ne = random.choice(phrases.OFFERS)
     return Service(
-        id=ids.at(joined),
+        id=service_id,
         pandit_id=pandit_id,
         puja_id=puja.id,
         name=puja.name,
         name_ne=puja.name_ne,
-        description=random.choice(phrases.OFFERS),
+        description=description,
+        description_ne=description_ne,
         duration_minutes=min(minutes, longest),
         price=max(1, round(puja.base_price * factor / _PRICE_STEP)) * _PRICE_STEP,
         is_available=is_demo or random.random() > _PAUSED,

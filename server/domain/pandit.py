@@ -34,6 +34,7 @@ class Service:
     name: str
     name_ne: str = ""
     description: str = ""
+    description_ne: str = ""
     duration_minutes: int
     price: int
     currency: str = NPR
@@ -48,6 +49,7 @@ class ServiceOffer:
     name: str = ""
     name_ne: str = ""
     description: str = ""
+    description_ne: str = ""
     duration_minutes: int
     price: int
     is_available: bool = True

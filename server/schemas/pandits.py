@@ -203,6 +203,7 @@ class CreateServiceRequest(Request, frozen=True, kw_only=True):
     name: Word = ""
     name_ne: Word = ""
     description: LongText = ""
+    description_ne: LongText = ""
     duration_minutes: Minutes
     price: Price
     is_available: bool = True
@@ -218,6 +219,7 @@ class UpdateServiceRequest(Request, frozen=True, kw_only=True):
     name: Annotated[str, Meta(min_length=1, max_length=120)] | UnsetType = UNSET
     name_ne: Word | UnsetType = UNSET
     description: LongText | UnsetType = UNSET
+    description_ne: LongText | UnsetType = UNSET
     duration_minutes: Minutes | UnsetType = UNSET
     price: Price | UnsetType = UNSET
     is_available: bool | UnsetType = UNSET
@@ -299,6 +301,7 @@ class ServiceResponse(Struct, frozen=True, kw_only=True):
     name: str
     name_ne: str
     description: str
+    description_ne: str
     duration_minutes: int
     price: int
     currency: str
@@ -503,6 +506,7 @@ def present_service(service: Service) -> ServiceResponse:
         name=service.name,
         name_ne=service.name_ne,
         description=service.description,
+        description_ne=service.description_ne,
         duration_minutes=service.duration_minutes,
         price=service.price,
         currency=service.currency,

@@ -75,7 +75,15 @@ _PROFILE_FIELDS: Final = frozenset(
     }
 )
 _SERVICE_FIELDS: Final = frozenset(
-    {"name", "name_ne", "description", "duration_minutes", "price", "is_available"}
+    {
+        "name",
+        "name_ne",
+        "description",
+        "description_ne",
+        "duration_minutes",
+        "price",
+        "is_available",
+    }
 )
 
 
@@ -495,6 +503,7 @@ class PanditService:
                 name=offer.name or puja.name,
                 name_ne=offer.name_ne or puja.name_ne,
                 description=offer.description,
+                description_ne=offer.description_ne,
                 duration_minutes=offer.duration_minutes,
                 price=offer.price,
                 is_available=offer.is_available,

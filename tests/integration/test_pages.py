@@ -453,7 +453,12 @@ async def test_hours_services_and_profile_are_kept_by_forms(people: People) -> N
     assert 'value="2026-12-01">' in wrong.text
     assert 'value="2026-12-02" checked' in wrong.text
     added = await desk.post(
-        "/pandit/services/", puja_id="griha-pravesh", price="5,100", duration_minutes="180"
+        "/pandit/services/",
+        puja_id="griha-pravesh",
+        price="5,100",
+        duration_minutes="180",
+        description="With a helper.",
+        description_ne="सहयोगीसहित।",
     )
     assert added.status_code == 303
     odd = await desk.post("/pandit/services/", puja_id="pasni", price="1000", duration_minutes="50")
@@ -461,6 +466,16 @@ async def test_hours_services_and_profile_are_kept_by_forms(people: People) -> N
     offers = (await pandit.api.get("/api/services/")).json()["results"]
     assert [(each["puja_id"], each["price"]) for each in offers][1:] == [("griha-pravesh", 510_000)]
     address = f"/pandit/services/{offers[1]['id']}/"
+    shown = f"/pandits/{offers[1]['pandit_id']}/"
+    assert "With a helper." in text_of(await desk.get(shown))
+    await desk.get(f"{shown}?lang=ne")
+    assert "सहयोगीसहित।" in text_of(await desk.get(shown))
+    await desk.get(f"{shown}?lang=en")
+    changed = {"name": offers[1]["name"], "price": "5100", "duration_minutes": "180"}
+    await desk.post(address, **changed, description="", description_ne="दुई जना।")
+    assert "दुई जना।" in text_of(await desk.get(shown)), (
+        "one language serves where there is no other"
+    )
     asked = text_of(await desk.post(address, do="remove"))
     assert f"Take off {offers[1]['name']}?" in asked
     assert len((await pandit.api.get("/api/services/")).json()["results"]) == 2

@@ -218,6 +218,8 @@ FIELDS: Final = {
     "email": N_("E-mail"),
     "timezone": N_("Your time zone"),
     "language": N_("Language"),
+    "description": N_("Description"),
+    "description_ne": N_("Description in Nepali"),
     "languages": N_("Languages that you speak"),
     "booking_date": N_("Date"),
     "booking_time": N_("Time"),

@@ -29,6 +29,7 @@ _PAISA: Final = 100
 _INTERVALS: Final = 2
 """So many spans of a day the form has room for at least."""
 _HOUR: Final = 60
+_MAY_BE_EMPTY: Final = ("name_ne", "description", "description_ne")
 _BACK: Final = "/pandit/profile/"
 
 
@@ -145,8 +146,11 @@ class ServicePage(ProfilePage):
                 await self.services.pandits.remove_service(self.person, service_id)
                 self.flash("good", self.translate("The service is taken off. Its bookings stay."))
                 return f"{_BACK}#services"
+            # What was emptied is to be empty, not what it was.
+            emptied = {each: self.typed.get(each, "") for each in _MAY_BE_EMPTY}
             body = self.read(
                 UpdateServiceRequest,
+                **emptied,
                 price=_paisa(self.typed),
                 is_available="true" if self.typed.get("is_available") == "true" else "false",
             )
