@@ -63,6 +63,7 @@ from server.jobs.scheduler import Duty, Scheduler
 from server.mailer.chosen import choose_code_sender
 from server.metrics import Metrics
 from server.paths import data_path, web_path
+from server.pictures import PillowEditor
 from server.places.directory import load_places
 from server.places.zones import ZoneMap
 from server.recommender.adviser import AdviceParams
@@ -672,6 +673,8 @@ def build_services(
             pandits=pandits,
             users=users,
             files=files,
+            editor=PillowEditor(),
+            accounts=accounts,
             workers=workers,
             relay=relay,
             audit=audit,

@@ -26,7 +26,7 @@ TRANSPORT_SHARED = frozenset(
     {"problems", "auth", "i18n", "metrics", "health", "workers", "documents"}
 )
 ADAPTERS = frozenset(
-    {"bus", "clock", "gateways", "mailer", "places", "push", "recommender", "store"}
+    {"bus", "clock", "gateways", "mailer", "pictures", "places", "push", "recommender", "store"}
 )
 DOORS = frozenset({"handlers", "ws", "jobs"})
 FLOOR_0 = frozenset({"domain", "settings", "tasks"})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, TypeVar
@@ -28,7 +28,10 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """A picture of his work, with a caption in each language. ``id`` is the file's random name."""
+    """A picture of his work, with a caption in each language. ``id`` is the file's random name.
+
+    ``small_id`` names the copy of it that pages show, empty where the picture is small itself.
+    """
 
     id: str
     mime: str
@@ -37,7 +40,13 @@ class Picture:
     height: int
     caption: str = ""
     caption_ne: str = ""
+    small_id: str = ""
     uploaded_at: datetime
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The names of its files."""
+        return (self.id, self.small_id) if self.small_id else (self.id,)
 
 
 T = TypeVar("T", Certificate, Picture)
@@ -45,11 +54,16 @@ T = TypeVar("T", Certificate, Picture)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Papers:
-    """All uploads of one pandit, whose id is ``id``. ``version`` 0: nothing is stored yet."""
+    """All uploads of one pandit, whose id is ``id``. ``version`` 0: nothing is stored yet.
+
+    ``photos`` names the files of his photo: the account shows one of them, any before the last is
+    about to be deleted.
+    """
 
     id: str
     certificates: tuple[Certificate, ...] = ()
     portfolio: tuple[Picture, ...] = ()
+    photos: tuple[str, ...] = ()
     version: int = 0
 
     def certificate(self, certificate_id: str) -> Certificate:
@@ -59,6 +73,13 @@ class Papers:
     def picture(self, picture_id: str) -> Picture:
         """The picture of that id. Raises ``NotFound``."""
         return _of(self.portfolio, picture_id)
+
+    def picture_of(self, file_id: str) -> Picture:
+        """The picture of which that is a file, the whole or the small one. Raises ``NotFound``."""
+        for each in self.portfolio:
+            if file_id in each.files:
+                return each
+        raise NotFound
 
 
 def with_certificate(papers: Papers, certificate: Certificate, most: int) -> Papers:
@@ -100,6 +121,22 @@ def with_captions(
     return replace(
         papers, portfolio=tuple(new if each is old else each for each in papers.portfolio)
     )
+
+
+def photo_address(pandit_id: str, photo_id: str) -> str:
+    """Where a photo is fetched."""
+    return f"/files/photos/{pandit_id}/{photo_id}"
+
+
+def with_photo(papers: Papers, photo_id: str) -> Papers:
+    """Add a photo; those before it stay until the account shows it."""
+    return replace(papers, photos=(*papers.photos, photo_id))
+
+
+def without_photos(papers: Papers, photo_ids: Collection[str]) -> Papers:
+    """Take photos out; those that are gone already are no error."""
+    left = tuple(each for each in papers.photos if each not in photo_ids)
+    return papers if left == papers.photos else replace(papers, photos=left)
 
 
 def in_order(papers: Papers, picture_ids: Sequence[str]) -> Papers:

@@ -1100,6 +1100,25 @@ class FileStore(Protocol):
         ...
 
 
+class PictureEditor(Protocol):
+    """Makes small copies of pictures, upright and without what they tell about their maker.
+
+    Unpacks whole pictures, which takes time and four bytes a pixel: for a worker, one at a time.
+    Both raise ``Invalid`` for what is no whole picture.
+    """
+
+    mime: str
+    """The media type of what is made."""
+
+    def smaller(self, content: bytes, side: int) -> bytes:
+        """The whole picture, its longer side at most ``side`` pixels."""
+        ...
+
+    def portrait(self, content: bytes, side: int) -> bytes:
+        """A square of ``side`` pixels from where a face stands."""
+        ...
+
+
 class NotificationRepository(Protocol):
     """Notifications, unique by (user, event) and by (user, sequence)."""
 

@@ -15,6 +15,7 @@ from server.schemas.papers import (
     CertificateResponse,
     CertificatesResponse,
     OrderRequest,
+    PhotoResponse,
     PictureResponse,
     PortfolioResponse,
     present_certificate,
@@ -116,6 +117,24 @@ class PictureHandler(ApiHandler):
         await self.services.papers.remove_picture(actor, picture_id)
 
 
+class PhotoHandler(UploadHandler):
+    """``/api/pandits/me/photo/``."""
+
+    @operation(
+        "Show a picture beside one's name (multipart: file), cut to a square",
+        status=201,
+        roles=PANDIT,
+        door="upload",
+        errors=_UPLOAD_ERRORS,
+    )
+    async def post(self, actor: Actor) -> PhotoResponse:
+        return PhotoResponse(url=await self.services.papers.set_photo(actor, self.upload().content))
+
+    @operation("Take one's photo away", status=204, roles=PANDIT, errors=(errors.NotFound,))
+    async def delete(self, actor: Actor) -> None:
+        await self.services.papers.remove_photo(actor)
+
+
 class CertificateFileHandler(FileHandler):
     """``/files/certificates/{pandit_id}/{id}``."""
 
@@ -135,8 +154,18 @@ class PictureFileHandler(FileHandler):
 
     @operation("Fetch a picture of a portfolio", errors=(errors.NotFound,))
     async def get(self, pandit_id: str, picture_id: str, actor: Actor | None) -> bytes:
-        found, content, is_public = await self.services.papers.picture(actor, pandit_id, picture_id)
-        self.describe_file(picture_id, found.mime, is_public=is_public)
+        mime, content, is_public = await self.services.papers.picture(actor, pandit_id, picture_id)
+        self.describe_file(picture_id, mime, is_public=is_public)
+        return content
+
+
+class PhotoFileHandler(FileHandler):
+    """``/files/photos/{pandit_id}/{id}``."""
+
+    @operation("Fetch a pandit's photo", errors=(errors.NotFound,))
+    async def get(self, pandit_id: str, photo_id: str, actor: Actor | None) -> bytes:
+        mime, content, is_public = await self.services.papers.photo(actor, pandit_id, photo_id)
+        self.describe_file(photo_id, mime, is_public=is_public)
         return content
 
 
@@ -147,6 +176,8 @@ ROUTES: Final = (
     Route("/api/pandits/me/portfolio/", PortfolioHandler, "portfolio"),
     Route("/api/pandits/me/portfolio/order/", PortfolioOrderHandler, "portfolio-order"),
     Route("/api/pandits/me/portfolio/{id}/", PictureHandler, "portfolio-picture"),
+    Route("/api/pandits/me/photo/", PhotoHandler, "photo"),
     Route("/files/certificates/{pandit_id}/{id}", CertificateFileHandler, "certificate-file"),
     Route("/files/portfolio/{pandit_id}/{id}", PictureFileHandler, "portfolio-file"),
+    Route("/files/photos/{pandit_id}/{id}", PhotoFileHandler, "photo-file"),
 )

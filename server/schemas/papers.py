@@ -38,14 +38,24 @@ class CertificateResponse(Struct, frozen=True, kw_only=True):
 
 
 class PictureResponse(Struct, frozen=True, kw_only=True):
-    """A picture of a pandit's work. Width and height in pixels, as stored."""
+    """A picture of a pandit's work. Width and height in pixels, as stored.
+
+    ``small_url`` is a copy for pages, at most 800 pixels on its longer side.
+    """
 
     id: str
     url: str
+    small_url: str
     width: int
     height: int
     caption: str
     caption_ne: str
+
+
+class PhotoResponse(Struct, frozen=True, kw_only=True):
+    """Where a pandit's photo is, which everybody sees once he is approved."""
+
+    url: str
 
 
 class CertificatesResponse(Struct, frozen=True, kw_only=True):
@@ -86,6 +96,7 @@ def present_picture(pandit_id: str, picture: Picture) -> PictureResponse:
     return PictureResponse(
         id=picture.id,
         url=f"/files/portfolio/{pandit_id}/{picture.id}",
+        small_url=f"/files/portfolio/{pandit_id}/{picture.small_id or picture.id}",
         width=picture.width,
         height=picture.height,
         caption=picture.caption,

@@ -6,9 +6,10 @@ a crash in between leaves a file that nobody can reach.
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -27,14 +28,20 @@ from server.domain.ports import (
     FileStore,
     PanditRepository,
     PapersRepository,
+    PictureEditor,
     UserRepository,
     Workers,
 )
+from server.services.accounts import AccountService
 from server.services.audit import AuditService
 from server.services.optimistic import change
 from server.services.relay import EventRelay
 
 _NAME_BYTES: Final = 16
+_SMALL_SIDE: Final = 800
+"""Pixels of the longer side of what a page shows of a portfolio."""
+_PHOTO_SIDE: Final = 256
+"""Pixels of a photo: what a page shows of it is at most 88 wide, on a phone with three to each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +64,8 @@ class PaperService:
         pandits: PanditRepository,
         users: UserRepository,
         files: FileStore,
+        editor: PictureEditor,
+        accounts: AccountService,
         workers: Workers,
         relay: EventRelay,
         audit: AuditService,
@@ -67,6 +76,10 @@ class PaperService:
         self._pandits = pandits
         self._users = users
         self._files = files
+        self._editor = editor
+        # An unpacked picture of the size that is allowed takes 200 MB.
+        self._editing = asyncio.Lock()
+        self._accounts = accounts
         self._workers = workers
         self._relay = relay
         self._audit = audit
@@ -95,7 +108,7 @@ class PaperService:
         pandit = await self._own(actor)
         found, plain = await self._checked(content, pictures_only=False)
         certificate = Certificate(
-            id=secrets.token_hex(_NAME_BYTES),
+            id=_name(),
             name=media.plain_name(name),
             mime=found.mime,
             size=len(plain),
@@ -103,8 +116,7 @@ class PaperService:
         )
         await self._keep(
             pandit.id,
-            certificate.id,
-            plain,
+            {certificate.id: plain},
             lambda old: rules.with_certificate(old, certificate, self.policy.max_certificates),
         )
         if pandit.verification_status is VerificationStatus.REJECTED:
@@ -153,8 +165,12 @@ class PaperService:
         _check_captions({"caption": caption, "caption_ne": caption_ne})
         pandit = await self._own(actor)
         found, plain = await self._checked(content, pictures_only=True)
+        small = await self._edited(functools.partial(self._editor.smaller, plain, _SMALL_SIDE))
+        is_large = max(found.width or 0, found.height or 0) > _SMALL_SIDE
+        is_lighter = len(small) < len(plain)
         picture = Picture(
-            id=secrets.token_hex(_NAME_BYTES),
+            id=_name(),
+            small_id=_name() if is_large and is_lighter else "",
             mime=found.mime,
             size=len(plain),
             width=found.width or 0,
@@ -165,8 +181,7 @@ class PaperService:
         )
         await self._keep(
             pandit.id,
-            picture.id,
-            plain,
+            dict(zip(picture.files, (plain, small), strict=False)),
             lambda old: rules.with_picture(old, picture, self.policy.max_pictures),
         )
         return pandit.id, picture
@@ -195,49 +210,122 @@ class PaperService:
 
     async def remove_picture(self, actor: Actor, picture_id: str) -> None:
         """Delete a picture."""
-        await self._change_own(actor, lambda old: rules.without_picture(old, picture_id))
-        await self._files.remove(picture_id)
+        gone: list[Picture] = []
+
+        def without(old: Papers) -> Papers:
+            gone[:] = [old.picture(picture_id)]
+            return rules.without_picture(old, picture_id)
+
+        await self._change_own(actor, without)
+        for name in gone[0].files:
+            await self._files.remove(name)
 
     async def picture(
-        self, actor: Actor | None, pandit_id: str, picture_id: str
-    ) -> tuple[Picture, bytes, bool]:
-        """Return a picture, its bytes, and whether everybody may see it.
+        self, actor: Actor | None, pandit_id: str, file_id: str
+    ) -> tuple[str, bytes, bool]:
+        """Return a picture's media type and bytes, and whether everybody may see it.
 
-        Before the pandit is approved it is for himself and admins; to others it does not exist.
+        ``file_id`` is the picture's id, or that of its smaller copy. Before the pandit is approved
+        it is for himself and admins; to others it does not exist.
         """
+        papers, is_public = await self._open_to(actor, pandit_id)
+        found = papers.picture_of(file_id)
+        mime = self._editor.mime if file_id == found.small_id else found.mime
+        return mime, await self._files.read(file_id), is_public
+
+    # -- his photo -------------------------------------------------------------------------------
+
+    async def set_photo(self, actor: Actor, content: bytes) -> str:
+        """Show that picture, cut to a square, beside the pandit's name. Returns its address.
+
+        The account names the photo. The one before it is deleted once that is written, so a crash
+        on the way leaves one that is there.
+
+        Raises
+        ------
+        TooLarge, Invalid
+            For what is too large, no picture, or a damaged one.
+        """
+        pandit = await self._own(actor)
+        self._admit(content, pictures_only=True)
+        photo = await self._edited(functools.partial(self._editor.portrait, content, _PHOTO_SIDE))
+        name = _name()
+        before: list[str] = []
+
+        def with_photo(old: Papers) -> Papers:
+            before[:] = old.photos
+            return rules.with_photo(old, name)
+
+        await self._keep(pandit.id, {name: photo}, with_photo)
+        address = rules.photo_address(pandit.id, name)
+        await self._accounts.update_profile(actor, {"profile_pic_url": address})
+        await self._drop_photos(pandit.id, before)
+        return address
+
+    async def remove_photo(self, actor: Actor) -> None:
+        """Show the first letter of his name again. Without a photo nothing happens."""
+        pandit = await self._own(actor)
+        before = (await self._papers.find(pandit.id)).photos
+        await self._accounts.update_profile(actor, {"profile_pic_url": ""})
+        await self._drop_photos(pandit.id, before)
+
+    async def photo(
+        self, actor: Actor | None, pandit_id: str, photo_id: str
+    ) -> tuple[str, bytes, bool]:
+        """Return a photo as :meth:`picture` does, to the same people."""
+        papers, is_public = await self._open_to(actor, pandit_id)
+        if photo_id not in papers.photos:
+            raise NotFound
+        return self._editor.mime, await self._files.read(photo_id), is_public
+
+    async def _drop_photos(self, pandit_id: str, photo_ids: Sequence[str]) -> None:
+        await self._change(pandit_id, lambda old: rules.without_photos(old, photo_ids))
+        for photo_id in photo_ids:
+            await self._files.remove(photo_id)
+
+    # -- shared ----------------------------------------------------------------------------------
+
+    async def _open_to(self, actor: Actor | None, pandit_id: str) -> tuple[Papers, bool]:
+        """The uploads of a pandit whose pictures the actor may see, and whether everybody may."""
         pandit = await self._pandits.find(pandit_id)
         if pandit is None:
             raise NotFound
         is_insider = actor is not None and (actor.is_admin or actor.user_id == pandit.user_id)
         if not (pandit.is_verified or is_insider):
             raise NotFound
-        found = (await self._papers.find(pandit_id)).picture(picture_id)
-        return found, await self._files.read(found.id), pandit.is_verified
+        return await self._papers.find(pandit_id), pandit.is_verified
 
-    # -- shared ----------------------------------------------------------------------------------
-
-    async def _checked(self, content: bytes, *, pictures_only: bool) -> tuple[Media, bytes]:
-        """What the content is, and the content without what it tells about its maker."""
-        found = media.admit(
+    def _admit(self, content: bytes, *, pictures_only: bool) -> Media:
+        return media.admit(
             content,
             max_bytes=self.policy.max_bytes,
             max_pixels=self.policy.max_pixels,
             pictures_only=pictures_only,
         )
+
+    async def _edited(self, work: Callable[[], bytes]) -> bytes:
+        async with self._editing:
+            return await self._workers.run(work)
+
+    async def _checked(self, content: bytes, *, pictures_only: bool) -> tuple[Media, bytes]:
+        """What the content is, and the content without what it tells about its maker."""
+        found = self._admit(content, pictures_only=pictures_only)
         plain = await self._workers.run(functools.partial(without_metadata, content, found.mime))
         if plain is None:
             raise Invalid(FieldFault("file", "picture-damaged"))
         return found, plain
 
     async def _keep(
-        self, pandit_id: str, name: str, content: bytes, apply: Callable[[Papers], Papers]
+        self, pandit_id: str, files: Mapping[str, bytes], apply: Callable[[Papers], Papers]
     ) -> None:
         apply(await self._papers.find(pandit_id))  # Refused before anything is written.
-        await self._files.write(name, content)
         try:
+            for name, content in files.items():
+                await self._files.write(name, content)
             await self._change(pandit_id, apply)
         except BaseException:
-            await self._files.remove(name)
+            for name in files:
+                await self._files.remove(name)
             raise
 
     async def _change_own(self, actor: Actor, apply: Callable[[Papers], Papers]) -> Papers:
@@ -283,6 +371,10 @@ class PaperService:
         pandit = await change(load, apply, self._pandits.replace)
         if pandit.outbox:
             await self._relay.deliver("pandits", pandit.id, pandit.outbox)
+
+
+def _name() -> str:
+    return secrets.token_hex(_NAME_BYTES)
 
 
 def _check_captions(captions: dict[str, str]) -> None:

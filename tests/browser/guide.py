@@ -108,6 +108,7 @@ STOPS: Final[dict[str, tuple[Stop, ...]]] = {
     "/requests/": at("/requests/", by=("pandit", "newcomer")),
     "/pandit/profile/": at("/pandit/profile/", by=("pandit", "newcomer")),
     "/pandit/certificates/": at("/pandit/certificates/", by=("pandit", "newcomer")),
+    "/pandit/photo/": at("/pandit/photo/", by=("pandit", "newcomer")),
     "/pandit/portfolio/": at("/pandit/portfolio/", by=("pandit", "newcomer")),
     "/account/calendar/": at("/account/calendar/", by=MEMBERS),
     "/pandit/earnings/": at("/pandit/earnings/", by="pandit"),
@@ -147,6 +148,7 @@ LEADS_ON: Final = frozenset(
         "/admin/models/{version}/report/",
         "/admin/payments/{id}/{act}/",
         "/admin/reviews/{id}/",
+        "/pandit/photo/remove/",
         "/pandit/services/",
         "/pandit/services/{id}/",
         "/pandit/hours/",
@@ -212,7 +214,7 @@ class Party:
         captions = {"caption": "A lamp before the altar", "caption_ne": "वेदीअगाडिको दियो"}
         for somebody in (self.pandit, self.people["newcomer"]):
             assert somebody is not None
-            for path, fields in (("certification", {}), ("portfolio", captions)):
+            for path, fields in (("certification", {}), ("portfolio", captions), ("photo", {})):
                 somebody.api.post(
                     f"/api/pandits/me/{path}/",
                     data=fields,

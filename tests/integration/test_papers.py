@@ -23,6 +23,7 @@ PLACE = b"27.7215N 85.3206E"
 ORIENTATION, MAKER = 0x0112, 0x010F
 MAX_UPLOAD = 64 * 1024
 CERTIFICATES, PORTFOLIO = "/api/pandits/me/certification/", "/api/pandits/me/portfolio/"
+OWN_PHOTO = "/api/pandits/me/photo/"
 
 
 def photo(width: int = 40, height: int = 30) -> bytes:
@@ -202,6 +203,129 @@ async def test_pictures_are_put_in_order_and_deleted(people: People, settings: S
     left = (await pandit.api.get(PORTFOLIO)).json()["portfolio"]
     assert [each["id"] for each in left] == order[1:]
     assert len(files_on_disk(settings)) == 2
+
+
+def opened(answer: httpx.Response) -> Image.Image:
+    return Image.open(io.BytesIO(answer.raise_for_status().content))
+
+
+@pytest.fixture
+def with_room(settings: Settings) -> Settings:
+    """Settings under which a picture may be a large one."""
+    return dataclasses.replace(
+        settings, files=dataclasses.replace(settings.files, max_picture_pixels=10_000_000)
+    )
+
+
+async def test_a_photo_stands_beside_the_name_as_a_small_upright_square(
+    people: People, settings: Settings
+) -> None:
+    hari, admin, nobody = (
+        await people.unverified_pandit(),
+        await people.admin(),
+        await people.nobody(),
+    )
+    address = (await kept(hari, OWN_PHOTO, PHOTO))["url"]
+    assert (await hari.api.get("/api/auth/me/")).json()["profile_pic_url"] == address
+    assert (await nobody.get(address)).status_code == 404
+    assert (await hari.api.get(address)).headers["Cache-Control"] == "no-store"
+    verify = f"/api/admin/pandits/{hari.pandit_id}/verify/"
+    (await admin.api.post(verify, json={"decision": "approve"})).raise_for_status()
+    seen = await nobody.get(address)
+    assert seen.headers["Content-Type"] == "image/webp"
+    square = opened(seen)
+    assert (square.size, dict(square.getexif())) == ((256, 256), {})
+    assert PLACE not in seen.content
+    assert f'src="{address}"' in (await nobody.get(f"/pandits/{hari.pandit_id}/")).text
+    assert f'src="{address}"' in (await nobody.get("/pandits/")).text
+
+    other = (await kept(hari, OWN_PHOTO, photo(30, 40)))["url"]
+    assert other != address
+    assert (await nobody.get(address)).status_code == 404
+    assert (await nobody.get(other)).status_code == 200
+    assert len(files_on_disk(settings)) == 1
+    public = (await nobody.get(f"/api/pandits/{hari.pandit_id}/")).json()
+    assert public["user"]["profile_pic_url"] == other
+    certificate = (await kept(hari, CERTIFICATES, PHOTO))["id"]
+    stolen = f"/files/photos/{hari.pandit_id}/{certificate}"
+    assert (await hari.api.get(stolen)).status_code == 404, "no other file goes out at this door"
+
+    for _ in range(2):
+        assert (await hari.api.delete(OWN_PHOTO)).status_code == 204
+    assert (await nobody.get(other)).status_code == 404
+    assert (await hari.api.get("/api/auth/me/")).json()["profile_pic_url"] == ""
+
+
+async def test_a_photo_that_cannot_be_read_leaves_the_one_before(
+    people: People, settings: Settings
+) -> None:
+    pandit = await people.pandit()
+    address = (await kept(pandit, OWN_PHOTO, PHOTO))["url"]
+    for content, code in ((PHOTO[:-40], "damaged"), (PDF, "type"), (photo(200, 100), "size")):
+        refused = await upload(pandit, OWN_PHOTO, content)
+        assert faults(refused) == [("file", f"picture-{code}")]
+    assert (await pandit.api.get(address)).status_code == 200
+    assert len(files_on_disk(settings)) == 1
+
+
+async def test_a_photo_is_set_and_taken_away_without_script(people: People) -> None:
+    pandit = await people.pandit()
+    client = await browser(people, pandit)
+    xsrf = await token(client, "/pandit/photo/")
+    assert "You have no photo yet." in (await client.get("/pandit/photo/")).text
+    wrong = await client.post("/pandit/photo/", data={"_xsrf": xsrf}, files={"file": ("a", PDF)})
+    assert wrong.status_code == 422
+    assert "Only pictures (JPEG, PNG, WebP) are accepted." in wrong.text
+    sent = await client.post(
+        "/pandit/photo/", data={"_xsrf": xsrf}, files={"file": ("me.jpg", PHOTO)}
+    )
+    assert (sent.status_code, sent.headers["Location"]) == (303, "/pandit/photo/")
+    page = (await client.get("/pandit/photo/")).text
+    address = (await pandit.api.get("/api/auth/me/")).json()["profile_pic_url"]
+    assert "This is your photo now." in page
+    assert f'src="{address}"' in page
+    await client.post("/pandit/photo/remove/", data={"_xsrf": xsrf})
+    assert f'src="{address}"' not in (await client.get("/pandit/photo/")).text
+
+
+class TestLargePictures:
+    @pytest.fixture
+    def settings(self, with_room: Settings) -> Settings:
+        return dataclasses.replace(
+            with_room, http=dataclasses.replace(with_room.http, max_upload_bytes=4_000_000)
+        )
+
+    async def test_pages_show_a_smaller_copy_of_a_large_picture(
+        self, people: People, settings: Settings
+    ) -> None:
+        pandit, nobody = await people.pandit(), await people.nobody()
+        large = await kept(pandit, PORTFOLIO, noise(2000, 1500))
+        small = await kept(pandit, PORTFOLIO, PHOTO)
+        assert (large["width"], large["height"]) == (2000, 1500)
+        assert large["small_url"] != large["url"]
+        assert small["small_url"] == small["url"]
+        whole, copy = await nobody.get(large["url"]), await nobody.get(large["small_url"])
+        assert opened(whole).size == (2000, 1500)
+        # Held upright: the direction that the camera noted is applied.
+        assert opened(copy).size == (600, 800)
+        assert copy.headers["Content-Type"] == "image/webp"
+        assert 4 * len(copy.content) < len(whole.content)
+        page = (await nobody.get(f"/pandits/{pandit.pandit_id}/")).text
+        assert f'src="{large["small_url"]}"' in page
+        assert f'href="{large["url"]}"' in page
+        assert len(files_on_disk(settings)) == 3
+        assert (await pandit.api.delete(f"{PORTFOLIO}{large['id']}/")).status_code == 204
+        assert (await nobody.get(large["small_url"])).status_code == 404
+        assert len(files_on_disk(settings)) == 1
+
+
+def noise(width: int, height: int) -> bytes:
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    file = io.BytesIO()
+    picture = Image.effect_noise((width, height), 60).convert("RGB")
+    picture.save(file, "JPEG", exif=exif, quality=85)
+    return file.getvalue()
 
 
 @pytest.mark.parametrize(

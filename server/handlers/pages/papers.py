@@ -18,6 +18,7 @@ from server.schemas.papers import CaptionsRequest, present_certificates, present
 
 _CERTIFICATES: Final = "/pandit/certificates/"
 _PORTFOLIO: Final = "/pandit/portfolio/"
+_PHOTO: Final = "/pandit/photo/"
 
 
 class UploadPage(UploadBody, Page):
@@ -185,7 +186,56 @@ class PicturePage(Page):
         )
 
 
+class PhotoPage(UploadPage):
+    """The photo beside the pandit's name, and a form for another one."""
+
+    async def get(self) -> None:
+        """Show it."""
+        await self._show(Form())
+
+    async def post(self) -> None:
+        """Show another one."""
+        await self.submit(self._set, self._show)
+
+    async def _set(self) -> str:
+        await self.services.papers.set_photo(self.person, self.upload().content)
+        self.flash("good", self.translate("This is your photo now."))
+        return _PHOTO
+
+    async def _show(self, form: Form) -> None:
+        profile = await self.services.pandits.own_profile(self.person)
+        await self.show(
+            "pandit/photo.html",
+            title=self.translate("Your photo"),
+            own=present_own(profile, self.reader),
+            max_bytes=self.services.papers.policy.max_bytes,
+            upload_form=form,
+        )
+
+
+class NoPhotoPage(Page):
+    """Taking the photo away."""
+
+    roles = PANDIT
+
+    async def get(self) -> None:
+        """Go where the button is."""
+        self.go(_PHOTO)
+
+    async def post(self) -> None:
+        """Take it away; what was uploaded can be uploaded again, so nobody is asked."""
+
+        async def remove() -> str:
+            await self.services.papers.remove_photo(self.person)
+            self.flash("good", self.translate("Your photo is taken away."))
+            return _PHOTO
+
+        await self.do(remove, _PHOTO)
+
+
 ROUTES: Final = (
+    Route(_PHOTO, PhotoPage, "page-photo"),
+    Route(f"{_PHOTO}remove/", NoPhotoPage, "page-photo-remove"),
     Route(_CERTIFICATES, CertificatesPage, "page-certificates"),
     Route(f"{_CERTIFICATES}{{id}}/", CertificatePage, "page-certificate"),
     Route(_PORTFOLIO, PortfolioPage, "page-portfolio"),
