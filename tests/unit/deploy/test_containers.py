@@ -150,7 +150,7 @@ def test_the_proxy_leaves_it_to_the_server_how_large_an_upload_may_be(nginx: str
     assert found is not None
     assert int(found[2]) << 20 == MAX_SWALLOWED_BYTES
     paths = [route.path for route in ROUTES if issubclass(route.handler, UploadBody)]
-    assert len(paths) == 6
+    assert len(paths) == 8
     for path in paths:
         assert re.search(found[1], path), path
         assert re.search(found[1], path.removesuffix("/")), path
