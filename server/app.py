@@ -37,20 +37,13 @@ from server.domain.cancellation import RefundTier
 from server.domain.draft import DraftPolicy
 from server.domain.experiment import Experiment, arms_of
 from server.domain.gateway import PaymentGateway
-from server.domain.ports import (
-    Bus,
-    Clock,
-    CodeSender,
-    FestivalCalendar,
-    Leases,
-    Models,
-    PlaceDirectory,
-    PresenceBoard,
-    PushSender,
-    Receiver,
-    Translator,
-    Workers,
-)
+from server.domain.ports.accounts import CodeSender
+from server.domain.ports.events import Receiver
+from server.domain.ports.kundali import FestivalCalendar, PlaceDirectory
+from server.domain.ports.learning import Models
+from server.domain.ports.notifications import PushSender
+from server.domain.ports.processes import Bus, Leases, PresenceBoard
+from server.domain.ports.world import Clock, Translator, Workers
 from server.gateways.cash import CashGateway
 from server.gateways.registry import open_gateways
 from server.gateways.wallet import WalletGateway

@@ -18,7 +18,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from server.domain.errors import NotSignedIn, SessionOver
-from server.domain.ports import Claims
+from server.domain.ports.accounts import Claims
 from server.workers import Threads
 
 _ALGORITHM: Final = "HS256"

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from server.documents.calendars import CalendarPrinter
 from server.documents.printer import Printer
-from server.domain.ports import Clock, IdempotencyStore, RateLimiter
+from server.domain.ports.processes import IdempotencyStore, RateLimiter
+from server.domain.ports.world import Clock
 from server.health import Health
 from server.i18n import Translations
 from server.metrics import Metrics

@@ -21,7 +21,7 @@ from babel.numbers import format_decimal
 from kundali.bikram_sambat import MONTHS, OutsideCalendar, to_bs
 from server.domain.account import DEFAULT_LANGUAGE, LANGUAGES
 from server.domain.money import Unit
-from server.domain.ports import Translator
+from server.domain.ports.world import Translator
 from server.domain.texts import N_
 
 _DIGITS: Final = str.maketrans("0123456789", "०१२३४५६७८९")

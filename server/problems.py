@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from server.domain import errors
-from server.domain.ports import Translator
+from server.domain.ports.world import Translator
 from server.i18n import N_
 
 CONTENT_TYPE: Final = "application/problem+json; charset=utf-8"

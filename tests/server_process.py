@@ -19,7 +19,7 @@ import msgspec
 from server.auth import JwtSigner
 from server.domain.account import Role, Session, User
 from server.domain.chat import ChatRoom
-from server.domain.ports import Claims
+from server.domain.ports.accounts import Claims
 from server.loopback import free_port
 from server.paths import data_path
 from server.settings import DatabaseSettings

@@ -18,7 +18,7 @@ import jwt
 from server.auth import JwtSigner
 from server.domain.account import Role, Session, User
 from server.domain.chat import ChatRoom, Message, MessageType, head_of
-from server.domain.ports import Claims
+from server.domain.ports.accounts import Claims
 from server.store import messages, rooms, users
 from server.store.client import Store
 from server.store.codec import to_document

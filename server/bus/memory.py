@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from server.domain.ports import Deliver
+from server.domain.ports.processes import Deliver
 
 _log: Final = logging.getLogger(__name__)
 

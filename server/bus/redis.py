@@ -33,7 +33,7 @@ from redis.exceptions import RedisError
 from server.bus.link import GAPS, Link, at_most, channel_of
 from server.bus.memory import MemoryBus
 from server.bus.nodes import Address, Topology, read_topology
-from server.domain.ports import Deliver
+from server.domain.ports.processes import Deliver
 from server.tasks import end_all
 
 _log: Final = logging.getLogger(__name__)

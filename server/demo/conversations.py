@@ -22,7 +22,7 @@ from server.domain.chat import (
     head_of,
 )
 from server.domain.events import Event, EventKind
-from server.domain.ports import Translator
+from server.domain.ports.world import Translator
 from server.services.chats import SYSTEM_NAME, SYSTEM_TEXTS, system_names
 
 _OLD: Final = timedelta(days=120)

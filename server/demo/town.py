@@ -35,7 +35,7 @@ from server.domain.notification import Notification
 from server.domain.pandit import Pandit, VerificationStatus
 from server.domain.payment import Payment
 from server.domain.payout import Payout
-from server.domain.ports import Translator
+from server.domain.ports.world import Translator
 from server.domain.review import RatingSums, Review, public_name
 from server.services.notification_texts import WORDINGS, compose
 from server.services.notifications import notification_of

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from server.domain.account import Actor
 from server.domain.booking import Booking
-from server.domain.ports import Workers
+from server.domain.ports.world import Workers
 
 Write = Callable[[tuple[Booking, ...], Actor, str, str], bytes]
 """Writes bookings as that reader may see them, in that language, with links to that site."""

@@ -17,7 +17,7 @@ from icalendar import Calendar, Event
 
 from server.domain.account import Actor
 from server.domain.booking import Booking, BookingStatus, ServiceLocation, sees_address
-from server.domain.ports import Translator
+from server.domain.ports.world import Translator
 from server.domain.texts import N_
 
 _PRODUCT: Final = "-//PanditYatra//Bookings//EN"

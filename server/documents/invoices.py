@@ -13,7 +13,7 @@ from server.documents.sheet import Sheet, SheetTable, Sum
 from server.domain.booking import Booking, PaymentMethod, PaymentStatus, SamagriLine
 from server.domain.gateway import RefundState
 from server.domain.payment import PAID, Attempt, Payment, Purpose, attempt_id
-from server.domain.ports import Translator
+from server.domain.ports.world import Translator
 from server.domain.texts import N_
 from server.i18n import Formatter, unit_text
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from server.documents.sheet import Sheet
-from server.domain.ports import Workers
+from server.domain.ports.world import Workers
 
 
 class Printer:

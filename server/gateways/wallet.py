@@ -30,7 +30,8 @@ from server.domain.gateway import (
 )
 from server.domain.ledger import EntryKind, LedgerEntry
 from server.domain.money import NPR
-from server.domain.ports import Clock, LedgerBook
+from server.domain.ports.payments import LedgerBook
+from server.domain.ports.world import Clock
 
 
 class WalletGateway:

@@ -30,7 +30,8 @@ from tornado.iostream import StreamClosedError
 from server import problems
 from server.domain import errors
 from server.domain.account import LANGUAGES, NEPAL, Actor, Role
-from server.domain.ports import SortKey, StoredAnswer
+from server.domain.ports.paging import SortKey
+from server.domain.ports.processes import StoredAnswer
 from server.i18n import Formatter, best_language
 from server.schemas.base import Reader, decode_body, decode_query, encode, resolve_hints
 

@@ -7,7 +7,7 @@ from typing import Final
 from server.domain import errors
 from server.domain.account import Actor
 from server.domain.chat import MessageType
-from server.domain.ports import SortKey
+from server.domain.ports.paging import SortKey
 from server.handlers.base import CUSTOMER, PANDIT, ApiHandler, operation
 from server.handlers.routing import Route
 from server.handlers.uploads import FileHandler, UploadHandler

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from server.domain.account import NEPAL, Actor
 from server.domain.audit import Act
 from server.domain.errors import Conflict, FieldFault, ForgedCallback, Invalid, NotFound
-from server.domain.ports import PaymentFilter
+from server.domain.ports.payments import PaymentFilter
 from server.handlers.base import ADMIN, ApiHandler, operation
 from server.handlers.csv_export import CsvHandler
 from server.handlers.routing import Route

@@ -19,7 +19,7 @@ from typing import Final
 import structlog
 
 from server.domain.errors import Unavailable
-from server.domain.ports import Leases
+from server.domain.ports.processes import Leases
 from server.metrics import Metrics
 from server.tasks import end_all
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 
-from server.domain.ports import CodeSender
+from server.domain.ports.accounts import CodeSender
 from server.mailer.console import ConsoleCodeSender
 from server.settings import CONSOLE, NO_CODES, Settings, SettingsError
 

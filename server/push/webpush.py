@@ -36,7 +36,7 @@ from py_vapid import Vapid02
 from pywebpush import WebPusher
 
 from server.domain.notification import PushMessage, PushOutcome, PushSubscription
-from server.domain.ports import Workers
+from server.domain.ports.world import Workers
 
 _log: Final = logging.getLogger(__name__)
 _TRIES: Final = 3

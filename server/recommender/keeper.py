@@ -34,7 +34,9 @@ from recsys.bundle import UNSERVED_IDS, build_name, open_bundle
 from recsys.store import Listed, ModelStore
 from server.domain.catalogue import Puja, SamagriItem
 from server.domain.errors import GatesFailed, ModelRefused, NotFound, StoreUnavailable
-from server.domain.ports import Bus, CatalogueRepository, SortKey
+from server.domain.ports.catalogue import CatalogueRepository
+from server.domain.ports.paging import SortKey
+from server.domain.ports.processes import Bus
 from server.domain.recommendation import (
     MODELS_TOPIC,
     ModelFault,

@@ -18,7 +18,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 from server.domain.calendar import Slot
 from server.domain.chat import Attachment, ChatRoom, Message, ReadMark, RoomHead
 from server.domain.payment import Attempt, Payment, attempt_id
-from server.domain.ports import Translator
+from server.domain.ports.world import Translator
 from server.domain.travel import Whereabouts
 from server.schemas.chat import MAX_SEQUENCE, file_url
 from server.schemas.payment_texts import reason_text

@@ -18,7 +18,8 @@ from server.domain.account import GeoPoint, Place
 from server.domain.calendar import Availability, DayException, DayHours, Interval, Slot
 from server.domain.errors import FieldFault, Invalid
 from server.domain.pandit import Pandit, Service, ServiceOffer, VerificationStatus
-from server.domain.ports import PanditSearch, SortKey
+from server.domain.ports.paging import SortKey
+from server.domain.ports.pandits import PanditSearch
 from server.domain.recommendation import FACTORS, Factor
 from server.domain.search import PanditCard, PanditProfile, coarse_point
 from server.schemas.accounts import PlaceBody

@@ -52,19 +52,18 @@ from server.domain.errors import (
 )
 from server.domain.events import Event, EventKind
 from server.domain.pandit import Pandit
-from server.domain.ports import (
-    Bus,
+from server.domain.ports.accounts import (
     Claims,
-    Clock,
     CodeRepository,
     CodeSender,
     Hasher,
-    IdSource,
-    PanditRepository,
     SessionRepository,
     TokenSigner,
     UserRepository,
 )
+from server.domain.ports.pandits import PanditRepository
+from server.domain.ports.processes import Bus
+from server.domain.ports.world import Clock, IdSource
 from server.services.optimistic import change
 from server.services.places import PlaceService
 from server.services.relay import EventRelay

@@ -27,7 +27,8 @@ from server.domain.learning import (
     Feedback,
     FeedbackKind,
 )
-from server.domain.ports import Clock, CounterRepository, ExposureRepository
+from server.domain.ports.learning import CounterRepository, ExposureRepository
+from server.domain.ports.world import Clock
 
 _ROWS: Final = 200
 _TARGETS: Final = 50

@@ -23,7 +23,9 @@ from kundali.sky import DRIK, SURYA, Siddhanta, Sky
 from server.domain.account import NEPAL, GeoPoint
 from server.domain.catalogue import Puja
 from server.domain.errors import FieldFault, Invalid, NotFound
-from server.domain.ports import CatalogueRepository, Clock, Workers, ZoneMap
+from server.domain.ports.catalogue import CatalogueRepository
+from server.domain.ports.kundali import ZoneMap
+from server.domain.ports.world import Clock, Workers
 from server.domain.readings import CalendarDay, Ranking, Where
 from server.services.computed import Computed
 

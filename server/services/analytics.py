@@ -48,14 +48,10 @@ from server.domain.booking import BookingStatus
 from server.domain.calendar import local_today
 from server.domain.catalogue import Puja
 from server.domain.errors import FieldFault, Forbidden, Invalid
-from server.domain.ports import (
-    AnalyticsRepository,
-    CatalogueRepository,
-    Clock,
-    PanditRepository,
-    VisitRepository,
-    Workers,
-)
+from server.domain.ports.analytics import AnalyticsRepository, VisitRepository
+from server.domain.ports.catalogue import CatalogueRepository
+from server.domain.ports.pandits import PanditRepository
+from server.domain.ports.world import Clock, Workers
 
 _TOP: Final = 10
 _KEPT: Final = 60

@@ -5,7 +5,9 @@ from __future__ import annotations
 from server.domain.account import Actor
 from server.domain.audit import MAX_DETAIL, Act, AuditEntry
 from server.domain.errors import Forbidden
-from server.domain.ports import AuditRepository, Clock, IdSource, Page, SortKey
+from server.domain.ports.accounts import AuditRepository
+from server.domain.ports.paging import Page, SortKey
+from server.domain.ports.world import Clock, IdSource
 
 
 class AuditService:

@@ -23,7 +23,9 @@ from server.domain.cancellation import refund_share
 from server.domain.errors import ConcurrentChange, IllegalTransition
 from server.domain.events import Event, EventKind
 from server.domain.payment import Closing, Payment, RefundTo, booking_payment_id, open_cash
-from server.domain.ports import BookingRepository, Clock, PaymentRepository
+from server.domain.ports.bookings import BookingRepository
+from server.domain.ports.payments import PaymentRepository
+from server.domain.ports.world import Clock
 from server.services.batches import each_of
 from server.services.bookings import BookingService
 from server.services.payments import booking_payment, new_reference

@@ -45,19 +45,12 @@ from server.domain.errors import (
 )
 from server.domain.money import Unit
 from server.domain.pandit import Pandit, Service
-from server.domain.ports import (
-    BookingFilter,
-    BookingRepository,
-    CatalogueRepository,
-    Clock,
-    DraftRepository,
-    IdSource,
-    Page,
-    PanditRepository,
-    PanditSearch,
-    SortKey,
-    UserRepository,
-)
+from server.domain.ports.accounts import UserRepository
+from server.domain.ports.bookings import BookingFilter, BookingRepository, DraftRepository
+from server.domain.ports.catalogue import CatalogueRepository
+from server.domain.ports.paging import Page, SortKey
+from server.domain.ports.pandits import PanditRepository, PanditSearch
+from server.domain.ports.world import Clock, IdSource
 from server.domain.recommendation import AdviserChoice, Affordable, Occasion
 from server.domain.samagri import (
     BudgetPlan,

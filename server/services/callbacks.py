@@ -35,7 +35,9 @@ from server.domain.errors import (
     TooLarge,
 )
 from server.domain.gateway import WebhookNotice
-from server.domain.ports import CallbackRepository, Clock, IdSource, Page, SortKey
+from server.domain.ports.paging import Page, SortKey
+from server.domain.ports.payments import CallbackRepository
+from server.domain.ports.world import Clock, IdSource
 from server.services.audit import AuditService
 from server.services.payments import PaymentService, PaymentView
 from server.services.settlement import Gateways, Settlement

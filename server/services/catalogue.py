@@ -16,7 +16,9 @@ from server.domain.catalogue import (
     SamagriItem,
 )
 from server.domain.errors import NotFound
-from server.domain.ports import CatalogueRepository, Clock, Page, SortKey
+from server.domain.ports.catalogue import CatalogueRepository
+from server.domain.ports.paging import Page, SortKey
+from server.domain.ports.world import Clock
 from server.domain.recommendation import Occasion
 from server.domain.samagri import Estimate
 from server.domain.search import has_words, query_words

@@ -47,15 +47,9 @@ from server.domain.errors import (
     Invalid,
     NotFound,
 )
-from server.domain.ports import (
-    CatalogueImportRepository,
-    CatalogueRepository,
-    Clock,
-    IdSource,
-    Page,
-    SortKey,
-    Workers,
-)
+from server.domain.ports.catalogue import CatalogueImportRepository, CatalogueRepository
+from server.domain.ports.paging import Page, SortKey
+from server.domain.ports.world import Clock, IdSource, Workers
 from server.services.audit import AuditService
 
 _log: Final = logging.getLogger(__name__)

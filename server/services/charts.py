@@ -33,16 +33,9 @@ from server.domain.chart import (
     share_hash,
 )
 from server.domain.errors import FieldFault, Invalid, NotFound, NotSignedIn
-from server.domain.ports import (
-    ChartRepository,
-    Clock,
-    IdSource,
-    Page,
-    PlaceDirectory,
-    SortKey,
-    Workers,
-    ZoneMap,
-)
+from server.domain.ports.kundali import ChartRepository, PlaceDirectory, ZoneMap
+from server.domain.ports.paging import Page, SortKey
+from server.domain.ports.world import Clock, IdSource, Workers
 from server.domain.readings import (
     ChartReading,
     MatchReading,

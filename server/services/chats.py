@@ -45,21 +45,12 @@ from server.domain.errors import (
 )
 from server.domain.events import Event, EventKind
 from server.domain.metadata import without_metadata
-from server.domain.ports import (
-    AttachmentRepository,
-    BookingRepository,
-    Bus,
-    Clock,
-    FileStore,
-    IdSource,
-    MessageRepository,
-    Page,
-    PresenceBoard,
-    Receiver,
-    RoomRepository,
-    SortKey,
-    Translator,
-)
+from server.domain.ports.bookings import BookingRepository
+from server.domain.ports.chats import AttachmentRepository, MessageRepository, RoomRepository
+from server.domain.ports.events import Receiver
+from server.domain.ports.paging import Page, SortKey
+from server.domain.ports.processes import Bus, PresenceBoard
+from server.domain.ports.world import Clock, FileStore, IdSource, Translator
 from server.domain.texts import N_
 from server.services.audit import AuditService
 from server.services.message_writer import Draft, MessageWriter, Written

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
-from server.domain.ports import Workers
+from server.domain.ports.world import Workers
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")

@@ -34,7 +34,8 @@ from server.domain.errors import (
     TooManyDrafts,
 )
 from server.domain.pandit import Pandit, Service
-from server.domain.ports import Clock, DraftRepository, IdSource
+from server.domain.ports.bookings import DraftRepository
+from server.domain.ports.world import Clock, IdSource
 from server.domain.recurrence import RecurrenceRule
 from server.services.bookings import BookingService, check_place, distance_of
 from server.services.optimistic import change

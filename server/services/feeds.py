@@ -13,7 +13,9 @@ from server.domain.account import Actor, Role
 from server.domain.booking import Booking
 from server.domain.errors import Forbidden, NotFound
 from server.domain.feed import AHEAD, BEHIND, MOST, TOKEN_BYTES, CalendarFeed, feed_hash
-from server.domain.ports import BookingRepository, Clock, FeedRepository, UserRepository
+from server.domain.ports.accounts import UserRepository
+from server.domain.ports.bookings import BookingRepository, FeedRepository
+from server.domain.ports.world import Clock
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from datetime import date
 
 from kundali.festivals import FIRST_YEAR, LAST_YEAR, Festival, festival_names, festivals_of_year
-from server.domain.ports import Workers
+from server.domain.ports.world import Workers
 from server.domain.recommendation import FestivalDay, FestivalPuja
 
 

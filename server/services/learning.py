@@ -39,13 +39,13 @@ from server.domain.learning import (
     Surface,
     fingerprint,
 )
-from server.domain.ports import (
-    BookingRepository,
-    Clock,
+from server.domain.ports.bookings import BookingRepository
+from server.domain.ports.learning import (
     CounterRepository,
     FeedbackRepository,
     InteractionRepository,
 )
+from server.domain.ports.world import Clock
 from server.services.accuracy import AccuracyService
 from server.services.preferences import PreferenceService
 from server.tasks import repeated

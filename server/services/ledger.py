@@ -11,7 +11,8 @@ from server.domain import ledger
 from server.domain.errors import ConcurrentChange
 from server.domain.events import Event, EventKind
 from server.domain.ledger import Chain, LedgerEntry
-from server.domain.ports import LedgerRepository, Page, SortKey
+from server.domain.ports.paging import Page, SortKey
+from server.domain.ports.payments import LedgerRepository
 
 _ATTEMPTS: Final = 20
 

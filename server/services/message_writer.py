@@ -38,7 +38,8 @@ from typing import Final
 
 from server.domain.chat import Attachment, Message, MessageType
 from server.domain.errors import ClientIdConflict, Overloaded, StoreUnavailable
-from server.domain.ports import Clock, IdSource, MessageKey, MessageRepository
+from server.domain.ports.chats import MessageKey, MessageRepository
+from server.domain.ports.world import Clock, IdSource
 
 _log: Final = logging.getLogger(__name__)
 _MAX_BATCH: Final = 500

@@ -15,7 +15,7 @@ from kundali.bikram_sambat import MONTHS, OutsideCalendar, to_bs
 from server.domain.booking import NOT_PAID
 from server.domain.events import Event, EventKind
 from server.domain.money import NPR
-from server.domain.ports import Translator
+from server.domain.ports.world import Translator
 from server.domain.texts import N_
 
 _ENGLISH_MONTHS: Final = (

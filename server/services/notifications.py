@@ -17,16 +17,11 @@ import msgspec
 from server.domain.account import Actor, User
 from server.domain.events import Event
 from server.domain.notification import Channel, Notification, NotificationPreferences
-from server.domain.ports import (
-    Bus,
-    Clock,
-    IdSource,
-    NotificationRepository,
-    Page,
-    SortKey,
-    Translator,
-    UserRepository,
-)
+from server.domain.ports.accounts import UserRepository
+from server.domain.ports.notifications import NotificationRepository
+from server.domain.ports.paging import Page, SortKey
+from server.domain.ports.processes import Bus
+from server.domain.ports.world import Clock, IdSource, Translator
 from server.services.notification_texts import Text, compose, job_event
 
 _OF_PAYMENTS: Final = ("payment_id", "amount", "currency", "purpose")

@@ -30,21 +30,13 @@ from server.domain.events import Event, EventKind
 from server.domain.pandit import Pandit, Service, ServiceOffer, VerificationStatus
 from server.domain.papers import Papers
 from server.domain.payment import unlock_payment_id
-from server.domain.ports import (
-    BookingRepository,
-    CatalogueRepository,
-    Clock,
-    DraftRepository,
-    IdSource,
-    Page,
-    PanditHit,
-    PanditRepository,
-    PanditSearch,
-    PapersRepository,
-    PaymentRepository,
-    SortKey,
-    UserRepository,
-)
+from server.domain.ports.accounts import UserRepository
+from server.domain.ports.bookings import BookingRepository, DraftRepository
+from server.domain.ports.catalogue import CatalogueRepository
+from server.domain.ports.paging import Page, SortKey
+from server.domain.ports.pandits import PanditHit, PanditRepository, PanditSearch, PapersRepository
+from server.domain.ports.payments import PaymentRepository
+from server.domain.ports.world import Clock, IdSource
 from server.domain.search import PanditCard, PanditProfile, coarse_point, fitting_offers
 from server.services.audit import AuditService
 from server.services.bookings import BookingPolicy

@@ -23,15 +23,9 @@ from server.domain.media import Media
 from server.domain.metadata import without_metadata
 from server.domain.pandit import Pandit, VerificationStatus
 from server.domain.papers import MAX_CAPTION, Certificate, Papers, Picture
-from server.domain.ports import (
-    Clock,
-    FileStore,
-    PanditRepository,
-    PapersRepository,
-    PictureEditor,
-    UserRepository,
-    Workers,
-)
+from server.domain.ports.accounts import UserRepository
+from server.domain.ports.pandits import PanditRepository, PapersRepository
+from server.domain.ports.world import Clock, FileStore, PictureEditor, Workers
 from server.services.accounts import AccountService
 from server.services.audit import AuditService
 from server.services.optimistic import change

@@ -59,16 +59,11 @@ from server.domain.payment import (
     top_up_payment_id,
     unlock_payment_id,
 )
-from server.domain.ports import (
-    Clock,
-    IdSource,
-    Page,
-    PanditRepository,
-    PaymentFilter,
-    PaymentRepository,
-    SortKey,
-    UserRepository,
-)
+from server.domain.ports.accounts import UserRepository
+from server.domain.ports.paging import Page, SortKey
+from server.domain.ports.pandits import PanditRepository
+from server.domain.ports.payments import PaymentFilter, PaymentRepository
+from server.domain.ports.world import Clock, IdSource
 from server.services.audit import AuditService
 from server.services.bookings import BookingService
 from server.services.ledger import LedgerService

@@ -26,7 +26,9 @@ from server.domain.errors import (
 from server.domain.ledger import Chain, EntryKind, LedgerEntry, Posting
 from server.domain.money import NPR
 from server.domain.payout import Payout, PayoutStatus
-from server.domain.ports import Clock, IdSource, Page, PayoutRepository, SortKey
+from server.domain.ports.paging import Page, SortKey
+from server.domain.ports.payments import PayoutRepository
+from server.domain.ports.world import Clock, IdSource
 from server.services.audit import AuditService
 from server.services.ledger import Earnings, LedgerService, earnings_of
 

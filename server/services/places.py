@@ -9,7 +9,7 @@ from typing import Final
 
 from server.domain.account import GeoPoint, Place
 from server.domain.places import NamedPlace
-from server.domain.ports import PlaceDirectory
+from server.domain.ports.kundali import PlaceDirectory
 
 _ADDED: Final = re.compile(r"[,/(;0-9०-९-]")
 """With what people go on behind a name: "Pokhara-6", "Kathmandu, Nepal"."""

@@ -23,7 +23,9 @@ from server.domain.account import Actor, GeoPoint
 from server.domain.booking import Booking
 from server.domain.errors import DomainError, NotFound, StoreUnavailable
 from server.domain.events import Event, EventKind
-from server.domain.ports import BookingRepository, Bus, Clock
+from server.domain.ports.bookings import BookingRepository
+from server.domain.ports.processes import Bus
+from server.domain.ports.world import Clock
 from server.domain.travel import Whereabouts, travel_minutes
 from server.services.notifications import user_topic
 from server.tasks import end_all

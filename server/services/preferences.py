@@ -16,14 +16,10 @@ from server.domain.learning import (
     PreferenceKind,
     SamagriPreference,
 )
-from server.domain.ports import (
-    CatalogueRepository,
-    Clock,
-    InteractionRepository,
-    Page,
-    PreferenceRepository,
-    SortKey,
-)
+from server.domain.ports.catalogue import CatalogueRepository
+from server.domain.ports.learning import InteractionRepository, PreferenceRepository
+from server.domain.ports.paging import Page, SortKey
+from server.domain.ports.world import Clock
 from server.domain.recommendation import Preferences
 
 _BELIEVED_SECONDS: Final = 5.0

@@ -33,18 +33,15 @@ from server.domain.notification import (
     life_of,
     subscription_id,
 )
-from server.domain.ports import (
-    Bus,
-    Clock,
+from server.domain.ports.accounts import SessionRepository, UserRepository
+from server.domain.ports.notifications import (
     NotificationPreferenceRepository,
     NotificationRepository,
-    PresenceBoard,
     PushSender,
     PushSubscriptionRepository,
-    SessionRepository,
-    Translator,
-    UserRepository,
 )
+from server.domain.ports.processes import Bus, PresenceBoard
+from server.domain.ports.world import Clock, Translator
 from server.domain.texts import N_
 from server.services.accounts import CONTROL_TOPIC
 from server.tasks import end_all

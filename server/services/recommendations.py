@@ -23,20 +23,15 @@ from server.domain.catalogue import Puja, SamagriType
 from server.domain.errors import NotFound
 from server.domain.experiment import RULES_ARM
 from server.domain.learning import Surface
-from server.domain.ports import (
-    BookingRepository,
-    CatalogueRepository,
-    Clock,
-    FestivalCalendar,
-    Models,
-    Page,
-    PanditHit,
-    PanditRepository,
-    PanditSearch,
-    ReviewRepository,
-    SortKey,
-    UserRepository,
-)
+from server.domain.ports.accounts import UserRepository
+from server.domain.ports.bookings import BookingRepository
+from server.domain.ports.catalogue import CatalogueRepository
+from server.domain.ports.kundali import FestivalCalendar
+from server.domain.ports.learning import Models
+from server.domain.ports.paging import Page, SortKey
+from server.domain.ports.pandits import PanditHit, PanditRepository, PanditSearch
+from server.domain.ports.reviews import ReviewRepository
+from server.domain.ports.world import Clock
 from server.domain.recommendation import (
     NOBODY,
     RULE_CODE,

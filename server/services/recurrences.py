@@ -29,15 +29,10 @@ from server.domain.errors import (
     Unavailable,
 )
 from server.domain.events import Event, EventKind
-from server.domain.ports import (
-    Clock,
-    IdSource,
-    Page,
-    SeriesRepository,
-    SortKey,
-    UserRepository,
-    Workers,
-)
+from server.domain.ports.accounts import UserRepository
+from server.domain.ports.bookings import SeriesRepository
+from server.domain.ports.paging import Page, SortKey
+from server.domain.ports.world import Clock, IdSource, Workers
 from server.domain.recurrence import OccurrenceState, RecurrenceRule, Series
 from server.services.batches import each_of
 from server.services.bookings import BookingService

@@ -8,7 +8,8 @@ from datetime import timedelta
 from typing import Final
 
 from server.domain.events import Event
-from server.domain.ports import Clock, OutboxRepository, Receiver
+from server.domain.ports.events import OutboxRepository, Receiver
+from server.domain.ports.world import Clock
 
 _log: Final = logging.getLogger(__name__)
 _SWEEP_AFTER: Final = timedelta(seconds=5)

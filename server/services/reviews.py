@@ -13,17 +13,12 @@ from server.domain.audit import Act
 from server.domain.booking import Booking, BookingStatus, require_party
 from server.domain.errors import ConcurrentChange, FieldFault, Forbidden, Invalid, NotFound
 from server.domain.events import Event, EventKind
-from server.domain.ports import (
-    BookingRepository,
-    Clock,
-    CustomerRatingRepository,
-    IdSource,
-    Page,
-    PanditRepository,
-    ReviewRepository,
-    SortKey,
-    UserRepository,
-)
+from server.domain.ports.accounts import UserRepository
+from server.domain.ports.bookings import BookingRepository
+from server.domain.ports.paging import Page, SortKey
+from server.domain.ports.pandits import PanditRepository
+from server.domain.ports.reviews import CustomerRatingRepository, ReviewRepository
+from server.domain.ports.world import Clock, IdSource
 from server.domain.review import (
     CustomerRating,
     CustomerStanding,

@@ -32,7 +32,7 @@ from typing import Final
 
 from server.domain.chat import SYSTEM_SENDER, ChatRoom, Message, ReadMark, head_of
 from server.domain.errors import StoreUnavailable
-from server.domain.ports import MessageRepository, ReadSpan, RoomChange, RoomRepository
+from server.domain.ports.chats import MessageRepository, ReadSpan, RoomChange, RoomRepository
 from server.tasks import end_all
 
 _log: Final = logging.getLogger(__name__)

@@ -22,7 +22,8 @@ from server.domain.catalogue import (
 )
 from server.domain.errors import FieldFault, Invalid
 from server.domain.money import Unit, convert_quantity
-from server.domain.ports import CatalogueRepository, Translator
+from server.domain.ports.catalogue import CatalogueRepository
+from server.domain.ports.world import Translator
 from server.domain.recommendation import Occasion
 from server.domain.samagri import TEMPLATE, ordered
 from server.domain.texts import N_

@@ -9,7 +9,9 @@ from typing import Final
 
 from server.domain.catalogue import Puja, PujaCategory
 from server.domain.places import place_key
-from server.domain.ports import CatalogueRepository, Clock, PlaceDirectory
+from server.domain.ports.catalogue import CatalogueRepository
+from server.domain.ports.kundali import PlaceDirectory
+from server.domain.ports.world import Clock
 from server.domain.search import Word, keys_of, query_words, words_of, words_wanted
 
 _KEPT: Final = timedelta(seconds=30)

@@ -39,13 +39,11 @@ from server.domain.gateway import (
     Verdict,
 )
 from server.domain.payment import Attempt, Payment, Refund, RefundTo, ReviewReason
-from server.domain.ports import (
-    BookingRepository,
-    Bus,
-    Clock,
-    PaymentRepository,
-    UserRepository,
-)
+from server.domain.ports.accounts import UserRepository
+from server.domain.ports.bookings import BookingRepository
+from server.domain.ports.payments import PaymentRepository
+from server.domain.ports.processes import Bus
+from server.domain.ports.world import Clock
 from server.services.relay import EventRelay
 from server.tasks import end_all
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from server.domain.ports import Bus
+from server.domain.ports.processes import Bus
 
 
 class SlotsChanged(msgspec.Struct, frozen=True):

@@ -18,7 +18,9 @@ from server.domain.catalogue import (
     TemplateSize,
 )
 from server.domain.errors import NotFound
-from server.domain.ports import CatalogueRepository, Clock, Page, SortKey, Translator
+from server.domain.ports.catalogue import CatalogueRepository
+from server.domain.ports.paging import Page, SortKey
+from server.domain.ports.world import Clock, Translator
 from server.domain.recommendation import Occasion
 from server.domain.samagri import LeftOut, Omission, TemplateOffer, by_template
 from server.domain.texts import N_

@@ -24,7 +24,7 @@ from server.domain.calendar import (
 )
 from server.domain.errors import ConcurrentChange, NotBookable, SlotTaken, TooFarApart
 from server.domain.pandit import Pandit
-from server.domain.ports import BookingRepository
+from server.domain.ports.bookings import BookingRepository
 from server.domain.travel import Engagement, too_far, visited_point
 
 T = TypeVar("T")

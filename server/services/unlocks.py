@@ -6,7 +6,8 @@ from typing import Final
 
 from server.domain.events import Event, EventKind
 from server.domain.payment import PAID, Purpose
-from server.domain.ports import PaymentRepository, UserRepository
+from server.domain.ports.accounts import UserRepository
+from server.domain.ports.payments import PaymentRepository
 from server.services.chats import ChatService
 
 _UNLOCK: Final = Purpose.UNLOCK.value

@@ -14,7 +14,9 @@ from typing import Final
 from server.domain.chat import SYSTEM_SENDER, Message
 from server.domain.errors import StoreUnavailable
 from server.domain.events import Event, EventKind
-from server.domain.ports import PresenceBoard, Receiver, RoomRepository
+from server.domain.ports.chats import RoomRepository
+from server.domain.ports.events import Receiver
+from server.domain.ports.processes import PresenceBoard
 from server.services.room_state import RoomCard, RoomState
 
 _log: Final = logging.getLogger(__name__)

@@ -13,18 +13,11 @@ from server.domain.account import ASCII_DIGITS, Actor, Role, User
 from server.domain.administration import UserSheet
 from server.domain.audit import Act
 from server.domain.errors import Forbidden, LastAdmin, NotFound, OwnAccount
-from server.domain.ports import (
-    BookingFilter,
-    BookingRepository,
-    Page,
-    PanditRepository,
-    PaymentFilter,
-    PaymentRepository,
-    SessionRepository,
-    SortKey,
-    UserFilter,
-    UserRepository,
-)
+from server.domain.ports.accounts import SessionRepository, UserFilter, UserRepository
+from server.domain.ports.bookings import BookingFilter, BookingRepository
+from server.domain.ports.paging import Page, SortKey
+from server.domain.ports.pandits import PanditRepository
+from server.domain.ports.payments import PaymentFilter, PaymentRepository
 from server.services.accounts import AccountService
 from server.services.audit import AuditService
 

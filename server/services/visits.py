@@ -12,7 +12,8 @@ from server.domain.account import NEPAL
 from server.domain.analytics import Step
 from server.domain.calendar import local_today
 from server.domain.errors import StoreUnavailable
-from server.domain.ports import Clock, VisitRepository
+from server.domain.ports.analytics import VisitRepository
+from server.domain.ports.world import Clock
 from server.tasks import repeated
 
 _log: Final = logging.getLogger(__name__)

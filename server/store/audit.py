@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from server.domain.audit import Act, AuditEntry
-from server.domain.ports import Page, SortKey
+from server.domain.ports.paging import Page, SortKey
 from server.store.client import DESCENDING, Document, Index, Store
 from server.store.codec import from_document, to_document
 from server.store.paging import cut, page_stages

@@ -20,7 +20,8 @@ from server.domain.booking import CONTACT_SHARED, Booking, BookingStatus, Servic
 from server.domain.calendar import local_instant
 from server.domain.draft import DRAFT
 from server.domain.errors import AlreadyExists, SlotTaken
-from server.domain.ports import BookingFilter, Page
+from server.domain.ports.bookings import BookingFilter
+from server.domain.ports.paging import Page
 from server.domain.recommendation import PastBooking
 from server.domain.travel import Engagement, visited_point
 from server.store.client import ASCENDING, DESCENDING, Document, DuplicateKey, Index, Store

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from server.domain.callback import Callback
-from server.domain.ports import Page, SortKey
+from server.domain.ports.paging import Page, SortKey
 from server.store.client import ASCENDING, DESCENDING, Document, DuplicateKey, Index, Store
 from server.store.codec import from_document, to_document
 from server.store.outbox import ANY_TIME

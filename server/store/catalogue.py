@@ -17,7 +17,7 @@ from server.domain.catalogue import (
     SamagriCategory,
     SamagriItem,
 )
-from server.domain.ports import Page, SortKey
+from server.domain.ports.paging import Page, SortKey
 from server.domain.search import prefixes_of, query_words
 from server.store.client import ASCENDING, Collection, Document, Index, Store
 from server.store.codec import from_document, to_document

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from server.domain.chart import SavedChart
-from server.domain.ports import Page, SortKey
+from server.domain.ports.paging import Page, SortKey
 from server.store.client import ASCENDING, DESCENDING, Index, Store
 from server.store.codec import from_document, to_document
 from server.store.paging import cut, page_stages

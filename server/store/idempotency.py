@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from server.domain.errors import KeyReused, RequestInProgress
-from server.domain.ports import Clock, StoredAnswer
+from server.domain.ports.processes import StoredAnswer
+from server.domain.ports.world import Clock
 from server.store.client import ASCENDING, Document, DuplicateKey, Index, Store
 
 COLLECTION: Final = "idempotency"

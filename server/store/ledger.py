@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from server.domain.errors import ConcurrentChange
 from server.domain.ledger import Chain, LedgerEntry
-from server.domain.ports import Page, SortKey
+from server.domain.ports.paging import Page, SortKey
 from server.store.client import ASCENDING, DESCENDING, Document, DuplicateKey, Index, Store
 from server.store.codec import from_value, to_value
 from server.store.paging import cut, page_stages

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from server.domain.chat import Message
-from server.domain.ports import MessageKey, ReadSpan
+from server.domain.ports.chats import MessageKey, ReadSpan
 from server.store.client import ASCENDING, DESCENDING, Document, Index, Store
 from server.store.codec import from_document, to_value
 

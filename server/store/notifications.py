@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Final
 
 from server.domain.notification import Notification
-from server.domain.ports import Page, SortKey
+from server.domain.ports.paging import Page, SortKey
 from server.store.client import ASCENDING, DESCENDING, Document, DuplicateKey, Index, Store
 from server.store.codec import from_document, to_document
 

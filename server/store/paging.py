@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from server.domain.ports import SortKey
+from server.domain.ports.paging import SortKey
 from server.store.client import DESCENDING, Document
 
 

@@ -22,7 +22,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from server.domain.pandit import Pandit
-from server.domain.ports import Page, PanditHit, PanditSearch
+from server.domain.ports.paging import Page
+from server.domain.ports.pandits import PanditHit, PanditSearch
 from server.domain.recommendation import PanditCandidate
 from server.domain.search import fitting_offers
 from server.store.client import Document, Store

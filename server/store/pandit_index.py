@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from server.domain.account import GeoPoint
 from server.domain.calendar import CLAIM_MINUTES
 from server.domain.pandit import VerificationStatus
-from server.domain.ports import PanditSearch, SortKey
+from server.domain.ports.paging import SortKey
+from server.domain.ports.pandits import PanditSearch
 from server.domain.recommendation import PanditCandidate
 from server.domain.search import Word
 from server.store.client import Document

@@ -15,7 +15,8 @@ from typing import Any, Final
 from server.domain.account import GeoPoint
 from server.domain.errors import AlreadyExists
 from server.domain.pandit import Pandit, VerificationStatus
-from server.domain.ports import Page, PanditHit, PanditSearch, SortKey
+from server.domain.ports.paging import Page, SortKey
+from server.domain.ports.pandits import PanditHit, PanditSearch
 from server.domain.recommendation import PanditCandidate
 from server.domain.search import (
     Word,

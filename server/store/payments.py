@@ -15,7 +15,8 @@ from typing import Final
 from server.domain.booking import PaymentMethod
 from server.domain.errors import ProofReused
 from server.domain.payment import Attempt, Payment
-from server.domain.ports import Page, PaymentFilter
+from server.domain.ports.paging import Page
+from server.domain.ports.payments import PaymentFilter
 from server.store.client import ASCENDING, DESCENDING, Document, DuplicateKey, Index, Store
 from server.store.codec import from_document, to_document
 from server.store.outbox import ANY_TIME, outbox_index

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from server.domain.payout import Payout, PayoutStatus
-from server.domain.ports import Page, SortKey
+from server.domain.ports.paging import Page, SortKey
 from server.store.client import ASCENDING, DESCENDING, Document, Index, Store
 from server.store.codec import from_document, to_document
 from server.store.outbox import ANY_TIME

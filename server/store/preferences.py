@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from server.domain.learning import MAX_PREFERENCES, PreferenceKind, SamagriPreference
-from server.domain.ports import Page, SortKey
+from server.domain.ports.paging import Page, SortKey
 from server.domain.recommendation import Preferences
 from server.store.client import ASCENDING, Index, Store
 from server.store.codec import from_document, to_document

@@ -10,7 +10,7 @@ from statistics import fmean
 from typing import Final
 
 from server.domain.errors import AlreadyExists
-from server.domain.ports import Page, SortKey
+from server.domain.ports.paging import Page, SortKey
 from server.domain.review import Review, ReviewState
 from server.store.client import ASCENDING, DESCENDING, Document, DuplicateKey, Index, Store
 from server.store.codec import from_document, to_document

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from server.domain.chat import ChatRoom
-from server.domain.ports import Page, RoomChange, SortKey
+from server.domain.ports.chats import RoomChange
+from server.domain.ports.paging import Page, SortKey
 from server.store.client import ASCENDING, DESCENDING, Document, DuplicateKey, Index, Store
 from server.store.codec import from_document, to_document, to_value
 

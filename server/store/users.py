@@ -13,7 +13,8 @@ from typing import Any, Final
 
 from server.domain.account import OneTimeCode, Role, Session, User
 from server.domain.errors import AlreadyExists, NotFound
-from server.domain.ports import Page, UserFilter
+from server.domain.ports.accounts import UserFilter
+from server.domain.ports.paging import Page
 from server.domain.search import prefixes_of, query_words
 from server.store.client import ASCENDING, DESCENDING, Document, DuplicateKey, Index, Store
 from server.store.codec import from_document, from_value, to_document, to_value

@@ -27,7 +27,8 @@ import msgspec
 from server.domain.account import Actor
 from server.domain.chat import ChatRoom
 from server.domain.errors import NotSignedIn, StoreUnavailable
-from server.domain.ports import Bus, Clock, PresenceBoard, Translator
+from server.domain.ports.processes import Bus, PresenceBoard
+from server.domain.ports.world import Clock, Translator
 from server.metrics import Metrics
 from server.schemas.frames import PresenceEvent, ReconnectEvent, TokenExpiringEvent, stamp
 from server.services.accounts import CONTROL_TOPIC, AccountService

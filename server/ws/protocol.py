@@ -13,7 +13,7 @@ import msgspec
 
 from server.domain import errors
 from server.domain.account import LANGUAGES
-from server.domain.ports import Translator
+from server.domain.ports.world import Translator
 from server.i18n import N_
 from server.problems import detail_of, kind_of, retry_after_seconds
 from server.schemas.frames import MAX_PAGE, ErrorEvent

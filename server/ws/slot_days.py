@@ -20,7 +20,7 @@ import msgspec
 from server.domain.account import Actor
 from server.domain.calendar import CLAIM_MINUTES
 from server.domain.errors import NotFound, Unavailable
-from server.domain.ports import Bus
+from server.domain.ports.processes import Bus
 from server.schemas.frames import encode_frame, view_slots
 from server.services.pandits import PanditService, SlotDay
 from server.services.slot_news import SlotsChanged, slots_topic

@@ -19,7 +19,7 @@ from msgspec import UNSET, Raw, Struct
 
 from server.domain.chat import ChatRoom, ReadMark
 from server.domain.errors import StoreUnavailable
-from server.domain.ports import Bus
+from server.domain.ports.processes import Bus
 from server.schemas.frames import Heading, HistoryEvent, encode_frame, view_message
 from server.services.chats import ChatService
 from server.services.notifications import NotificationService

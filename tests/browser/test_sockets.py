@@ -14,7 +14,7 @@ from typing import Any
 from playwright.sync_api import Page
 
 from server.auth import JwtSigner
-from server.domain.ports import Claims
+from server.domain.ports.accounts import Claims
 from tests.browser.conftest import SECRET, Somebody, Town, Visit
 from tests.integration.test_strict_clients import (
     BELL_HEARD,

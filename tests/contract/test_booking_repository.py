@@ -19,7 +19,7 @@ from server.domain.booking import (
 from server.domain.calendar import span_of
 from server.domain.errors import SlotTaken
 from server.domain.events import Event, EventKind
-from server.domain.ports import BookingFilter
+from server.domain.ports.bookings import BookingFilter
 from server.store import bookings as documents
 from server.store.bookings import MongoBookingRepository
 from server.store.client import Store

@@ -11,7 +11,7 @@ import pytest
 
 from server.domain.chat import Attachment, ChatRoom, Message, MessageType, ReadMark, head_of
 from server.domain.errors import NotFound
-from server.domain.ports import MessageRepository, ReadSpan, RoomChange
+from server.domain.ports.chats import MessageRepository, ReadSpan, RoomChange
 from server.services.message_writer import key_of
 from server.store import messages as message_documents
 from server.store import rooms as room_documents

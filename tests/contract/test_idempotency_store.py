@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from server.domain.errors import KeyReused, RequestInProgress
-from server.domain.ports import StoredAnswer
+from server.domain.ports.processes import StoredAnswer
 from server.store.client import Store
 from server.store.idempotency import MongoIdempotencyStore
 from tests.support import FakeClock

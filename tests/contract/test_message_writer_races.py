@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from server.clock import SystemClock
 from server.domain.chat import Message
 from server.domain.errors import ClientIdConflict, StoreUnavailable
-from server.domain.ports import MessageKey, MessageRepository
+from server.domain.ports.chats import MessageKey, MessageRepository
 from server.services.message_writer import Draft, MessageWriter, Written, key_of
 from server.store.client import ObjectIds, Store
 from server.store.messages import MongoMessageRepository

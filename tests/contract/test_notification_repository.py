@@ -8,7 +8,7 @@ import pytest
 
 from server.domain.events import EventKind
 from server.domain.notification import Notification
-from server.domain.ports import NotificationRepository
+from server.domain.ports.notifications import NotificationRepository
 from server.store.client import DESCENDING, ObjectIds, Store
 from server.store.notifications import COLLECTION, MongoNotificationRepository
 from tests.fakes.notifications import MemoryNotificationRepository

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
-from server.domain.ports import PanditSearch
+from server.domain.ports.pandits import PanditSearch
 from server.store.client import Store
 from server.store.pandit_directory import IndexedPanditRepository
 from server.store.pandits import COLLECTION, pandit_document

@@ -11,7 +11,7 @@ from server.domain.account import GeoPoint, Place
 from server.domain.errors import AlreadyExists
 from server.domain.events import Event, EventKind
 from server.domain.pandit import VerificationStatus
-from server.domain.ports import PanditSearch
+from server.domain.ports.pandits import PanditSearch
 from server.domain.recommendation import PanditCandidate
 from server.domain.search import coarse_point
 from server.store.client import DuplicateKey

@@ -10,7 +10,7 @@ import pytest
 
 from server.domain.account import GeoPoint, Place
 from server.domain.pandit import VerificationStatus
-from server.domain.ports import PanditSearch
+from server.domain.ports.pandits import PanditSearch
 from server.domain.search import Word
 from server.store.pandit_directory import IndexedPanditRepository
 from server.store.pandits import MongoPanditRepository

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from server.domain.ports import PanditSearch
+from server.domain.ports.pandits import PanditSearch
 from server.store.bookings import MongoBookingRepository, booking_document
 from server.store.migrations import m0002_search_keys
 from server.store.pandit_directory import IndexedPanditRepository

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from server.domain.chat import Message
 from server.domain.errors import StoreUnavailable
-from server.domain.ports import MessageKey, ReadSpan
+from server.domain.ports.chats import MessageKey, ReadSpan
 from server.services.message_writer import key_of
 
 

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from server.domain.account import User
 from server.domain.notification import Notification, NotificationPreferences
-from server.domain.ports import Page, SortKey
+from server.domain.ports.paging import Page, SortKey
 
 
 class MemoryNotificationRepository:

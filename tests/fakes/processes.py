@@ -27,7 +27,7 @@ from server.domain.account import Actor, Role
 from server.domain.chat import SYSTEM_SENDER, ChatRoom, Message, MessageType
 from server.domain.errors import StoreUnavailable
 from server.domain.events import Event
-from server.domain.ports import Deliver
+from server.domain.ports.processes import Deliver
 from server.i18n import Translations
 from server.metrics import Metrics
 from server.paths import data_path

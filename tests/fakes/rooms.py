@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from server.domain.chat import ChatRoom
 from server.domain.errors import StoreUnavailable
-from server.domain.ports import Page, RoomChange, SortKey
+from server.domain.ports.chats import RoomChange
+from server.domain.ports.paging import Page, SortKey
 
 
 class MemoryRoomRepository:

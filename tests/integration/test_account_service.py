@@ -21,7 +21,7 @@ from server.domain.errors import (
     StoreUnavailable,
 )
 from server.domain.pandit import Pandit
-from server.domain.ports import CodeSender
+from server.domain.ports.accounts import CodeSender
 from server.places.directory import PlaceTable
 from server.services import accounts as module
 from server.services.accounts import AccountPolicy, AccountService

@@ -10,7 +10,7 @@ import pytest
 
 from server.app import RunningServer
 from server.domain.account import Role
-from server.domain.ports import UserFilter
+from server.domain.ports.accounts import UserFilter
 from server.services.user_admin import phone_beginning
 from server.store.client import Store
 from server.store.migrations import m0004_user_search

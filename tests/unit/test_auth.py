@@ -14,7 +14,7 @@ import pytest
 
 from server.auth import Argon2Hasher, JwtSigner
 from server.domain.errors import NotSignedIn, Overloaded
-from server.domain.ports import Claims
+from server.domain.ports.accounts import Claims
 from tests.support import SUNDAY_TEN
 
 SECRET = "a secret for tests only"

@@ -17,8 +17,8 @@ from server.domain.errors import FieldFault, Invalid, NotFound
 from server.domain.money import Unit
 from server.domain.pandit import VerificationStatus
 from server.domain.payout import PayoutStatus
-from server.domain.ports import Page as Slice
-from server.domain.ports import PaymentFilter
+from server.domain.ports.paging import Page as Slice
+from server.domain.ports.payments import PaymentFilter
 from server.handlers.base import ADMIN
 from server.handlers.page_base import Form, whole_number
 from server.handlers.pages.base import Page

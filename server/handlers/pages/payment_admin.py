@@ -11,7 +11,7 @@ from server.domain.callback import CallbackOutcome
 from server.domain.errors import Invalid, NotFound
 from server.domain.payment import ReviewReason, split_id
 from server.domain.payout import PayoutStatus
-from server.domain.ports import PaymentFilter
+from server.domain.ports.payments import PaymentFilter
 from server.handlers.base import ADMIN
 from server.handlers.page_base import Form
 from server.handlers.pages.base import Page

@@ -10,8 +10,8 @@ from server.domain.calendar import local_today
 from server.domain.errors import Invalid, NotFound
 from server.domain.learning import Surface
 from server.domain.pandit import Pandit
-from server.domain.ports import Page as Slice
-from server.domain.ports import SortKey
+from server.domain.ports.paging import Page as Slice
+from server.domain.ports.paging import SortKey
 from server.domain.recommendation import FACTORS, PujaAdvice
 from server.domain.review import Review
 from server.handlers.page_base import Form, decode_known, whole_number

@@ -29,7 +29,7 @@ from server.domain.events import EventKind
 from server.domain.ledger import Chain
 from server.domain.money import line_price
 from server.domain.pandit import VerificationStatus
-from server.domain.ports import CatalogueRepository
+from server.domain.ports.catalogue import CatalogueRepository
 from server.i18n import Translations
 from server.paths import data_path
 from server.services.samagri import RuleRecommender, SamagriAdder

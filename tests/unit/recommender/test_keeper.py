@@ -12,7 +12,7 @@ from typing import Any
 from recsys.store import ModelStore
 from server.bus.memory import MemoryBus
 from server.domain.catalogue import Puja, SamagriItem
-from server.domain.ports import Page, SortKey
+from server.domain.ports.paging import Page, SortKey
 from server.domain.recommendation import NOBODY, Occasion, SamagriQuestion
 from server.recommender.adviser import AdviceParams
 from server.recommender.keeper import KeeperParams, ModelKeeper

@@ -14,7 +14,7 @@ from server.domain.account import Actor, Role, User
 from server.domain.errors import StoreUnavailable
 from server.domain.events import SERVICES_ONLY, Event, EventKind
 from server.domain.notification import Channel, Notification, NotificationPreferences
-from server.domain.ports import UserRepository
+from server.domain.ports.accounts import UserRepository
 from server.services.notification_texts import WORDINGS, written_instant
 from server.services.notifications import NotificationService
 from tests.fakes.notifications import MemoryNotificationRepository, QuietRinger

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from server.domain.ports import CatalogueRepository
+from server.domain.ports.catalogue import CatalogueRepository
 from server.services.recommendations import RecentPujas
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from server.domain.chat import SYSTEM_SENDER, ChatRoom, Message, MessageType, ReadMark, head_of
 from server.domain.errors import StoreUnavailable
-from server.domain.ports import ReadSpan, RoomChange
+from server.domain.ports.chats import ReadSpan, RoomChange
 from server.services.room_state import RoomState
 
 NOW = datetime(2026, 11, 22, 4, 15, tzinfo=UTC)

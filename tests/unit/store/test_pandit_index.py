@@ -7,7 +7,7 @@ from datetime import date, time
 import pytest
 
 from server.domain.calendar import Availability, DayException, DayHours, Interval
-from server.domain.ports import PanditSearch
+from server.domain.ports.pandits import PanditSearch
 from server.store.pandit_index import PanditIndex
 from server.store.pandits import pandit_document
 from tests.pandit_factory import make_pandit, make_service
