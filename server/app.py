@@ -228,6 +228,8 @@ async def open_server(
         stack.callback(hasher.close)
         workers = Threads("work", threads=1, queue=64)
         stack.callback(workers.close)
+        edits = Threads("pictures", threads=1, queue=16)
+        stack.callback(edits.close)
         push = await stack.enter_async_context(_open_push(settings))
         services = build_services(
             settings,
@@ -239,6 +241,7 @@ async def open_server(
             await asyncio.to_thread(load_places, data_path("config") / "places.csv"),
             hasher,
             workers,
+            edits,
             metrics,
             providers,
             clock or SystemClock(),
@@ -366,6 +369,7 @@ def build_services(
     places: PlaceDirectory,
     hasher: Argon2Hasher,
     workers: Workers,
+    edits: Workers,
     metrics: Metrics,
     providers: Mapping[PaymentMethod, PaymentGateway],
     clock: Clock,
@@ -667,6 +671,7 @@ def build_services(
             users=users,
             files=files,
             editor=PillowEditor(),
+            edits=edits,
             accounts=accounts,
             workers=workers,
             relay=relay,

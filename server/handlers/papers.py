@@ -29,6 +29,7 @@ _UPLOAD_ERRORS: Final = (
     errors.TooLarge,
     errors.Invalid,
     errors.UnsupportedMedia,
+    errors.Overloaded,
 )
 
 

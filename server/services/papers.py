@@ -6,7 +6,6 @@ a crash in between leaves a file that nobody can reach.
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import secrets
 from collections.abc import Callable, Mapping, Sequence
@@ -49,7 +48,11 @@ class PapersPolicy:
 
 
 class PaperService:
-    """The use cases of a pandit's uploads."""
+    """The use cases of a pandit's uploads.
+
+    ``edits`` is where pictures are unpacked, one at a time: one of the size that is allowed takes
+    200 MB and a second, for which nothing else should have to wait.
+    """
 
     def __init__(
         self,
@@ -59,6 +62,7 @@ class PaperService:
         users: UserRepository,
         files: FileStore,
         editor: PictureEditor,
+        edits: Workers,
         accounts: AccountService,
         workers: Workers,
         relay: EventRelay,
@@ -71,8 +75,7 @@ class PaperService:
         self._users = users
         self._files = files
         self._editor = editor
-        # An unpacked picture of the size that is allowed takes 200 MB.
-        self._editing = asyncio.Lock()
+        self._edits = edits
         self._accounts = accounts
         self._workers = workers
         self._relay = relay
@@ -159,7 +162,7 @@ class PaperService:
         _check_captions({"caption": caption, "caption_ne": caption_ne})
         pandit = await self._own(actor)
         found, plain = await self._checked(content, pictures_only=True)
-        small = await self._edited(functools.partial(self._editor.smaller, plain, _SMALL_SIDE))
+        small = await self._edits.run(functools.partial(self._editor.smaller, plain, _SMALL_SIDE))
         is_large = max(found.width or 0, found.height or 0) > _SMALL_SIDE
         is_lighter = len(small) < len(plain)
         picture = Picture(
@@ -242,7 +245,9 @@ class PaperService:
         """
         pandit = await self._own(actor)
         self._admit(content, pictures_only=True)
-        photo = await self._edited(functools.partial(self._editor.portrait, content, _PHOTO_SIDE))
+        photo = await self._edits.run(
+            functools.partial(self._editor.portrait, content, _PHOTO_SIDE)
+        )
         name = _name()
         before: list[str] = []
 
@@ -296,10 +301,6 @@ class PaperService:
             max_pixels=self.policy.max_pixels,
             pictures_only=pictures_only,
         )
-
-    async def _edited(self, work: Callable[[], bytes]) -> bytes:
-        async with self._editing:
-            return await self._workers.run(work)
 
     async def _checked(self, content: bytes, *, pictures_only: bool) -> tuple[Media, bytes]:
         """What the content is, and the content without what it tells about its maker."""
