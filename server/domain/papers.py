@@ -74,12 +74,12 @@ class Papers:
         """The picture of that id. Raises ``NotFound``."""
         return _of(self.portfolio, picture_id)
 
-    def picture_of(self, file_id: str) -> Picture:
-        """The picture of which that is a file, the whole or the small one. Raises ``NotFound``."""
-        for each in self.portfolio:
-            if file_id in each.files:
-                return each
-        raise NotFound
+    @property
+    def made(self) -> frozenset[str]:
+        """The names of the files that we made of his pictures: smaller copies, and his photo."""
+        return frozenset(each.small_id for each in self.portfolio if each.small_id).union(
+            self.photos
+        )
 
 
 def with_certificate(papers: Papers, certificate: Certificate, most: int) -> Papers:
@@ -123,9 +123,9 @@ def with_captions(
     )
 
 
-def photo_address(pandit_id: str, photo_id: str) -> str:
-    """Where a photo is fetched."""
-    return f"/files/photos/{pandit_id}/{photo_id}"
+def picture_address(pandit_id: str, file_id: str) -> str:
+    """Where a picture is fetched, its smaller copy, or a photo."""
+    return f"/files/portfolio/{pandit_id}/{file_id}"
 
 
 def with_photo(papers: Papers, photo_id: str) -> Papers:

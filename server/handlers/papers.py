@@ -153,20 +153,10 @@ class CertificateFileHandler(FileHandler):
 class PictureFileHandler(FileHandler):
     """``/files/portfolio/{pandit_id}/{id}``."""
 
-    @operation("Fetch a picture of a portfolio", errors=(errors.NotFound,))
-    async def get(self, pandit_id: str, picture_id: str, actor: Actor | None) -> bytes:
-        mime, content, is_public = await self.services.papers.picture(actor, pandit_id, picture_id)
-        self.describe_file(picture_id, mime, is_public=is_public)
-        return content
-
-
-class PhotoFileHandler(FileHandler):
-    """``/files/photos/{pandit_id}/{id}``."""
-
-    @operation("Fetch a pandit's photo", errors=(errors.NotFound,))
-    async def get(self, pandit_id: str, photo_id: str, actor: Actor | None) -> bytes:
-        mime, content, is_public = await self.services.papers.photo(actor, pandit_id, photo_id)
-        self.describe_file(photo_id, mime, is_public=is_public)
+    @operation("Fetch a picture of a portfolio, or a photo", errors=(errors.NotFound,))
+    async def get(self, pandit_id: str, file_id: str, actor: Actor | None) -> bytes:
+        mime, content, is_public = await self.services.papers.picture(actor, pandit_id, file_id)
+        self.describe_file(file_id, mime, is_public=is_public)
         return content
 
 
@@ -180,5 +170,4 @@ ROUTES: Final = (
     Route("/api/pandits/me/photo/", PhotoHandler, "photo"),
     Route("/files/certificates/{pandit_id}/{id}", CertificateFileHandler, "certificate-file"),
     Route("/files/portfolio/{pandit_id}/{id}", PictureFileHandler, "portfolio-file"),
-    Route("/files/photos/{pandit_id}/{id}", PhotoFileHandler, "photo-file"),
 )

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from server.domain.papers import MAX_CAPTION, Certificate, Papers, Picture
+from server.domain.papers import MAX_CAPTION, Certificate, Papers, Picture, picture_address
 from server.schemas.base import Id, Reader, Request
 
 Caption = Annotated[str, Meta(max_length=MAX_CAPTION)]
@@ -95,8 +95,8 @@ def present_picture(pandit_id: str, picture: Picture) -> PictureResponse:
     """Show a picture to whoever may see it."""
     return PictureResponse(
         id=picture.id,
-        url=f"/files/portfolio/{pandit_id}/{picture.id}",
-        small_url=f"/files/portfolio/{pandit_id}/{picture.small_id or picture.id}",
+        url=picture_address(pandit_id, picture.id),
+        small_url=picture_address(pandit_id, picture.small_id or picture.id),
         width=picture.width,
         height=picture.height,
         caption=picture.caption,

@@ -222,13 +222,18 @@ class PaperService:
     ) -> tuple[str, bytes, bool]:
         """Return a picture's media type and bytes, and whether everybody may see it.
 
-        ``file_id`` is the picture's id, or that of its smaller copy. Before the pandit is approved
-        it is for himself and admins; to others it does not exist.
+        ``file_id`` is the picture's id, that of its smaller copy, or that of a photo. Before the
+        pandit is approved it is for himself and admins; to others it does not exist.
         """
-        papers, is_public = await self._open_to(actor, pandit_id)
-        found = papers.picture_of(file_id)
-        mime = self._editor.mime if file_id == found.small_id else found.mime
-        return mime, await self._files.read(file_id), is_public
+        pandit = await self._pandits.find(pandit_id)
+        if pandit is None:
+            raise NotFound
+        is_insider = actor is not None and (actor.is_admin or actor.user_id == pandit.user_id)
+        if not (pandit.is_verified or is_insider):
+            raise NotFound
+        papers = await self._papers.find(pandit_id)
+        mime = self._editor.mime if file_id in papers.made else papers.picture(file_id).mime
+        return mime, await self._files.read(file_id), pandit.is_verified
 
     # -- his photo -------------------------------------------------------------------------------
 
@@ -256,7 +261,7 @@ class PaperService:
             return rules.with_photo(old, name)
 
         await self._keep(pandit.id, {name: photo}, with_photo)
-        address = rules.photo_address(pandit.id, name)
+        address = rules.picture_address(pandit.id, name)
         await self._accounts.update_profile(actor, {"profile_pic_url": address})
         await self._drop_photos(pandit.id, before)
         return address
@@ -268,31 +273,12 @@ class PaperService:
         await self._accounts.update_profile(actor, {"profile_pic_url": ""})
         await self._drop_photos(pandit.id, before)
 
-    async def photo(
-        self, actor: Actor | None, pandit_id: str, photo_id: str
-    ) -> tuple[str, bytes, bool]:
-        """Return a photo as :meth:`picture` does, to the same people."""
-        papers, is_public = await self._open_to(actor, pandit_id)
-        if photo_id not in papers.photos:
-            raise NotFound
-        return self._editor.mime, await self._files.read(photo_id), is_public
-
     async def _drop_photos(self, pandit_id: str, photo_ids: Sequence[str]) -> None:
         await self._change(pandit_id, lambda old: rules.without_photos(old, photo_ids))
         for photo_id in photo_ids:
             await self._files.remove(photo_id)
 
     # -- shared ----------------------------------------------------------------------------------
-
-    async def _open_to(self, actor: Actor | None, pandit_id: str) -> tuple[Papers, bool]:
-        """The uploads of a pandit whose pictures the actor may see, and whether everybody may."""
-        pandit = await self._pandits.find(pandit_id)
-        if pandit is None:
-            raise NotFound
-        is_insider = actor is not None and (actor.is_admin or actor.user_id == pandit.user_id)
-        if not (pandit.is_verified or is_insider):
-            raise NotFound
-        return await self._papers.find(pandit_id), pandit.is_verified
 
     def _admit(self, content: bytes, *, pictures_only: bool) -> Media:
         return media.admit(

@@ -106,7 +106,6 @@ TABLE: dict[tuple[str, str], Row] = {
     ("delete", "/api/pandits/me/portfolio/{id}/"): only(*PANDITS, gets=404),
     ("post", "/api/pandits/me/photo/"): only(*PANDITS, gets=422, upload=True),
     ("delete", "/api/pandits/me/photo/"): only(*PANDITS, gets=204),
-    ("get", "/files/photos/{pandit}/{id}"): Row(404, owed={"nobody": 404}),
     ("get", "/files/certificates/{pandit}/{certificate}"): Row(
         404, owed={"pandit": 200, "admin": 200, "customer": 403, "stranger": 403}
     ),

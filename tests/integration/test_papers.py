@@ -247,7 +247,7 @@ async def test_a_photo_stands_beside_the_name_as_a_small_upright_square(
     public = (await nobody.get(f"/api/pandits/{hari.pandit_id}/")).json()
     assert public["user"]["profile_pic_url"] == other
     certificate = (await kept(hari, CERTIFICATES, PHOTO))["id"]
-    stolen = f"/files/photos/{hari.pandit_id}/{certificate}"
+    stolen = f"/files/portfolio/{hari.pandit_id}/{certificate}"
     assert (await hari.api.get(stolen)).status_code == 404, "no other file goes out at this door"
 
     for _ in range(2):
