@@ -11,6 +11,7 @@ from server.domain.account import NEPAL, Actor, GeoPoint
 from server.domain.analytics import Step
 from server.domain.audit import Act
 from server.domain.availability import availability_faults
+from server.domain.booking import Booking
 from server.domain.calendar import (
     CLAIM_MINUTES,
     MAX_DURATION_MINUTES,
@@ -25,6 +26,7 @@ from server.domain.calendar import (
     local_today,
     slots_on,
 )
+from server.domain.draft import Draft
 from server.domain.errors import FieldFault, Invalid, NotFound
 from server.domain.events import Event, EventKind
 from server.domain.pandit import Pandit, Service, ServiceOffer, VerificationStatus
@@ -350,9 +352,9 @@ class PanditService:
         """Return the times of a local day at which a service can be booked, the taken ones marked.
 
         What the actor's own booking or unfinished booking ``exclude_id`` holds counts as free: it
-        is to be moved. ``where`` is the place of the puja, that booking's where none is given:
-        times are marked too to which the pandit would not get in time from another family, or from
-        which not to the next.
+        is to be moved. ``where`` is the place of the puja, that booking's where none is given, and
+        the actor's home as long as he has not said where: times are marked too to which the pandit
+        would not get in time from another family, or from which not to the next.
 
         Raises
         ------
@@ -365,10 +367,12 @@ class PanditService:
             return SlotDay(pandit.id, day, hours.timezone, ())
         around = await self._timetable.engagements(pandit.id, _noon(day), _noon(day))
         point = None if where is None else coarse_point(where)
-        if actor is not None and exclude_id and await self._is_own(actor, exclude_id):
-            point = point or next(
-                (each.point for each in around if each.booking_id == exclude_id), None
-            )
+        holder = await self._own_holder(actor, exclude_id) if actor and exclude_id else None
+        if actor is not None and holder is not None:
+            if point is None and isinstance(holder, Draft) and not holder.has_details:
+                point = await self._home(actor)
+            elif point is None:
+                point = next((each.point for each in around if each.booking_id == exclude_id), None)
             around = tuple(each for each in around if each.booking_id != exclude_id)
         is_full = is_full_day(hours, day, around)
         slots = self._slots_on(
@@ -381,13 +385,20 @@ class PanditService:
         )
         return SlotDay(pandit.id, day, hours.timezone, slots)
 
-    async def _is_own(self, actor: Actor, holder_id: str) -> bool:
-        """Whether the actor is a party of a booking, or at work on an unfinished one."""
+    async def _own_holder(self, actor: Actor, holder_id: str) -> Booking | Draft | None:
+        """A booking to which the actor is a party, or his unfinished one, of that id."""
         booking = await self._bookings.find(holder_id)
         if booking is not None:
-            return actor.user_id in (booking.user_id, booking.pandit_user_id)
+            is_party = actor.user_id in (booking.user_id, booking.pandit_user_id)
+            return booking if is_party else None
         draft = await self._drafts.find(holder_id)
-        return draft is not None and draft.user_id == actor.user_id
+        return draft if draft is not None and draft.user_id == actor.user_id else None
+
+    async def _home(self, actor: Actor) -> GeoPoint | None:
+        """Where the actor lives, as strangers may know it."""
+        user = await self._users.find(actor.user_id)
+        place = user.location if user is not None else None
+        return None if place is None or place.point is None else coarse_point(place.point)
 
     def _may_be_booked(self, day: date) -> bool:
         """Whether that day can be near enough in any zone; what lies outside needs no query."""

@@ -14,6 +14,7 @@ from tests.support import People, Person
 NEAR = {"lat": 27.69, "lng": 85.34}
 FAR = {"lat": 27.69, "lng": 85.52}
 """Some 18 km off: 71 minutes at 15 km an hour, and half an hour of buffer does not do."""
+WIZARD = "/api/booking-wizard/create-step/"
 WEEK = [{"weekday": day, "intervals": [{"start": "06:00", "end": "18:00"}]} for day in range(1, 8)]
 
 
@@ -68,6 +69,42 @@ async def test_there_is_time_for_the_way_before_and_behind(people: People) -> No
             service_location=kind,
             **FAR,
         )
+
+
+async def test_times_that_home_is_too_far_for_are_not_offered_before_a_place_is_said(
+    people: People,
+) -> None:
+    pandit, sita, gita = await people.pandit(), await people.customer(), await people.customer()
+    await book(sita, pandit.service_id, booking_time="10:00", **NEAR)
+    home = {"area": "Far", "city": "Dhulikhel", "address": "House 1"}
+    point = {"latitude": FAR["lat"], "longitude": FAR["lng"]}
+    (
+        await gita.api.patch("/api/auth/me/", json={"location": {**home, "point": point}})
+    ).raise_for_status()
+    begun = await gita.api.post(
+        WIZARD, json={"booking_step": "service_selection", "service_id": pandit.service_id}
+    )
+    draft = begun.raise_for_status().json()["booking_id"]
+    of_draft: Any = {"exclude_booking": draft}
+    anywhere = await free(gita.api, pandit.service_id)
+    from_home = await free(gita.api, pandit.service_id, **of_draft)
+    assert set(anywhere) - set(from_home) == {"07:00", "07:30", "12:30", "13:00"}
+    assert set(await free(sita.api, pandit.service_id, **of_draft)) == set(anywhere), "not his"
+    assert "13:00" in await free(gita.api, pandit.service_id, **of_draft, **NEAR)
+
+    held = await gita.api.post(
+        WIZARD,
+        json={
+            "booking_step": "datetime_selection",
+            "booking_id": draft,
+            "booking_date": WEDNESDAY,
+            "booking_time": "15:00",
+        },
+    )
+    held.raise_for_status()
+    said = {"booking_step": "details", "booking_id": draft, "service_location": "ONLINE"}
+    (await gita.api.post(WIZARD, json=said)).raise_for_status()
+    assert "13:00" in await free(gita.api, pandit.service_id, **of_draft), "nobody has to go there"
 
 
 async def test_the_way_counts_when_a_booking_is_moved(people: People) -> None:
