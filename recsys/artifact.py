@@ -46,6 +46,8 @@ _WHOLE_BYTES: Final = 64
 """A multiple of the size of any number."""
 _IDS_A_LINE: Final = 4096
 _LINE_BYTES: Final = 4 << 20
+_BYTES_AN_ID: Final = 256
+_SPARE_BYTES: Final = 1 << 20
 _DTYPES: Final = frozenset({"<f4", "<f8", "|i1", "<i2", "<i4", "<i8", "|u1", "<u2", "<u4", "|b1"})
 # Open neither a link nor, for ever, a pipe that nobody writes to.
 _OPEN_FLAGS: Final = (
@@ -88,7 +90,8 @@ class Limits:
     """Of one JSON file, or of one packed map of identifiers."""
     ids_bytes: int = 1 << 30
     """Of one map of identifiers, unpacked."""
-    ids: int = 50_000_000
+    ids: int = 5_000_000
+    """Of one map: about as many as a packed map of `text_bytes` holds."""
 
 
 class FileEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -306,12 +309,14 @@ class ArtifactWriter:
     def ids(self, kind: str, identifiers: Sequence[str]) -> None:
         """Write one id map, in the order of the arrays."""
         Ids(identifiers)
-        packed = io.BytesIO()
+        packed, size, path = io.BytesIO(), 0, f"ids.{kind}.jsonl.gz"
         # No name and no time inside, so that equal maps are equal bytes.
         with gzip.GzipFile("", "wb", 6, packed, mtime=0) as stream:
             for start in range(0, len(identifiers), _IDS_A_LINE):
-                stream.write(msgspec.json.encode(identifiers[start : start + _IDS_A_LINE]) + b"\n")
-        path = f"ids.{kind}.jsonl.gz"
+                line = msgspec.json.encode(identifiers[start : start + _IDS_A_LINE]) + b"\n"
+                size += stream.write(line)
+        if size > _most_bytes(len(identifiers)):
+            _refuse("limit", f"{path}: {len(identifiers)} identifiers of {size} bytes")
         self._write(path, (packed.getvalue(),))
         self._ids[kind] = IdMapEntry(path=path, count=len(identifiers))
 
@@ -528,9 +533,7 @@ def load(
     ids: dict[str, Ids] = {}
     for entry in manifest.files:
         with _opened(folder, entry.path) as stream:
-            size = os.fstat(stream.fileno()).st_size
-            if size != entry.bytes:
-                _refuse("size", f"{entry.path}: {size} bytes, the manifest says {entry.bytes}")
+            _check_size(stream, entry)
             if entry.path.endswith(".npy"):
                 top = manifest.id_maps[entry.values].count if entry.values else None
                 arrays[entry.path.removesuffix(".npy")] = _array(stream, entry, top, pause_seconds)
@@ -562,6 +565,12 @@ def _opened(folder: Path, name: str) -> Iterator[io.FileIO]:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             _refuse("name", f"{name} is not a regular file")
         yield stream
+
+
+def _check_size(stream: io.FileIO, entry: FileEntry) -> None:
+    size = os.fstat(stream.fileno()).st_size
+    if size != entry.bytes:
+        _refuse("size", f"{entry.path}: {size} bytes, the manifest says {entry.bytes}")
 
 
 def _check_hash(entry: FileEntry, digest: str) -> None:
@@ -633,13 +642,20 @@ def _array(stream: io.FileIO, entry: FileEntry, top: int | None, pause: float) -
     return np.memmap(stream, dtype, mode="r", offset=offset, shape=tuple(shape))
 
 
+def _most_bytes(count: int) -> int:
+    """How much so many identifiers may take, unpacked."""
+    return count * _BYTES_AN_ID + _SPARE_BYTES
+
+
 def _ids(stream: io.FileIO, entry: FileEntry, count: int, limits: Limits, pause: float) -> Ids:
     data = _whole(stream, entry, limits)
     _check_hash(entry, hashlib.sha256(data).hexdigest())
     found: list[str] = []
     try:
-        for line in _unpacked_lines(data, limits.ids_bytes):
+        for line in _unpacked_lines(data, min(_most_bytes(count), limits.ids_bytes)):
             found += msgspec.json.decode(line, type=list[str])
+            if len(found) > count:
+                _refuse("ids", f"{entry.path}: more than the {count} that the manifest says")
             if pause:
                 time.sleep(pause)
     except (zlib.error, msgspec.DecodeError) as error:
@@ -678,6 +694,7 @@ def _whole(stream: io.FileIO, entry: FileEntry, limits: Limits) -> bytes:
     """A file that is read at once, hashed."""
     if entry.bytes > limits.text_bytes:
         _refuse("limit", f"{entry.path}: {entry.bytes} bytes, {limits.text_bytes} are allowed")
+    _check_size(stream, entry)
     data = stream.readall()
     _check_hash(entry, hashlib.sha256(data).hexdigest())
     return data

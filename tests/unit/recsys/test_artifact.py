@@ -9,6 +9,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -292,14 +293,54 @@ def test_identifiers_that_cannot_be_right_are_refused(
 
 
 def test_a_packed_bomb_is_not_unpacked(folder: Path) -> None:
-    line = json.dumps(["a" * 1000] * 1000).encode() + b"\n"
-    forge_file(folder, "ids.items.jsonl.gz", gzip.compress(line * 40, mtime=0))
-    refused(folder, "limit", limits=Limits(ids_bytes=10_000_000))
+    line = json.dumps(["a" * 900_000]).encode() + b"\n"
+    forge_file(folder, "ids.items.jsonl.gz", gzip.compress(line * 100, mtime=0))
+    tracemalloc.start()
+    try:
+        refused(folder, "limit", "more than 10000 bytes", limits=Limits(ids_bytes=10_000))
+        refused(folder, "limit", "identifiers of more than")
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
 
 
-def test_a_line_without_an_end_is_not_unpacked(folder: Path) -> None:
-    forge_file(folder, "ids.items.jsonl.gz", gzip.compress(b" " * 50_000_000, mtime=0))
-    refused(folder, "limit", "a line")
+def test_more_identifiers_than_the_manifest_says_end_the_reading(folder: Path) -> None:
+    line = json.dumps(["aa"] * 100_000).encode() + b"\n"
+    forge_file(folder, "ids.items.jsonl.gz", gzip.compress(line * 100, mtime=0))
+    tracemalloc.start()
+    try:
+        refused(folder, "ids", "more than the 4 that the manifest says")
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_line_without_an_end_is_not_unpacked(tmp_path: Path) -> None:
+    writer = ArtifactWriter(tmp_path)
+    writer.ids("others", [str(number) for number in range(40_000)])
+    writer.finish(a_manifest())
+    forge_file(tmp_path, "ids.others.jsonl.gz", gzip.compress(b" " * 50_000_000, mtime=0))
+    refused(tmp_path, "limit", "a line")
+
+
+def test_a_writer_refuses_identifiers_too_long_to_be_loaded(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError) as caught:
+        ArtifactWriter(tmp_path).ids("items", ["a" * 2_000_000])
+    assert caught.value.code == "limit"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_text_of_another_size_than_written_is_not_read(folder: Path) -> None:
+    assert artifact.read_text(folder, "card.md")
+    os.truncate(folder / "card.md", 500_000_000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ArtifactError) as caught:
+            artifact.read_text(folder, "card.md")
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+    assert caught.value.code == "size"
 
 
 def test_an_id_map_of_another_length_than_its_arrays_is_refused(folder: Path) -> None:
