@@ -42,6 +42,7 @@ VERSION_PATTERN: Final = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,99}")
 _PIECE_BYTES: Final = 1 << 20
+_HEADER_TRIES: Final = 5
 _WHOLE_BYTES: Final = 64
 """A multiple of the size of any number."""
 _IDS_A_LINE: Final = 4096
@@ -615,7 +616,7 @@ def _array(stream: io.FileIO, entry: FileEntry, top: int | None, pause: float) -
     version: tuple[int, int] = (0, 0)
     try:
         version = npy.read_magic(stream)
-        shape, fortran, dtype = npy.read_array_header_1_0(stream)
+        shape, fortran, dtype = _read_header(stream)
     except Exception as error:  # a hostile header can make numpy's parser fail in any way
         _refuse("dtype", f"{entry.path}: no array of .npy version 1.0 but {version}: {error}")
     if dtype.hasobject or dtype.str != entry.dtype:
@@ -663,6 +664,20 @@ def _ids(stream: io.FileIO, entry: FileEntry, count: int, limits: Limits, pause:
     if len(found) != count:
         _refuse("ids", f"{entry.path}: {len(found)} identifiers, the manifest says {count}")
     return Ids(found)
+
+
+def _read_header(stream: io.FileIO) -> tuple[Any, ...]:
+    """Shape, order and type of an array; asked again when Python failed and not the file.
+
+    numpy reads it as a Python literal. CPython 3.11 counts the depth of a syntax tree for all
+    threads together, and takes the tree that another one builds meanwhile for an error of its own.
+    """
+    start = stream.tell()
+    for _ in range(_HEADER_TRIES - 1):
+        with contextlib.suppress(SystemError):
+            return npy.read_array_header_1_0(stream)
+        stream.seek(start)
+    return npy.read_array_header_1_0(stream)
 
 
 def _unpacked_lines(data: bytes, limit: int) -> Iterator[bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from contextlib import suppress
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
@@ -48,7 +49,8 @@ async def flood_with_pongs(client: Client) -> None:
 
 async def test_a_flood_of_pongs_is_closed(talk: Talk) -> None:
     async with talk.socket(talk.customer) as flooding, talk.socket(talk.pandit) as other:
-        with pytest.raises(ConnectionClosed):
+        # All may be on their way before the server has read the first.
+        with suppress(ConnectionClosed):
             await flood_with_pongs(flooding)
         assert await flooding.closed() == 4005
         await other.said("served as ever")

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.lib import format as npy
 
 from recsys import artifact
 from recsys.artifact import (
@@ -253,6 +254,25 @@ def test_a_hostile_header_is_refused(folder: Path, header: bytes) -> None:
     with pytest.raises(ArtifactError) as caught:
         load(folder)
     assert caught.value.code in {"dtype", "shape"}
+
+
+def test_a_header_at_which_python_itself_fails_is_read_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, tries = npy.read_array_header_1_0, 0
+
+    def read_at_last(stream: io.FileIO) -> Any:
+        nonlocal tries
+        tries += 1
+        if tries % 5:
+            stream.read(7)
+            raise SystemError("AST constructor recursion depth mismatch (before=36, after=155)")
+        return read(stream)
+
+    monkeypatch.setattr(npy, "read_array_header_1_0", read_at_last)
+    arrays = load(folder).arrays
+    assert tries == 5 * len(arrays)
+    assert np.array_equal(arrays["samagri.ease.weights"], weights())
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
