@@ -15,7 +15,7 @@ from datetime import date, datetime, time, timedelta
 from typing import Final
 
 from server.domain.account import NEPAL, Actor
-from server.domain.booking import NOT_PAID, Booking, BookingStatus, BookingWish
+from server.domain.booking import NOT_PAID, Booking, BookingStatus, BookingWish, PaymentMethod
 from server.domain.calendar import local_instant
 from server.domain.errors import FieldFault, IllegalTransition, Invalid, NotFound
 from server.domain.events import Event, EventKind
@@ -247,13 +247,16 @@ def following(series: Series, booking: Booking, now: datetime) -> Series:
 
 
 def is_abandoned(first: Booking | None) -> bool:
-    """Whether a series begins with a booking that was never paid in time: then nothing follows."""
-    return (
-        first is not None
-        and first.status is BookingStatus.FAILED
-        and bool(first.history)
-        and first.history[-1].reason == NOT_PAID
-    )
+    """Whether a series begins with a booking that was never paid: then nothing follows.
+
+    Its time to pay ran out, or it was called off before that: no pandit has been asked.
+    """
+    if first is None:
+        return False
+    if first.status is BookingStatus.FAILED:
+        return bool(first.history) and first.history[-1].reason == NOT_PAID
+    is_prepaid = first.payment_method is not PaymentMethod.CASH
+    return first.status is BookingStatus.CANCELLED and is_prepaid and not first.offers
 
 
 def ended(series: Series, now: datetime) -> Series:

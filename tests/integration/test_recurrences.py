@@ -185,6 +185,28 @@ async def test_a_series_whose_first_day_is_not_paid_is_none(
     assert open_ones.json()["results"] == []
 
 
+@pytest.mark.parametrize("how", ["cancel", "skip"])
+async def test_a_series_whose_first_day_is_called_off_unpaid_is_none(
+    server: RunningServer, people: People, how: str
+):
+    pandit, sita = await people.pandit(), await people.customer()
+    weekly = {"frequency": "weekly", "count": 3}
+    first = await book(sita, pandit, payment_method="WALLET", recurrence=weekly)
+    (series,) = (await sita.api.get("/api/recurrences/")).json()["results"]
+    if how == "cancel":
+        (await sita.api.post(f"/api/bookings/{first}/cancel/", json={})).raise_for_status()
+    else:
+        await server.services.recurrences.skip(actor_of(sita), series["id"], 0)
+    for _ in range(2):
+        await server.services.recurrences.book_due()
+    ended = await shown(sita, series["id"])
+    assert (ended["is_ended"], states(ended)[1:]) == (True, ["SKIPPED", "SKIPPED"])
+    rows = (await sita.api.get("/api/bookings/")).json()["results"]
+    assert [(row["id"], row["status"]) for row in rows] == [(first, "CANCELLED")]
+    told = [row["notification_type"] for row in await listed(pandit)]
+    assert told == ["PANDIT_VERIFIED"], "he was asked for nothing"
+
+
 @pytest.mark.parametrize("change", ["end", "skip", "move"])
 async def test_what_is_changed_while_days_are_booked_leaves_no_stray_booking(
     server: RunningServer, people: People, monkeypatch: pytest.MonkeyPatch, change: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
@@ -10,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from server.domain import booking as booking_rules
 from server.domain import recurrence as rules
 from server.domain.account import Actor, Place, Role
-from server.domain.booking import BookingWish, ServiceLocation
+from server.domain.booking import BookingWish, PaymentMethod, ServiceLocation
 from server.domain.errors import IllegalTransition, Invalid, NotFound
 from server.domain.recurrence import (
     MOST,
@@ -23,6 +25,7 @@ from server.domain.recurrence import (
     Series,
     days_of,
 )
+from tests.factories import make_booking
 
 NOW = datetime(2026, 11, 22, 4, 15, tzinfo=UTC)
 WISH = BookingWish(
@@ -216,3 +219,19 @@ class SeriesMachine(RuleBasedStateMachine):
 
 
 TestSeries = SeriesMachine.TestCase
+
+
+def test_nothing_follows_a_first_booking_that_was_called_off_before_it_was_paid() -> None:
+    customer = Actor(user_id="customer", role=Role.USER, session_id="s", full_name="Sita")
+    in_cash = booking_rules.placed(make_booking(), NOW)
+    unpaid = booking_rules.placed(
+        replace(
+            make_booking(), payment_method=PaymentMethod.WALLET, pay_by=NOW + timedelta(minutes=15)
+        ),
+        NOW,
+    )
+    assert not rules.is_abandoned(None)
+    for alive in (in_cash, unpaid):
+        assert not rules.is_abandoned(alive)
+    assert rules.is_abandoned(booking_rules.cancel(unpaid, customer, NOW, ""))
+    assert not rules.is_abandoned(booking_rules.cancel(in_cash, customer, NOW, ""))
