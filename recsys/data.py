@@ -264,13 +264,17 @@ class Dataset:
         )
 
     def fingerprint(self) -> str:
-        """The sha256 over the sorted rows of all tables and over the id maps.
+        """The sha256 over the sorted rows of all tables, over the id maps and the categories.
 
         The order in which rows were read does not change it.
         """
         digest = hashlib.sha256()
-        for name in ("users", "items", "pujas", "pandits", "regions", "booking_ids"):
-            digest.update(getattr(self, name).sha256().encode())
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if isinstance(value, IdMap):
+                digest.update(value.sha256().encode())
+        for categories in (self.item_category, self.puja_category):
+            digest.update(np.ascontiguousarray(categories).tobytes())
         for table in (self.bookings, self.lines, self.events, self.rules):
             columns = [np.asarray(getattr(table, each.name)) for each in fields(table)]
             order = np.lexsort(columns[::-1]) if len(columns[0]) else np.empty(0, np.int64)
@@ -389,16 +393,20 @@ def build(tables: Mapping[str, Table], *, now_ms: int) -> Dataset:
     Raises
     ------
     BadData
-        If a table has no such columns or columns of different lengths.
+        If a table has no such columns or columns of different lengths, or no booking can be used.
     """
     rows = {name: _Rows(name, tables.get(name, {})) for name in REQUIRED_COLUMNS}
     if not len(rows["bookings"]):
         raise BadData("there are no bookings")
     _reject_bad_rows(rows, now_ms)
-    maps = _id_maps(rows)
     counted = Counter[tuple[str, str]]()
     for each in rows.values():
         counted.update({(each.name, reason): count for reason, count in each.reasons.items()})
+    if not len(rows["bookings"]):
+        reasons = rows["bookings"].reasons.most_common()
+        told = ", ".join(f"{reason} ({count})" for reason, count in reasons)
+        raise BadData(f"no booking can be used: {told}")
+    maps = _id_maps(rows)
     return Dataset(
         **maps,
         bookings=_bookings(rows["bookings"], maps),

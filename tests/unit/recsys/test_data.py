@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from recsys import sources
-from recsys.data import BadData, IdMap, Status, build, to_ms
+from recsys.data import REQUIRED_COLUMNS, BadData, IdMap, Status, build, to_ms
 
 NOW = 1_800_000_000_000
 BOOKINGS: dict[str, list[Any]] = {
@@ -44,6 +44,50 @@ def test_the_order_of_rows_does_not_change_the_fingerprint() -> None:
     other = build({"bookings": BOOKINGS, "lines": {**lines, "kept": [True, False]}}, now_ms=NOW)
     assert first.fingerprint() == second.fingerprint()
     assert first.fingerprint() != other.fingerprint()
+
+
+EVERYTHING: dict[str, dict[str, list[Any]]] = {
+    "bookings": BOOKINGS,
+    "lines": {"booking_id": ["b1"], "item_id": ["x"], "unit": ["g"]},
+    "events": {"user_id": ["u1"], "ts": [NOW - 500], "kind": ["rating"], "language": ["ne"]},
+    "items": {"item_id": ["x", "y"], "category": ["flowers", "lamps"]},
+    "pujas": {"puja_id": ["p", "q"], "category": ["lamps", "flowers"]},
+}
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "values"),
+    [
+        ("items", "category", ["flowers", "flowers"]),
+        ("items", "category", ["lamps", "flowers"]),
+        ("pujas", "category", ["flowers", "lamps"]),
+        ("items", "category", ["flowers", "oils"]),
+        ("lines", "unit", ["ml"]),
+        ("events", "language", ["en"]),
+    ],
+    ids=["an_item_moves", "items_swap", "pujas_swap", "a_category", "a_unit", "a_language"],
+)
+def test_categories_units_and_languages_are_in_the_fingerprint(
+    table: str, column: str, values: list[str]
+) -> None:
+    changed = {**EVERYTHING, table: {**EVERYTHING[table], column: values}}
+    first, second = (build(tables, now_ms=NOW) for tables in (EVERYTHING, changed))
+    assert first.fingerprint() != second.fingerprint()
+    assert first.fingerprint() == build(EVERYTHING, now_ms=NOW).fingerprint()
+
+
+def test_a_table_of_bad_bookings_alone_is_refused_and_says_why() -> None:
+    with pytest.raises(BadData, match=r"no booking can be used: ts is in the future \(2\)"):
+        build({"bookings": BOOKINGS}, now_ms=NOW - 10**9)
+
+
+@pytest.mark.parametrize("table", ["lines", "events", "rules", "items", "pujas", "pandits"])
+def test_another_table_of_bad_rows_alone_is_as_good_as_none(table: str) -> None:
+    bad: list[Any] = [None, None]
+    tables = {"bookings": BOOKINGS, table: dict.fromkeys(REQUIRED_COLUMNS[table], bad)}
+    data = build(tables, now_ms=NOW)
+    assert data.rejects.rows[table] == sum(data.rejects.reasons.values()) == 2
+    assert data.before(NOW - 1500).fingerprint()
 
 
 def test_rows_that_cannot_be_right_are_counted_by_reason() -> None:
