@@ -339,16 +339,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         fixed = dict(_fixed(options.set or ()))
         fixed.update(_published(options, config) if options.version else {})
         models = _names(options.models)
+        names = _tasks(options.tasks)
     except BadConfig as error:
         tell("the settings are wrong:", *(f"  {fault}" for fault in error.faults))
         return _ended(options, Exit.BAD_CONFIG, {"reason": str(error)})
     try:
         data, _ = read_source(options.source)
-        evaluation = Evaluation(data, config, search=not options.no_search, fixed=fixed)
-        tasks = [
-            evaluation.run(task, models(task), quiet=options.quiet)
-            for task in options.tasks.split(",")
-        ]
+        with pipeline.solver_of(config) as solver:
+            evaluation = Evaluation(
+                data, config, search=not options.no_search, fixed=fixed, solver=solver
+            )
+            tasks = [evaluation.run(task, models(task), quiet=options.quiet) for task in names]
+    except BadConfig as error:
+        tell(*error.faults)
+        return _ended(options, Exit.BAD_CONFIG, {"reason": str(error)})
     except (BadData, TooLittleData) as error:
         tell(f"the data cannot be evaluated on: {error}")
         return _ended(options, Exit.BAD_DATA, {"reason": str(error)})
@@ -386,6 +390,14 @@ def _names(wanted: str | None) -> Any:
     if unknown or not names:
         raise BadConfig([f"--models: there is no {', '.join(unknown) or 'model named'}"])
     return lambda task: names
+
+
+def _tasks(wanted: str) -> tuple[str, ...]:
+    names = tuple(filter(None, wanted.split(",")))
+    unknown = [name for name in names if name not in TASKS]
+    if unknown or not names:
+        raise BadConfig([f"--tasks: there is no {', '.join(unknown) or 'task named'}"])
+    return names
 
 
 def _fixed(given: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -7,10 +7,12 @@ with the chosen parameters, fitted again on everything.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import importlib
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal, Protocol
 
@@ -23,7 +25,7 @@ from recsys.bundle import Bundle
 from recsys.calibration import Calibration
 from recsys.calibration import fit as fit_calibration
 from recsys.comparison import Outcome, examine, rank, scored_pairs
-from recsys.config import Config
+from recsys.config import BadConfig, Config
 from recsys.data import Dataset
 from recsys.engine import AlsParams
 from recsys.matrix import Baskets, baskets, users_by
@@ -54,6 +56,8 @@ SLOTS_OF_TASK: Final[Mapping[str, tuple[str, ...]]] = {
     "pandit": ("pandit",),
     "puja": ("puja",),
 }
+# Spark takes seconds and a Java to start: its module is loaded when it is asked for.
+_ENGINES: Final = {"spark": "recsys.spark_als"}
 TrialTold = Callable[[str, str, int, Trial], None]
 
 
@@ -71,6 +75,32 @@ class Solver(Protocol):
 def solve_here(data: Interactions, params: AlsParams, seed: int) -> Als:
     """Fit with the engine that the parameters name, in this process."""
     return Als(params).fit(data, seed=seed)
+
+
+@contextlib.contextmanager
+def solver_of(config: Config) -> Iterator[Solver]:
+    """What fits ALS by these settings, for as long as the context lasts.
+
+    Raises
+    ------
+    BadConfig
+        When the engine that they name is not to be had here.
+    """
+    engine = config.run.engine
+    if engine not in _ENGINES:
+        yield solve_here
+        return
+    with contextlib.ExitStack() as stack:
+        try:
+            module = importlib.import_module(_ENGINES[engine])
+            session = stack.enter_context(module.SparkEngine(config.spark))
+        except (ImportError, RuntimeError) as error:
+            raise BadConfig([f"--engine {engine}: {error}"]) from error
+
+        def solve(data: Interactions, params: AlsParams, seed: int) -> Als:
+            return Als.from_factors(session.fit(data.matrix, params, seed), params)
+
+        yield solve
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,6 +73,13 @@ def read_source(source: str, at_ms: int | None = None) -> tuple[Dataset, int]:
 
     Beside what `read` takes, ``synth:users=1500,items=160,seed=7`` makes a town;
     its present is its newest event.
+
+    Raises
+    ------
+    BadConfig
+        If there can be no such town.
+    BadData
+        As `read`.
     """
     if source.startswith(_SYNTH):
         fields = {field: type(value) for field, value in _town_defaults().items()}
@@ -85,7 +92,12 @@ def read_source(source: str, at_ms: int | None = None) -> tuple[Dataset, int]:
                 values[name] = msgspec.convert(value, fields[name], strict=False)
             except msgspec.ValidationError as error:
                 raise BadConfig([f"{source}: {name}: {error}"]) from error
-        data = synth.dataset(simulate(TownConfig(**values)))
+        try:
+            data = synth.dataset(simulate(TownConfig(**values)))
+        except BadData:
+            raise
+        except ValueError as error:
+            raise BadConfig([f"{source}: {error}"]) from error
         return data, data.newest_ms()
     present = now_ms() if at_ms is None else at_ms
     return read(source, at_ms=present), present

@@ -8,6 +8,7 @@ have seen of it. Training reads the town only; the truth judges what was learned
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, Final
@@ -68,6 +69,8 @@ class TownConfig:
         for name, number in least.items():
             if getattr(self, name) < number:
                 raise ValueError(f"a town has at least {number} {name}")
+        if not 0 < self.bookings_per_user < math.inf:
+            raise ValueError("in a town bookings are made: bookings_per_user is above 0")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import importlib
 import importlib.metadata
 import importlib.util
 import os
@@ -60,7 +59,7 @@ from recsys.next_puja import Festival
 from recsys.next_puja_train import train_next_puja
 from recsys.pandit_train import Replay, records, replay
 from recsys.pandits import PanditParams
-from recsys.pipeline import SLOTS_OF_TASK, Solver, TooLittleData, Trained, Windows, solve_here
+from recsys.pipeline import SLOTS_OF_TASK, Solver, TooLittleData, Trained, Windows
 from recsys.sources import read_source
 from recsys.store import ModelStore
 from recsys.tune import Trial
@@ -69,8 +68,6 @@ _HOUR_MS: Final = DAY_MS / 24
 _BASKET_SHARE: Final = 0.6
 """Of the search's time that goes to the baskets; the other slots share the rest."""
 _LIBRARIES: Final = ("numpy", "scipy", "implicit", "pyspark", "scikit-learn", "pandas")
-# Spark takes seconds and a Java to start: its module is loaded when it is asked for.
-_ENGINES: Final = {"spark": "recsys.spark_als"}
 
 
 class Progress:
@@ -132,6 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         tell(f"the run cannot be recorded: {error}")
         return _ended(options, Exit.BAD_CONFIG, {"reason": str(error)})
     run = _Run(config, options, recorder)
+    status: Exit | None = None
     try:
         status, result = run.all()
     except (BadData, TooLittleData) as error:
@@ -145,8 +143,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status, result = Exit.PUBLISH_FAILED, {"reason": str(error)}
     finally:
         run.progress.close()
-    ends = {Exit.OK: "finished", Exit.GATE_FAILED: "rejected"}
-    recorder.end(ends.get(status, "failed"))
+        # Also of what nobody foresaw the record says how it ended.
+        ends = {Exit.OK: "finished", Exit.GATE_FAILED: "rejected"}
+        recorder.end(ends.get(status, "failed") if status is not None else "failed")
     return _ended(options, status, result)
 
 
@@ -182,7 +181,7 @@ class _Run:
         cut = pipeline.windows(data, self.config)
         self.recorder.params(_flat(configs.as_dict(self.config)))
         with contextlib.ExitStack() as stack:
-            solver = self._solver(stack)
+            solver = stack.enter_context(pipeline.solver_of(self.config))
             trained, test, support = self._train(data, cut, solver)
             models = {**support, **{each.slot: each.model for each in trained.values()}}
             trust, parts = None, {}
@@ -248,21 +247,6 @@ class _Run:
             return msgspec.json.decode(path.read_bytes(), type=list[Festival])
         except (OSError, msgspec.DecodeError) as error:
             raise BadConfig([f"--festivals {path}: {error}"]) from error
-
-    def _solver(self, stack: contextlib.ExitStack) -> Solver:
-        engine = self.config.run.engine
-        if engine not in _ENGINES:
-            return solve_here
-        try:
-            module = importlib.import_module(_ENGINES[engine])
-            session = stack.enter_context(module.SparkEngine(self.config.spark))
-        except (ImportError, RuntimeError) as error:
-            raise BadConfig([f"--engine {engine}: {error}"]) from error
-
-        def solve(data: Any, params: Any, seed: int) -> Any:
-            return Als.from_factors(session.fit(data.matrix, params, seed), params)
-
-        return solve
 
     def _train(
         self, data: Dataset, cut: Windows, solver: Solver

@@ -274,6 +274,8 @@ def test_festivals_are_counted_where_their_days_are_told(
         (("--config", "absent.toml"), "absent.toml"),
         (("--source", "synth:houses=3"), "a town has"),
         (("--source", "synth:users=many"), "users"),
+        (("--source", "synth:items=40"), "at least 80 items"),
+        (("--source", "synth:bookings_per_user=0"), "bookings_per_user"),
         (("--search.candidates", "guesswork"), "search.candidates"),
         (("--festivals", "absent.json"), "--festivals absent.json"),
     ],
@@ -296,11 +298,28 @@ def test_data_that_cannot_be_trained_on_end_with_3(
     status, told = run(capsys, "--source", str(tmp_path), *out)
     assert status == 3
     assert "split" in told["reason"]
+    status, told = run(capsys, "--source", str(tmp_path), *out, "--at", "2010-01-01")
+    assert status == 3
+    assert told["reason"] == "no booking can be used: ts is in the future (1)"
     # Nobody listens on the discard port.
     status, told = run(
         capsys, "--source", "mongodb://127.0.0.1:9/x?serverSelectionTimeoutMS=200", *out
     )
     assert status == 3
+
+
+def test_the_record_of_a_run_says_how_it_ended_whatever_came(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(train, "read_source", broken)
+    where = ("--source", TOWN, "--out", str(tmp_path / "models"), "--tracking.backend", "json")
+    with pytest.raises(ZeroDivisionError):
+        train.main([*QUICK, *where, "--tracking.path", str(tmp_path / "runs")])
+    (run,) = (tmp_path / "runs").glob("*/params.json")
+    assert json.loads(run.read_bytes())["status"] == "failed"
 
 
 def test_a_store_that_cannot_be_written_ends_with_5(

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import dataclasses
 import json
+import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +11,11 @@ import pytest
 
 from recsys import synth
 from recsys.bundle import Bundle
-from recsys.config import Config
-from recsys.engine import AlsParams, Factors
+from recsys.config import Config, Spark
+from recsys.engine import AlsParams, Factors, fit
 from recsys.evaluate import Evaluation, main
 from recsys.models.als import Als
+from recsys.models.base import Csr
 from recsys.report import text_table
 from recsys.store import ModelStore
 from recsys.town import TownConfig, simulate
@@ -96,10 +100,58 @@ def test_two_evaluations_agree_but_for_time(evaluation: Evaluation) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [["--models", "oracle"], ["--set", "ease"], ["--set", "ease.wand=1"], ["--version", "x"]],
+    [
+        ["--models", "oracle"],
+        ["--set", "ease"],
+        ["--set", "ease.wand=1"],
+        ["--version", "x"],
+        ["--tasks", "samagri,guesswork"],
+        ["--tasks", ","],
+        ["--source", "synth:houses=3"],
+        ["--source", "synth:items=40"],
+    ],
 )
-def test_wrong_arguments_end_with_two(tmp_path: Path, wrong: list[str]) -> None:
-    assert main(["--source", TOWN, "--report", str(tmp_path), "--quiet", *wrong]) == 2
+def test_wrong_arguments_end_with_two(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], wrong: list[str]
+) -> None:
+    where = ["--source", TOWN, "--report", str(tmp_path), "--quiet", "--json"]
+    assert main([*where, *wrong]) == 2
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (told["ok"], told["exit"]) == (False, 2)
+    assert told["reason"]
+
+
+def test_als_is_fitted_by_the_engine_that_is_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Session:
+        def __init__(self, settings: Spark) -> None:
+            self._settings = settings
+
+        def __enter__(self) -> Session:
+            return self
+
+        def __exit__(self, *failure: object) -> None: ...
+
+        def fit(self, matrix: Csr, params: AlsParams, seed: int) -> Factors:
+            asked.append(params)
+            return dataclasses.replace(
+                fit(matrix, dataclasses.replace(params, engine="numpy"), seed), engine="spark"
+            )
+
+    asked: list[AlsParams] = []
+    fake = types.ModuleType("recsys.spark_als")
+    monkeypatch.setattr(fake, "SparkEngine", Session, raising=False)
+    monkeypatch.setitem(sys.modules, "recsys.spark_als", fake)
+    where = ["--source", TOWN, "--report", str(tmp_path), "--quiet", "--json", "--no-search"]
+    where += ["--tasks", "pandit", "--models", "als", "--run.engine", "spark"]
+    assert main(where) == 0
+    assert {each.engine for each in asked} == {"spark"}
+    monkeypatch.setitem(sys.modules, "recsys.spark_als", None)
+    capsys.readouterr()
+    assert main(where) == 2
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert "--engine spark" in told["reason"]
 
 
 def test_missing_data_ends_with_three(tmp_path: Path) -> None:
