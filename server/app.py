@@ -670,7 +670,7 @@ def build_services(
             pandits=pandits,
             users=users,
             files=files,
-            editor=PillowEditor(),
+            editor=PillowEditor(settings.files.max_picture_pixels),
             edits=edits,
             accounts=accounts,
             workers=workers,

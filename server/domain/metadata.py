@@ -165,7 +165,8 @@ def _plain_png(content: bytes) -> bytes:
     for _ in range(_MAX_PARTS):
         end = place + 12 + _uint(content, place, 4, "big")
         kind = content[place + 4 : place + 8]
-        if end > len(content):
+        # One head, and it stands first: of two sizes a decoder may take the other.
+        if end > len(content) or (kind == b"IHDR") is not (place == len(_PNG_HEAD)):
             raise _Damaged
         if kind not in _PNG_DROPPED:
             kept.append(content[place:end])
