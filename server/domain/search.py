@@ -132,6 +132,7 @@ class PanditCard:
 
     ``service`` is the offer that ``price`` (paisa) belongs to, the cheapest that fits what was
     asked; ``next_free_slot`` is the first time that it can be booked, None when there is none soon.
+    Where only those with a free time are wanted, it is the cheapest that has one.
     ``factors`` say why he is recommended, where that order was asked for.
     """
 

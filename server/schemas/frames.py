@@ -97,7 +97,8 @@ class WatchSlotsCommand(Struct, frozen=True, tag="watch_slots"):
     """Hear of the free times of a service on a local day of its pandit; answered by ``slots``.
 
     The newest watch of a connection takes the place of the one before. ``exclude``: what that
-    booking of one's own holds, finished or not, counts as free.
+    booking of one's own holds, finished or not, counts as free. One that stands keeps its pandit
+    and its length, whatever he offers today.
     """
 
     service: FrameId

@@ -231,7 +231,8 @@ class SlotsQuery(Request, frozen=True, kw_only=True):
 
     With a place, times to which the pandit would not get in time are not available.
     ``exclude_booking``: what that booking of one's own holds, finished or not, counts as free, and
-    its place is the place where no other one is said.
+    its place is the place where no other one is said. One that stands keeps its pandit and its
+    length, whatever he offers today.
     """
 
     service_id: Id

@@ -11,7 +11,7 @@ from server.domain.account import NEPAL, Actor, GeoPoint
 from server.domain.analytics import Step
 from server.domain.audit import Act
 from server.domain.availability import availability_faults
-from server.domain.booking import Booking
+from server.domain.booking import Booking, BookingStatus
 from server.domain.calendar import (
     CLAIM_MINUTES,
     MAX_DURATION_MINUTES,
@@ -40,6 +40,7 @@ from server.domain.ports.pandits import PanditHit, PanditRepository, PanditSearc
 from server.domain.ports.payments import PaymentRepository
 from server.domain.ports.world import Clock, IdSource
 from server.domain.search import PanditCard, PanditProfile, coarse_point, fitting_offers
+from server.domain.travel import visited_point
 from server.services.audit import AuditService
 from server.services.bookings import BookingPolicy
 from server.services.optimistic import change
@@ -56,6 +57,7 @@ FindPandits = Callable[[Actor | None, PanditSearch], Awaitable[Page[PanditHit]]]
 MAX_SERVICES: Final = 60
 _SOON_DAYS: Final = 14
 _SEARCH_ROUNDS: Final = 5
+_MOVABLE: Final = frozenset({BookingStatus.PENDING, BookingStatus.ACCEPTED})
 _PROFILE_FIELDS: Final = frozenset(
     {
         "bio",
@@ -89,6 +91,18 @@ class SlotDay:
     day: date
     timezone: str
     slots: tuple[Slot, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """Whose free times are looked for, and how long they have to be.
+
+    ``holder`` is the booking or unfinished booking that is to be moved to one of them.
+    """
+
+    pandit: Pandit
+    minutes: int
+    holder: Booking | Draft | None = None
 
 
 class PanditService:
@@ -158,7 +172,9 @@ class PanditService:
 
         With ``day`` (and ``at``, local times of the pandit) only those who are free then remain.
         They are sifted page by page, a bounded number of times; such a page may hold fewer rows
-        than asked for and still have a next one.
+        than asked for and still have a next one. Each is shown with the cheapest fitting service
+        that he has time for. In the order by price, pages follow what he asks at least, the rows of
+        a page what is shown.
 
         Raises
         ------
@@ -178,22 +194,25 @@ class PanditService:
         cards: list[PanditCard] = []
         for _ in range(_SEARCH_ROUNDS):
             page = await self._page(actor, search)
-            found = await self._cards(page.rows, search, day, at)
+            found = await self._cards(page.rows, search, day, at, needs_time=day is not None)
             if day is None:
                 return Page(found, page.next_key)
             cards += [card for card in found if card.next_free_slot is not None]
             search = replace(search, after=page.next_key, limit=wanted.limit - len(cards))
             if page.next_key is None or search.limit == 0:
                 break
+        if search.sort == "price":
+            cards.sort(key=lambda card: card.price or 0)
         return Page(tuple(cards), search.after)
 
     async def cards(
         self, hits: tuple[PanditHit, ...], puja_id: str, day: date | None
     ) -> tuple[PanditCard, ...]:
-        """Add prices of that puja and the next free time: on that day, or within two weeks."""
+        """Add the next free time, on that day or within two weeks, and what the puja costs then."""
         if day is not None and not self._may_be_booked(day):
             return ()
-        return await self._cards(hits, PanditSearch(puja_ids=(puja_id,)), day, None)
+        search = PanditSearch(puja_ids=(puja_id,))
+        return await self._cards(hits, search, day, None, needs_time=True)
 
     async def _page(self, actor: Actor | None, search: PanditSearch) -> Page[PanditHit]:
         if self._find is None:
@@ -217,9 +236,19 @@ class PanditService:
         return replace(wanted, near=home)
 
     async def _cards(
-        self, hits: tuple[PanditHit, ...], search: PanditSearch, day: date | None, at: time | None
+        self,
+        hits: tuple[PanditHit, ...],
+        search: PanditSearch,
+        day: date | None,
+        at: time | None,
+        *,
+        needs_time: bool,
     ) -> tuple[PanditCard, ...]:
-        """Add prices and free times to a page of hits, by one query of claims for all of them."""
+        """Add prices and free times to a page of hits, by one query of claims for all of them.
+
+        Shown is the cheapest fitting service of each; with ``needs_time`` the cheapest that he has
+        time for, if there is one.
+        """
         now = self._clock.now()
         offers = {
             hit.pandit.id: fitting_offers(hit.pandit, search.puja_ids, search.max_price)
@@ -233,17 +262,35 @@ class PanditService:
         cards = []
         for hit in hits:
             fitting = offers[hit.pandit.id]
-            # Whoever has no time for the shortest of them has none for the others.
-            minutes = min((service.duration_minutes for service in fitting), default=None)
-            slot = None
-            if minutes is not None:
+            offer, slot = fitting[0] if fitting else None, None
+            if offer is not None:
+                some = fitting if needs_time else fitting[:1]
                 claims = taken[hit.pandit.id]
-                slot = self._first_free(hit.pandit.availability, minutes, claims, now, day, at)
-            offer = fitting[0] if fitting else None
-            cards.append(
-                PanditCard(hit.pandit, hit.distance_km, hit.price, offer, slot, hit.factors)
-            )
+                offer, slot = self._first_with_time(hit.pandit, some, claims, now, day, at)
+            price = None if offer is None else offer.price
+            cards.append(PanditCard(hit.pandit, hit.distance_km, price, offer, slot, hit.factors))
         return tuple(cards)
+
+    def _first_with_time(
+        self,
+        pandit: Pandit,
+        services: tuple[Service, ...],
+        taken: frozenset[int],
+        now: datetime,
+        day: date | None,
+        at: time | None,
+    ) -> tuple[Service, Slot | None]:
+        """The first of the services that he has time for, and when; the first of all if none."""
+        too_long = MAX_DURATION_MINUTES + 1
+        for service in services:
+            minutes = service.duration_minutes
+            # Whoever has no time for one has none for another that lasts as long.
+            if minutes < too_long:
+                slot = self._first_free(pandit.availability, minutes, taken, now, day, at)
+                if slot is not None:
+                    return service, slot
+                too_long = minutes
+        return services[0], None
 
     async def _taken(
         self, pandit_ids: tuple[str, ...], start: datetime, days: int
@@ -340,6 +387,32 @@ class PanditService:
             raise NotFound
         return pandit, service
 
+    async def sought(
+        self, service_id: str, *, actor: Actor | None = None, exclude_id: str | None = None
+    ) -> Sought:
+        """Return whose times are meant by a service, and how long they have to be.
+
+        A booking that can be moved is moved as it was made: with its pandit, and as long as it was
+        booked for. What he offers today says nothing of it.
+
+        Raises
+        ------
+        NotFound
+            If no bookable pandit offers that service at present, and it is not that of the actor's
+            own booking ``exclude_id``.
+        """
+        holder = await self._own_holder(actor, exclude_id) if actor and exclude_id else None
+        if (
+            isinstance(holder, Booking)
+            and holder.service_id == service_id
+            and holder.status in _MOVABLE
+        ):
+            pandit = await self._load(holder.pandit_id)
+            minutes = (holder.ends_at - holder.starts_at) // timedelta(minutes=1)
+            return Sought(pandit, minutes, holder)
+        pandit, service = await self.offer(service_id)
+        return Sought(pandit, service.duration_minutes, holder)
+
     async def slots(
         self,
         service_id: str,
@@ -356,29 +429,24 @@ class PanditService:
         the actor's home as long as he has not said where: times are marked too to which the pandit
         would not get in time from another family, or from which not to the next.
 
-        Raises
-        ------
-        NotFound
-            If no bookable pandit offers that service at present.
+        Raises ``NotFound`` as :meth:`sought` does.
         """
-        pandit, service = await self.offer(service_id)
+        sought = await self.sought(service_id, actor=actor, exclude_id=exclude_id)
+        pandit, holder = sought.pandit, sought.holder
         hours = pandit.availability
         if not self._may_be_booked(day):
             return SlotDay(pandit.id, day, hours.timezone, ())
         around = await self._timetable.engagements(pandit.id, _noon(day), _noon(day))
         point = None if where is None else coarse_point(where)
-        holder = await self._own_holder(actor, exclude_id) if actor and exclude_id else None
         if actor is not None and holder is not None:
-            if point is None and isinstance(holder, Draft) and not holder.has_details:
-                point = await self._home(actor)
-            elif point is None:
-                point = next((each.point for each in around if each.booking_id == exclude_id), None)
+            if point is None:
+                point = await self._place_of(holder, actor)
             around = tuple(each for each in around if each.booking_id != exclude_id)
         is_full = is_full_day(hours, day, around)
         slots = self._slots_on(
             hours,
             day,
-            service.duration_minutes,
+            sought.minutes,
             frozenset(claim for each in around for claim in each.claims),
             self._clock.now(),
             lambda span: not is_full and self._timetable.is_reachable(span, point, around),
@@ -393,6 +461,15 @@ class PanditService:
             return booking if is_party else None
         draft = await self._drafts.find(holder_id)
         return draft if draft is not None and draft.user_id == actor.user_id else None
+
+    async def _place_of(self, holder: Booking | Draft, actor: Actor) -> GeoPoint | None:
+        """Where the pandit has to go for it: the actor's home until he says where."""
+        if isinstance(holder, Draft) and not holder.has_details:
+            return await self._home(actor)
+        booking = holder.booking if isinstance(holder, Draft) else holder
+        if booking is None:
+            return None
+        return visited_point(booking.service_location, booking.location)
 
     async def _home(self, actor: Actor) -> GeoPoint | None:
         """Where the actor lives, as strangers may know it."""

@@ -92,19 +92,22 @@ class SlotDays:
         Raises ``NotFound`` when no bookable pandit offers that service.
         """
         self.leave(session)
-        pandit, _ = await self._pandits.offer(watched.service_id)
+        sought = await self._pandits.sought(
+            watched.service_id, actor=session.actor, exclude_id=watched.exclude_id
+        )
+        pandit_id = sought.pandit.id
         if not session.is_open:
             return
         # What counts as free differs from person to person once a booking is left out.
         key = (watched, session.user_id if watched.exclude_id else "")
         found = self._watches.get(key)
         if found is None:
-            found = self._watches[key] = SlotWatch(key, pandit.id)
-            self._of_pandit.setdefault(pandit.id, []).append(found)
+            found = self._watches[key] = SlotWatch(key, pandit_id)
+            self._of_pandit.setdefault(pandit_id, []).append(found)
         found.sessions.add(session)
         session.busy.day = found
         try:
-            await self._hear(pandit.id)
+            await self._hear(pandit_id)
             # Read after the topic is heard: what changes from now on is told.
             is_told = await self._refresh(found, session.actor)
         except BaseException:

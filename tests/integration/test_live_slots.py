@@ -85,6 +85,34 @@ async def test_what_one_holds_oneself_counts_as_free_to_oneself_alone(
         assert "2026-11-25T00:15:00.000Z" in taken_at(await own.next("slots"))
 
 
+async def test_the_times_to_move_a_booking_to_outlast_its_service(
+    server: RunningServer, people: People
+) -> None:
+    customer, rival = await people.customer(), await people.customer("Gita Rai")
+    pandit = await people.pandit()
+    booking = await book(customer, pandit.service_id)
+    (await act(pandit, booking, "accept")).raise_for_status()
+    service = f"/api/services/{pandit.service_id}/"
+    (await pandit.api.patch(service, json={"duration_minutes": 30})).raise_for_status()
+    async with (
+        notification_socket(server.port, customer.access) as own,
+        notification_socket(server.port, rival.access) as other,
+    ):
+        first = await watch(own, pandit.service_id, exclude=booking["id"])
+        assert first["slots"][-1]["start"] == "2026-11-25T10:15:00.000Z", "two hours before 18:00"
+        seen = await watch(other, pandit.service_id, exclude=booking["id"])
+        assert seen["slots"][-1]["start"] == "2026-11-25T11:45:00.000Z"
+        (await pandit.api.delete(service)).raise_for_status()
+        assert (await other.next("slots"))["slots"] == []
+        again = await watch(own, pandit.service_id, exclude=booking["id"])
+        assert again["slots"] == first["slots"]
+        frame = {"service": pandit.service_id, "date": WEDNESDAY, "exclude": booking["id"]}
+        await other.send(type="watch_slots", **frame)
+        assert (await other.next("error"))["code"] == "not_found"
+        (await act(customer, booking, "cancel", reason="Ill")).raise_for_status()
+        assert (await own.next("slots"))["slots"] == []
+
+
 async def test_one_day_is_watched_by_a_connection_and_nothing_is_left_behind(
     server: RunningServer, people: People
 ) -> None:

@@ -239,6 +239,29 @@ async def test_pandits_are_ranked_by_factors_that_sum_to_the_score(people: Peopl
     assert all(row["factors"]["location"] == 0 for row in without_place)
 
 
+async def test_a_recommended_pandit_is_shown_with_the_service_that_he_has_time_for(
+    people: People,
+) -> None:
+    pandit = await people.pandit(duration_minutes=180, price=100_000)
+    offer = {"puja_id": PUJA, "name": "Short", "duration_minutes": 60, "price": 200_000}
+    short = (await pandit.api.post("/api/services/", json=offer)).raise_for_status().json()["id"]
+    nobody = await people.nobody()
+
+    async def shown() -> tuple[str, int, str]:
+        (row,) = await ranked(nobody, date=WEDNESDAY)
+        card = row["pandit"]
+        return card["service_id"], card["price"], card["next_free_slot"]["end"]
+
+    assert await shown() == (pandit.service_id, 100_000, f"{WEDNESDAY}T09:00:00+05:45")
+    hour = [{"start": "07:00", "end": "08:00"}]
+    hours = {"weekly": [], "exceptions": [{"date": WEDNESDAY, "intervals": hour}]}
+    (await pandit.api.put("/api/pandits/me/availability/", json=hours)).raise_for_status()
+    assert await shown() == (short, 200_000, f"{WEDNESDAY}T08:00:00+05:45")
+    # Nobody names a day: he has time within two weeks, for the short one alone.
+    (row,) = await ranked(nobody)
+    assert (row["pandit"]["service_id"], row["pandit"]["price"]) == (short, 200_000)
+
+
 async def test_who_has_no_time_on_that_day_is_not_recommended(people: People) -> None:
     pandit = await people.pandit()
     nobody = await people.nobody()

@@ -171,6 +171,63 @@ async def test_only_those_free_at_that_time_remain(people):
     assert len(ids(await search(api, date="2026-11-25", time="10:00"))) == 2
 
 
+async def offer_a_shorter_one(pandit, puja_id="satyanarayan-puja"):
+    """He works until 18:00; what he had before takes three hours and costs less."""
+    short = {"puja_id": puja_id, "name": "Short", "duration_minutes": 60, "price": 200_000}
+    return (await pandit.api.post("/api/services/", json=short)).raise_for_status().json()["id"]
+
+
+async def test_the_time_the_price_and_the_service_of_a_card_belong_together(people):
+    pandit = await people.pandit(duration_minutes=180, price=100_000)
+    short = await offer_a_shorter_one(pandit)
+    customer = await people.customer()
+    wanted = {"puja_id": "satyanarayan-puja", "date": "2026-11-25"}
+
+    async def shown(**more):
+        (card,) = (await search(customer.api, **{**wanted, **more}))["results"]
+        slot = card["next_free_slot"]
+        return card["service_id"], card["price"], slot["time"], slot["end"][11:16]
+
+    assert await shown(time="15:00") == (pandit.service_id, 100_000, "15:00", "18:00")
+    assert await shown(time="17:00") == (short, 200_000, "17:00", "18:00")
+    assert await shown() == (pandit.service_id, 100_000, "06:00", "09:00")
+    assert ids(await search(customer.api, **wanted, time="17:00", max_price=150_000)) == []
+    # Without a day the cheapest is shown, with its own next time.
+    (card,) = (await search(customer.api, puja_id="satyanarayan-puja"))["results"]
+    assert (card["service_id"], card["price"]) == (pandit.service_id, 100_000)
+    assert card["next_free_slot"]["end"] == "2026-11-22T15:00:00+05:45"
+    page = await customer.api.get("/pandits/?date=2026-11-25&time=17:00")
+    assert f"/pandits/{pandit.pandit_id}/?service={short}&" in page.text.replace("&amp;", "&")
+    booked = await customer.api.post(
+        "/api/bookings/",
+        json={
+            "service_id": short,
+            "booking_date": "2026-11-25",
+            "booking_time": "17:00",
+            "service_location": "PANDIT_LOCATION",
+            "samagri_required": False,
+        },
+    )
+    assert booked.status_code == 201, booked.text
+
+
+async def test_the_prices_shown_keep_their_order_where_the_cheapest_has_no_time(people):
+    long, plain = (
+        await people.pandit("Long Acharya", duration_minutes=180, price=100_000),
+        await people.pandit("Plain Acharya", duration_minutes=60, price=150_000),
+    )
+    # Of another puja: a search without one looks at all of them.
+    await offer_a_shorter_one(long, "griha-pravesh")
+    api = await people.nobody()
+    when = {"date": "2026-11-25", "sort": "price"}
+    assert ids(await search(api, **when, time="10:00")) == [long.pandit_id, plain.pandit_id]
+    late = await search(api, **when, time="17:00")
+    assert [(card["id"], card["price"]) for card in late["results"]] == [
+        (plain.pandit_id, 150_000),
+        (long.pandit_id, 200_000),
+    ]
+
+
 @pytest.mark.parametrize(
     "day", ["2026-11-28", "2026-11-21", "2028-01-01", "0001-01-01", "9999-12-31"]
 )

@@ -141,3 +141,65 @@ async def test_only_services_on_offer_have_slots(people, pandit):
     assert off.status_code == 404
     assert (await api.get(path, params=day)).status_code == 422
     assert (await api.get(path, params={"service_id": "x", "date": "soon"})).status_code == 422
+
+
+NOT_OFFERED = ("he takes a rest", "the service is paused", "the service is gone")
+
+
+async def stop_offering(pandit, how):
+    path = f"/api/services/{pandit.service_id}/"
+    if how == NOT_OFFERED[0]:
+        answer = await pandit.api.patch("/api/pandits/me/", json={"is_available": False})
+    elif how == NOT_OFFERED[1]:
+        answer = await pandit.api.patch(path, json={"is_available": False})
+    else:
+        answer = await pandit.api.delete(path)
+    answer.raise_for_status()
+
+
+async def times_to_move_to(person, booking, day="2026-11-26"):
+    answer = await person.api.get(
+        "/api/booking-slots/available-slots/",
+        params={"service_id": booking["service"], "date": day, "exclude_booking": booking["id"]},
+    )
+    if answer.status_code != 200:
+        return answer.status_code
+    return [slot["time"] for slot in answer.json()["slots"] if slot["available"]]
+
+
+async def moved(person, booking, at, day="2026-11-26"):
+    path = f"/api/bookings/{booking['id']}/reschedule/"
+    return await person.api.post(path, json={"booking_date": day, "booking_time": at})
+
+
+@pytest.mark.parametrize("how", NOT_OFFERED)
+async def test_a_booking_can_be_moved_when_its_service_is_not_offered_any_more(people, pandit, how):
+    customer, stranger = await people.customer(), await people.customer("Gita Rai")
+    booking = (await book(customer, pandit.service_id, "10:00")).json()
+    (await pandit.api.post(f"/api/bookings/{booking['id']}/accept/")).raise_for_status()
+    before = await times_to_move_to(customer, booking)
+    await stop_offering(pandit, how)
+    for party in (customer, pandit):
+        assert await times_to_move_to(party, booking) == before
+    assert await times_to_move_to(stranger, booking) == 404
+    assert (await moved(pandit, booking, before[-1])).status_code == 200
+    assert (await moved(customer, booking, before[-1])).status_code == 200
+    assert "08:30" in await times_to_move_to(customer, booking, "2026-11-25")
+    await customer.api.post(f"/api/bookings/{booking['id']}/cancel/", json={"reason": "Ill"})
+    assert await times_to_move_to(customer, booking) == 404, "nothing is left to be moved"
+
+
+@pytest.mark.parametrize(("minutes", "last"), [(30, "16:00"), (240, "16:00")])
+async def test_the_times_for_a_booking_are_as_long_as_it_was_booked_for(
+    people, pandit, minutes, last
+):
+    customer = await people.customer()
+    booking = (await book(customer, pandit.service_id, "10:00")).json()
+    (await pandit.api.post(f"/api/bookings/{booking['id']}/accept/")).raise_for_status()
+    path = f"/api/services/{pandit.service_id}/"
+    (await pandit.api.patch(path, json={"duration_minutes": minutes})).raise_for_status()
+    found = await times_to_move_to(customer, booking)
+    assert found[-1] == last
+    assert (await free_times(customer.api, pandit.service_id, "2026-11-26"))[-1] != last
+    answer = await moved(customer, booking, last)
+    assert answer.status_code == 200, answer.text

@@ -122,6 +122,20 @@ async def test_the_way_counts_when_a_booking_is_moved(people: People) -> None:
     assert refusal(proposed) == NOT_AVAILABLE
 
 
+async def test_the_way_counts_in_the_times_of_a_day_far_from_the_bookings_own(
+    people: People,
+) -> None:
+    pandit, sita, gita = await people.pandit(), await people.customer(), await people.customer()
+    await book(sita, pandit.service_id, booking_time="10:00", **NEAR)
+    moved = await book(gita, pandit.service_id, booking_date="2026-12-10", **FAR)
+    shown: Any = {"exclude_booking": moved["id"]}
+    times = set(await free(gita.api, pandit.service_id, **shown))
+    assert "13:30" in times
+    assert not {"07:00", "07:30", "12:30", "13:00"} & times
+    refused = await act(gita, moved, "reschedule", booking_date=WEDNESDAY, booking_time="13:00")
+    assert refusal(refused) == NOT_AVAILABLE
+
+
 async def test_a_day_takes_as_many_as_the_pandit_wants_whoever_races(people: People) -> None:
     pandit = await people.pandit(duration_minutes=30)
     shown = await keep_hours(pandit, max_per_day=3, lead_minutes=60)
