@@ -266,8 +266,8 @@ def _tables_of(rows: Any) -> dict[str, dict[str, list[Any]]]:
     }
     for document in rows(
         "bookings", "user_id", "pandit_id", "puja_id", "status", "created_at", "updated_at",
-        "starts_at", "completed_at", "location", "samagri", "samagri_declined", "rejected_by",
-        "history", parts=_months("starts_at"),
+        "starts_at", "completed_at", "location", "samagri", "samagri_declined",
+        "samagri_own_declined", "rejected_by", "history", parts=_months("starts_at"),
     ):  # fmt: skip
         bookings.append(_booking_row(document))
         lines.extend(_line_rows(document, ruled))
@@ -331,7 +331,8 @@ def _line_rows(
     """What was on the list at the end, and what had been put there and was taken off.
 
     ``ruled``: the pairs of puja and item that the rules of the catalogue name. Where a rule names
-    an item, the rule has put it there, as its source would say had it been kept.
+    an item, the rule has put it there, as its source would say had it been kept. What the customer
+    had put there himself and took off again was never there.
     """
     for line in document.get("samagri") or ():
         yield {
@@ -344,7 +345,10 @@ def _line_rows(
             "tier": line.get("type"),
             "kept": True,
         }
+    own = document.get("samagri_own_declined") or ()
     for item_id in document.get("samagri_declined") or ():
+        if item_id in own:
+            continue
         yield {
             "booking_id": document["_id"],
             "item_id": item_id,

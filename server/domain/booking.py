@@ -220,14 +220,16 @@ class RescheduleProposal:
 class SamagriProposal:
     """Another list of samagri that the customer of an accepted booking asks for.
 
-    ``declined`` are the items that he does not want. ``revision`` is greater with each change of
-    the list and never used again: it names the very list to which the pandit agrees. After
-    ``answer_by`` the proposal falls away. The rules are in ``domain.samagri_consent``.
+    ``declined`` and ``own_declined`` are the items that he does not want, as in a booking.
+    ``revision`` is greater with each change of the list and never used again: it names the very
+    list to which the pandit agrees. After ``answer_by`` the proposal falls away. The rules are in
+    ``domain.samagri_consent``.
     """
 
     revision: int
     lines: tuple[SamagriLine, ...]
     declined: tuple[str, ...] = ()
+    own_declined: tuple[str, ...] = ()
     proposed_at: datetime
     answer_by: datetime
 
@@ -246,6 +248,10 @@ class Booking:
     day (see ``calendar``), empty when it occupies none. ``user_id`` is the customer's account,
     ``pandit_user_id`` the pandit's. Fees are paisa. Phones and the exact place are for the parties
     of an accepted booking only (``shares_contact``).
+
+    ``samagri_declined`` are the items that the customer took off the list and that do not come back
+    by themselves; ``samagri_own_declined`` those of them that he had put there himself, as his own
+    or with a ready list.
 
     ``offers`` are the pandits who were asked, each once; only the last may still be unanswered.
 
@@ -284,6 +290,7 @@ class Booking:
     samagri_required: bool
     samagri: tuple[SamagriLine, ...] = ()
     samagri_declined: tuple[str, ...] = ()
+    samagri_own_declined: tuple[str, ...] = ()
     samagri_proposal: SamagriProposal | None = None
     samagri_asked_at: datetime | None = None
     service_fee: int
@@ -915,11 +922,13 @@ def with_samagri(
     booking: Booking, lines: tuple[SamagriLine, ...], declined: tuple[str, ...], now: datetime
 ) -> Booking:
     """Replace the samagri lines; the fees follow."""
+    own_declined = tuple(each for each in booking.samagri_own_declined if each in declined)
     samagri_fee = sum(line.price_at_booking for line in lines)
     return replace(
         booking,
         samagri=lines,
         samagri_declined=declined,
+        samagri_own_declined=own_declined,
         samagri_fee=samagri_fee,
         total_fee=booking.service_fee + samagri_fee,
         updated_at=now,
@@ -932,7 +941,19 @@ def without_line(booking: Booking, item_id: str, now: datetime) -> Booking:
     if not line.can_remove:
         raise ItemRequired
     lines = tuple(other for other in booking.samagri if other.item_id != item_id)
-    return with_samagri(booking, lines, (*booking.samagri_declined, item_id), now)
+    changed = with_samagri(booking, lines, (*booking.samagri_declined, item_id), now)
+    if line.auto_added:
+        return changed
+    return replace(changed, samagri_own_declined=(*changed.samagri_own_declined, item_id))
+
+
+def refused_items(booking: Booking) -> tuple[str, ...]:
+    """What was put on the list for the customer and he took off again.
+
+    That he changed his mind about what he had put there himself says nothing of what is advised.
+    """
+    own = booking.samagri_own_declined
+    return tuple(each for each in booking.samagri_declined if each not in own)
 
 
 def with_quantity(

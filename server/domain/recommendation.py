@@ -50,6 +50,7 @@ class PastBooking:
     """One of a customer's bookings, as much of it as recommendations look at.
 
     ``item_ids`` and ``sources`` go together: what was on the list, and who had put it there.
+    ``declined`` is what had been put there for the customer and he took off.
     """
 
     booking_id: str

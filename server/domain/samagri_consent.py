@@ -59,7 +59,7 @@ def as_proposed(booking: Booking, now: datetime) -> Booking:
     proposal = open_proposal(booking, now)
     if proposal is None:
         return booking
-    return rules.with_samagri(booking, proposal.lines, proposal.declined, booking.updated_at)
+    return _with_list(booking, proposal, booking.updated_at)
 
 
 def line_changes(booking: Booking, proposal: SamagriProposal) -> tuple[LineChange, ...]:
@@ -106,6 +106,7 @@ def edited(
         revision=booking.version + 1,
         lines=lines,
         declined=wanted.samagri_declined,
+        own_declined=wanted.samagri_own_declined,
         proposed_at=now if known is None else known.proposed_at,
         answer_by=min(now + answer_within, booking.starts_at),
     )
@@ -137,9 +138,7 @@ def agree(booking: Booking, actor: Actor, revision: int, now: datetime) -> Booki
     if rules.price_stands(booking):
         raise PaymentOpen
     proposal = _looked_at(booking, revision, now)
-    agreed = rules.with_samagri(
-        rules.without_samagri_proposal(booking), proposal.lines, proposal.declined, now
-    )
+    agreed = _with_list(rules.without_samagri_proposal(booking), proposal, now)
     total = {"amount": str(agreed.total_fee), "currency": agreed.currency}
     return rules.told(agreed, EventKind.BOOKING_SAMAGRI_AGREED, now, (booking.user_id,), total)
 
@@ -175,6 +174,11 @@ def end_unanswered(booking: Booking, now: datetime) -> Booking:
     if found is booking:
         raise IllegalTransition(booking.status)
     return found
+
+
+def _with_list(booking: Booking, proposal: SamagriProposal, now: datetime) -> Booking:
+    listed = rules.with_samagri(booking, proposal.lines, proposal.declined, now)
+    return replace(listed, samagri_own_declined=proposal.own_declined)
 
 
 def _require_answerer(booking: Booking, actor: Actor) -> None:

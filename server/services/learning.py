@@ -23,7 +23,7 @@ from typing import Final
 import msgspec
 
 from server.domain.account import Actor
-from server.domain.booking import Booking, SamagriLine
+from server.domain.booking import Booking, SamagriLine, refused_items
 from server.domain.errors import FieldFault, Invalid, StoreUnavailable
 from server.domain.events import Event, EventKind
 from server.domain.learning import (
@@ -534,8 +534,9 @@ def _added_by_itself(booking: Booking, arm: str, at: datetime) -> list[Feedback]
     if not version:
         return []
     kept = [line.item_id for line in booking.samagri if line.auto_added and line.can_remove]
-    fates = [(FeedbackKind.SHOWN, (*kept, *booking.samagri_declined))]
-    fates += [(FeedbackKind.ADDED, tuple(kept)), (FeedbackKind.REMOVED, booking.samagri_declined)]
+    refused = refused_items(booking)
+    fates = [(FeedbackKind.SHOWN, (*kept, *refused))]
+    fates += [(FeedbackKind.ADDED, tuple(kept)), (FeedbackKind.REMOVED, refused)]
     return [
         Feedback(
             rec_id=f"booking-{booking.id}",
@@ -555,11 +556,11 @@ def _added_by_itself(booking: Booking, arm: str, at: datetime) -> list[Feedback]
 def _list_changes(
     booking: Booking, recommended: dict[tuple[Surface, str], Feedback], at: datetime
 ) -> Iterable[Interaction]:
-    """What the customer put on the list himself, and what he took off it."""
+    """What the customer put on the list himself, and what he took off of the rest."""
     for line in booking.samagri:
         if line.user_added:
             yield _change(booking, "samagri_added", line.item_id, at, recommended, line)
-    for item_id in booking.samagri_declined:
+    for item_id in refused_items(booking):
         yield _change(booking, "samagri_removed", item_id, at, recommended)
 
 

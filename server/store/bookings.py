@@ -276,9 +276,10 @@ class MongoBookingRepository:
                         "created_at": 1,
                         "booking_date": 1,
                         "ends_at": 1,
-                        "item_ids": "$samagri.item_id",
-                        "sources": "$samagri.source",
+                        "item_ids": _each_line("item_id"),
+                        "sources": _each_line("source"),
                         "samagri_declined": 1,
+                        "samagri_own_declined": 1,
                     }
                 },
             ]
@@ -369,7 +370,13 @@ def _engagements(document: Document) -> Iterator[Engagement]:
         )
 
 
+def _each_line(field: str) -> Document:
+    """One field of each line; the embedded database follows no path through a list."""
+    return {"$map": {"input": "$samagri", "in": f"$$this.{field}"}}
+
+
 def _past(document: Document) -> PastBooking:
+    own = document.get("samagri_own_declined") or ()
     return PastBooking(
         booking_id=document["_id"],
         puja_id=document["puja_id"],
@@ -380,7 +387,7 @@ def _past(document: Document) -> PastBooking:
         ended_at=document["ends_at"],
         item_ids=tuple(document.get("item_ids") or ()),
         sources=tuple(document.get("sources") or ()),
-        declined=tuple(document.get("samagri_declined") or ()),
+        declined=tuple(each for each in document.get("samagri_declined") or () if each not in own),
     )
 
 

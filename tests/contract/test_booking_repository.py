@@ -34,10 +34,14 @@ def bookings(store: Store) -> MongoBookingRepository:
 
 async def test_a_booking_comes_back_as_it_was(bookings: MongoBookingRepository) -> None:
     booking = make_booking(
-        samagri=(make_line("haldi"), make_line("akshat")), samagri_declined=("paan",)
+        samagri=(make_line("haldi"), make_line("akshat")),
+        samagri_declined=("paan", "mala"),
+        samagri_own_declined=("mala",),
     )
     await bookings.add(booking)
     assert await bookings.find(booking.id) == booking
+    (past,) = await bookings.past_of(booking.user_id, 10)
+    assert (past.item_ids, past.declined) == (("haldi", "akshat"), ("paan",))
     assert await bookings.find("another") is None
 
 
@@ -47,7 +51,8 @@ async def test_a_list_that_waits_for_consent_comes_back_as_it_was(
     proposal = SamagriProposal(
         revision=4,
         lines=(make_line("haldi"), make_line("paan", user_added=True)),
-        declined=("akshat",),
+        declined=("akshat", "mala"),
+        own_declined=("mala",),
         proposed_at=NOW,
         answer_by=NOW + timedelta(hours=24),
     )

@@ -42,7 +42,8 @@ async def fill(store: Store) -> None:
             completed_at=NOW - timedelta(days=1),
             claims=(),
             samagri=lines,
-            samagri_declined=("honey", "durva"),
+            samagri_declined=("honey", "durva", "mala"),
+            samagri_own_declined=("mala",),
         )
     )
     await bookings.add(

@@ -270,6 +270,19 @@ def test_required_and_essential_items_stay() -> None:
         rules.without_line(without, SamagriType.OPTIONAL, NOW)
 
 
+def test_what_the_customer_put_there_himself_and_took_off_is_told_apart() -> None:
+    own = make_line("incense", source="customer", auto_added=False, user_added=True)
+    ready = make_line("mala", source="template", auto_added=False)
+    found = rules.with_samagri(make_booking(), (make_line("haldi"), own, ready), (), NOW)
+    for item_id in ("haldi", "incense", "mala"):
+        found = rules.without_line(found, item_id, NOW)
+    assert found.samagri_declined == ("haldi", "incense", "mala"), "none comes back by itself"
+    assert found.samagri_own_declined == ("incense", "mala")
+    assert rules.refused_items(found) == ("haldi",)
+    again = rules.with_samagri(found, (own,), ("haldi", "mala"), NOW)
+    assert again.samagri_own_declined == ("mala",)
+
+
 def test_a_new_quantity_is_priced_at_the_frozen_price() -> None:
     found = rules.with_samagri(make_booking(), (make_line("haldi"),), (), NOW)
     assert found.samagri_fee == 5_000

@@ -116,6 +116,20 @@ def test_an_edit_before_acceptance_changes_the_list_at_once() -> None:
     assert changed.total_fee == FEE + 10_000
 
 
+def test_who_had_put_there_what_a_proposal_leaves_out_is_known_when_it_is_agreed_to() -> None:
+    own = replace(INCENSE, auto_added=False, user_added=True)
+    booking = accepted()
+    for edit in (without("haldi"), with_line(own), without("incense")):
+        booking = edited(booking, edit)
+    assert asked(booking).own_declined == ("incense",)
+    agreed = consent.agree(booking, PANDIT, asked(booking).revision, NOW)
+    assert (agreed.samagri_declined, agreed.samagri_own_declined) == (
+        ("haldi", "incense"),
+        ("incense",),
+    )
+    assert rules.refused_items(agreed) == ("haldi",)
+
+
 def test_edits_after_acceptance_make_one_proposal_and_change_nothing_else() -> None:
     booking = accepted()
     first = edited(booking, sized("haldi", 200))

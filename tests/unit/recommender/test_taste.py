@@ -51,7 +51,15 @@ def booking(name: str, days_ago: int, status: BookingStatus, *own: str, **more: 
 HISTORY = (
     booking("coming", -5, BookingStatus.PENDING, "curd", samagri_declined=("ghee",)),
     booking("off", 20, BookingStatus.CANCELLED, "milk", samagri_declined=("camphor",)),
-    booking("held", 40, BookingStatus.COMPLETED, "honey", found=("walnut",)),
+    booking(
+        "held",
+        40,
+        BookingStatus.COMPLETED,
+        "honey",
+        found=("walnut",),
+        samagri_declined=("saffron",),
+        samagri_own_declined=("saffron",),
+    ),
     booking("older", 100, BookingStatus.COMPLETED, "honey", "ghee", samagri_declined=("camphor",)),
 )
 

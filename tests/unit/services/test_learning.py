@@ -11,9 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from server.domain.booking import with_samagri, without_line
 from server.domain.errors import Invalid, StoreUnavailable
 from server.domain.learning import Counter, CounterKey, Feedback, FeedbackKind, Surface
-from server.services.learning import CounterBuffer, RecommendationIds
+from server.services.learning import (
+    CounterBuffer,
+    RecommendationIds,
+    _added_by_itself,
+    _list_changes,
+)
+from tests.factories import make_booking, make_line
 
 NOW = datetime(2026, 11, 22, 4, 15, tzinfo=UTC)
 IDS = RecommendationIds("s" * 40)
@@ -88,6 +95,23 @@ def test_no_changed_character_goes_unnoticed(data: st.DataObject) -> None:
     other = data.draw(st.sampled_from("ABCabc012-_").filter(lambda each: each != text[place]))
     with pytest.raises(Invalid):
         IDS.read(text[:place] + other + text[place + 1 :], "sita", NOW)
+
+
+def test_what_the_customer_put_on_the_list_himself_and_took_off_tells_nothing_of_a_model() -> None:
+    own = make_line("incense", source="customer", auto_added=False, user_added=True)
+    ready = make_line("mala", source="template", auto_added=False)
+    lines = (make_line("haldi", advised_by="v1"), make_line("camphor"), own, ready)
+    booking = with_samagri(make_booking(), lines, (), NOW)
+    for item_id in ("camphor", "incense", "mala"):
+        booking = without_line(booking, item_id, NOW)
+    assert {(row.kind, row.target) for row in _added_by_itself(booking, "", NOW)} == {
+        (FeedbackKind.SHOWN, "haldi"),
+        (FeedbackKind.SHOWN, "camphor"),
+        (FeedbackKind.ADDED, "haldi"),
+        (FeedbackKind.REMOVED, "camphor"),
+    }
+    changes = [(row.kind, row.item_id) for row in _list_changes(booking, {}, NOW)]
+    assert changes == [("samagri_removed", "camphor")]
 
 
 class Counters:
