@@ -234,7 +234,8 @@ class BookingSettings:
     """How far ahead bookings are taken."""
     answer_hours: float = 12.0
     """How long a pandit has to answer before the booking is offered to the next one; at most half
-    of the time to the puja."""
+    of the time until two hours before the puja, so that there are others to ask, but a quarter of
+    an hour when it is near."""
     travel_speed_kmh: float = 15.0
     """How fast pandits get from one family to the next, as the crow flies: for the time between two
     bookings at different places. Streets and traffic are in it."""

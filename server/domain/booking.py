@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Final
 
 from server.domain.account import Actor, Place, Role
-from server.domain.calendar import Span, local_instant
+from server.domain.calendar import USUAL_LEAD_MINUTES, Span, local_instant
 from server.domain.cancellation import DEFAULT_TIERS, RefundTier
 from server.domain.catalogue import SamagriType, check_quantity
 from server.domain.errors import (
@@ -60,6 +60,10 @@ LATE: Final = timedelta(hours=1)
 """So much too late a pandit may still be on his way."""
 REMIND_AHEAD: Final = (timedelta(days=1), timedelta(hours=1))
 """How long before the beginning of an accepted booking its parties are reminded."""
+USUAL_NOTICE: Final = timedelta(minutes=USUAL_LEAD_MINUTES)
+"""How long before a puja most pandits want to know of it."""
+LEAST_TO_ANSWER: Final = timedelta(minutes=15)
+"""So long a pandit has to answer when the puja is near."""
 ENDED: Final = frozenset({_Status.CANCELLED, _Status.FAILED})
 """States in which what was to be paid for does not happen."""
 
@@ -509,9 +513,20 @@ def decline(booking: Booking, actor: Actor, now: datetime, reason: str) -> Booki
 def answer_time(now: datetime, starts_at: datetime, within: timedelta) -> datetime:
     """Until when a pandit who is asked now may answer.
 
-    Half of the time that is left where that is less: the other half is the next one's.
+    Half of the time that is left where that is less: the other half is the next one's. Only the
+    time before the usual notice counts, for after it hardly anybody can be asked any more; but
+    ``LEAST_TO_ANSWER`` he has, or half of the time to the puja where that is shorter still.
     """
-    return now + min(within, (starts_at - now) / 2)
+    left = starts_at - now
+    share = max((left - USUAL_NOTICE) / 2, LEAST_TO_ANSWER)
+    return now + min(within, share, left / 2)
+
+
+def _answered_sooner(
+    answer_by: datetime | None, starts_at: datetime, now: datetime, within: timedelta
+) -> datetime | None:
+    """Leave the next pandit his share of the time, also where the puja has come nearer."""
+    return answer_by and min(answer_by, answer_time(now, starts_at, within))
 
 
 def lapse(booking: Booking, now: datetime) -> Booking:
@@ -625,11 +640,18 @@ def begin_payment(
 
 
 def take_payment_back(
-    booking: Booking, before: Booking, method: PaymentMethod, now: datetime, *, is_open: bool
+    booking: Booking,
+    before: Booking,
+    method: PaymentMethod,
+    now: datetime,
+    *,
+    is_open: bool,
+    within: timedelta,
 ) -> Booking:
     """A try to pay by ``method`` came to nothing; the very same booking when it goes on as it is.
 
-    What was to be paid in cash ``before`` is so again: its pandit has been asked, and answers.
+    What was to be paid in cash ``before`` is so again: its pandit has been asked, and answers; see
+    ``answer_time`` for ``within``.
     """
     if booking.payment_status not in (*_UNPAID, PaymentStatus.PROCESSING):
         return booking
@@ -643,7 +665,7 @@ def take_payment_back(
     if is_switched:
         is_under_way = booking.payment_status is PaymentStatus.PROCESSING
         status = PaymentStatus.PROCESSING if is_under_way else PaymentStatus.PENDING
-        answer_by = before.answer_by and min(before.answer_by, booking.starts_at)
+        answer_by = _answered_sooner(before.answer_by, booking.starts_at, now, within)
         return replace(
             booking,
             payment_method=before.payment_method,
@@ -866,11 +888,19 @@ def without_samagri_proposal(booking: Booking) -> Booking:
 
 
 def move_time(
-    booking: Booking, actor: Actor, now: datetime, *, day: date, at: time, span: Span
+    booking: Booking,
+    actor: Actor,
+    now: datetime,
+    *,
+    day: date,
+    at: time,
+    span: Span,
+    within: timedelta,
 ) -> Booking:
     """Give the booking another time; price and payment stay.
 
     The customer may while it is PENDING; once ACCEPTED it takes a proposal of the other side.
+    Whoever has not answered yet has no longer than if he were asked now: see ``answer_time``.
     """
     _require_status(booking, _Status.PENDING, _Status.ACCEPTED)
     if booking.status is _Status.PENDING:
@@ -890,8 +920,7 @@ def move_time(
         starts_at=span.starts_at,
         ends_at=span.ends_at,
         claims=span.claims,
-        # Nobody is waited for beyond the beginning.
-        answer_by=booking.answer_by and min(booking.answer_by, span.starts_at),
+        answer_by=_answered_sooner(booking.answer_by, span.starts_at, now, within),
         samagri_proposal=waiting
         and replace(waiting, answer_by=min(waiting.answer_by, span.starts_at)),
         remind_at=next_reminder(span.starts_at, now) if booking.accepted_at else None,

@@ -22,6 +22,8 @@ from zoneinfo import ZoneInfo
 CLAIM_MINUTES: Final = 15
 _CLAIM_SECONDS: Final = CLAIM_MINUTES * 60
 MAX_DURATION_MINUTES: Final = 24 * 60
+USUAL_LEAD_MINUTES: Final = 120
+"""So long ahead a pandit wants to know of a booking, unless he says otherwise."""
 _PER_DAY: Final = 1024
 """Numbers of a day: far more than the bookings and moves that it can hold at one time."""
 
@@ -62,7 +64,7 @@ class Availability:
     weekly: tuple[DayHours, ...]
     exceptions: tuple[DayException, ...] = ()
     buffer_minutes: int = 30
-    lead_minutes: int = 120
+    lead_minutes: int = USUAL_LEAD_MINUTES
     max_per_day: int | None = None
     timezone: str = "Asia/Kathmandu"
 

@@ -477,7 +477,9 @@ class BookingService:
                     span=wanted,
                     answer_within=timedelta(hours=self._policy.proposal_hours),
                 )
-            return rules.move_time(found, actor, now, day=day, at=at, span=wanted)
+            return rules.move_time(
+                found, actor, now, day=day, at=at, span=wanted, within=self._answer_within
+            )
 
         point = visited_point(booking.service_location, booking.location)
         return await self._timetable.fitted(
@@ -552,7 +554,9 @@ class BookingService:
         now = self._clock.now()
 
         def apply(found: Booking) -> Booking:
-            return rules.take_payment_back(found, before, method, now, is_open=is_open)
+            return rules.take_payment_back(
+                found, before, method, now, is_open=is_open, within=self._answer_within
+            )
 
         found = await self._load(before.id)
         if apply(found) is not found:
@@ -829,7 +833,11 @@ class BookingService:
         return pandit, self._span(pandit, minutes, day, at, now)
 
     def _answer_by(self, now: datetime, starts_at: datetime) -> datetime:
-        return rules.answer_time(now, starts_at, timedelta(hours=self._policy.answer_hours))
+        return rules.answer_time(now, starts_at, self._answer_within)
+
+    @property
+    def _answer_within(self) -> timedelta:
+        return timedelta(hours=self._policy.answer_hours)
 
     @property
     def _hold(self) -> timedelta:

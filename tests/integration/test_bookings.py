@@ -334,17 +334,29 @@ async def test_all_of_a_circle_are_looked_at_and_those_who_have_no_time_by_one_q
     assert set(looked_at) == {free.pandit_id}
 
 
+@pytest.mark.parametrize(
+    ("at", "minutes"), [("16:00", 120), ("13:00", 30), ("12:15", 15)], ids=lambda each: str(each)
+)
+@pytest.mark.parametrize("is_moved", [False, True])
 async def test_silence_is_passed_on_while_there_is_time_for_another(
-    people: People, server: RunningServer, clock: FakeClock
+    people: People,
+    server: RunningServer,
+    clock: FakeClock,
+    at: str,
+    minutes: int,
+    is_moved: bool,
 ) -> None:
     customer, first = await people.customer(), await people.pandit("First Acharya")
     second = await people.pandit("Second Bhattarai")
-    # Today, six hours from now.
-    booking = await book(
-        customer, first.service_id, booking_date="2026-11-22", booking_time="16:00"
-    )
-    assert booking["answer_by"] == "2026-11-22T13:00:00+05:45"
-    clock.advance(hours=3, minutes=1)
+    # Today, so many hours after ten; or for another day, and then moved there.
+    today = {"booking_date": "2026-11-22", "booking_time": at}
+    booking = await book(customer, first.service_id, **({} if is_moved else today))
+    if is_moved:
+        assert booking["answer_by"] == "2026-11-22T22:00:00+05:45"
+        booking = (await act(customer, booking, "reschedule", **today)).raise_for_status().json()
+    until = datetime.fromisoformat(booking["answer_by"])
+    assert until - clock.now() == timedelta(minutes=minutes)
+    clock.advance(minutes=minutes)
     assert await server.services.bookings.pass_on_unanswered() == 1
     for person in (customer, second):
         await people.sign_in_again(person)

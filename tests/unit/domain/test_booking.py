@@ -21,7 +21,7 @@ from server.domain.booking import (
     PaymentStatus,
     SamagriLine,
 )
-from server.domain.calendar import span_of
+from server.domain.calendar import Span, span_of
 from server.domain.catalogue import SamagriType
 from server.domain.errors import (
     DomainError,
@@ -47,6 +47,7 @@ CUSTOMER = actor(Role.USER, "customer")
 PANDIT = actor(Role.PANDIT, "pandit-user")
 OTHER_PANDIT = actor(Role.PANDIT, "other-pandit-user")
 ADMIN = actor(Role.ADMIN, "admin")
+WITHIN = timedelta(hours=12)
 SOON = STARTS_AT - timedelta(minutes=30)
 
 
@@ -219,12 +220,12 @@ def test_an_accepted_booking_moves_only_with_the_other_sides_consent() -> None:
     span = span_of(datetime(2026, 11, 26, 3, 15, tzinfo=UTC), 120, 30)
     accepted = in_state(Status.ACCEPTED)
     with pytest.raises(Forbidden):
-        rules.move_time(accepted, CUSTOMER, NOW, day=day, at=at, span=span)
+        rules.move_time(accepted, CUSTOMER, NOW, day=day, at=at, span=span, within=WITHIN)
     proposed = propose(accepted, CUSTOMER)
     assert set(proposed.claims) == {*accepted.claims, *span.claims}, "both times are held"
     with pytest.raises(Forbidden):
-        rules.move_time(proposed, CUSTOMER, NOW, day=day, at=at, span=span)
-    moved = rules.move_time(proposed, PANDIT, NOW, day=day, at=at, span=span)
+        rules.move_time(proposed, CUSTOMER, NOW, day=day, at=at, span=span, within=WITHIN)
+    moved = rules.move_time(proposed, PANDIT, NOW, day=day, at=at, span=span, within=WITHIN)
     assert (moved.booking_date, moved.claims, moved.proposal) == (day, span.claims, None)
     assert moved.total_fee == accepted.total_fee
 
@@ -435,19 +436,54 @@ def test_a_booking_that_is_being_paid_is_not_passed_on_for_silence() -> None:
         rules.lapse(at_the_till, NOW)
 
 
-@pytest.mark.parametrize(("ahead", "wait"), [(48, 12), (24, 12), (10, 5), (2, 1)])
-def test_an_answer_is_waited_for_half_of_the_time_at_most(ahead: int, wait: int) -> None:
+@pytest.mark.parametrize(
+    ("ahead", "wait"),
+    [(48, 12), (26, 12), (24, 11), (10, 4), (3, 0.5), (2.5, 0.25), (2, 0.25), (0.4, 0.2)],
+)
+def test_an_answer_is_waited_for_half_of_the_time_before_the_usual_notice_at_most(
+    ahead: float, wait: float
+) -> None:
     until = rules.answer_time(NOW, NOW + timedelta(hours=ahead), timedelta(hours=12))
     assert until == NOW + timedelta(hours=wait)
 
 
-def test_nobody_is_waited_for_beyond_a_new_and_earlier_beginning() -> None:
-    booking = replace(in_state(Status.PENDING), answer_by=STARTS_AT - timedelta(hours=1))
-    sooner = span_of(STARTS_AT - timedelta(days=2), 120, 30)
-    moved = rules.move_time(
-        booking, CUSTOMER, NOW, day=date(2026, 11, 23), at=time(10), span=sooner
+SPANS_OF_TIME = st.timedeltas(timedelta(minutes=1), timedelta(days=20))
+
+
+@given(SPANS_OF_TIME, SPANS_OF_TIME, st.timedeltas(timedelta(minutes=6), timedelta(days=2)))
+def test_whoever_is_asked_has_time_and_leaves_some(
+    ahead: timedelta, later: timedelta, within: timedelta
+) -> None:
+    starts_at = NOW + ahead
+    until = rules.answer_time(NOW, starts_at, within)
+    assert NOW < until < starts_at
+    notice_at = starts_at - rules.USUAL_NOTICE
+    if notice_at - NOW > rules.LEAST_TO_ANSWER:
+        assert until <= notice_at, "the next one can still be asked"
+    # So nobody gains or loses by being looked at again, unless the puja comes nearer.
+    assert rules.answer_time(NOW + min(later, ahead), starts_at, within) >= until
+
+
+def moved_to(booking: Booking, span: Span, at: datetime = NOW) -> Booking:
+    return rules.move_time(
+        booking,
+        CUSTOMER,
+        at,
+        day=span.starts_at.date(),
+        at=time(10),
+        span=span,
+        within=WITHIN,
     )
-    assert moved.answer_by == sooner.starts_at
+
+
+def test_a_request_that_is_moved_nearer_leaves_time_for_the_next_pandit() -> None:
+    booking = replace(in_state(Status.PENDING), answer_by=NOW + timedelta(hours=12))
+    sooner, later = (span_of(NOW + timedelta(hours=hours), 120, 30) for hours in (6, 400))
+    moved = moved_to(booking, sooner)
+    assert moved.answer_by == NOW + timedelta(hours=2)
+    again = moved_to(moved, sooner, NOW + timedelta(hours=1))
+    assert again.answer_by == moved.answer_by, "the same time again changes nothing"
+    assert moved_to(booking, later).answer_by == booking.answer_by, "nobody has more than he had"
 
 
 def at_the_till(before: Booking) -> Booking:
@@ -457,7 +493,9 @@ def at_the_till(before: Booking) -> Booking:
 
 
 def taken_back(booking: Booking, before: Booking, *, is_open: bool = False) -> Booking:
-    return rules.take_payment_back(booking, before, PaymentMethod.KHALTI, NOW, is_open=is_open)
+    return rules.take_payment_back(
+        booking, before, PaymentMethod.KHALTI, NOW, is_open=is_open, within=WITHIN
+    )
 
 
 def test_a_payment_that_was_not_begun_gives_the_pandit_back_his_time_to_answer() -> None:
@@ -466,8 +504,9 @@ def test_a_payment_that_was_not_begun_gives_the_pandit_back_his_time_to_answer()
     assert (paying.answer_by, paying.payment_open) == (None, True)
     assert taken_back(paying, before) == before
     sooner = span_of(NOW + timedelta(hours=3), 120, 30)
-    moved = rules.move_time(paying, CUSTOMER, NOW, day=date(2026, 11, 22), at=time(13), span=sooner)
-    assert taken_back(moved, before).answer_by == sooner.starts_at
+    moved = moved_to(paying, sooner)
+    assert moved.answer_by is None
+    assert taken_back(moved, before).answer_by == NOW + timedelta(minutes=30)
 
 
 def test_what_went_on_meanwhile_is_not_taken_back() -> None:

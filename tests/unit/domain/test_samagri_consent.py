@@ -256,7 +256,7 @@ def test_nobody_is_asked_or_waited_for_once_the_time_of_the_puja_has_come() -> N
         answer_within=WITHIN,
     )
     moved = rules.move_time(
-        proposed, CUSTOMER, NOW, day=date(2026, 11, 23), at=time(10), span=sooner
+        proposed, CUSTOMER, NOW, day=date(2026, 11, 23), at=time(10), span=sooner, within=WITHIN
     )
     assert asked(moved).lines == asked(early).lines, "another time says nothing of the list"
     assert asked(moved).answer_by <= sooner.starts_at
