@@ -230,6 +230,7 @@ def next_puja_case(requests: int) -> dict[str, Callable[[int], Any]]:
         festival=random.random((1 + REGIONS, PUJAS), np.float32) / np.float32(5),
         month=random.random((1 + REGIONS, PUJAS, 12), np.float32) / np.float32(50),
         ripe=random.random((PUJAS, 46), np.float32) / np.float32(23),
+        lead_days=np.full(PUJAS, 10, np.float32),
         again_at_festival=random.random((PUJAS, 37), np.float32) * np.float32(10),
         again_by_month=random.random((PUJAS, 37), np.float32) * np.float32(10),
         usual_score=np.full(PUJAS, 0.5, np.float32),

@@ -37,7 +37,7 @@ from recsys.models.ease import Ease, EaseParams
 from recsys.models.popularity import Popularity
 from recsys.models.puja_popularity import PujaPopularity
 from recsys.next_puja import Festival, NextPuja
-from recsys.next_puja_fit import count_habits, rules_of
+from recsys.next_puja_fit import count_habits
 from recsys.pandits import (
     Candidates,
     PanditParams,
@@ -47,7 +47,7 @@ from recsys.pandits import (
     fitted_weights,
 )
 from recsys.signals import SIGNALS, Knowledge
-from recsys.town import KINDS, Town, TownConfig, available, simulate
+from recsys.town import Town, TownConfig, available, simulate
 
 
 @dataclass(frozen=True)
@@ -436,9 +436,7 @@ def next_pujas(parts: Parts) -> dict[str, Any]:
         Festival(data.pujas.ids[puja], day, name=data.pujas.ids[puja])
         for puja, day in world.festivals
     ]
-    once = {data.pujas.ids[p] for p in np.flatnonzero(world.puja_kind == KINDS.index("once"))}
     first = np.concatenate((parts.train, parts.calibrate))
-    rules = rules_of(data, first, once=once)
     began = int(data.bookings.ts[parts.label[0]])
     learned = next_puja_train.learned(
         data,
@@ -446,7 +444,6 @@ def next_pujas(parts: Parts) -> dict[str, Any]:
         counted=first,
         tuning=parts.label,
         model=_by_pujas(data, began),
-        rules=rules,
     )
     before = np.arange(parts.test[0])
     model = _by_pujas(data, int(data.bookings.ts[parts.test[0]]))
@@ -454,7 +451,7 @@ def next_pujas(parts: Parts) -> dict[str, Any]:
     habits = next_puja_train.with_scores(habits, data, parts.label, model)
     figures = next_puja_train.judged(
         data,
-        NextPuja(data.pujas, data.pujas.ids, data.regions, habits, rules),
+        NextPuja(data.pujas, data.pujas.ids, data.regions, habits, data.once()),
         festivals,
         known=before,
         test=parts.test,

@@ -53,6 +53,7 @@ class Recipe:
     find: str = FIND
     share: float = 0.97
     festival: float = 0.4
+    lead_days: float = 10.0
     pandits: Sequence[str] = ("pandit-a", "pandit-b")
     users: int = 3
     factors: int = FACTORS
@@ -147,6 +148,7 @@ def _habits(ids: dict[str, Ids], recipe: Recipe) -> Habits:
         festival=np.full((1 + regions, pujas), recipe.festival, np.float32),
         month=np.full((1 + regions, pujas, 12), 0.02, np.float32),
         ripe=np.zeros((pujas, HORIZON_DAYS + 1), np.float32),
+        lead_days=np.full(pujas, recipe.lead_days, np.float32),
         again_at_festival=np.ones((pujas, MAX_MONTHS + 1), np.float32),
         again_by_month=np.ones((pujas, MAX_MONTHS + 1), np.float32),
         usual_score=np.zeros(pujas, np.float32),

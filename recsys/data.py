@@ -237,7 +237,10 @@ class Rejects:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dataset:
-    """Everything that training reads. ``item_category`` and ``puja_category`` may hold -1."""
+    """Everything that training reads. ``item_category`` and ``puja_category`` may hold -1.
+
+    ``puja_repeats`` is False of what is held once in a life.
+    """
 
     users: IdMap
     items: IdMap
@@ -254,7 +257,12 @@ class Dataset:
     rules: Rules
     item_category: IntArray
     puja_category: IntArray
+    puja_repeats: NDArray[np.bool_]
     rejects: Rejects = field(default_factory=lambda: Rejects({}, {}))
+
+    def once(self) -> frozenset[str]:
+        """The ids of pujas that are held once in a life."""
+        return frozenset(self.pujas.ids[puja] for puja in np.flatnonzero(~self.puja_repeats))
 
     def newest_ms(self) -> int:
         """The instant of the newest booking or event; 0 in an empty data set."""
@@ -415,6 +423,7 @@ def build(tables: Mapping[str, Table], *, now_ms: int) -> Dataset:
         rules=_rules(rows["rules"], maps),
         item_category=_category(rows["items"], "item_id", maps["items"], maps["categories"]),
         puja_category=_category(rows["pujas"], "puja_id", maps["pujas"], maps["categories"]),
+        puja_repeats=_repeats(rows["pujas"], maps["pujas"]),
         rejects=Rejects({name: each.total for name, each in rows.items()}, dict(counted)),
     )
 
@@ -706,4 +715,11 @@ def _sorted(table: T, *keys: NDArray[Any]) -> T:
 def _category(rows: _Rows, key: str, ids: IdMap, categories: IdMap) -> IntArray:
     found = np.full(len(ids), NONE, np.int32)
     found[ids.encode(rows.ids(key))] = categories.encode(rows.ids("category"))
+    return found
+
+
+def _repeats(rows: _Rows, pujas: IdMap) -> NDArray[np.bool_]:
+    found = np.ones(len(pujas), np.bool_)
+    said = [value is None or _truth(value) for value in rows.column("repeatable")]
+    found[pujas.encode(rows.ids("puja_id"))] = said
     return found

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date, timedelta
 from functools import cache
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +39,9 @@ DAYS_A_MONTH: Final = 30.4375
 _DIGITS: Final = 4
 _MIN_REASON: Final = 0.001
 _MOST_LIKENESS: Final = 3.0
-_OCCASION: Final = 0.9
+_SPAN_DAYS: Final = 30
+USUAL_LEAD_DAYS: Final = 10.0
+"""How long before it families book a puja, where nothing was counted."""
 FESTIVAL, OWN, SEASON = "upcoming_festival", "user_history", "seasonal"
 
 
@@ -65,19 +67,6 @@ class Festival:
 
 
 @dataclass(frozen=True, slots=True)
-class PujaRule:
-    """What is known of a kind of puja beside bookings.
-
-    ``is_repeatable`` False: once in a life. ``lead_days``: how long before it families book it, the
-    middle of all.
-    """
-
-    puja_id: str
-    is_repeatable: bool = True
-    lead_days: float = 10.0
-
-
-@dataclass(frozen=True, slots=True)
 class Past:
     """The customer's last booking of a puja, how often he held it, and how often he cancelled."""
 
@@ -95,50 +84,27 @@ class Family:
     ----------
     past
         His own pujas; one entry for each.
-    occasions
-        Days that he told of, and lunar days of his family: (puja, day), as ``Festival`` is.
     booked
         (puja, day) of what is booked and still ahead.
-    opted_out
-        Pujas of which he wants no reminder; ``wants_none``: of nothing at all.
     """
 
     today: date
     region: str = ""
     tradition: str = ""
     past: tuple[Past, ...] = ()
-    occasions: tuple[tuple[str, date], ...] = ()
     booked: tuple[tuple[str, date], ...] = ()
-    opted_out: frozenset[str] = frozenset()
-    wants_none: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PujaSuggestion:
-    """One puja worth proposing: when to hold it, why, and until when the proposal is good."""
+    """One puja worth proposing: when to hold it, and why. It is good until ``to_day``."""
 
     puja_id: str
     confidence: float
     kind: str
     from_day: date
     to_day: date
-    expires_on: date
     reasons: tuple[Reason, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {
-            "puja_id": self.puja_id,
-            "score": self.confidence,
-            "reason": self.kind,
-            "from": self.from_day.isoformat(),
-            "to": self.to_day.isoformat(),
-            "expires_on": self.expires_on.isoformat(),
-            "detail": [
-                {"code": each.code.value, "weight": round(each.weight, 4), "data": dict(each.data)}
-                for each in self.reasons
-            ],
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +141,9 @@ class Habits:
         (1 + regions) by pujas by 12: that one holds it in one Gregorian month, festivals aside.
     ripe
         Pujas by days 0..45: the share of the bookings for its festival that are made so many days
-        ahead. Empty rows of 0: ``lead`` of the rule is taken.
+        ahead. Empty rows of 0: ``lead`` of its usual days is taken.
+    lead_days
+        By puja how many days before it families book it, the middle of all.
     again_at_festival, again_by_month
         Pujas by months 0..36, the last for longer: how many times oftener than its cohort a family
         that held it so many months ago holds it again; at the festival ahead, and in that month.
@@ -187,6 +155,7 @@ class Habits:
     festival: FloatArray
     month: FloatArray
     ripe: FloatArray
+    lead_days: FloatArray
     again_at_festival: FloatArray
     again_by_month: FloatArray
     usual_score: FloatArray
@@ -202,8 +171,11 @@ class Habits:
     def restored(cls, saved: Saved, n_pujas: int, n_regions: int) -> Self:
         """What ``saved`` gave. Raises ``ValueError`` if it does not fit the ids."""
         shapes = _shapes(n_pujas, n_regions)
+        # Habits that were stored before lead times were counted have none.
+        lead_days = np.full(n_pujas, USUAL_LEAD_DAYS, np.float32)
+        arrays = {"lead_days": lead_days, **saved.arrays}
         for name, shape in shapes.items():
-            found = saved.arrays.get(name)
+            found = arrays.get(name)
             if found is None or found.shape != shape:
                 raise ValueError(f"the habits lack {name} of the shape {shape}")
             if not (found >= 0).all() and name != "usual_score":
@@ -215,7 +187,7 @@ class Habits:
         ):
             raise ValueError("the habits lack their tuning")
         tuning = Tuning(**{name: float(given[name]) for name in names})
-        return cls(**{name: saved.arrays[name] for name in shapes}, tuning=tuning)
+        return cls(**{name: arrays[name] for name in shapes}, tuning=tuning)
 
 
 def _shapes(n_pujas: int, n_regions: int) -> dict[str, tuple[int, ...]]:
@@ -223,6 +195,7 @@ def _shapes(n_pujas: int, n_regions: int) -> dict[str, tuple[int, ...]]:
         "festival": (1 + n_regions, n_pujas),
         "month": (1 + n_regions, n_pujas, 12),
         "ripe": (n_pujas, HORIZON_DAYS + 1),
+        "lead_days": (n_pujas,),
         "again_at_festival": (n_pujas, MAX_MONTHS + 1),
         "again_by_month": (n_pujas, MAX_MONTHS + 1),
         "usual_score": (n_pujas,),
@@ -270,8 +243,6 @@ class Terms:
         Whether the family has held it.
     likeness
         Standard deviations by which the model of families by pujas scores it above the usual.
-    occasion
-        The intensity of a day that the family told of.
     barred
         What is not to be proposed.
     """
@@ -282,7 +253,6 @@ class Terms:
     again_by_month: Floats
     known: NDArray[np.bool_]
     likeness: Floats
-    occasion: Floats
     barred: NDArray[np.bool_]
 
     def parts(self, tuning: Tuning) -> dict[Code, Floats]:
@@ -299,7 +269,7 @@ class Terms:
         more += self.season * np.maximum(by_month - 1, 0)
         whole = self.festival * at_festival + self.season * by_month
         return {
-            Code.FESTIVAL: self.festival * np.minimum(at_festival, 1) * slow + self.occasion,
+            Code.FESTIVAL: self.festival * np.minimum(at_festival, 1) * slow,
             Code.REPEAT: more * slow,
             Code.SEASONAL: self.season * np.minimum(by_month, 1) * slow,
             Code.SIMILAR: whole * np.maximum(liked - 1, 0),
@@ -308,13 +278,18 @@ class Terms:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NextPuja:
-    """Proposes pujas to a family. ``rules`` by puja id: one without is an ordinary one."""
+    """Proposes pujas to a family.
+
+    ``once``: ids of pujas that are held once in a life. It is the life of one of the family, of
+    whom nothing is known here: whoever has held one is not told of it again, and books it himself
+    when it is another's turn.
+    """
 
     pujas: Index
     puja_ids: Sequence[str]
     regions: Index
     habits: Habits
-    rules: Mapping[str, PujaRule] = field(default_factory=dict)
+    once: frozenset[str] = frozenset()
 
     def suggest(
         self,
@@ -337,8 +312,6 @@ class NextPuja:
         spoke
             What the scores are made of; asked for a reason only where likeness is one.
         """
-        if family.wants_none:
-            return []
         ahead = self._ahead(family, festivals)
         terms = self._terms(family, ahead, scores)
         parts = terms.parts(self.habits.tuning)
@@ -367,15 +340,14 @@ class NextPuja:
     # --- the parts --------------------------------------------------------------------------------
 
     def _ahead(self, family: Family, festivals: Iterable[Festival]) -> dict[int, Festival]:
-        """The next occurrence of each puja within the horizon; the family's own days come first."""
+        """The next occurrence of each puja within the horizon."""
         last = family.today + timedelta(days=HORIZON_DAYS)
-        own = [Festival(puja, day) for puja, day in family.occasions]
         near = [each for each in festivals if family.today < each.day <= last]
         theirs = [each for each in near if each.is_for(family.region, family.tradition)]
         found: dict[int, Festival] = {}
-        for each in (*sorted(own, key=_by_day), *sorted(theirs, key=_by_day)):
+        for each in sorted(theirs, key=_by_day):
             puja = self.pujas.index(each.puja_id)
-            if puja >= 0 and family.today < each.day <= last:
+            if puja >= 0:
                 found.setdefault(puja, each)
         return found
 
@@ -384,18 +356,13 @@ class NextPuja:
     ) -> Terms:
         habits, n_pujas = self.habits, len(self.puja_ids)
         row = 1 + self.regions.index(family.region)
-        told = {puja for puja, _ in family.occasions}
-        festival, occasion = np.zeros(n_pujas), np.zeros(n_pujas)
+        festival = np.zeros(n_pujas)
         for puja, each in ahead.items():
             days = (each.day - family.today).days
             ripe: Sequence[float] | FloatArray = habits.ripe[puja]
             if not habits.ripe[puja].any():
-                ripe = lead_shares(self._rule(puja).lead_days)
-            if each.puja_id in told:
-                # A day that the family told of itself is as good as a festival that all keep.
-                occasion[puja] = -np.log1p(-_OCCASION * ripe[days] / max(ripe))
-            else:
-                festival[puja] = habits.festival[row, puja] * ripe[days] * DAYS_A_MONTH
+                ripe = lead_shares(float(habits.lead_days[puja]))
+            festival[puja] = habits.festival[row, puja] * ripe[days] * DAYS_A_MONTH
         again_at_festival, again_by_month = np.ones(n_pujas), np.ones(n_pujas)
         known = np.zeros(n_pujas, np.bool_)
         for past in family.past:
@@ -415,7 +382,6 @@ class NextPuja:
             again_by_month=again_by_month,
             known=known,
             likeness=self._likeness(scores),
-            occasion=occasion,
             barred=self._barred(family, ahead),
         )
 
@@ -433,8 +399,8 @@ class NextPuja:
         return np.clip(above, -_MOST_LIKENESS, _MOST_LIKENESS)
 
     def _barred(self, family: Family, ahead: Mapping[int, Festival]) -> NDArray[np.bool_]:
-        """Booked already, cancelled twice running, done once for ever or just now, not wanted."""
-        found = {self.pujas.index(each) for each in family.opted_out}
+        """Booked already, cancelled twice running, done once for ever or just now."""
+        found = set()
         for puja_id, day in family.booked:
             puja = self.pujas.index(puja_id)
             festival = ahead.get(puja)
@@ -443,17 +409,13 @@ class NextPuja:
         for past in family.past:
             puja = self.pujas.index(past.puja_id)
             festival = ahead.get(puja)
-            once = puja >= 0 and not self._rule(puja).is_repeatable and past.times > 0
             just = festival is not None and (festival.day - past.last_on).days <= WINDOW_DAYS
-            if once or (just and past.times > 0) or past.cancelled_running >= 2:
+            over = past.times > 0 and (just or past.puja_id in self.once)
+            if over or past.cancelled_running >= 2:
                 found.add(puja)
         barred = np.zeros(len(self.puja_ids), np.bool_)
         barred[sorted(found - {-1})] = True
         return barred
-
-    def _rule(self, puja: int) -> PujaRule:
-        puja_id = self.puja_ids[puja]
-        return self.rules.get(puja_id, PujaRule(puja_id))
 
     # --- the answer -------------------------------------------------------------------------------
 
@@ -480,18 +442,17 @@ class NextPuja:
         kind = {Code.FESTIVAL: FESTIVAL, Code.SEASONAL: SEASON}.get(strongest, OWN)
         festival = ahead.get(puja)
         if festival is not None:
-            first = last = expires = festival.day
+            first = last = festival.day
         else:
-            ready = round(self._rule(puja).lead_days)
-            first = family.today + timedelta(days=max(1, ready))
-            last = expires = family.today + timedelta(days=max(1, ready) + 30)
+            ready = max(1, round(float(self.habits.lead_days[puja])))
+            first = family.today + timedelta(days=ready)
+            last = first + timedelta(days=_SPAN_DAYS)
         return PujaSuggestion(
             puja_id=self.puja_ids[puja],
             confidence=confidence,
             kind=kind,
             from_day=first,
             to_day=last,
-            expires_on=expires,
             reasons=reasons[:3],
         )
 
@@ -509,8 +470,6 @@ class NextPuja:
         puja_id = self.puja_ids[puja]
         if code is Code.FESTIVAL:
             day = ahead[puja].day.isoformat()
-            if any(puja_id == each for each, _ in family.occasions):
-                return Reason(Code.OCCASION, weight, {"puja": puja_id, "date": day})
             name = ahead[puja].name or puja_id
             names = {"en": name, "ne": ahead[puja].name_ne or name}
             return Reason(code, weight, {"name": names, "date": day})

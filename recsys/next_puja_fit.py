@@ -5,7 +5,7 @@ Every rate is a count over those who could have, shrunk to the rate of a wider g
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final
@@ -19,16 +19,16 @@ from recsys.next_puja import (
     DAYS_A_MONTH,
     HORIZON_DAYS,
     MAX_MONTHS,
+    USUAL_LEAD_DAYS,
     WINDOW_DAYS,
     Festival,
     Habits,
-    PujaRule,
     elapsed_months,
 )
 
 _Rows = NDArray[np.int64]
 _Floats = NDArray[np.float64]
-_DEFAULT_LEAD: Final = 10.0
+_FEWEST_LEADS: Final = 10
 # Fewer bookings for festivals tell nothing of when they are made.
 MIN_BOOKINGS: Final = 100
 # How many bookings the wider group counts beside the narrower one. The intensities of regions
@@ -51,30 +51,12 @@ def count_habits(data: Dataset, rows: _Rows, festivals: Iterable[Festival]) -> H
         festival=_narrow(cohort),
         month=_narrow(month),
         ripe=_ripeness(seen),
+        lead_days=_lead_days(seen),
         again_at_festival=_narrow(at_festival),
         again_by_month=_narrow(by_month),
         usual_score=np.zeros(seen.n_pujas, np.float32),
         spread=np.zeros(1, np.float32),
     )
-
-
-def lead_days(data: Dataset, rows: _Rows) -> dict[str, float]:
-    """The median number of days between booking and puja, by puja id; 10 where few tell."""
-    days = (data.bookings.held_ts[rows] - data.bookings.ts[rows]) / DAY_MS
-    found = {}
-    for puja, name in enumerate(data.pujas.ids):
-        mine = days[data.bookings.puja[rows] == puja]
-        found[name] = float(np.median(mine)) if len(mine) >= 10 else _DEFAULT_LEAD
-    return found
-
-
-def rules_of(data: Dataset, rows: _Rows, *, once: Collection[str]) -> dict[str, PujaRule]:
-    """What is known of each puja, with the lead times of these bookings."""
-    leads = lead_days(data, rows)
-    return {
-        name: PujaRule(name, is_repeatable=name not in once, lead_days=leads[name])
-        for name in data.pujas.ids
-    }
 
 
 def _days_of(data: Dataset, festivals: Iterable[Festival]) -> list[_Floats]:
@@ -219,6 +201,18 @@ def _ripeness(seen: _Seen) -> NDArray[np.float32]:
         smooth[0] = 0
         curves[puja] = smooth / max(smooth.sum(), 1e-12)
     return curves
+
+
+def _lead_days(seen: _Seen) -> NDArray[np.float32]:
+    """By puja the median of days between booking and holding; of all bookings where few tell."""
+    ahead = np.maximum(seen.ahead, 0.0)
+    of_all = np.median(ahead) if len(ahead) >= _FEWEST_LEADS else USUAL_LEAD_DAYS
+    found = np.full(seen.n_pujas, of_all, np.float32)
+    for puja in range(seen.n_pujas):
+        mine = ahead[seen.puja == puja]
+        if len(mine) >= _FEWEST_LEADS:
+            found[puja] = np.median(mine)
+    return found
 
 
 def _again(seen: _Seen, cohort: _Floats, month: _Floats) -> tuple[_Floats, _Floats]:

@@ -8,7 +8,7 @@ that it booked one that day.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any, Final
@@ -22,7 +22,7 @@ from recsys.config import Config
 from recsys.data import Dataset, Kind, Status
 from recsys.matrix import Strength, decay, users_by
 from recsys.models.base import FloatArray, Model
-from recsys.next_puja import Family, Festival, Habits, NextPuja, Past, PujaRule, Terms, Tuning
+from recsys.next_puja import Family, Festival, Habits, NextPuja, Past, Terms, Tuning
 from recsys.next_puja_fit import count_habits
 from recsys.pipeline import Solver, Trained, Windows, fitted
 
@@ -163,7 +163,7 @@ def train_next_puja(
     before = believed(cut.test, trained.judged)
     figures = judged(
         data,
-        NextPuja(data.pujas, data.pujas.ids, data.regions, before),
+        NextPuja(data.pujas, data.pujas.ids, data.regions, before, data.once()),
         festivals,
         known=rows[made < cut.test],
         test=rows[made >= cut.test],
@@ -179,7 +179,6 @@ def learned(
     counted: _Rows,
     tuning: _Rows,
     model: Model[Any] | None,
-    rules: Mapping[str, PujaRule] | None = None,
     seed: int = 0,
 ) -> Habits:
     """The habits of the first bookings, believed as far as the later ones say.
@@ -195,7 +194,7 @@ def learned(
     tuning = _thinned(tuning, seed)
     habits = count_habits(data.before(until), counted, festivals)
     habits = with_scores(habits, data, tuning, model)
-    plain = NextPuja(data.pujas, data.pujas.ids, data.regions, habits, rules or {})
+    plain = NextPuja(data.pujas, data.pujas.ids, data.regions, habits, data.once())
     asked = list(families(data, tuning))
     terms = [plain.terms(each.family, festivals, scores=scores_of(model, each)) for each in asked]
     booked = np.array([each.puja for each in asked], np.int64)

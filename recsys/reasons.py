@@ -39,7 +39,6 @@ class Code(StrEnum):
     NEW_ITEM = "NEW_ITEM"
     SAME_PUJAS = "SAME_PUJAS"
     FESTIVAL = "FESTIVAL"
-    OCCASION = "OCCASION"
     ANNUAL = "ANNUAL"
     REPEAT = "REPEAT"
     SIMILAR = "SIMILAR"
@@ -140,10 +139,6 @@ _TEXTS: Final[Mapping[Code, Mapping[Language, tuple[str, ...]]]] = {
     Code.FESTIVAL: {
         "en": ("{name} is on {date}.",),
         "ne": ("{date} मा {name} पर्छ।",),
-    },
-    Code.OCCASION: {
-        "en": ("Your family's day for {puja} is {date}.",),
-        "ne": ("तपाईंको परिवारमा {puja} गर्ने दिन {date} हो।",),
     },
     Code.ANNUAL: {
         "en": ("You held {puja} a year ago, on {last}.",),

@@ -258,7 +258,7 @@ def _tables_of(rows: Any) -> dict[str, dict[str, list[Any]]]:
     bookings: list[dict[str, Any]] = []
     lines: list[dict[str, Any]] = []
     events: list[dict[str, Any]] = []
-    pujas = list(rows("pujas", "category_id", "requirements"))
+    pujas = list(rows("pujas", "category_id", "requirements", "is_repeatable"))
     ruled = {
         (puja["_id"], each.get("item_id"))
         for puja in pujas
@@ -302,7 +302,12 @@ def _tables_of(rows: Any) -> dict[str, dict[str, list[Any]]]:
             for each in rows("samagri_items", "category_id")
         ),
         "pujas": _columns_of(
-            {"puja_id": each["_id"], "category": each.get("category_id")} for each in pujas
+            {
+                "puja_id": each["_id"],
+                "category": each.get("category_id"),
+                "repeatable": each.get("is_repeatable"),
+            }
+            for each in pujas
         ),
         "pandits": _columns_of({"pandit_id": each["_id"]} for each in rows("pandits", "_id")),
     }

@@ -35,6 +35,7 @@ from recsys.data import (
 from recsys.town import (
     CATEGORIES,
     CENTRES,
+    KINDS,
     LANGUAGES,
     RULE_KEPT,
     UNITS,
@@ -91,6 +92,7 @@ def dataset(town: Town) -> Dataset:
         puja_category=categories.encode(names("rite", _PUJA_CATEGORIES))[
             np.arange(config.pujas) % _PUJA_CATEGORIES
         ],
+        puja_repeats=world.puja_kind != KINDS.index("once"),
         rejects=Rejects({}, {}),
     )
 
@@ -289,6 +291,7 @@ def tables(town: Town) -> dict[str, dict[str, Any]]:
         "pujas": {
             "puja_id": data.pujas.ids,
             "category": _named(data.categories, data.puja_category),
+            "repeatable": data.puja_repeats.tolist(),
         },
         "calendar": {
             "puja_id": _named(data.pujas, np.array([puja for puja, _ in world.festivals])),

@@ -115,7 +115,8 @@ class PujaCategory:
 class Puja:
     """A kind of puja. ``base_price`` is a usual dakshina in paisa; ``months_bs`` 1 to 12.
 
-    Empty: all year.
+    Empty: all year. ``is_repeatable`` is false of what comes once in the life of a person or a
+    house: it may be booked as often as anybody likes, but who has held it is not told of it again.
     """
 
     id: str
@@ -129,6 +130,7 @@ class Puja:
     base_price: int
     currency: str = NPR
     months_bs: tuple[int, ...] = ()
+    is_repeatable: bool = True
     requirements: tuple[Requirement, ...] = ()
 
 

@@ -33,6 +33,7 @@ from recsys.next_puja import (
     HORIZON_DAYS,
     MAX_MONTHS,
     SEASON,
+    USUAL_LEAD_DAYS,
     Family,
     Festival,
     Habits,
@@ -652,7 +653,7 @@ def _next_puja(
             festival=np.full(shape, _PLAIN_FESTIVAL, np.float32),
             again_at_festival=again,
         )
-    return NextPuja(pujas, pujas.ids, bundle.ids["regions"], habits)
+    return NextPuja(pujas, pujas.ids, bundle.ids["regions"], habits, _once(catalogue))
 
 
 def _plain_next(catalogue: CatalogueOfTheDay, params: AdviceParams) -> NextPuja:
@@ -670,12 +671,17 @@ def _plain_next(catalogue: CatalogueOfTheDay, params: AdviceParams) -> NextPuja:
         festival=np.full((1, len(pujas)), _PLAIN_FESTIVAL, np.float32),
         month=month,
         ripe=np.zeros((len(pujas), HORIZON_DAYS + 1), np.float32),
+        lead_days=np.full(len(pujas), USUAL_LEAD_DAYS, np.float32),
         again_at_festival=again,
         again_by_month=again,
         usual_score=np.zeros(len(pujas), np.float32),
         spread=np.zeros(1, np.float32),
     )
-    return NextPuja(pujas, pujas.ids, Ids(()), habits)
+    return NextPuja(pujas, pujas.ids, Ids(()), habits, _once(catalogue))
+
+
+def _once(catalogue: CatalogueOfTheDay) -> frozenset[str]:
+    return frozenset(puja.id for puja in catalogue.pujas.values() if not puja.is_repeatable)
 
 
 def _plain_again() -> NDArray[np.float32]:
@@ -849,7 +855,7 @@ def _pasts(history: Sequence[PastBooking], today: date) -> tuple[Past, ...]:
         by_puja.setdefault(past.puja_id, []).append(past)
     found = []
     for puja_id, mine in by_puja.items():
-        held = [each for each in mine if each.status is BookingStatus.COMPLETED]
+        held = [each for each in mine if _was_held(each, today)]
         running = 0
         for each in mine:  # the latest first
             if each.status is not BookingStatus.CANCELLED:
@@ -859,6 +865,13 @@ def _pasts(history: Sequence[PastBooking], today: date) -> tuple[Past, ...]:
             last = max((each.held_on for each in held), default=today)
             found.append(Past(puja_id, last, times=len(held), cancelled_running=running))
     return tuple(found)
+
+
+def _was_held(past: PastBooking, today: date) -> bool:
+    """Whether it has been held, though perhaps nobody has said so yet."""
+    agreed = (BookingStatus.ACCEPTED, BookingStatus.IN_PROGRESS)
+    is_over = past.status in agreed and past.held_on < today
+    return is_over or past.status is BookingStatus.COMPLETED
 
 
 def _ranked(placed: Placed) -> RankedPandit:

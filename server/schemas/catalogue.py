@@ -78,7 +78,10 @@ class RequirementResponse(Struct, frozen=True, kw_only=True):
 
 
 class PujaResponse(Struct, frozen=True, kw_only=True):
-    """A kind of puja. Prices are paisa; ``months_bs`` 1 to 12 of Bikram Sambat, empty: all year."""
+    """A kind of puja. Prices are paisa; ``months_bs`` 1 to 12 of Bikram Sambat, empty: all year.
+
+    ``is_repeatable``: false of what comes once in a life, as a wedding does.
+    """
 
     id: str
     name: str
@@ -90,6 +93,7 @@ class PujaResponse(Struct, frozen=True, kw_only=True):
     base_price: int
     currency: str
     months_bs: list[int]
+    is_repeatable: bool
     samagri_estimate: int
     samagri_requirements: list[RequirementResponse]
 
@@ -257,6 +261,7 @@ def present_puja(
         base_price=puja.base_price,
         currency=puja.currency,
         months_bs=list(puja.months_bs),
+        is_repeatable=puja.is_repeatable,
         samagri_estimate=sum(need.estimated_price for need in needs),
         samagri_requirements=needs,
     )

@@ -73,7 +73,8 @@ class MongoCatalogueRepository:
     async def sync(self, catalogue: Catalogue) -> None:
         """Make the stored catalogue equal to this one; what it lacks is left as it is.
 
-        So is what an administrator has edited: from then on the database has the last word on it.
+        So is what an administrator has edited: from then on the database has the last word on it,
+        and only what it does not say yet, because it is older than that field, is added.
         Writes only when the fingerprint of the last write differs. The fingerprint is written last,
         so a crash half way only means that the next start writes again; several processes may do it
         at once.
@@ -230,6 +231,23 @@ async def _put_each(collection: Collection, documents: Sequence[Document]) -> No
                 for document in changed
             ]
         )
+        await _complete_edited(collection, changed)
+
+
+async def _complete_edited(collection: Collection, documents: Sequence[Document]) -> None:
+    """Give edited documents the fields that were not known yet when they were written."""
+    wanted = {document["_id"]: document for document in documents}
+    edited = await collection.find(
+        {"_id": {"$in": sorted(wanted)}, "is_edited": True}, limit=len(wanted)
+    )
+    missing = [
+        ({"_id": there["_id"], name: {"$exists": False}}, {"$set": {name: value}})
+        for there in edited
+        for name, value in wanted[there["_id"]].items()
+        if name not in there
+    ]
+    if missing:
+        await collection.update_each(missing)
 
 
 def _without_id(document: Document) -> Document:

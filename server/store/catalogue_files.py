@@ -81,6 +81,7 @@ class _PujaEntry(_Entry, frozen=True, kw_only=True):
     duration_minutes: int
     base_price_paisa: int
     months_bs: tuple[int, ...] = ()
+    is_repeatable: bool = True
     required: tuple[_NeedEntry, ...] = ()
     essential: tuple[_NeedEntry, ...] = ()
     optional: tuple[_NeedEntry, ...] = ()
@@ -243,6 +244,7 @@ class _Loader:
             duration_minutes=minutes,
             base_price=entry.base_price_paisa,
             months_bs=entry.months_bs,
+            is_repeatable=entry.is_repeatable,
             requirements=tuple(self._requirements(entry, names)) if names else (),
         )
 

@@ -69,6 +69,21 @@ async def test_a_changed_catalogue_is_written_and_what_it_lacks_stays(repository
     assert "kumkum" in found
 
 
+async def test_what_was_edited_stays_and_gets_what_it_has_not_had_yet(repository, store, catalogue):
+    puja = await repository.find_puja("pasni")
+    edited = replace(puja, requirements=puja.requirements[:1])
+    await repository.put_pujas([edited])
+    # As a server wrote it that did not know this field.
+    await store.collection("pujas").update_one({"_id": "pasni"}, {"$unset": {"is_repeatable": ""}})
+    changed = replace(
+        catalogue, pujas=tuple(replace(each, description="New.") for each in catalogue.pujas)
+    )
+    await repository.sync(changed)
+    assert await repository.find_puja("pasni") == edited
+    assert not edited.is_repeatable
+    assert (await repository.find_puja("nwaran")).description == "New."
+
+
 async def test_several_processes_may_sync_at_once(store, catalogue):
     await asyncio.gather(*(MongoCatalogueRepository(store).sync(catalogue) for _ in range(4)))
     assert len(await MongoCatalogueRepository(store).list_pujas()) == len(catalogue.pujas)

@@ -40,6 +40,7 @@ async def test_a_puja_tells_what_it_needs_and_what_that_costs(api):
     # Rs. 500 a kilogram
     assert (haldi["estimated_price"], haldi["currency"]) == (5_000, "NPR")
     assert needs["Pan Leaves"]["can_remove"] is True
+    assert puja["is_repeatable"] is False
     assert puja["samagri_estimate"] == sum(
         need["estimated_price"] for need in puja["samagri_requirements"]
     )

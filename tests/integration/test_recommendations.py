@@ -340,6 +340,16 @@ async def proposals(person: Person) -> dict[str, dict[str, Any]]:
     return {row["puja"]["id"]: row for row in rows}
 
 
+async def hold(people: People, clock: FakeClock, customer: Person, puja_id: str) -> dict[str, Any]:
+    """A booking from its request to its end."""
+    pandit = await people.pandit(puja_id=puja_id)
+    booking = await book(customer, pandit.service_id)
+    for action, days in (("accept", 0), ("start", 3), ("complete", 0)):
+        clock.advance(days=days)
+        await people.sign_in_again(pandit)
+        assert (await act(pandit, booking, action)).status_code == 200
+
+
 @pytest.mark.parametrize("with_model", [False, True])
 async def test_a_festival_ahead_is_proposed_until_it_is_booked(
     people: People, server: RunningServer, models: ModelStore, with_model: bool
@@ -359,17 +369,30 @@ async def test_a_festival_ahead_is_proposed_until_it_is_booked(
 
 async def test_what_a_family_held_a_year_ago_comes_back(people: People, clock: FakeClock) -> None:
     customer = await people.customer()
-    pandit = await people.pandit(puja_id="griha-pravesh")
-    booking = await book(customer, pandit.service_id)
-    for action, days in (("accept", 0), ("start", 3), ("complete", 0)):
-        clock.advance(days=days)
-        await people.sign_in_again(pandit)
-        assert (await act(pandit, booking, action)).status_code == 200
+    await hold(people, clock, customer, "rudri-puja")
     clock.advance(days=360)
     await people.sign_in_again(customer)
-    found = (await proposals(customer))["griha-pravesh"]
+    found = (await proposals(customer))["rudri-puja"]
     assert found["reason"] == "user_history"
     assert "2026-11-25" in found["detail"]
+
+
+@pytest.mark.parametrize("with_model", [False, True])
+async def test_a_rite_of_once_in_a_life_is_not_proposed_to_who_has_held_it(
+    people: People, server: RunningServer, clock: FakeClock, models: ModelStore, with_model: bool
+) -> None:
+    if with_model:
+        publish(models)
+        await server.services.recommendations.take_up_model()
+    customer = await people.customer()
+    assert "bratabandha" in await proposals(customer)
+    await hold(people, clock, customer, "bratabandha")
+    for days in (1, 360, 700):
+        clock.advance(days=days)
+        await people.sign_in_again(customer)
+        found = await proposals(customer)
+        assert found
+        assert "bratabandha" not in found
 
 
 def test_every_festival_is_of_a_puja_that_exists() -> None:

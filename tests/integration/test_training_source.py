@@ -53,6 +53,7 @@ async def fill(store: Store) -> None:
         {
             "_id": "griha",
             "category_id": "home",
+            "is_repeatable": False,
             "requirements": [
                 {"item_id": "kalash", "quantity": Decimal(1), "unit": "piece", "type": "REQUIRED"}
             ],
@@ -121,6 +122,7 @@ async def test_bookings_of_the_server_are_training_data(
         for puja, item in zip(rules.puja, rules.item, strict=True)
     } == {("griha", "kalash"), ("satyanarayan-puja", "durva")}
     assert data.puja_category[data.pujas.index("griha")] == data.categories.index("home")
+    assert data.once() == {"griha"}
 
 
 async def test_events_are_told_once_each(store: Store, database_settings: DatabaseSettings) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -123,6 +123,29 @@ def test_what_was_called_off_twice_running_is_not_proposed(bundle: Bundle | None
         )
     )
     assert "lakshmi-puja" in propose(adviser, held_since)
+
+
+@pytest.mark.parametrize("bundle", [None, a_bundle(Recipe())])
+@pytest.mark.parametrize("status", [BookingStatus.COMPLETED, BookingStatus.ACCEPTED])
+def test_what_comes_once_in_a_life_has_no_anniversary(
+    bundle: Bundle | None, status: BookingStatus
+) -> None:
+    adviser = advice(bundle)
+    once = {puja.id for puja in CATALOGUE.pujas.values() if not puja.is_repeatable}
+    assert {"wedding-ceremony", "bratabandha", "pasni", "nwaran"} <= once
+    for puja_id in sorted(once):
+        held = Customer(user_id="u", history=(past(0, puja_id=puja_id, status=status),))
+        assert puja_id in propose(adviser, Customer())
+        assert puja_id not in propose(adviser, held)
+    again = Customer(user_id="u", history=(past(0, puja_id="rudri-puja", status=status),))
+    assert "rudri-puja" in propose(adviser, again)
+
+
+def test_days_proposed_are_as_far_ahead_as_the_model_has_seen_families_book() -> None:
+    for bundle, days in ((None, 10), (a_bundle(Recipe(lead_days=33.4)), 33)):
+        found = propose(advice(bundle), Customer())["rudri-puja"]
+        assert found.first_day == TODAY + timedelta(days=days)
+        assert found.last_day == TODAY + timedelta(days=days + 30)
 
 
 def of_families() -> tuple[Bundle, list[str]]:

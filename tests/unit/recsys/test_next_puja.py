@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys import next_puja_fit, next_puja_train, synth
-from recsys.data import DAY_MS, IdMap
+from recsys.data import DAY_MS, IdMap, Status
 from recsys.matrix import users_by
 from recsys.models.base import Saved
 from recsys.models.ease import Ease, EaseParams
@@ -22,7 +22,6 @@ from recsys.next_puja import (
     Habits,
     NextPuja,
     Past,
-    PujaRule,
     Tuning,
     elapsed_months,
     lead,
@@ -48,13 +47,14 @@ def _next_puja(**habits):
             festival=np.full((3, 4), 0.3, np.float32),
             month=np.full((3, 4, 12), 0.01, np.float32),
             ripe=np.zeros((4, HORIZON_DAYS + 1), np.float32),
+            lead_days=np.array([10, 10, 3, 60], np.float32),
             again_at_festival=at_festival,
             again_by_month=by_month,
             usual_score=np.full(4, 0.1, np.float32),
             spread=np.full(1, 0.2, np.float32),
             **habits,
         ),
-        rules={"birth": PujaRule("birth", is_repeatable=False)},
+        once=frozenset({"birth"}),
     )
 
 
@@ -101,7 +101,6 @@ def test_monthly_rhythm():
     [
         Family(today=_TODAY, booked=(("dashain", _DASHAIN.day),)),
         Family(today=_TODAY, past=(Past("dashain", _DASHAIN.day - timedelta(days=5)),)),
-        Family(today=_TODAY, opted_out=frozenset({"dashain"})),
         Family(today=_TODAY, past=(Past("dashain", date(2025, 9, 9), 0, cancelled_running=2),)),
     ],
 )
@@ -115,8 +114,11 @@ def test_rite_held_once_in_a_life_is_never_proposed_again():
     assert "birth" in _by_id(Family(today=_TODAY))
 
 
-def test_who_wants_no_reminders_gets_none():
-    assert _by_id(Family(today=_TODAY, wants_none=True)) == {}
+def test_days_proposed_are_as_far_ahead_as_families_book():
+    found = _by_id(Family(today=_TODAY))
+    for puja_id, days in (("monthly", 3), ("other", 60)):
+        assert found[puja_id].from_day == _TODAY + timedelta(days=days)
+        assert found[puja_id].to_day == _TODAY + timedelta(days=days + 30)
 
 
 def test_festival_of_another_region_is_not_ahead():
@@ -124,13 +126,6 @@ def test_festival_of_another_region_is_not_ahead():
     at_home = _by_id(Family(today=_TODAY, region="west"), [western])["dashain"]
     away = _by_id(Family(today=_TODAY, region="east"), [western])["dashain"]
     assert at_home.confidence > 5 * away.confidence
-
-
-def test_day_that_the_family_told_of():
-    occasion = ("other", _TODAY + timedelta(days=10))
-    first = _by_id(Family(today=_TODAY, occasions=(occasion,)))["other"]
-    assert first.confidence > 0.8
-    assert first.reasons[0].code == Code.OCCASION
 
 
 @settings(deadline=None)
@@ -184,11 +179,32 @@ def test_counted_habits_find_the_planted_rhythms():
     assert 3 <= lead.argmax() <= 10  # planted: 6 days
     assert lead.sum() == pytest.approx(1, abs=1e-4)
     assert (habits.ripe[:, 0] == 0).all()
+    live = data.bookings.status != Status.CANCELLED
+    days = (data.bookings.held_ts - data.bookings.ts)[live & (data.bookings.puja == 0)] / DAY_MS
+    assert habits.lead_days[0] == pytest.approx(np.median(days), abs=1)
+    assert len({*habits.lead_days.tolist()}) > 10
     restored = Habits.restored(habits.saved(), len(data.pujas), len(data.regions))
     assert (restored.again_by_month == habits.again_by_month).all()
+    assert (restored.lead_days == habits.lead_days).all()
     assert restored.tuning == habits.tuning
     with pytest.raises(ValueError, match="habits lack"):
         Habits.restored(habits.saved(), len(data.pujas) + 1, len(data.regions))
+
+
+def test_habits_stored_before_lead_times_were_counted_are_read():
+    saved = _next_puja().habits.saved()
+    del saved.arrays["lead_days"]
+    assert Habits.restored(saved, 4, 2).lead_days.tolist() == [10] * 4
+
+
+def test_few_bookings_say_nothing_of_lead_times_and_those_of_all_stand_for_them():
+    _, data, _ = _town(4, users=300, pandits=20, items=80)
+    rows = np.flatnonzero(data.bookings.status != Status.CANCELLED)
+    few = next_puja_fit.count_habits(data, rows[:9], [])
+    assert set(few.lead_days.tolist()) == {10.0}
+    some = next_puja_fit.count_habits(data, rows[:60], [])
+    days = (data.bookings.held_ts - data.bookings.ts)[rows[:60]] / DAY_MS
+    assert np.median(some.lead_days) == pytest.approx(np.median(days), abs=1)
 
 
 @pytest.mark.parametrize("broken", [{}, {"tuning": {"again": 1.0}}, {"tuning": {"again": "much"}}])
@@ -207,23 +223,19 @@ def test_habits_below_nothing_are_refused():
 
 @pytest.mark.parametrize("seed", [21, 22])
 def test_proposals_beat_the_next_festivals_and_popularity_on_the_town(seed):
-    town, data, festivals = _town(seed, users=1_500, pandits=40, items=80)
+    _, data, festivals = _town(seed, users=1_500, pandits=40, items=80)
     rows = np.arange(len(data.bookings))
     counted, tuning, test = np.split(rows, [int(0.7 * len(rows)), int(0.85 * len(rows))])
-    once = {data.pujas.ids[p] for p in np.flatnonzero(town.world.puja_kind == KINDS.index("once"))}
-    rules = next_puja_fit.rules_of(data, counted, once=once)
     known = data.before(int(data.bookings.ts[tuning[0]]))
     model = Ease(EaseParams(lam=100)).fit(
         users_by(known, "puja", now_ms=int(data.bookings.ts[tuning[0]]))
     )
-    habits = next_puja_train.learned(
-        data, festivals, counted=counted, tuning=tuning, model=model, rules=rules
-    )
+    habits = next_puja_train.learned(data, festivals, counted=counted, tuning=tuning, model=model)
     assert habits.tuning.again > 0.3
     assert habits.tuning.known > 0.3
     found = next_puja_train.judged(
         data,
-        NextPuja(data.pujas, data.pujas.ids, data.regions, habits, rules),
+        NextPuja(data.pujas, data.pujas.ids, data.regions, habits, data.once()),
         festivals,
         known=counted,
         test=test,

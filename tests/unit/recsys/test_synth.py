@@ -40,6 +40,8 @@ def test_files_hold_the_same_data_set(town, tmp_path):
     assert len(built.lines) == len(direct.lines)
     assert np.bincount(built.events.kind).tolist() == np.bincount(direct.events.kind).tolist()
     assert (built.bookings.puja == direct.bookings.puja).all()
+    assert (built.puja_repeats == direct.puja_repeats).all()
+    assert 0 < len(built.once()) < len(built.pujas)
     truth = np.load(tmp_path / "truth.npz", allow_pickle=False)
     assert (truth["tier"] == town.world.tier).all()
 

@@ -99,6 +99,15 @@ def test_the_shipped_catalogue_is_large_enough(shipped):
     assert all(item.name_ne and item.use_ne for item in shipped.items)
 
 
+def test_rites_of_passage_come_once_in_a_life(shipped, tmp_path):
+    of_life = {puja.id: puja for puja in shipped.pujas if puja.category_id == "life-cycle"}
+    assert {name for name, puja in of_life.items() if puja.is_repeatable} == {"birthday-puja"}
+    yearly = ("satyanarayan-puja", "shraddha", "business-opening", "kul-puja", "durga-puja")
+    assert all(puja.is_repeatable for puja in shipped.pujas if puja.id in yearly)
+    (puja,) = load_catalogue(write(tmp_path, pujas=PUJA + "is_repeatable = false\n")).pujas
+    assert not puja.is_repeatable
+
+
 def test_every_shipped_puja_needs_something_it_cannot_do_without(shipped):
     for puja in shipped.pujas:
         assert any(not need.type.can_remove for need in puja.requirements), puja.id
