@@ -340,8 +340,8 @@ async def proposals(person: Person) -> dict[str, dict[str, Any]]:
     return {row["puja"]["id"]: row for row in rows}
 
 
-async def hold(people: People, clock: FakeClock, customer: Person, puja_id: str) -> dict[str, Any]:
-    """A booking from its request to its end."""
+async def hold(people: People, clock: FakeClock, customer: Person, puja_id: str) -> None:
+    """Book a puja and hold it."""
     pandit = await people.pandit(puja_id=puja_id)
     booking = await book(customer, pandit.service_id)
     for action, days in (("accept", 0), ("start", 3), ("complete", 0)):
