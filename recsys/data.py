@@ -624,7 +624,10 @@ def _id_maps(rows: Mapping[str, _Rows]) -> dict[str, IdMap]:
         "users": gather("user_id", "bookings", "events"),
         "items": gather("item_id", "items", "lines", "events", "rules"),
         "pujas": gather("puja_id", "pujas", "bookings", "events", "rules"),
-        "pandits": gather("pandit_id", "pandits", "bookings", "events"),
+        # Where all pandits are listed, an event makes nobody one of them.
+        "pandits": gather(
+            "pandit_id", "pandits", "bookings", *(() if len(rows["pandits"]) else ("events",))
+        ),
         "regions": gather("region", "bookings", "events", "rules"),
         "languages": gather("language", "events"),
         "units": gather("unit", "lines", "events", "rules"),

@@ -27,7 +27,7 @@ class FeedbackRequest(Request, frozen=True, kw_only=True):
     """
 
     kind: Literal["shown", "added", "removed", "favourite", "never_show"]
-    rec_id: Annotated[str, Meta(min_length=1, max_length=1000)] | None = None
+    rec_id: Annotated[str, Meta(min_length=1, max_length=1200)] | None = None
     item_id: Id | None = None
     item_ids: Ids | None = None
     pandit_id: Id | None = None

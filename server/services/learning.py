@@ -28,6 +28,7 @@ from server.domain.errors import FieldFault, Invalid, StoreUnavailable
 from server.domain.events import Event, EventKind
 from server.domain.learning import (
     COUNTED_AS,
+    FINGERPRINT_BYTES,
     MAX_TARGETS,
     PURCHASE_WINDOW,
     CounterKey,
@@ -51,10 +52,9 @@ from server.services.preferences import PreferenceService
 from server.tasks import repeated
 
 _log: Final = logging.getLogger(__name__)
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 _SIGNATURE_BYTES: Final = 16
 _NONCE_BYTES: Final = 8
-_FINGERPRINT_BYTES: Final = len(fingerprint(""))
 _VALID: Final = timedelta(days=30)
 _FLUSH_SECONDS: Final = 5.0
 _MAX_KEYS: Final = 20_000
@@ -106,7 +106,7 @@ class RecommendationIds:
     """
 
     def __init__(self, secret: str, previous_secret: str = "") -> None:
-        self._keys = [_key(each) for each in (secret, previous_secret) if each]
+        self._keys = [_Keys.of(each) for each in (secret, previous_secret) if each]
 
     def issue(
         self,
@@ -124,22 +124,25 @@ class RecommendationIds:
 
         With an ``occasion`` it is the same whenever the same is recommended to this user on it.
         """
-        named = targets[:MAX_TARGETS]
+        keys, named = self._keys[0], targets[:MAX_TARGETS]
         same = "\0".join((occasion, user_id, surface, version, arm, puja_id or "", *sorted(named)))
-        nonce = hmac.digest(self._keys[0], same.encode(), "sha256")
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        if occasion:
+            nonce = hmac.digest(keys.signing, same.encode(), "sha256")[:_NONCE_BYTES]
+        key = keys.of_fingerprints(nonce)
         payload = msgspec.msgpack.encode(
             _Signed(
                 _FORMAT,
-                nonce[:_NONCE_BYTES] if occasion else secrets.token_bytes(_NONCE_BYTES),
+                nonce,
                 int(now.timestamp()),
                 surface,
                 version,
                 arm,
                 puja_id,
-                b"".join(map(fingerprint, named)),
+                b"".join(fingerprint(key, each) for each in named),
             )
         )
-        signed = _signature(self._keys[0], payload, user_id) + payload
+        signed = _signature(keys.signing, payload, user_id) + payload
         return base64.urlsafe_b64encode(signed).rstrip(b"=").decode()
 
     def read(self, text: str, user_id: str, now: datetime) -> Recommendation:
@@ -149,9 +152,15 @@ class RecommendationIds:
         except (ValueError, binascii.Error):
             raise _unknown() from None
         signature, payload = raw[:_SIGNATURE_BYTES], raw[_SIGNATURE_BYTES:]
-        if not any(
-            hmac.compare_digest(signature, _signature(key, payload, user_id)) for key in self._keys
-        ):
+        keys = next(
+            (
+                each
+                for each in self._keys
+                if hmac.compare_digest(signature, _signature(each.signing, payload, user_id))
+            ),
+            None,
+        )
+        if keys is None:
             raise _unknown()
         try:
             said = msgspec.msgpack.decode(payload, type=_Signed)
@@ -171,14 +180,28 @@ class RecommendationIds:
             puja_id=said.puja_id,
             issued_at=issued_at,
             fingerprints=frozenset(
-                parts[start : start + _FINGERPRINT_BYTES]
-                for start in range(0, len(parts), _FINGERPRINT_BYTES)
+                parts[start : start + FINGERPRINT_BYTES]
+                for start in range(0, len(parts), FINGERPRINT_BYTES)
             ),
+            key=keys.of_fingerprints(said.nonce),
         )
 
 
-def _key(secret: str) -> bytes:
-    return hmac.digest(secret.encode(), b"recommendations", "sha256")
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    """What one secret gives: for signatures, and for the fingerprints of targets."""
+
+    signing: bytes
+    targets: bytes
+
+    @classmethod
+    def of(cls, secret: str) -> _Keys:
+        parts = (b"recommendations", b"recommended targets")
+        return cls(*(hmac.digest(secret.encode(), part, "sha256") for part in parts))
+
+    def of_fingerprints(self, nonce: bytes) -> bytes:
+        """The key of one recommendation: what is learned of one tells nothing of another."""
+        return hmac.digest(self.targets, nonce, "sha256")
 
 
 def _signature(key: bytes, payload: bytes, user_id: str) -> bytes:

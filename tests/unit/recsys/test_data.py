@@ -35,6 +35,22 @@ def test_rows_stand_at_the_index_of_their_booking() -> None:
     assert data.bookings.held_ts[0] == NOW - 1000
 
 
+def test_an_event_makes_nobody_a_pandit_where_pandits_are_listed() -> None:
+    events = {
+        "user_id": ["u1", "u1"],
+        "ts": [NOW - 500, NOW - 400],
+        "kind": ["pandit_viewed", "pandit_viewed"],
+        "pandit_id": ["ram", "x7800000"],
+    }
+    bookings = {**BOOKINGS, "pandit_id": ["hari", "ram"]}
+    tables: dict[str, Any] = {"bookings": bookings, "events": events}
+    listed = build({**tables, "pandits": {"pandit_id": ["ram", "gopal"]}}, now_ms=NOW)
+    assert listed.pandits.ids == ("gopal", "hari", "ram")
+    assert listed.events.pandit.tolist() == [2, -1]
+    assert listed.rejects.share == 0
+    assert build(tables, now_ms=NOW).pandits.ids == ("hari", "ram", "x7800000")
+
+
 def test_the_order_of_rows_does_not_change_the_fingerprint() -> None:
     turned = {name: values[::-1] for name, values in BOOKINGS.items()}
     lines = {"booking_id": ["b1", "b1"], "item_id": ["x", "y"]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -63,14 +64,27 @@ def test_an_id_is_short_enough_to_be_sent_back_whatever_it_names() -> None:
         version="20260401T031500Z-3f9c2a1b",
         puja_id="p" * 64,
     )
-    assert len(long) < 1000
+    assert len(long) < 1200
     assert IDS.read(long, "sita", NOW).names(f"{99:024x}")
     assert not IDS.read(long, "sita", NOW).names(f"{100:024x}")
 
 
+def test_what_stands_for_a_target_cannot_be_found_without_the_secret() -> None:
+    """Else somebody could look for another text that stands for the same, and report on that."""
+    said, again = (IDS.read(issue(), "sita", NOW) for _ in range(2))
+    other = RecommendationIds("o" * 40)
+    foreign = other.read(issue(other, now=NOW), "sita", NOW)
+    assert len(said.fingerprints | again.fingerprints | foreign.fingerprints) == 6
+    plain = {hashlib.sha256(each.encode()).digest() for each in ("haldi", "ghee")}
+    assert not any(each.startswith(part) for each in plain for part in said.fingerprints)
+    assert said.key.hex() not in repr(said)
+
+
 def test_an_id_holds_while_the_secret_is_changed_and_no_longer() -> None:
     text = issue(RecommendationIds("old" * 20))
-    assert RecommendationIds("new" * 20, "old" * 20).read(text, "sita", NOW).user_id == "sita"
+    said = RecommendationIds("new" * 20, "old" * 20).read(text, "sita", NOW)
+    assert said.user_id == "sita"
+    assert said.names("haldi")
     with pytest.raises(Invalid):
         RecommendationIds("new" * 20).read(text, "sita", NOW)
 
