@@ -17,7 +17,10 @@ class PayoutStatus(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payout:
-    """A sum (minor units) that is reserved from the moment in which it was asked for."""
+    """A sum (minor units) that is reserved from the moment in which it was asked for.
+
+    One that is refused without ``settled_by`` found no money: another one was faster.
+    """
 
     id: str
     pandit_user_id: str

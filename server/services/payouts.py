@@ -2,8 +2,10 @@
 
 A sum is reserved in the ledger when it is asked for; nobody can ask for it twice. What is asked for
 is written down before: a sum that is reserved always has its payout, and a payout of which the sum
-is not reserved, because the server ended in between, gets it reserved by whoever comes next. Of
-cash that he has taken himself a pandit owes our commission: that is settled with his next payout.
+is not reserved, because the server ended in between, gets it reserved by whoever comes next. A
+payout for which there is no money is given up under the same cause in the ledger, so it is either
+reserved or given up, whoever races. Of cash that he has taken himself a pandit owes our commission:
+that is settled with his next payout.
 """
 
 from __future__ import annotations
@@ -80,12 +82,10 @@ class PayoutService:
             asked_at=self._clock.now(),
         )
         await self._payouts.add(payout)
-        try:
-            await self._reserve(payout)
-        except InsufficientBalance:
+        if not await self._reserve_or_give_up(payout):
             # Another one of his was faster.
-            await self._payouts.drop_asked(payout.id)
-            raise
+            await self._refuse(payout)
+            raise InsufficientBalance
         return payout
 
     async def _finish_asked(self, pandit_user_id: str) -> None:
@@ -96,14 +96,30 @@ class PayoutService:
         for payout in page.rows:
             # One that is being asked for in this moment is reserved once, by him or here.
             with suppress(InsufficientBalance):
-                await self._reserve(payout)
+                if not await self._reserve(payout):
+                    await self._refuse(payout)
 
-    async def _reserve(self, payout: Payout) -> None:
+    async def _reserve_or_give_up(self, payout: Payout) -> bool:
+        """Reserve the sum, or write down for good that it never will be; whether it is reserved."""
+        try:
+            return await self._reserve(payout)
+        except InsufficientBalance:
+            # Money may have come since, and another call have reserved it: the first one decides.
+            given_up = self._entry(payout, _cause(payout), EntryKind.PAYOUT_REFUSED, [])
+            return (await self._book.record(given_up)).kind is EntryKind.PAYOUT_ASKED
+
+    async def _refuse(self, payout: Payout) -> None:
+        """Write on the payout that it was given up, unless it says how it ended already."""
+        await self._payouts.settle_if_asked(
+            replace(payout, status=PayoutStatus.REFUSED, settled_at=self._clock.now())
+        )
+
+    async def _reserve(self, payout: Payout) -> bool:
         """Take the sum out of his balance, and what he owes of cash with it. Once.
 
-        Raises ``InsufficientBalance``.
+        Returns False when it was given up before. Raises ``InsufficientBalance``.
         """
-        owner, cause = payout.pandit_user_id, f"payout-asked:{payout.id}"
+        owner, cause = payout.pandit_user_id, _cause(payout)
 
         def build(head: Chain | None) -> LedgerEntry:
             earnings = earnings_of(owner, head)
@@ -117,7 +133,8 @@ class PayoutService:
                 postings.append(Posting(ledger.cash(owner), -earnings.owed))
             return self._entry(payout, cause, EntryKind.PAYOUT_ASKED, postings)
 
-        await self._book.record_next(ledger.pandit(owner), cause, build)
+        entry = await self._book.record_next(ledger.pandit(owner), cause, build)
+        return entry.kind is EntryKind.PAYOUT_ASKED
 
     async def settle(self, actor: Actor, payout_id: str, *, is_paid: bool, note: str) -> Payout:
         """Staff have paid it, or refuse it and give the sum back to his balance. Once.
@@ -130,15 +147,14 @@ class PayoutService:
         payout = await self._payouts.find(payout_id)
         if payout is None:
             raise NotFound
-        is_reserved = True
-        try:
-            await self._reserve(payout)
-        except InsufficientBalance:
-            if is_paid:
-                raise
-            is_reserved = False
-        if is_reserved:
+        if is_paid and payout.status is PayoutStatus.REFUSED:
+            raise Conflict
+        decide = self._reserve if is_paid else self._reserve_or_give_up
+        if await decide(payout):
             await self._record_end(payout, is_paid=is_paid)
+        elif is_paid:
+            await self._refuse(payout)
+            raise Conflict
         settled = replace(
             payout,
             status=PayoutStatus.PAID if is_paid else PayoutStatus.REFUSED,
@@ -189,3 +205,8 @@ class PayoutService:
         return await self._payouts.list_page(
             pandit_user_id=None, status=status, limit=limit, after=after
         )
+
+
+def _cause(payout: Payout) -> str:
+    """Under which the ledger says that a payout is reserved, or that it never will be."""
+    return f"payout-asked:{payout.id}"

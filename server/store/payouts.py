@@ -40,10 +40,6 @@ class MongoPayoutRepository:
             {"_id": payout.id, "status": PayoutStatus.ASKED.value}, to_document(payout)
         )
 
-    async def drop_asked(self, payout_id: str) -> None:
-        """Take one back for which there was no money, unless it has ended."""
-        await self._payouts.delete_one({"_id": payout_id, "status": PayoutStatus.ASKED.value})
-
     async def list_page(
         self,
         *,

@@ -186,10 +186,6 @@ class PayoutRepository(Protocol):
         """Write how it ended, if it has not ended before."""
         ...
 
-    async def drop_asked(self, payout_id: str) -> None:
-        """Take one back for which there was no money, unless it has ended."""
-        ...
-
     async def list_page(
         self,
         *,
