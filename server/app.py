@@ -739,6 +739,7 @@ def build_services(
             advisers=advisers,
             issuer=learning,
             customers=customers,
+            wishes=push,
             catalogue=catalogue,
             tallies=counters,
             pandits=pandits,

@@ -69,12 +69,14 @@ class NotificationPreferences:
     """What a person does not want to hear of, as pairs of kind and channel.
 
     ``wants_digest``: one message a day about what is still unread. ``digest_on`` is the last day
-    (of the person's own calendar) for which there was one.
+    (of the person's own calendar) for which there was one. ``wants_proposals``: to be reminded of
+    pujas that his family may want to hold next.
     """
 
     user_id: str
     muted: frozenset[tuple[EventKind, Channel]] = frozenset()
     wants_digest: bool = True
+    wants_proposals: bool = True
     digest_on: date | None = None
 
     def wants(self, kind: EventKind, channel: Channel) -> bool:

@@ -67,7 +67,12 @@ class NotificationPreferencesHandler(ApiHandler):
     ) -> NotificationPreferencesResponse:
         muted = {(each.kind, each.channel) for each in body.muted}
         return present_preferences(
-            await self.services.push.set_preferences(actor, muted, wants_digest=body.wants_digest)
+            await self.services.push.set_preferences(
+                actor,
+                muted,
+                wants_digest=body.wants_digest,
+                wants_proposals=body.wants_proposals,
+            )
         )
 
 

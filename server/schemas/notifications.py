@@ -128,10 +128,14 @@ class MutedKind(Request, frozen=True, kw_only=True):
 
 
 class NotificationPreferencesRequest(Request, frozen=True, kw_only=True):
-    """What one does not want to hear of; whatever is not named rings."""
+    """What one does not want to hear of; whatever is not named rings.
+
+    ``wants_proposals``: whether pujas are proposed to hold next.
+    """
 
     muted: Annotated[list[MutedKind], Meta(max_length=200)]
     wants_digest: bool = True
+    wants_proposals: bool = True
 
 
 class NotificationPreferencesResponse(Struct, frozen=True, kw_only=True):
@@ -139,6 +143,7 @@ class NotificationPreferencesResponse(Struct, frozen=True, kw_only=True):
 
     muted: list[MutedKind]
     wants_digest: bool
+    wants_proposals: bool
 
 
 def present_preferences(preferences: NotificationPreferences) -> NotificationPreferencesResponse:
@@ -148,4 +153,5 @@ def present_preferences(preferences: NotificationPreferences) -> NotificationPre
             MutedKind(kind=kind, channel=channel) for kind, channel in sorted(preferences.muted)
         ],
         wants_digest=preferences.wants_digest,
+        wants_proposals=preferences.wants_proposals,
     )

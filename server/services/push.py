@@ -155,11 +155,21 @@ class PushService:
         return await self._preferences.find(actor.user_id)
 
     async def set_preferences(
-        self, actor: Actor, muted: Collection[tuple[EventKind, Channel]], *, wants_digest: bool
+        self,
+        actor: Actor,
+        muted: Collection[tuple[EventKind, Channel]],
+        *,
+        wants_digest: bool,
+        wants_proposals: bool,
     ) -> NotificationPreferences:
         """Say what one does not want to hear of."""
         before = await self._preferences.find(actor.user_id)
-        after = replace(before, muted=frozenset(muted), wants_digest=wants_digest)
+        after = replace(
+            before,
+            muted=frozenset(muted),
+            wants_digest=wants_digest,
+            wants_proposals=wants_proposals,
+        )
         await self._preferences.put(after)
         return after
 

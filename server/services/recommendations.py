@@ -23,6 +23,7 @@ from server.domain.catalogue import Puja, SamagriType
 from server.domain.errors import NotFound
 from server.domain.experiment import RULES_ARM
 from server.domain.learning import Surface
+from server.domain.notification import NotificationPreferences
 from server.domain.ports.accounts import UserRepository
 from server.domain.ports.bookings import BookingRepository
 from server.domain.ports.catalogue import CatalogueRepository
@@ -77,6 +78,14 @@ class PreferenceSource(Protocol):
 
     async def find(self, user_id: str) -> Preferences:
         """Return what a customer has said; nothing of one who has said nothing."""
+        ...
+
+
+class Wishes(Protocol):
+    """Knows what people do not want to hear of."""
+
+    async def wishes_of(self, user_id: str) -> NotificationPreferences:
+        """Return what the person has said, else the defaults."""
         ...
 
 
@@ -454,6 +463,7 @@ class RecommendationService:
         advisers: Advisers,
         issuer: Issuer,
         customers: CustomerReader,
+        wishes: Wishes,
         catalogue: CatalogueRepository,
         tallies: Tallies,
         pandits: PanditRepository,
@@ -468,6 +478,7 @@ class RecommendationService:
         self._advisers = advisers
         self._issuer = issuer
         self._customers = customers
+        self._wishes = wishes
         self._catalogue = catalogue
         self._pujas = RecentPujas(catalogue)
         self._tallies = tallies
@@ -636,10 +647,15 @@ class RecommendationService:
         return tuple({each.pandit_id: each for each in (*best, *nearest)}.values())
 
     async def next_pujas(self, actor: Actor, *, limit: int) -> NextPujas:
-        """Propose pujas that the actor's family may want to hold next."""
-        customer = await self._customer(actor)
+        """Propose pujas that the actor's family may want to hold next; none if he wants none."""
         today = self._today()
-        festivals = await self._festivals.between(today, today + timedelta(days=_FESTIVAL_DAYS))
+        customer, wishes, festivals = await asyncio.gather(
+            self._customer(actor),
+            self._wishes.wishes_of(actor.user_id),
+            self._festivals.between(today, today + timedelta(days=_FESTIVAL_DAYS)),
+        )
+        if not wishes.wants_proposals:
+            return NextPujas((), RULES_VERSION)
         question = PujaQuestion(customer=customer, today=today, festivals=festivals, limit=limit)
         try:
             proposed, version = self._ask(

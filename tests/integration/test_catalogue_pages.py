@@ -306,6 +306,22 @@ async def test_the_front_page_proposes_pujas_and_counts_them_once(
     assert [row["target"] for row in opened] == [puja_id]
 
 
+async def test_the_front_page_proposes_nothing_to_who_has_unticked_it(people: People) -> None:
+    family, pandit = await people.customer(), await people.pandit()
+    browser = await signed_in(people, family)
+    page, path = "For your family", "/notifications/preferences/"
+    assert 'value="proposals" checked' in (await browser.get(path)).text
+    for wanted, shown in ((["digest"], False), (["digest", "proposals"], True)):
+        await browser.post(path, wanted=wanted)
+        assert (page in text_of(await browser.get("/"))) == shown
+        assert ('value="proposals" checked' in (await browser.get(path)).text) == shown
+    other = await signed_in(people, pandit)
+    assert 'value="proposals"' not in (await other.get(path)).text
+    await other.post(path, wanted=["digest"])
+    kept = await pandit.api.get("/api/notifications/preferences/")
+    assert kept.json()["wants_proposals"] is True
+
+
 async def test_neither_guests_nor_pandits_nor_admins_are_counted(
     server: RunningServer, people: People, guest: Browser
 ) -> None:

@@ -97,7 +97,8 @@ async def test_a_muted_kind_stays_in_the_list_and_is_told_nowhere(
     answer = await sita.api.put(
         "/api/notifications/preferences/", json={"muted": muted, "wants_digest": False}
     )
-    assert answer.raise_for_status().json() == {"muted": muted, "wants_digest": False}
+    kept = {"muted": muted, "wants_digest": False, "wants_proposals": True}
+    assert answer.raise_for_status().json() == kept
     assert (await sita.api.get("/api/notifications/preferences/")).json() == answer.json()
     (row,) = await tell(server, clock, sita)
     assert row["is_read"]

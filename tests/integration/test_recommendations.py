@@ -395,6 +395,20 @@ async def test_a_rite_of_once_in_a_life_is_not_proposed_to_who_has_held_it(
         assert "bratabandha" not in found
 
 
+async def test_who_wants_no_proposals_gets_none(people: People) -> None:
+    customer = await people.customer()
+    preferences = "/api/notifications/preferences/"
+    said = {"muted": [{"kind": "BOOKING_ACCEPTED", "channel": "live"}], "wants_digest": True}
+    assert await proposals(customer)
+    refused = {**said, "wants_proposals": False}
+    (await customer.api.put(preferences, json=refused)).raise_for_status()
+    assert await proposals(customer) == {}
+    assert (await customer.api.get(preferences)).json() == refused
+    assert await proposals(await people.customer("Gita Rai"))
+    (await customer.api.put(preferences, json=said)).raise_for_status()
+    assert await proposals(customer)
+
+
 def test_every_festival_is_of_a_puja_that_exists() -> None:
     pujas = load_festival_pujas(data_path("config") / "festivals.toml")
     assert {each.puja_id for each in pujas} <= {puja.id for puja in the_catalogue().pujas}

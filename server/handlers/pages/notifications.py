@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from server.domain.account import Role
 from server.domain.notification import Channel
 from server.handlers.base import ANYONE
 from server.handlers.pages.base import Page
@@ -82,6 +83,7 @@ class PreferencesPage(Page):
             channels=tuple(Channel),
             preferences=preferences,
             has_push=self.services.push.is_enabled,
+            is_customer=self.person.role is Role.USER,
         )
 
     async def post(self) -> None:
@@ -95,7 +97,11 @@ class PreferencesPage(Page):
             if f"{kind}:{channel}" not in wanted
         }
         await self.services.push.set_preferences(
-            self.person, muted, wants_digest="digest" in wanted
+            self.person,
+            muted,
+            wants_digest="digest" in wanted,
+            # Others have no such box: nothing is proposed to them.
+            wants_proposals="proposals" in wanted or self.person.role is not Role.USER,
         )
         self.flash("good", self.translate("Saved."))
         self.go("/notifications/preferences/")

@@ -89,6 +89,7 @@ def service(town: Town, share: float = 0.2) -> RecommendationService:
         advisers=SimpleNamespace(of=lambda _: advice),  # type: ignore[arg-type]
         issuer=parts,
         customers=parts,
+        wishes=parts,
         catalogue=parts,
         tallies=parts,
         pandits=parts,
