@@ -261,6 +261,7 @@ FIELD_MESSAGES: Final[dict[str, str]] = {
     "email": N_("Enter a valid e-mail address."),
     "username": N_("Use 3 to 30 small letters, digits, dots, hyphens or underscores."),
     "password-weak": N_("Use at least 8 characters that are hard to guess."),
+    "password-wrong": N_("This is not your present password."),
     "timezone": N_("This is not a known time zone."),
     "cursor": N_("This cursor does not belong to this list."),
     "not-quarter-hour": N_("Bookings begin on a full quarter of an hour."),

@@ -377,6 +377,8 @@ class LimitSettings:
     """One-time codes entered, for one number."""
     code_verify_address: str = "600/hour"
     """One-time codes entered from one address."""
+    password: str = "10/hour"  # noqa: S105  # a limit
+    """Passwords that are set, by user."""
     refresh: str = "600/minute"
     """Token refreshes; a browser that refreshes is not signed in, so they count by address."""
     bad_token: str = "1200/minute"  # noqa: S105  # a limit

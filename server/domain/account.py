@@ -58,12 +58,17 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """An account. ``phone_number`` is E.164, ``password_hash`` an argon2id string or empty."""
+    """An account. ``phone_number`` is E.164, ``password_hash`` an argon2id string or empty.
+
+    Whoever registers only claims the number: ``phone_verified_at`` is when a code sent to it came
+    back, None until then. ``generation`` counts what ends all earlier sign-ins at once.
+    """
 
     id: str
     username: str | None
     email: str | None
     phone_number: str
+    phone_verified_at: datetime | None = None
     full_name: str
     profile_pic_url: str = ""
     role: Role
@@ -72,6 +77,7 @@ class User:
     timezone: str = NEPAL
     location: Place | None = None
     is_active: bool = True
+    generation: int = 0
     created_at: datetime
     updated_at: datetime
 
@@ -81,12 +87,15 @@ class Session:
     """One sign-in on one device: a family of rotating refresh tokens.
 
     ``refresh_hash`` is the SHA-256 of the only refresh token that is good now. A token of the
-    family that is not the current one has been used before, and ends the family.
+    family that is not the current one has been used before, and ends the family. It holds only
+    while ``generation`` is that of the account. ``by_code``: opened by a code to the phone.
     """
 
     id: str
     user_id: str
     refresh_hash: str
+    generation: int = 0
+    by_code: bool = False
     created_at: datetime
     expires_at: datetime
 

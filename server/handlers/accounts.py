@@ -20,6 +20,7 @@ from server.i18n import N_
 from server.schemas.accounts import (
     CodeRequest,
     CodeSentResponse,
+    PasswordRequest,
     ProfileRequest,
     RefreshRequest,
     RegisterRequest,
@@ -143,6 +144,19 @@ class VerifyCodeHandler(SessionCookies, ApiHandler):
         return _present(await self.services.accounts.verify_code(body.phone_number, body.code))
 
 
+class PasswordHandler(ApiHandler):
+    """One's own password."""
+
+    @operation(
+        "Set one's own password; all other sign-ins end",
+        status=204,
+        door="password",
+        errors=(Invalid, Overloaded),
+    )
+    async def post(self, actor: Actor, body: PasswordRequest) -> None:
+        await self.services.accounts.set_password(actor, body.new_password, body.old_password)
+
+
 class MeHandler(ApiHandler):
     """One's own account."""
 
@@ -173,5 +187,6 @@ ROUTES: Final = (
     Route("/api/auth/logout/", LogoutHandler, "logout"),
     Route("/api/auth/otp/", CodeHandler, "code"),
     Route("/api/auth/otp/verify/", VerifyCodeHandler, "code-verify"),
+    Route("/api/auth/password/", PasswordHandler, "password"),
     Route("/api/auth/me/", MeHandler, "me"),
 )

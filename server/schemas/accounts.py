@@ -58,6 +58,17 @@ class VerifyCodeRequest(Request, frozen=True, kw_only=True):
     code: Annotated[str, Meta(min_length=1, max_length=12)]
 
 
+class PasswordRequest(Request, frozen=True, kw_only=True):
+    """A new password, and the present one.
+
+    ``old_password`` is not asked for when there is none, and for a quarter of an hour after
+    signing in by a code.
+    """
+
+    new_password: Password
+    old_password: Password | None = None
+
+
 class PointBody(Request, frozen=True, kw_only=True):
     """A position in degrees (WGS 84)."""
 

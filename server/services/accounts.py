@@ -4,6 +4,9 @@ A sign-in is a session: one family of refresh tokens, of which one is good at a 
 tokens of some minutes that hold only while the session lives. Whatever ends a session is also
 published, so that sockets close at once.
 
+Registering proves nothing about the phone. The first code that comes back from it shows whose it
+is: then whatever was set before is taken away, and every earlier sign-in ends.
+
 The database is the truth about what has ended; nothing else keeps a list of it. What was read there
 is believed for some seconds, and until the publication that says otherwise.
 """
@@ -91,6 +94,8 @@ _OWN_FILE: Final = re.compile(r"/files(?:/[\w-]{1,80}){1,4}(?:\.[a-z0-9]{1,5})?"
 _CODE_DIGITS: Final = 6
 _MIN_PASSWORD: Final = 8
 _MAX_PASSWORD: Final = 128
+_RESET_WITHIN: Final = timedelta(minutes=15)
+"""How long after signing in by a code one may set a password without knowing the old one."""
 _MIN_DIFFERENT: Final = 4
 _MAX_NAME: Final = 120
 _JOINERS: Final = "\u200c\u200d"
@@ -149,6 +154,8 @@ class SignedIn:
     refresh: str
     access_expires_at: datetime
     refresh_expires_at: datetime
+    is_phone_new: bool = False
+    """Whether this sign-in was the first to show whose the phone is."""
 
 
 def normalise_identifier(identifier: str) -> str:
@@ -243,7 +250,9 @@ class AccountService:
 
     async def create_admin(self, full_name: str, phone_number: str, password: str) -> User:
         """Make an administrator; for the command line alone. Raises as :meth:`register` does."""
-        return await self._add(full_name, phone_number, password, None, None, Role.ADMIN)
+        return await self._add(
+            full_name, phone_number, password, None, None, Role.ADMIN, is_phone_verified=True
+        )
 
     async def _add(
         self,
@@ -254,6 +263,8 @@ class AccountService:
         username: str | None,
         role: Role,
         language: str = DEFAULT_LANGUAGE,
+        *,
+        is_phone_verified: bool = False,
     ) -> User:
         faults: list[FieldFault] = []
         name = _full_name(full_name, faults)
@@ -275,6 +286,7 @@ class AccountService:
             username=account_name,
             email=mail,
             phone_number=phone,
+            phone_verified_at=now if is_phone_verified else None,
             full_name=name,
             role=role,
             password_hash=await self._hasher.hash(plain),
@@ -299,8 +311,13 @@ class AccountService:
         if user is None or not is_right or not user.is_active:
             raise InvalidCredentials
         if self._hasher.needs_rehash(user.password_hash):
-            password_hash = await self._hasher.hash(plain)
-            user = await self._users.update(user.id, {"password_hash": password_hash})
+            # Left alone where it has changed meanwhile: what was taken away must not come back.
+            await self._users.replace_password(
+                user.id,
+                old_hash=user.password_hash,
+                new_hash=await self._hasher.hash(plain),
+                ends_sign_ins=False,
+            )
         return await self._welcome(user)
 
     @property
@@ -353,6 +370,9 @@ class AccountService:
     async def verify_code(self, phone_number: str, code: str) -> SignedIn:
         """Sign in by the code that was sent to the phone; it is good once.
 
+        The first one of an account shows whose the phone is. Whoever registered it may have been
+        somebody else: password, email and username are taken away, and his sign-ins end.
+
         Raises ``InvalidCredentials`` for a wrong, used or expired code, when all tries are used up,
         and for a number without an account; ``Invalid`` if it is no Nepali mobile number.
         """
@@ -369,7 +389,12 @@ class AccountService:
             raise InvalidCredentials
         if not await self._codes.remove(phone, sent.code_hash):
             raise InvalidCredentials
-        return await self._welcome(user)
+        verified = await self._users.verify_phone(user.id, self._clock.now())
+        if verified is not None:
+            await self.sign_out_everywhere(user.id)
+            user = verified
+        signed_in = await self._welcome(user, by_code=True)
+        return replace(signed_in, is_phone_new=verified is not None)
 
     async def refresh(self, refresh_token: str) -> SignedIn:
         """Exchange a refresh token for a new pair.
@@ -385,7 +410,7 @@ class AccountService:
         if session is None or session.expires_at <= now:
             raise InvalidCredentials
         user = await self._users.find(session.user_id)
-        if user is None or not user.is_active:
+        if user is None or not _holds(session, user):
             raise InvalidCredentials
         renewed, expires_at = self._refresh_token(session_id), self._refresh_end()
         is_rotated = await self._sessions.rotate(
@@ -417,7 +442,7 @@ class AccountService:
         if not hmac.compare_digest(session.refresh_hash, _sha256(refresh_token)):
             raise InvalidCredentials
         user = await self._users.find(session.user_id)
-        if user is None or not user.is_active:
+        if user is None or not _holds(session, user):
             raise InvalidCredentials
         return self._signed_in(user, session_id, refresh_token, session.expires_at)
 
@@ -451,14 +476,72 @@ class AccountService:
 
     async def sign_out_everywhere(self, user_id: str) -> int:
         """End all sessions that an account has now; returns how many. He may sign in again."""
+        return await self._end_sessions(user_id)
+
+    async def _end_sessions(self, user_id: str, but: str = "") -> int:
         ended = 0
         while found := await self._sessions.list_of(user_id, _SESSIONS):
-            for session in found:
+            others = [session for session in found if session.id != but]
+            for session in others:
                 await self._end_session(session.id)
-            ended += len(found)
+            ended += len(others)
             if len(found) < _SESSIONS:
                 break
         return ended
+
+    # -- passwords --------------------------------------------------------------------------------
+
+    async def asks_old_password(self, actor: Actor) -> bool:
+        """Whether :meth:`set_password` wants to know the present password."""
+        user, session = await self._own(actor)
+        return self._asks_old_password(user, session)
+
+    def _asks_old_password(self, user: User, session: Session) -> bool:
+        is_fresh = self._clock.now() - session.created_at < _RESET_WITHIN
+        return bool(user.password_hash) and not (session.by_code and is_fresh)
+
+    async def set_password(self, actor: Actor, new: str, old: str | None = None) -> None:
+        """Set the actor's password; his other sign-ins end.
+
+        Who has just signed in by a code, or has no password, need not know the old one.
+
+        Raises
+        ------
+        Invalid
+            If the new one is weak, or the old one missing or wrong.
+        NotSignedIn
+            If the sign-in has ended meanwhile.
+        """
+        user, session = await self._own(actor)
+        plain = _plain_password(new)
+        own = (user.full_name, user.phone_number, user.email or "", user.username or "")
+        if _is_weak(plain, own):
+            raise Invalid(FieldFault("new_password", "password-weak"))
+        if self._asks_old_password(user, session):
+            if not old:
+                raise Invalid(FieldFault("old_password", "required"))
+            if not await self._hasher.verify(user.password_hash, _plain_password(old)):
+                raise Invalid(FieldFault("old_password", "password-wrong"))
+        changed = await self._users.replace_password(
+            user.id,
+            old_hash=user.password_hash,
+            new_hash=await self._hasher.hash(plain),
+            ends_sign_ins=True,
+        )
+        if changed is None:
+            # Another change was faster.
+            raise Invalid(FieldFault("old_password", "password-wrong"))
+        await self._sessions.carry_over(session.id, changed.generation)
+        await self._end_sessions(user.id, but=session.id)
+
+    async def _own(self, actor: Actor) -> tuple[User, Session]:
+        """The actor's account and sign-in as the database has them now."""
+        session, user = await asyncio.gather(
+            self._sessions.find(actor.session_id), self._users.find(actor.user_id)
+        )
+        if session is None or user is None or not _holds(session, user):
+            raise NotSignedIn
+        return user, session
 
     # -- being somebody ---------------------------------------------------------------------------
 
@@ -517,7 +600,7 @@ class AccountService:
         )
         if session is None or session.user_id != claims.user_id or session.expires_at <= now:
             raise NotSignedIn
-        if user is None or not user.is_active:
+        if user is None or not _holds(session, user):
             raise NotSignedIn
         actor = _actor(user, session.id)
         fresh_until = now + timedelta(seconds=self._policy.cache_seconds)
@@ -574,7 +657,7 @@ class AccountService:
         if session is None or session.expires_at <= self._clock.now():
             return False
         user = await self._users.find(actor.user_id)
-        return user is not None and user.is_active and user.role == actor.role
+        return user is not None and _holds(session, user) and user.role == actor.role
 
     async def profile(self, actor: Actor) -> User:
         """The actor's own account."""
@@ -623,12 +706,14 @@ class AccountService:
 
     # -- sessions ---------------------------------------------------------------------------------
 
-    async def _welcome(self, user: User) -> SignedIn:
+    async def _welcome(self, user: User, *, by_code: bool = False) -> SignedIn:
         if user.role is Role.PANDIT:
             await self._ensure_profile(user)
-        return await self._open_session(user)
+        return await self._open_session(user, by_code=by_code)
 
-    async def _open_session(self, user: User) -> SignedIn:
+    async def _open_session(self, user: User, *, by_code: bool = False) -> SignedIn:
+        # Of the generation that was read before the password was tried: a sign-in that was
+        # overtaken by what ends them all is void from the start.
         session_id = self._ids.new()
         refresh, expires_at = self._refresh_token(session_id), self._refresh_end()
         await self._sessions.add(
@@ -636,6 +721,8 @@ class AccountService:
                 id=session_id,
                 user_id=user.id,
                 refresh_hash=_sha256(refresh),
+                generation=user.generation,
+                by_code=by_code,
                 created_at=self._clock.now(),
                 expires_at=expires_at,
             )
@@ -831,6 +918,11 @@ def _checked(changes: Mapping[str, Any]) -> tuple[dict[str, Any], list[FieldFaul
     if (picture := values.get("profile_pic_url")) and not _OWN_FILE.fullmatch(picture):
         faults.append(FieldFault("profile_pic_url", "pattern"))
     return values, faults
+
+
+def _holds(session: Session, user: User) -> bool:
+    """Whether the account lets the session hold."""
+    return user.is_active and session.generation == user.generation
 
 
 def _actor(user: User, session_id: str) -> Actor:

@@ -6,10 +6,11 @@ asks by it is given what its owner may see now, not what he could see when it wa
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from dataclasses import dataclass
 
-from server.domain.account import Actor, Role
+from server.domain.account import Actor, Role, User
 from server.domain.booking import Booking
 from server.domain.errors import Forbidden, NotFound
 from server.domain.feed import AHEAD, BEHIND, MOST, TOKEN_BYTES, CalendarFeed, feed_hash
@@ -43,7 +44,10 @@ class FeedService:
 
     async def find(self, actor: Actor) -> CalendarFeed | None:
         """Return the actor's feed, None when it is switched off."""
-        return await self._feeds.find(actor.user_id)
+        feed, user = await asyncio.gather(
+            self._feeds.find(actor.user_id), self._users.find(actor.user_id)
+        )
+        return feed if feed and user and _holds(feed, user) else None
 
     async def renew(self, actor: Actor) -> tuple[CalendarFeed, str]:
         """Switch the feed on under a new token; the one before it holds no more.
@@ -71,7 +75,7 @@ class FeedService:
         """
         feed = await self._feeds.find_by_hash(feed_hash(token))
         user = await self._users.find(feed.id) if feed else None
-        if user is None or not user.is_active or user.role is Role.ADMIN:
+        if feed is None or user is None or not _holds(feed, user) or user.role is Role.ADMIN:
             raise NotFound
         now = self._clock.now()
         bookings = await self._bookings.list_between(
@@ -90,3 +94,12 @@ class FeedService:
             timezone=user.timezone,
         )
         return Agenda(reader, bookings)
+
+
+def _holds(feed: CalendarFeed, user: User) -> bool:
+    """Whether the account lets the address hold.
+
+    One that was made before the phone was verified may be in the hands of somebody else.
+    """
+    verified_at = user.phone_verified_at
+    return user.is_active and (verified_at is None or feed.created_at >= verified_at)

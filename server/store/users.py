@@ -91,12 +91,43 @@ class MongoUserRepository:
         if user is None:
             raise NotFound
         if _SEARCHED & changes.keys():
-            # From what is stored: of two changes at once the later one makes them whole.
-            await self._users.update_one(
-                {"_id": user_id, "updated_at": user.updated_at},
-                {"$set": {"search_terms": search_terms(user)}},
-            )
+            await self._renew_search_terms(user)
         return user
+
+    async def verify_phone(self, user_id: str, at: datetime) -> User | None:
+        # "Equal to null" is also true of accounts that were stored without the field.
+        taken_away = {"password_hash": "", "email": None, "username": None}
+        user = _user(
+            await self._users.find_one_and_update(
+                {"_id": user_id, "phone_verified_at": None},
+                {
+                    "$set": {"phone_verified_at": at, "updated_at": at, **taken_away},
+                    "$inc": {"generation": 1},
+                },
+            )
+        )
+        if user is not None:
+            await self._renew_search_terms(user)
+        return user
+
+    async def replace_password(
+        self, user_id: str, *, old_hash: str, new_hash: str, ends_sign_ins: bool
+    ) -> User | None:
+        change: Document = {"$set": {"password_hash": new_hash}}
+        if ends_sign_ins:
+            change["$inc"] = {"generation": 1}
+        return _user(
+            await self._users.find_one_and_update(
+                {"_id": user_id, "password_hash": old_hash}, change
+            )
+        )
+
+    async def _renew_search_terms(self, user: User) -> None:
+        # From what is stored: of two changes at once the later one makes them whole.
+        await self._users.update_one(
+            {"_id": user.id, "updated_at": user.updated_at},
+            {"$set": {"search_terms": search_terms(user)}},
+        )
 
     async def list_page(self, wanted: UserFilter) -> Page[User]:
         field, direction = "created_at", DESCENDING
@@ -184,6 +215,9 @@ class MongoSessionRepository:
             {"$set": {"refresh_hash": new_hash, "expires_at": expires_at}},
         )
         return updated.matched == 1
+
+    async def carry_over(self, session_id: str, generation: int) -> None:
+        await self._sessions.update_one({"_id": session_id}, {"$set": {"generation": generation}})
 
     async def end(self, session_id: str) -> None:
         await self._sessions.delete_one({"_id": session_id})

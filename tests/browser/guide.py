@@ -111,6 +111,7 @@ STOPS: Final[dict[str, tuple[Stop, ...]]] = {
     "/pandit/photo/": at("/pandit/photo/", by=("pandit", "newcomer")),
     "/pandit/portfolio/": at("/pandit/portfolio/", by=("pandit", "newcomer")),
     "/account/calendar/": at("/account/calendar/", by=MEMBERS),
+    "/account/password/": at("/account/password/", by=EVERYBODY),
     "/pandit/earnings/": at("/pandit/earnings/", by="pandit"),
     "/admin/": at("/admin/", by="admin"),
     "/admin/pandits/": at(

@@ -111,6 +111,31 @@ async def test_many_users_may_have_neither_email_nor_username(store: Store):
     assert await users.find("u2") is not None
 
 
+async def test_of_racing_callers_one_verifies_a_phone(store: Store):
+    users = MongoUserRepository(store)
+    await users.add(user(generation=3))
+    found = await asyncio.gather(*(users.verify_phone("u1", SUNDAY_TEN) for _ in range(6)))
+    expected = user(
+        phone_verified_at=SUNDAY_TEN, password_hash="", email=None, username=None, generation=4
+    )
+    assert [each for each in found if each] == [expected]
+    assert await users.find("u1") == expected
+    assert await users.verify_phone("nobody", SUNDAY_TEN) is None
+
+
+async def test_password_is_replaced_only_while_it_is_the_old_one(store: Store):
+    users = MongoUserRepository(store)
+    await users.add(user())
+    for old, new, ends, expected in (
+        ("other", "new", True, None),
+        ("$argon2id$", "new", False, user(password_hash="new")),
+        ("$argon2id$", "newer", True, None),
+        ("new", "newer", True, user(password_hash="newer", generation=1)),
+    ):
+        found = await users.replace_password("u1", old_hash=old, new_hash=new, ends_sign_ins=ends)
+        assert found == expected
+
+
 async def test_update_sets_the_named_fields_and_no_others(store: Store):
     users = MongoUserRepository(store)
     await users.add(user())

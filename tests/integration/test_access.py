@@ -81,6 +81,7 @@ TABLE: dict[tuple[str, str], Row] = {
     ("post", "/api/auth/otp/verify/"): Row(
         401, {"phone_number": "9899999999", "code": "000000"}, owed={"nobody": 401}
     ),
+    ("post", "/api/auth/password/"): Row(422, {"new_password": "x"}),
     ("get", "/api/auth/me/"): Row(200),
     ("patch", "/api/auth/me/"): Row(200, {"language": "en"}),
     ("get", "/api/pujas/"): public(),

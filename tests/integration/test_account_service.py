@@ -16,6 +16,7 @@ from server.domain.errors import (
     Invalid,
     InvalidCredentials,
     NotFound,
+    NotSignedIn,
     Overloaded,
     RateLimited,
     StoreUnavailable,
@@ -219,6 +220,68 @@ async def test_nobody_makes_himself_an_admin(workshop: Workshop):
         with pytest.raises(Invalid):
             await accounts.update_profile(actor, {name: "admin"})
     assert (await accounts.profile(actor)).role is Role.USER
+
+
+async def test_sign_in_overtaken_by_the_owner_of_the_phone_is_void(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+):
+    sender = CapturingCodeSender()
+    accounts = workshop.service(sender)
+    await accounts.register("Eve", PHONE, PASSWORD)
+    await accounts.request_code(PHONE)
+    code = await sender.wait_for(E164)
+    verify = workshop.hasher.verify
+
+    async def overtaken(password_hash: str, password: str) -> bool:
+        is_right = await verify(password_hash, password)
+        await accounts.verify_code(PHONE, code)
+        return is_right
+
+    monkeypatch.setattr(workshop.hasher, "verify", overtaken)
+    # The weaker hash would be renewed: the one that was taken away must not come back.
+    monkeypatch.setattr(workshop.hasher, "needs_rehash", lambda _: True)
+    late = await accounts.sign_in(PHONE, PASSWORD)
+    monkeypatch.undo()
+    with pytest.raises(NotSignedIn):
+        await accounts.actor_of(late.access)
+    for renew in (accounts.refresh, accounts.renew_access):
+        with pytest.raises(InvalidCredentials):
+            await renew(late.refresh)
+    with pytest.raises(InvalidCredentials):
+        await accounts.sign_in(PHONE, PASSWORD)
+
+
+async def test_session_that_is_void_and_still_believed_sets_no_password(workshop: Workshop):
+    sender = CapturingCodeSender()
+    accounts = workshop.service(sender)
+    eve = await accounts.actor_of((await accounts.register("Eve", PHONE, PASSWORD)).access)
+    await accounts.request_code(PHONE)
+    await accounts.verify_code(PHONE, await sender.wait_for(E164))
+    with pytest.raises(NotSignedIn):
+        await accounts.set_password(eve, "a newer passphrase", PASSWORD)
+
+
+async def test_of_racing_new_passwords_one_is_kept(workshop: Workshop):
+    accounts = workshop.service()
+    signed_in = await accounts.register("Sita", PHONE, PASSWORD)
+    actor = await accounts.actor_of(signed_in.access)
+    wanted = [f"a newer passphrase {n}" for n in range(4)]
+    outcomes = await asyncio.gather(
+        *(accounts.set_password(actor, each, PASSWORD) for each in wanted), return_exceptions=True
+    )
+    assert outcomes.count(None) == 1
+    assert sum(isinstance(each, Invalid | NotSignedIn) for each in outcomes) == 3
+    await accounts.sign_in(PHONE, wanted[outcomes.index(None)])
+
+
+async def test_an_administrator_made_by_hand_keeps_his_password(workshop: Workshop):
+    sender = CapturingCodeSender()
+    accounts = workshop.service(sender)
+    await accounts.create_admin("Admin Thapa", PHONE, PASSWORD)
+    await accounts.request_code(PHONE)
+    signed_in = await accounts.verify_code(PHONE, await sender.wait_for(E164))
+    assert not signed_in.is_phone_new
+    await accounts.sign_in(PHONE, PASSWORD)
 
 
 async def test_created_admin_signs_in_as_one(workshop: Workshop):

@@ -17,7 +17,9 @@ from server.app import RunningServer, open_server
 from server.domain.errors import InvalidCredentials
 from server.services.accounts import CONTROL_TOPIC
 from server.settings import LimitSettings, Settings
+from server.ws.protocol import CloseCode
 from tests.support import CapturingCodeSender, FakeClock, People
+from tests.talk import notification_socket
 
 PASSWORD = "a long passphrase"
 PHONE = "9841000001"
@@ -652,6 +654,136 @@ async def test_codes_are_stored_as_keyed_hashes(
 async def test_code_for_no_phone_is_refused(api: httpx.AsyncClient, path: str):
     body = {"phone_number": "12345"} | ({"code": "123456"} if "verify" in path else {})
     assert faults(await api.post(path, json=body)) == {("phone_number", "phone")}
+
+
+# -- whose phone it is ---------------------------------------------------------------------------
+
+
+async def signed_in_by_code(
+    api: httpx.AsyncClient, code_sender: CapturingCodeSender, clock: FakeClock
+) -> dict[str, Any]:
+    clock.advance(seconds=61)
+    code_sender.sent.clear()
+    assert (await ask_code(api)).status_code == 200
+    answer = await verify(api, await code_sender.wait_for(E164))
+    assert answer.status_code == 200, answer.text
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+async def test_whoever_registered_a_number_first_loses_it_to_its_owner(
+    people: People,
+    api: httpx.AsyncClient,
+    server: RunningServer,
+    code_sender: CapturingCodeSender,
+    clock: FakeClock,
+    ended: list[dict[str, str]],
+):
+    squatter = await register(api, email="squatter@example.com", username="squatter")
+    more = await api.post("/api/auth/token/", json={"identifier": PHONE, "password": PASSWORD})
+    sessions = {squatter["refresh"], more.json()["refresh"]}
+    async with notification_socket(server.port, squatter["access"]) as socket:
+        owner = await signed_in_by_code(api, code_sender, clock)
+        assert await socket.closed() == CloseCode.NOT_SIGNED_IN
+    assert owner["user"]["id"] == squatter["user"]["id"]
+    assert (owner["user"]["email"], owner["user"]["username"]) == (None, None)
+    assert {each["session_id"] for each in ended} == {token.partition(".")[0] for token in sessions}
+    me = "/api/auth/me/"
+    assert (await api.get(me, headers=bearer(owner["access"]))).status_code == 200
+    for access in (squatter["access"], more.json()["access"]):
+        assert (await api.get(me, headers=bearer(access))).status_code == 401
+    for token in sessions:
+        answer = await api.post("/api/auth/token/refresh/", json={"refresh": token})
+        assert answer.status_code == 401
+    for identifier in (PHONE, "squatter", "squatter@example.com"):
+        body = {"identifier": identifier, "password": PASSWORD}
+        assert (await api.post("/api/auth/token/", json=body)).status_code == 401, identifier
+    admin = await people.admin()
+    found = await admin.api.get("/api/admin/users/", params={"q": "squatter"})
+    assert found.json()["results"] == [], "what is searched for went, too"
+
+
+async def test_a_verified_number_keeps_its_password_and_its_sign_ins(
+    api: httpx.AsyncClient, code_sender: CapturingCodeSender, clock: FakeClock
+):
+    await register(api)
+    first = await signed_in_by_code(api, code_sender, clock)
+    body = {"new_password": "a newer passphrase"}
+    answer = await api.post("/api/auth/password/", json=body, headers=bearer(first["access"]))
+    assert (answer.status_code, answer.content) == (204, b"")
+    await signed_in_by_code(api, code_sender, clock)
+    assert (await api.get("/api/auth/me/", headers=bearer(first["access"]))).status_code == 200
+    again = {"identifier": PHONE, "password": "a newer passphrase"}
+    assert (await api.post("/api/auth/token/", json=again)).status_code == 200
+
+
+async def test_account_stored_before_phones_were_verified_counts_as_unverified(
+    api: httpx.AsyncClient,
+    server: RunningServer,
+    code_sender: CapturingCodeSender,
+    clock: FakeClock,
+):
+    body = await register(api)
+    users = server.store.collection("users")
+    document = await users.find_one({"_id": body["user"]["id"]})
+    assert document is not None
+    for name in ("phone_verified_at", "generation"):
+        del document[name]
+    assert await users.replace_one({"_id": document["_id"]}, document)
+    assert (await api.get("/api/auth/me/", headers=bearer(body["access"]))).status_code == 200
+    await signed_in_by_code(api, code_sender, clock)
+    assert (await api.get("/api/auth/me/", headers=bearer(body["access"]))).status_code == 401
+
+
+# -- passwords -----------------------------------------------------------------------------------
+
+
+NEW = "a newer passphrase"
+
+
+async def test_a_new_password_needs_the_old_one_and_ends_other_sign_ins(
+    api: httpx.AsyncClient, ended: list[dict[str, str]]
+):
+    first = await register(api)
+    second = (
+        await api.post("/api/auth/token/", json={"identifier": PHONE, "password": PASSWORD})
+    ).json()
+    own = bearer(first["access"])
+    for body, fault in (
+        ({"new_password": NEW}, ("old_password", "required")),
+        ({"new_password": NEW, "old_password": "wrong"}, ("old_password", "password-wrong")),
+        ({"new_password": "1", "old_password": PASSWORD}, ("new_password", "password-weak")),
+        ({"new_password": PHONE, "old_password": PASSWORD}, ("new_password", "password-weak")),
+    ):
+        assert faults(await api.post("/api/auth/password/", json=body, headers=own)) == {fault}
+    assert ended == []
+    body = {"new_password": NEW, "old_password": PASSWORD}
+    assert (await api.post("/api/auth/password/", json=body, headers=own)).status_code == 204
+    assert [each["session_id"] for each in ended] == [second["refresh"].partition(".")[0]]
+    assert (await api.get("/api/auth/me/", headers=own)).status_code == 200
+    other = bearer(second["access"])
+    assert (await api.get("/api/auth/me/", headers=other)).status_code == 401
+    renewed = await api.post("/api/auth/token/refresh/", json={"refresh": first["refresh"]})
+    assert renewed.status_code == 200
+    for password, status in ((PASSWORD, 401), (NEW, 200)):
+        typed = {"identifier": PHONE, "password": password}
+        assert (await api.post("/api/auth/token/", json=typed)).status_code == status
+
+
+async def test_a_code_stands_for_the_old_password_for_a_quarter_of_an_hour(
+    api: httpx.AsyncClient, code_sender: CapturingCodeSender, clock: FakeClock
+):
+    await register(api)
+    own = bearer((await signed_in_by_code(api, code_sender, clock))["access"])
+    for password in (NEW, PASSWORD):
+        body = {"new_password": password}
+        assert (await api.post("/api/auth/password/", json=body, headers=own)).status_code == 204
+    late = await signed_in_by_code(api, code_sender, clock)
+    clock.advance(minutes=15)
+    renewed = await api.post("/api/auth/token/refresh/", json={"refresh": late["refresh"]})
+    own = bearer(renewed.json()["access"])
+    answer = await api.post("/api/auth/password/", json={"new_password": NEW}, headers=own)
+    assert faults(answer) == {("old_password", "required")}
 
 
 # -- one's own profile ---------------------------------------------------------------------------

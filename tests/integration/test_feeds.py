@@ -12,7 +12,7 @@ from icalendar import Calendar, Component
 
 from server.app import RunningServer
 from tests.integration.test_bookings import WEDNESDAY, act, book
-from tests.support import FakeClock, People, Person
+from tests.support import CapturingCodeSender, FakeClock, People, Person
 
 FEED = "/api/users/me/calendar-feed/"
 STREET = "House 7, Shantinagar"
@@ -167,6 +167,23 @@ async def test_a_closed_account_ends_its_feed(server: RunningServer, people: Peo
         {"_id": customer.user_id}, {"$set": {"is_active": False}}
     )
     assert (await nobody.get(url)).status_code == 404
+
+
+async def test_an_address_made_before_the_phone_was_verified_ends_then(
+    people: People, clock: FakeClock, code_sender: CapturingCodeSender
+) -> None:
+    squatter, owner = await people.customer(), await people.nobody()
+    url = await feed_of(squatter)
+    clock.advance(seconds=1)
+    await owner.post("/api/auth/otp/", json={"phone_number": squatter.phone})
+    code = await code_sender.wait_for(f"+977{squatter.phone}")
+    answer = await owner.post(
+        "/api/auth/otp/verify/", json={"phone_number": squatter.phone, "code": code}
+    )
+    squatter.api.headers["Authorization"] = f"Bearer {answer.json()['access']}"
+    assert (await owner.get(url)).status_code == 404
+    assert (await squatter.api.get(FEED)).json()["is_on"] is False
+    assert (await owner.get(await feed_of(squatter))).status_code == 200
 
 
 async def test_what_is_long_over_leaves_the_feed(people: People, clock: FakeClock) -> None:

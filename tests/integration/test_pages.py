@@ -168,6 +168,49 @@ async def test_a_code_signs_in(
     code = code_sender.sent[f"+977{person.phone}"]
     answer = await guest.post("/sign-in/code/", phone_number=person.phone, code=code)
     assert (answer.status_code, answer.headers["Location"]) == (303, "/")
+    assert "Your number is confirmed." in (await guest.get("/")).text
+
+
+async def test_a_forgotten_password_is_replaced_by_way_of_a_code(
+    guest: Browser, people: People, server: RunningServer, code_sender: CapturingCodeSender
+) -> None:
+    person = await people.customer()
+    page = await guest.get("/sign-in/")
+    assert 'href="/sign-in/code/?next=/account/password/"' in page.text
+    wanted = "/sign-in/code/?next=/account/password/"
+    sent = await guest.post(wanted, phone_number=person.phone, next="/account/password/")
+    await server.services.accounts.close()
+    back = sent.headers["Location"]
+    code = code_sender.sent[f"+977{person.phone}"]
+    answer = await guest.post(back, phone_number=person.phone, code=code, next="/account/password/")
+    assert answer.headers["Location"] == "/account/password/"
+    page = await guest.get("/account/password/")
+    assert 'name="old_password"' not in page.text
+    weak = await guest.post("/account/password/", new_password="1")
+    assert (weak.status_code, 'href="#new_password"' in weak.text) == (422, True)
+    saved = await guest.post("/account/password/", new_password=" a newer passphrase ")
+    assert (saved.status_code, saved.headers["Location"]) == (303, "/account/")
+    assert "Your password is set." in (await guest.get("/account/")).text
+    other = Browser(await people.nobody())
+    entered = await other.post(
+        "/sign-in/", identifier=person.phone, password=" a newer passphrase "
+    )
+    assert entered.status_code == 303
+
+
+async def test_a_password_is_changed_by_whoever_knows_it(people: People) -> None:
+    person = await people.customer()
+    browser, other = await signed_in(people, person), await signed_in(people, person)
+    assert 'href="/account/password/"' in (await browser.get("/account/")).text
+    assert 'name="old_password"' in (await browser.get("/account/password/")).text
+    typed = {"new_password": "a newer passphrase"}
+    for old in ({}, {"old_password": "a wrong passphrase"}):
+        refused = await browser.post("/account/password/", **typed, **old)
+        assert (refused.status_code, 'href="#old_password"' in refused.text) == (422, True)
+    saved = await browser.post("/account/password/", **typed, old_password=PASSWORD)
+    assert saved.headers["Location"] == "/account/"
+    assert (await browser.get("/account/")).status_code == 200
+    assert (await other.get("/account/")).headers["Location"].startswith("/sign-in/")
 
 
 @pytest.mark.parametrize(

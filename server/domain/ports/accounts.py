@@ -54,6 +54,23 @@ class UserRepository(Protocol):
         """Set the named fields and return the account. Raises ``NotFound``, ``AlreadyExists``."""
         ...
 
+    async def verify_phone(self, user_id: str, at: datetime) -> User | None:
+        """Note that the phone is its owner's, and take away what was set before that.
+
+        In one write: password, email and username go, and all earlier sign-ins hold no longer.
+        None if the phone was verified before, or there is no such account.
+        """
+        ...
+
+    async def replace_password(
+        self, user_id: str, *, old_hash: str, new_hash: str, ends_sign_ins: bool
+    ) -> User | None:
+        """Store another hash if it still is ``old_hash``, else return None.
+
+        ``ends_sign_ins``: in the same write all earlier sign-ins hold no longer.
+        """
+        ...
+
     async def list_admin_ids(self) -> tuple[str, ...]:
         """Return the ids of all active admins (a handful)."""
         ...
@@ -92,6 +109,10 @@ class SessionRepository(Protocol):
 
         Of two racing callers one gets True.
         """
+        ...
+
+    async def carry_over(self, session_id: str, generation: int) -> None:
+        """Let the session hold in another generation of its account."""
         ...
 
     async def end(self, session_id: str) -> None:

@@ -14,6 +14,7 @@ from server.handlers.routing import Route
 from server.i18n import N_
 from server.schemas.accounts import (
     CodeRequest,
+    PasswordRequest,
     PlaceBody,
     RegisterRequest,
     SignInRequest,
@@ -139,7 +140,17 @@ class CodePage(SignInPages):
         body = self.read(VerifyCodeRequest)
         await self.limit("code_verify_address")
         await self.limit_account("code_verify", body.phone_number)
-        return self.welcome(await self.services.accounts.verify_code(body.phone_number, body.code))
+        signed_in = await self.services.accounts.verify_code(body.phone_number, body.code)
+        target = self.welcome(signed_in)
+        if signed_in.is_phone_new:
+            self.flash(
+                "info",
+                self.translate(
+                    "Your number is confirmed. A password that was set before holds no longer; "
+                    "you can set one under “Your account”."
+                ),
+            )
+        return target
 
     async def _show(self, form: Form) -> None:
         await self.show(
@@ -213,6 +224,42 @@ class SignOutPage(Page):
         self.go("/")
 
 
+class PasswordPage(Page):
+    """One's own password."""
+
+    roles = ANYONE
+    section = "account"
+
+    async def get(self) -> None:
+        """Show the form."""
+        await self._show(Form())
+
+    async def post(self) -> None:
+        """Set the password."""
+        await self.submit(self._save, self._show)
+
+    async def _save(self) -> str:
+        typed = {
+            name: self.get_body_argument(name, "", strip=False)
+            for name in ("new_password", "old_password")
+        }
+        body = self.read(PasswordRequest, **typed)
+        await self.limit("password")
+        accounts = self.services.accounts
+        await accounts.set_password(self.person, body.new_password, body.old_password)
+        self.flash("good", self.translate("Your password is set. Other devices are signed out."))
+        return "/account/"
+
+    async def _show(self, form: Form) -> None:
+        await self.show(
+            "account/password.html",
+            title=self.translate("Your password"),
+            form=form,
+            asks_old=await self.services.accounts.asks_old_password(self.person),
+            sends_codes=self.services.accounts.sends_codes,
+        )
+
+
 class AccountPage(Page):
     """One's own account."""
 
@@ -278,5 +325,6 @@ ROUTES: Final = (
     Route("/sign-in/code/", CodePage, "page-code"),
     Route("/register/", RegisterPage, "page-register"),
     Route("/sign-out/", SignOutPage, "page-sign-out"),
+    Route("/account/password/", PasswordPage, "page-password"),
     Route("/account/", AccountPage, "page-account"),
 )

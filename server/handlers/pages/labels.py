@@ -214,6 +214,8 @@ FIELDS: Final = {
     "phone_number": N_("Mobile number"),
     "identifier": N_("Phone, e-mail or user name"),
     "password": N_("Password"),
+    "new_password": N_("New password"),
+    "old_password": N_("Present password"),
     "code": N_("Code"),
     "email": N_("E-mail"),
     "timezone": N_("Your time zone"),
