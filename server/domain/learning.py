@@ -68,11 +68,22 @@ def fingerprint(key: bytes, target: str) -> bytes:
     return hashlib.blake2b(target.encode(), key=key, digest_size=FINGERPRINT_BYTES).digest()
 
 
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """That a thing was recommended to find out whether it is wanted, and not by merit.
+
+    ``place`` is where it stood, from 1; ``propensity`` the chance with which it came to be there.
+    """
+
+    place: int
+    propensity: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recommendation:
     """What a ``rec_id`` says. ``version`` is that of the model, ``rules`` without one.
 
-    ``key`` is that of its fingerprints.
+    ``key`` is that of its fingerprints; ``tried`` the fingerprint of the one thing that was tried.
     """
 
     id: str
@@ -84,15 +95,26 @@ class Recommendation:
     issued_at: datetime
     fingerprints: frozenset[bytes]
     key: bytes = field(repr=False)
+    tried: tuple[bytes, Trial] | None = None
 
     def names(self, target: str) -> bool:
         """Whether that thing was recommended."""
         return fingerprint(self.key, target) in self.fingerprints
 
+    def trial_of(self, target: str) -> Trial | None:
+        """How that thing was tried; None when it was there by merit."""
+        if self.tried is None or self.tried[0] != fingerprint(self.key, target):
+            return None
+        return self.tried[1]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feedback:
-    """One row of the ledger: what became of one target of one recommendation."""
+    """One row of the ledger: what became of one target of one recommendation.
+
+    With a ``trial`` the target was there to be tried, and who estimates anything of it later has to
+    weigh it by its propensity.
+    """
 
     rec_id: str
     target: str
@@ -102,6 +124,7 @@ class Feedback:
     version: str
     arm: str
     at: datetime
+    trial: Trial | None = None
 
     @property
     def id(self) -> str:

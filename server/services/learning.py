@@ -38,6 +38,7 @@ from server.domain.learning import (
     PreferenceKind,
     Recommendation,
     Surface,
+    Trial,
     fingerprint,
 )
 from server.domain.ports.bookings import BookingRepository
@@ -93,6 +94,7 @@ class _Signed(msgspec.Struct, array_like=True):
     arm: str
     puja_id: str | None
     fingerprints: bytes
+    tried: tuple[bytes, int, float] | None = None
 
 
 class RecommendationIds:
@@ -119,8 +121,11 @@ class RecommendationIds:
         targets: Sequence[str],
         now: datetime,
         occasion: str = "",
+        tried: tuple[str, Trial] | None = None,
     ) -> str:
         """Return the id of a recommendation of these things, the first hundred of them.
+
+        ``tried`` is the one of them that is there to be tried.
 
         With an ``occasion`` it is the same whenever the same is recommended to this user on it.
         """
@@ -140,6 +145,7 @@ class RecommendationIds:
                 arm,
                 puja_id,
                 b"".join(fingerprint(key, each) for each in named),
+                tried and (fingerprint(key, tried[0]), tried[1].place, tried[1].propensity),
             )
         )
         signed = _signature(keys.signing, payload, user_id) + payload
@@ -184,6 +190,7 @@ class RecommendationIds:
                 for start in range(0, len(parts), FINGERPRINT_BYTES)
             ),
             key=keys.of_fingerprints(said.nonce),
+            tried=said.tried and (said.tried[0], Trial(*said.tried[1:])),
         )
 
 
@@ -327,6 +334,7 @@ class LearningService:
         version: str,
         targets: Sequence[str],
         puja_id: str | None = None,
+        tried: tuple[str, Trial] | None = None,
     ) -> str:
         """Return the ``rec_id`` of a recommendation that is about to be answered; never waits."""
         return self._ids.issue(
@@ -337,6 +345,7 @@ class LearningService:
             puja_id=puja_id,
             targets=targets,
             now=self._clock.now(),
+            tried=tried,
         )
 
     async def show(
@@ -519,6 +528,7 @@ def _ledger_row(
         version=recommendation.version,
         arm=recommendation.arm,
         at=now,
+        trial=recommendation.trial_of(target),
     )
 
 

@@ -22,7 +22,7 @@ from server.domain.calendar import local_today
 from server.domain.catalogue import Puja, SamagriType
 from server.domain.errors import NotFound
 from server.domain.experiment import RULES_ARM
-from server.domain.learning import Surface
+from server.domain.learning import Surface, Trial
 from server.domain.notification import NotificationPreferences
 from server.domain.ports.accounts import UserRepository
 from server.domain.ports.bookings import BookingRepository
@@ -200,8 +200,12 @@ class Issuer(Protocol):
         version: str,
         targets: Sequence[str],
         puja_id: str | None = None,
+        tried: tuple[str, Trial] | None = None,
     ) -> str:
-        """Return the id of a recommendation of these things; never waits."""
+        """Return the id of a recommendation of these things; never waits.
+
+        ``tried`` is the one of them that is there to be tried, and not by merit.
+        """
         ...
 
 
@@ -588,6 +592,14 @@ class RecommendationService:
             version=version,
             targets=[each.place.pandit_id for each in places],
             puja_id=puja_id,
+            tried=next(
+                (
+                    (each.place.pandit_id, Trial(place, each.place.propensity))
+                    for place, each in enumerate(places, 1)
+                    if each.place.is_explored
+                ),
+                None,
+            ),
         )
         return PanditAdvice(places, version, rec_id)
 

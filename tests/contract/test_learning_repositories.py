@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from server.domain.experiment import ArmCount, Exposure
@@ -14,6 +15,7 @@ from server.domain.learning import (
     PreferenceKind,
     SamagriPreference,
     Surface,
+    Trial,
 )
 from server.domain.recommendation import Preferences
 from server.store.client import Store
@@ -51,6 +53,7 @@ async def test_a_row_of_the_ledger_is_stored_once_whoever_races(store: Store) ->
 async def test_the_ledger_is_read_by_user_and_time_newest_first(store: Store) -> None:
     feedback = MongoFeedbackRepository(store)
     rows = [row(f"item-{days}", NOW - timedelta(days=days)) for days in range(10)]
+    rows[2] = replace(rows[2], trial=Trial(place=4, propensity=0.25))
     await feedback.record([*rows, row("other", user_id="gita")])
     found = await feedback.list_of_user("sita", NOW - timedelta(days=7), NOW, 100)
     assert found == rows[:8]

@@ -13,7 +13,7 @@ from recsys.data import Kind
 from server.app import RunningServer
 from server.domain.account import Actor, Role
 from server.domain.events import Event, EventKind
-from server.domain.learning import Surface
+from server.domain.learning import Surface, Trial
 from server.settings import Settings
 from tests.integration.test_bookings import wish
 from tests.support import FakeClock, People, Person
@@ -184,6 +184,26 @@ async def test_an_opinion_can_be_changed_and_taken_back(people: People) -> None:
         FEEDBACK, json={"kind": "favourite", "item_ids": ["haldi", "camphor"]}
     )
     assert about_several.status_code == 422
+
+
+async def test_the_ledger_keeps_with_what_chance_somebody_was_tried(
+    server: RunningServer, people: People
+) -> None:
+    sita = await people.customer()
+    rec = server.services.learning.issue(
+        actor_of(sita),
+        Surface.PANDITS,
+        version=MODEL,
+        targets=("ram", "hari"),
+        puja_id=PUJA,
+        tried=("hari", Trial(place=2, propensity=0.25)),
+    )
+    await say(sita, kind="shown", rec_id=rec, pandit_ids=["ram", "hari"])
+    await say(sita, kind="added", rec_id=rec, pandit_id="hari")
+    ledger = await rows(server, "recommendation_feedback")
+    trials = {(row["target"], row["kind"]): row["trial"] for row in ledger}
+    tried = {"place": 2, "propensity": 0.25}
+    assert trials == {("ram", "shown"): None, ("hari", "shown"): tried, ("hari", "added"): tried}
 
 
 async def test_a_pandit_looked_at_is_told_to_training_once(

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from server.domain.account import Actor, Role
+from server.domain.learning import Trial
 from server.domain.recommendation import Customer, PanditCandidate
 from server.recommender.adviser import Advice, AdviceParams
 from server.services.recommendations import (
@@ -33,6 +34,7 @@ class Town:
     busy: frozenset[str]
     counted: dict[str, tuple[int, int]] = field(default_factory=dict)
     read: Counter[str] = field(default_factory=Counter)
+    tried: tuple[str, Trial] | None = None
 
     async def find_puja(self, puja_id: str) -> Any:
         return CATALOGUE.pujas[puja_id]
@@ -72,7 +74,8 @@ class Town:
         assert surface == "pandits"
         return {each: self.counted[each] for each in targets if each in self.counted}
 
-    def issue(self, *_: Any, **__: Any) -> str:
+    def issue(self, *_: Any, **given: Any) -> str:
+        self.tried = given.get("tried")
         return "rec"
 
     def now(self) -> datetime:
@@ -123,6 +126,7 @@ async def test_who_is_tried_has_time_and_stands_fourth_or_fifth_of_what_is_shown
         (explored,) = [at for at, each in enumerate(found) if each.place.is_explored]
         places[explored] += 1
         assert ids[explored] in NEW
+        assert town.tried == (ids[explored], Trial(explored + 1, found[explored].place.propensity))
         # Two new ones have time: whether they are read is not left to chance.
         assert found[explored].place.propensity == pytest.approx(0.25, rel=0.2)
         by_merit = [each for at, each in enumerate(ids) if at != explored]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from server.domain.booking import with_samagri, without_line
 from server.domain.errors import Invalid, StoreUnavailable
-from server.domain.learning import Counter, CounterKey, Feedback, FeedbackKind, Surface
+from server.domain.learning import Counter, CounterKey, Feedback, FeedbackKind, Surface, Trial
 from server.services.learning import (
     CounterBuffer,
     RecommendationIds,
@@ -67,6 +67,13 @@ def test_an_id_is_short_enough_to_be_sent_back_whatever_it_names() -> None:
     assert len(long) < 1200
     assert IDS.read(long, "sita", NOW).names(f"{99:024x}")
     assert not IDS.read(long, "sita", NOW).names(f"{100:024x}")
+
+
+def test_an_id_says_which_thing_was_tried_and_with_what_chance() -> None:
+    said = IDS.read(issue(tried=("ghee", Trial(4, 0.25))), "sita", NOW)
+    assert said.trial_of("ghee") == Trial(4, 0.25)
+    assert said.trial_of("haldi") is None
+    assert IDS.read(issue(), "sita", NOW).trial_of("ghee") is None
 
 
 def test_what_stands_for_a_target_cannot_be_found_without_the_secret() -> None:
