@@ -300,13 +300,15 @@ class BookingService:
         statuses: tuple[BookingStatus, ...] = (),
         first: date | None = None,
         last: date | None = None,
+        is_held: bool | None = None,
         limit: int = 20,
         after: SortKey | None = None,
         soonest_first: bool = False,
     ) -> Page[Booking]:
         """The actor's bookings, the latest start first or the soonest.
 
-        An admin sees everybody's.
+        An admin sees everybody's. ``is_held`` takes out those that wait to be paid in advance, or
+        all others.
         """
         whose = {
             Role.USER: {"user_id": actor.user_id},
@@ -319,6 +321,7 @@ class BookingService:
                 statuses=statuses,
                 first=first,
                 last=last,
+                is_held=is_held,
                 limit=limit,
                 after=after,
                 soonest_first=soonest_first,

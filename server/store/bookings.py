@@ -133,6 +133,9 @@ class MongoBookingRepository:
         sifting: Document = {}
         if wanted.statuses:
             sifting["status"] = {"$in": list(wanted.statuses)}
+        if wanted.is_held is not None:
+            # A booking has that time only while it is held.
+            sifting["pay_by"] = ANY_TIME if wanted.is_held else None
         days: dict[str, Any] = {}
         if wanted.first is not None:
             days["$gte"] = wanted.first.isoformat()

@@ -377,6 +377,29 @@ async def test_a_pandit_accepts_by_button_only_the_time_that_he_has_seen(people:
     assert 'data-status="ACCEPTED"' in (await desk.get(address)).text
 
 
+async def test_what_is_not_paid_yet_is_no_request_to_answer(people: People) -> None:
+    pandit, family = await people.pandit(), await people.customer()
+    browser, desk = await signed_in(people, family), await signed_in(people, pandit)
+    paid = await book(browser, pandit.service_id)
+    held = await book(
+        browser, pandit.service_id, booking_date="2026-11-24", payment_method="WALLET"
+    )
+    ids = [each.headers["Location"].split("/")[2] for each in (paid, held)]
+    asked, unpaid = (f"/bookings/{booking_id}/" for booking_id in ids)
+    page = (await desk.get("/requests/")).text
+    waiting, _, apart = page.partition('id="held-title"')
+    assert f"{asked}accept/" in waiting
+    assert unpaid not in waiting
+    assert unpaid in apart
+    assert "Only our team sees it." in waiting
+    own = (await desk.get(unpaid)).text
+    for move in ("accept", "reject"):
+        assert f"{unpaid}{move}/" not in page
+        assert f"{unpaid}{move}/" not in own
+    (await family.api.post(f"/api{unpaid}cancel/", json={"reason": "no"})).raise_for_status()
+    assert 'id="held-title"' not in (await desk.get("/requests/")).text
+
+
 async def test_what_lies_ahead_is_told_soonest_first(people: People) -> None:
     pandit, family = await people.pandit(), await people.customer()
     browser = await signed_in(people, family)

@@ -20,13 +20,17 @@ from server.domain.travel import Engagement
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BookingFilter:
-    """Whose bookings, and which of them. Dates are the booking's own, inclusive."""
+    """Whose bookings, and which of them. Dates are the booking's own, inclusive.
+
+    ``is_held``: only those that wait to be paid in advance, or only those that do not.
+    """
 
     user_id: str | None = None
     pandit_user_id: str | None = None
     statuses: tuple[BookingStatus, ...] = ()
     first: date | None = None
     last: date | None = None
+    is_held: bool | None = None
     limit: int = 20
     after: SortKey | None = None
     soonest_first: bool = False

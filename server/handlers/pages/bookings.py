@@ -392,7 +392,7 @@ def moves_of(page: Page, booking: Booking) -> frozenset[str]:
     found = set()
     if actor.role in CANCELLABLE_BY.get(booking.status, frozenset()):
         found.add("cancel")
-    if is_pandit and booking.status is BookingStatus.PENDING:
+    if is_pandit and booking.status is BookingStatus.PENDING and booking.pay_by is None:
         found |= {"accept", "reject"}
     if is_pandit and booking.status is BookingStatus.ACCEPTED:
         found.add("start")

@@ -13,6 +13,7 @@ from server.schemas.bookings import BookingResponse, present_booking
 from server.schemas.pandits import present_own
 
 _MOST: Final = 100
+_MOST_HELD: Final = 10
 
 
 class RequestsPage(Page):
@@ -22,11 +23,22 @@ class RequestsPage(Page):
     section = "requests"
 
     async def get(self) -> None:
-        """Show what waits, the soonest first."""
+        """Show what waits, the soonest first.
+
+        What is not paid yet is no request: it stands apart, so that it never hides one.
+        """
         page = await self.services.bookings.list_own(
             self.person,
             statuses=(BookingStatus.PENDING, BookingStatus.ACCEPTED, BookingStatus.IN_PROGRESS),
+            is_held=False,
             limit=_MOST,
+            soonest_first=True,
+        )
+        held = await self.services.bookings.list_own(
+            self.person,
+            statuses=(BookingStatus.PENDING,),
+            is_held=True,
+            limit=_MOST_HELD,
             soonest_first=True,
         )
         shown = [present_booking(row, self.person, self.reader) for row in page.rows]
@@ -38,6 +50,7 @@ class RequestsPage(Page):
             pending=_of(shown, BookingStatus.PENDING),
             asked=[each for each in accepted if _is_asked(each)],
             accepted=[each for each in accepted if not _is_asked(each)],
+            held=[present_booking(row, self.person, self.reader) for row in held.rows],
             running=_of(shown, BookingStatus.IN_PROGRESS),
             own=present_own(profile, self.reader),
             today=local_today(self.services.clock.now(), self.nepal.timezone),
