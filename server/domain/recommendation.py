@@ -69,7 +69,8 @@ class PastBooking:
 class Customer:
     """Who asks, as recommendations know him; nobody in particular without a ``user_id``.
 
-    ``history`` begins with the latest booking. ``stars`` is the mean of what he gave, by pandit.
+    ``history`` begins with the latest booking and holds so many; ``last_held`` reaches back further
+    and says of each puja when he held it last. ``stars`` is the mean of what he gave, by pandit.
     ``language`` is the one that he reads; empty: not known.
     """
 
@@ -79,6 +80,7 @@ class Customer:
     home: GeoPoint | None = None
     preferences: Preferences = Preferences()
     history: tuple[PastBooking, ...] = ()
+    last_held: Mapping[str, date] = field(default_factory=dict)
     stars: Mapping[str, float] = field(default_factory=dict)
 
 

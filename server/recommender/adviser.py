@@ -522,7 +522,7 @@ class Advice:
             Family(
                 today=question.today,
                 region=customer.city,
-                past=_pasts(customer.history, question.today),
+                past=_pasts(customer, question.today),
                 booked=tuple(
                     (past.puja_id, past.held_on)
                     for past in customer.history
@@ -848,20 +848,22 @@ def _regretted(history: Sequence[PastBooking], puja_id: str) -> frozenset[str]:
     return frozenset(item_id for item_id, count in times.items() if count >= 2)
 
 
-def _pasts(history: Sequence[PastBooking], today: date) -> tuple[Past, ...]:
-    by_puja: dict[str, list[PastBooking]] = {}
-    for past in history:
+def _pasts(customer: Customer, today: date) -> tuple[Past, ...]:
+    by_puja: dict[str, list[PastBooking]] = {puja_id: [] for puja_id in customer.last_held}
+    for past in customer.history:
         by_puja.setdefault(past.puja_id, []).append(past)
     found = []
     for puja_id, mine in by_puja.items():
-        held = [each for each in mine if _was_held(each, today)]
+        held = [each.held_on for each in mine if _was_held(each, today)]
+        if not held and puja_id in customer.last_held:
+            held = [customer.last_held[puja_id]]
         running = 0
         for each in mine:  # the latest first
             if each.status is not BookingStatus.CANCELLED:
                 break
             running += 1
         if held or running >= 2:
-            last = max((each.held_on for each in held), default=today)
+            last = max(held, default=today)
             found.append(Past(puja_id, last, times=len(held), cancelled_running=running))
     return tuple(found)
 

@@ -152,6 +152,13 @@ class CustomerReader:
         )
         return replace(customer, stars=stars)
 
+    async def read_with_pujas(self, user_id: str) -> Customer:
+        """Return the customer, and when he held each puja last."""
+        customer, last_held = await asyncio.gather(
+            self.read(user_id), self._bookings.last_held(user_id)
+        )
+        return replace(customer, last_held=last_held)
+
 
 class Advisers:
     """Chooses who answers a customer: the model that serves, or the rules of an experiment's arm.
@@ -662,7 +669,7 @@ class RecommendationService:
         """Propose pujas that the actor's family may want to hold next; none if he wants none."""
         today = self._today()
         customer, wishes, festivals = await asyncio.gather(
-            self._customer(actor),
+            self._customers.read_with_pujas(actor.user_id),
             self._wishes.wishes_of(actor.user_id),
             self._festivals.between(today, today + timedelta(days=_FESTIVAL_DAYS)),
         )

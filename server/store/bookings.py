@@ -289,6 +289,15 @@ class MongoBookingRepository:
         )
         return tuple(_past(document) for document in documents)
 
+    async def last_held(self, user_id: str) -> dict[str, date]:
+        documents = await self._bookings.aggregate(
+            [
+                {"$match": {"user_id": user_id, "status": BookingStatus.COMPLETED.value}},
+                {"$group": {"_id": "$puja_id", "day": {"$max": "$booking_date"}}},
+            ]
+        )
+        return {each["_id"]: date.fromisoformat(each["day"]) for each in documents}
+
 
 def _span(wanted: BookingFilter) -> dict[str, datetime]:
     """When the bookings of a list begin: what the index of instants can rule out.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from dataclasses import replace
-from datetime import UTC, time, timedelta
+from datetime import UTC, date, time, timedelta
 from typing import Any
 
 import pytest
@@ -43,6 +43,33 @@ async def test_a_booking_comes_back_as_it_was(bookings: MongoBookingRepository) 
     (past,) = await bookings.past_of(booking.user_id, 10)
     assert (past.item_ids, past.declined) == (("haldi", "akshat"), ("paan",))
     assert await bookings.find("another") is None
+
+
+async def test_it_is_told_when_each_puja_was_held_last(bookings: MongoBookingRepository) -> None:
+    for number, (puja_id, status) in enumerate(
+        [
+            ("pasni", BookingStatus.COMPLETED),
+            ("rudri-puja", BookingStatus.COMPLETED),
+            ("rudri-puja", BookingStatus.COMPLETED),
+            ("rudri-puja", BookingStatus.CANCELLED),
+            ("nwaran", BookingStatus.PENDING),
+        ]
+    ):
+        await bookings.add(
+            make_booking(
+                id=f"booking-{number}",
+                puja_id=puja_id,
+                status=status,
+                claims=(),
+                booking_date=date(2026, 5, 1 + number),
+            )
+        )
+    user_id = make_booking().user_id
+    assert await bookings.last_held(user_id) == {
+        "pasni": date(2026, 5, 1),
+        "rudri-puja": date(2026, 5, 3),
+    }
+    assert await bookings.last_held("nobody") == {}
 
 
 async def test_a_list_that_waits_for_consent_comes_back_as_it_was(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,13 @@ import pytest
 from recsys.store import ModelStore
 from server.app import RunningServer
 from server.domain.account import GeoPoint, Place
+from server.domain.booking import BookingStatus
 from server.paths import data_path
 from server.recommender.adviser import Advice
 from server.settings import Settings
+from server.store.bookings import MongoBookingRepository
 from server.store.festival_files import load_festival_pujas
+from tests.factories import make_booking
 from tests.integration.test_bookings import WEDNESDAY, act, book
 from tests.serving_models import (
     FIND,
@@ -387,8 +391,23 @@ async def test_a_rite_of_once_in_a_life_is_not_proposed_to_who_has_held_it(
     customer = await people.customer()
     assert "bratabandha" in await proposals(customer)
     await hold(people, clock, customer, "bratabandha")
+    # So many newer bookings that it is not among those that are read whole.
+    newer = [
+        make_booking(
+            id=f"newer-{number}",
+            user_id=customer.user_id,
+            puja_id="rudri-puja",
+            status=BookingStatus.COMPLETED,
+            claims=(),
+            starts_at=clock.now() + timedelta(days=number),
+        )
+        for number in range(40)
+    ]
     for days in (1, 360, 700):
         clock.advance(days=days)
+        if days == 360:
+            for each in newer:
+                await MongoBookingRepository(server.store).add(each)
         await people.sign_in_again(customer)
         found = await proposals(customer)
         assert found

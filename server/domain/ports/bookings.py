@@ -116,6 +116,10 @@ class BookingRepository(Protocol):
         """Return what a customer booked, the latest start first, by one indexed query."""
         ...
 
+    async def last_held(self, user_id: str) -> dict[str, date]:
+        """Return when a customer last held each puja that he ever held, by one indexed query."""
+        ...
+
 
 class DraftRepository(Protocol):
     """Bookings that are being put together; they hold time by the same index as bookings."""

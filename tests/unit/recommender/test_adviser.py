@@ -141,6 +141,15 @@ def test_what_comes_once_in_a_life_has_no_anniversary(
     assert "rudri-puja" in propose(adviser, again)
 
 
+def test_what_was_held_longer_ago_than_the_history_reaches_is_known() -> None:
+    history = tuple(past(number) for number in range(2))
+    ever = {"bratabandha": date(2021, 2, 10), "rudri-puja": date(2025, 11, 20)}
+    customer = Customer(user_id="u", history=history, last_held={PUJA: TODAY, **ever})
+    found = propose(advice(), customer)
+    assert "bratabandha" not in found
+    assert found["rudri-puja"].because[0].data["last"] == "2025-11-20"
+
+
 def test_days_proposed_are_as_far_ahead_as_the_model_has_seen_families_book() -> None:
     for bundle, days in ((None, 10), (a_bundle(Recipe(lead_days=33.4)), 33)):
         found = propose(advice(bundle), Customer())["rudri-puja"]
