@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gettext
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, time
 from decimal import Decimal
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -15,19 +15,18 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from babel.core import negotiate_locale
-from babel.dates import format_date, format_datetime, format_time, format_timedelta
+from babel.dates import format_date, format_datetime, format_timedelta
 from babel.numbers import format_decimal
 
 from kundali.bikram_sambat import MONTHS, OutsideCalendar, to_bs
 from server.domain.account import DEFAULT_LANGUAGE, LANGUAGES
 from server.domain.money import Unit
 from server.domain.ports.world import Translator
-from server.domain.texts import N_
+from server.domain.texts import N_, written_clock
 
 _DIGITS: Final = str.maketrans("0123456789", "०१२३४५६७८९")
 _DOMAIN: Final = "messages"
 # What Nepali says before an hour from then on; nobody speaks of the am and pm of its tables.
-_TIMES_OF_DAY: Final = ((20, "राति"), (17, "साँझ"), (12, "दिउँसो"), (4, "बिहान"), (0, "राति"))
 
 
 class Translations:
@@ -137,6 +136,10 @@ class Formatter:
         """A date of the AD calendar."""
         return self.digits(_date(day, "d MMMM y, EEEE", self._dates))
 
+    def day_short(self, day: date) -> str:
+        """A date of the AD calendar in a few letters: 22 Nov 2026."""
+        return self.digits(_date(day, "d MMM y", self._dates))
+
     def month(self, day: date) -> str:
         """The month of a date of the AD calendar, with its year."""
         return self.digits(_date(day, "MMMM y", self._dates))
@@ -157,11 +160,11 @@ class Formatter:
 
     def clock(self, at: datetime) -> str:
         """The time of day of an instant in the reader's zone: 6:05 pm, साँझ ६:०५."""
-        local = at.astimezone(self._zone)
-        if self._is_nepali:
-            words = next(words for hour, words in _TIMES_OF_DAY if local.hour >= hour)
-            return f"{words} {self.digits(f'{local.hour % 12 or 12}:{local.minute:02d}')}"
-        return format_time(local, "h:mm a", tzinfo=self._zone, locale=self._dates)
+        return written_clock(at.astimezone(self._zone), self.language)
+
+    def wall_clock(self, shown: str) -> str:
+        """A time of day ``07:00`` as :meth:`clock` writes it."""
+        return written_clock(time.fromisoformat(shown), self.language)
 
     def ago(self, at: datetime, now: datetime) -> str:
         """How long ago an instant was."""

@@ -1,8 +1,23 @@
-"""Marks texts that people see, for translation where they are used."""
+"""Marks texts that people see, for translation where they are used; how a clock is read aloud."""
 
 from __future__ import annotations
+
+from datetime import datetime, time
+from typing import Final
+
+_DIGITS: Final = str.maketrans("0123456789", "०१२३४५६७८९")
+_TIMES_OF_DAY: Final = ((20, "राति"), (17, "साँझ"), (12, "दिउँसो"), (4, "बिहान"), (0, "राति"))
 
 
 def N_(message: str) -> str:  # noqa: N802  # gettext's own name for "translate later"
     """Return the text unchanged; the extraction of texts looks for calls of this name."""
     return message
+
+
+def written_clock(at: datetime | time, language: str) -> str:
+    """The time of day that a clock shows at ``at``: 6:05 pm, साँझ ६:०५."""
+    shown = f"{at.hour % 12 or 12}:{at.minute:02d}"
+    if language == "ne":
+        words = next(words for hour, words in _TIMES_OF_DAY if at.hour >= hour)
+        return f"{words} {shown.translate(_DIGITS)}"
+    return f"{shown} {'am' if at.hour < 12 else 'pm'}"

@@ -11,7 +11,7 @@ _REASONS: Final = {
     "expired": N_("The time to pay ran out."),
     "ran-out": N_("The time to pay ran out."),
     "superseded": N_("Another way to pay was chosen."),
-    "failed": N_("The booking did not go ahead."),
+    "failed": N_("The payment did not go through."),
     "not-started": N_("The payment could not be begun."),
     "gateway-unavailable": N_("The payment service did not answer."),
     "insufficient-balance": N_("The wallet does not hold so much."),

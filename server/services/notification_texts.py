@@ -16,7 +16,7 @@ from server.domain.booking import NOT_PAID
 from server.domain.events import Event, EventKind
 from server.domain.money import NPR
 from server.domain.ports.world import Translator
-from server.domain.texts import N_
+from server.domain.texts import N_, written_clock
 
 _ENGLISH_MONTHS: Final = (
     "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
@@ -195,17 +195,19 @@ def job_event(kind: EventKind) -> str | None:
 def written_instant(at: datetime, language: str) -> str:
     """Write a local instant as people do.
 
-    English "22 Nov 2026, 10:00"; Nepali in Bikram Sambat "२०८३ मङ्सिर ६, १०:००", or, outside the
-    table of that calendar, in the numbers of the Gregorian date. ``at`` is in the reader's zone.
+    English "22 Nov 2026, 10:00 am"; Nepali in Bikram Sambat "२०८३ मङ्सिर ६, बिहान १०:००", or,
+    outside the table of that calendar, in the numbers of the Gregorian date. ``at`` is in the
+    reader's zone.
     """
     if language != "ne":
-        return f"{at.day} {_ENGLISH_MONTHS[at.month - 1]} {at.year}, {at:%H:%M}"
+        day = f"{at.day} {_ENGLISH_MONTHS[at.month - 1]} {at.year}"
+        return f"{day}, {written_clock(at, language)}"
     try:
         day = to_bs(at.date())
         written = f"{day.year} {MONTHS[day.month - 1].ne} {day.day}"
     except OutsideCalendar:
         written = at.date().isoformat()
-    return f"{written}, {at:%H:%M}".translate(_DEVANAGARI)
+    return f"{written.translate(_DEVANAGARI)}, {written_clock(at, language)}"
 
 
 def written_amount(minor: int, currency: str, language: str) -> str:

@@ -623,8 +623,8 @@ async def test_a_proposed_time_and_its_refusal_are_told_once_to_the_other_side(
         "BOOKING_TIME_PROPOSED",
         "BOOKING_CREATED",
     ]
-    assert "27 Nov 2026, 09:00 instead of 25 Nov 2026, 10:00" in listed[0]["message"]
-    assert "२०८३ मङ्सिर ११, ०९:००" in listed[0]["message_ne"]
+    assert "27 Nov 2026, 9:00 am instead of 25 Nov 2026, 10:00 am" in listed[0]["message"]
+    assert "२०८३ मङ्सिर ११, बिहान ९:००" in listed[0]["message_ne"]
     assert await kinds(customer) == ["BOOKING_ACCEPTED"], "nobody is told of his own wish"
 
     (await act(pandit, booking, "reschedule", decline=True)).raise_for_status()

@@ -9,8 +9,8 @@ from datetime import date, timedelta
 import pytest
 
 from server.handlers.pages import kundali as pages
+from server.i18n import Formatter
 from server.schemas import kundali as schemas
-from server.schemas.base import bs_text
 from server.services.almanac import HOME
 from tests.integration.test_pages import signed_in
 from tests.support import People
@@ -264,7 +264,7 @@ async def test_the_page_asks_whether_a_link_also_tells_the_birth(people: People)
         assert ("It also tells the time and place of birth." in page) is bool(wanted)
         link = re.search(r"(/kundali/shared/[\w-]+/)", page)
         assert link is not None
-        assert ("06:20" in (await nobody.get(link[1])).text) is bool(wanted)
+        assert ("6:20 am" in (await nobody.get(link[1])).text) is bool(wanted)
 
 
 async def test_a_chart_is_deleted_only_once_that_is_confirmed(people: People):
@@ -349,9 +349,12 @@ async def test_the_whole_dasha_is_built_beside_the_loop_and_told_in_both_calenda
     periods = deep.json()["dasha"]["periods"]
     assert threading.main_thread() not in threads
 
+    formatter = Formatter("en", "Asia/Kathmandu")
+
     def both(day: str) -> str:
-        bs = bs_text(date.fromisoformat(day))
-        return f"{day} ({bs})" if bs else day
+        ad = date.fromisoformat(day)
+        bs = formatter.day_bs(ad)
+        return f"{formatter.day_short(ad)} ({bs})" if bs else formatter.day_short(ad)
 
     running = next(at for at, each in enumerate(periods) if each["end"] > "2026-11-01")
     for maha in periods:

@@ -52,9 +52,9 @@ async def test_a_notification_has_every_field(
     (row,) = await tell(server, clock, sita)
     texts = {name: row.pop(name) for name in ("id", "title", "title_ne", "message", "message_ne")}
     assert all(texts.values())
-    assert "22 Nov 2026, 10:00" in texts["message"]
+    assert "22 Nov 2026, 10:00 am" in texts["message"]
     assert "सत्यनारायण पूजा" in texts["message_ne"]
-    assert "२०८३ मङ्सिर ६, १०:००" in texts["message_ne"]
+    assert "२०८३ मङ्सिर ६, बिहान १०:००" in texts["message_ne"]
     assert row == {
         "sequence": 1,
         "notification_type": "BOOKING_ACCEPTED",

@@ -570,6 +570,21 @@ async def test_hours_services_and_profile_are_kept_by_forms(people: People) -> N
     assert (await pandit.api.get("/api/pandits/me/")).json()["contact"]["point"] == exact
 
 
+async def test_a_search_that_finds_nobody_says_what_to_change(people: People) -> None:
+    guest = Browser(await people.nobody())
+    found = await guest.get("/pandits/?place=gorkha&q=nobody-of-this-name&sort=price")
+    assert "/pandits/?place=gorkha&amp;q=nobody-of-this-name&amp;sort=price&amp;radius_km=100" in (
+        found.text
+    )
+    assert "Look within 100 km" in found.text
+    widest = await guest.get("/pandits/?place=gorkha&q=nobody-of-this-name&radius_km=100")
+    assert "Look within" not in widest.text
+    unknown = await guest.get("/pandits/?place=xyzzyville")
+    assert "We do not know the place xyzzyville" in unknown.text
+    past = await guest.get("/pandits/?q=nobody-of-this-name&date=2020-01-01")
+    assert "That day has passed" in past.text
+
+
 async def test_a_pandit_is_found_where_he_says_that_he_lives(people: People) -> None:
     pandit, admin, family = (
         await people.unverified_pandit(),
@@ -590,7 +605,10 @@ async def test_a_pandit_is_found_where_he_says_that_he_lives(people: People) -> 
     await office.post(f"/admin/pandits/{pandit.pandit_id}/", decision="approve")
     link = f"/pandits/{pandit.pandit_id}/"
     assert link in (await guest.get("/pandits/?place=pokhara")).text
-    assert link not in (await guest.get("/pandits/?place=kathmandu")).text
+    near_kathmandu = await guest.get("/pandits/?place=kathmandu&q=griha")
+    assert link not in near_kathmandu.text
+    assert '<option value="10" selected>' in near_kathmandu.text
+    assert link in (await guest.get("/pandits/?place=kathmandu&radius_km=any")).text
     # A booking that is made by forms alone has a place, too.
     (offer,) = (await pandit.api.get("/api/services/")).json()["results"]
     booked = await book(

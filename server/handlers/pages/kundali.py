@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from kundali.bikram_sambat import MONTHS, BSDate, OutsideCalendar, month_lengths, to_ad, to_bs
+from kundali.bikram_sambat import MONTHS, BSDate, OutsideCalendar, month_lengths, to_ad
 from kundali.chart import Stay
 from kundali.dasha import Period, subperiods
 from kundali.divisional import Varga
@@ -21,6 +21,7 @@ from kundali.zodiac import NAKSHATRA_TABLE
 from server.domain.chart import DEFAULT_SHARE_DAYS, SavedChart
 from server.domain.errors import FieldFault, Invalid
 from server.domain.readings import ChartReading, MatchSide, ShownChart
+from server.domain.texts import written_clock
 from server.handlers.base import ANYONE
 from server.handlers.page_base import Form
 from server.handlers.pages.base import Page
@@ -64,19 +65,16 @@ class AlmanacPage(Page):
 
     def day_both(self, day: date) -> str:
         """A day in short in both calendars, that of the reader's language first."""
-        ad = day.isoformat()
-        try:
-            bs = to_bs(day).isoformat()
-        except OutsideCalendar:
-            return self.formatter.digits(ad)
-        pair = (bs, ad) if self.reader.language == "ne" else (ad, bs)
-        return self.formatter.digits(f"{pair[0]} ({pair[1]})")
+        ad, bs = self.formatter.day_short(day), self.formatter.day_bs(day)
+        if not bs:
+            return ad
+        return f"{bs} ({ad})" if self.reader.language == "ne" else f"{ad} ({bs})"
 
     def _hour(self, at: datetime, day: date | None = None) -> str:
         """A time on the clock of its own place, with the date where that is another day."""
-        text = self.formatter.digits(f"{at:%H:%M}")
+        text = written_clock(at, self.reader.language)
         if day is not None and at.date() != day:
-            return f"{text} ({self.formatter.digits(at.date().isoformat())})"
+            return f"{text} ({self.formatter.day_short(at.date())})"
         return text
 
 

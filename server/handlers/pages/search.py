@@ -10,6 +10,7 @@ from server.domain.calendar import local_today
 from server.domain.errors import Invalid, NotFound
 from server.domain.learning import Surface
 from server.domain.pandit import Pandit
+from server.domain.places import NamedPlace
 from server.domain.ports.paging import Page as Slice
 from server.domain.ports.paging import SortKey
 from server.domain.recommendation import FACTORS, PujaAdvice
@@ -49,6 +50,7 @@ _REVIEWS: Final = 10
 _RUPEE: Final = 100
 _RADIUS_KM: Final = 10
 _RADII_KM: Final = (3, 5, 10, 25, 50, 100)
+_ANY_RADIUS: Final = "any"
 
 
 class HomePage(Page):
@@ -96,7 +98,7 @@ class PanditsPage(Page):
 
     async def get(self) -> None:
         """Show what was found, or what is wrong with a filter."""
-        form, cards, following = Form(values=self._query()), [], None
+        form, cards, following = Form(values=self._filters()), [], None
         near: GeoPoint | None = None
         try:
             query = self._search()
@@ -114,7 +116,7 @@ class PanditsPage(Page):
         except Invalid as error:
             problem = self.describe_error(422, error)
             self.set_status(problem.status)
-            form = Form(self._query(), problem)
+            form = Form(self._filters(), problem)
         sheets = (await self.services.catalogue.list_pujas()).rows
         pujas = {sheet.puja.id: sheet.puja for sheet in sheets}
         await self.show(
@@ -127,6 +129,9 @@ class PanditsPage(Page):
             map=self._map(cards, near),
             factors=_factors,
             radii=_RADII_KM,
+            widest=_RADII_KM[-1],
+            wider=self._wider(near),
+            advice=self._advice(),
             has_filters=any(self._query().values()),
             pujas=pujas,
             families={sheet.category.id: sheet.category for sheet in sheets},
@@ -147,21 +152,53 @@ class PanditsPage(Page):
 
         A price is told in rupees. Without a place there is no radius, and no order by distance.
         """
-        given = {name: value for name, value in self._query().items() if value}
+        given = {name: value for name, value in self._filters().items() if value}
         place = given.pop("place", "")
-        named = self.services.places.named(place) if place else None
+        named = self._named_place()
         if named is not None:
             given["lat"], given["lng"] = str(named.point.latitude), str(named.point.longitude)
-            given.setdefault("radius_km", str(_RADIUS_KM))
         elif place:
             given["q"] = f"{given.get('q', '')} {place}".strip()
-        if "lat" not in given:
+        if "lat" not in given or given.get("radius_km") == _ANY_RADIUS:
             given.pop("radius_km", None)
-            if self.actor is None and given.get("sort") == PanditSort.DISTANCE:
-                del given["sort"]
+        is_nowhere = "lat" not in given and self.actor is None
+        if is_nowhere and given.get("sort") == PanditSort.DISTANCE:
+            del given["sort"]
         if given.get("max_price", "").isdecimal():
             given["max_price"] = str(whole_number(given["max_price"]) * _RUPEE)
         return decode_known({**given, "limit": str(_PER_PAGE)}, PanditsQuery)
+
+    def _named_place(self) -> NamedPlace | None:
+        place = self._query().get("place", "")
+        return self.services.places.named(place) if place else None
+
+    def _filters(self) -> dict[str, str]:
+        """What was asked for; a place without a word about the distance means its surroundings."""
+        query = self._query()
+        query["radius_km"] = query.get("radius_km") or str(_RADIUS_KM)
+        return query
+
+    def _wider(self, near: GeoPoint | None) -> str | None:
+        """The same search in the largest area, unless it is that already."""
+        if near is None or self._filters()["radius_km"] in (_ANY_RADIUS, str(_RADII_KM[-1])):
+            return None
+        return self.here(radius_km=str(_RADII_KM[-1]), cursor=None)
+
+    def _advice(self) -> str:
+        """What could be changed where nothing was found: first what cannot be found at all."""
+        query = self._query()
+        today = local_today(self.services.clock.now(), self.nepal.timezone).isoformat()
+        if query.get("date") and query["date"] < today:
+            return self.translate("That day has passed. Please choose another one.")
+        if query.get("place") and self._named_place() is None:
+            return self.translate(
+                "We do not know the place {place}, so it was looked for as a word. "
+                "The name of a town nearby finds more.",
+                place=query["place"],
+            )
+        return self.translate(
+            "Try another date, a higher price or a larger area. Fewer filters find more."
+        )
 
     def _map(self, cards: list[PanditCardResponse], near: GeoPoint | None) -> SearchMap | None:
         points = [

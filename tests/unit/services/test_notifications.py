@@ -158,10 +158,10 @@ async def test_an_event_is_stored_in_both_languages_and_pushed_with_the_badge(wo
     assert stored.title == "en: New booking request"
     assert stored.title_ne == "ne: New booking request"
     assert stored.message == (
-        "en: Sita Sharma asks you for Satyanarayan Puja on 22 Nov 2026, 10:00."
+        "en: Sita Sharma asks you for Satyanarayan Puja on 22 Nov 2026, 10:00 am."
     )
     assert stored.message_ne == (
-        "ne: Sita Sharma asks you for सत्यनारायण पूजा on २०८३ मङ्सिर ६, १०:००."
+        "ne: Sita Sharma asks you for सत्यनारायण पूजा on २०८३ मङ्सिर ६, बिहान १०:००."
     )
     assert (stored.booking_id, stored.event_id, stored.is_read) == ("b1", "e1", False)
     assert world.pushed["sita"] == [
@@ -241,8 +241,8 @@ async def test_the_time_is_told_as_the_recipients_clock_shows_it(world: World) -
     await world.service.on_event(event(EventKind.BOOKING_RESCHEDULED, "maya"))
     (stored,) = await world.stored("maya")
     assert stored.user_timezone == "Australia/Sydney"
-    assert stored.message.endswith("22 Nov 2026, 15:15.")
-    assert "१५:१५" in stored.message_ne
+    assert stored.message.endswith("22 Nov 2026, 3:15 pm.")
+    assert "दिउँसो ३:१५" in stored.message_ne
     assert world.pushed["maya"][0]["ts"] == "2026-11-21T04:15:00.000Z"
 
 
@@ -329,10 +329,10 @@ async def test_nobody_can_mark_anothers(world: World) -> None:
     ("instant", "english", "nepali"),
     [
         # One in the morning in Nepal is still the day before in UTC.
-        ("2026-11-21T19:15:00+00:00", "22 Nov 2026, 01:00", "२०८३ मङ्सिर ६, ०१:००"),
-        ("2026-04-13T18:14:00+00:00", "13 Apr 2026, 23:59", "२०८२ चैत ३०, २३:५९"),
-        ("2026-04-13T18:15:00+00:00", "14 Apr 2026, 00:00", "२०८३ वैशाख १, ००:००"),
-        ("2190-01-01T04:15:00+00:00", "1 Jan 2190, 10:00", "२१९०-०१-०१, १०:००"),
+        ("2026-11-21T19:15:00+00:00", "22 Nov 2026, 1:00 am", "२०८३ मङ्सिर ६, राति १:००"),
+        ("2026-04-13T18:14:00+00:00", "13 Apr 2026, 11:59 pm", "२०८२ चैत ३०, राति ११:५९"),
+        ("2026-04-13T18:15:00+00:00", "14 Apr 2026, 12:00 am", "२०८३ वैशाख १, राति १२:००"),
+        ("2190-01-01T04:15:00+00:00", "1 Jan 2190, 10:00 am", "२१९०-०१-०१, बिहान १०:००"),
     ],
 )
 def test_instants_are_written_as_people_write_them(instant: str, english: str, nepali: str) -> None:

@@ -179,8 +179,18 @@ export function clockOf(instant, zone = NEPAL) {
   return `${String(hour).padStart(2, "0")}:${String(minute).padStart(2, "0")}`;
 }
 
-/** A date of the Bikram Sambat calendar, `2083-08-05`, in the page's digits. @param {string} text */
-export const dateBs = (text) => inDigits(text);
+const MONTHS_BS = [
+  ["Baisakh", "वैशाख"], ["Jestha", "जेठ"], ["Asar", "असार"], ["Saun", "साउन"],
+  ["Bhadau", "भदौ"], ["Asoj", "असोज"], ["Kartik", "कात्तिक"], ["Mangsir", "मङ्सिर"],
+  ["Poush", "पुस"], ["Magh", "माघ"], ["Phagun", "फागुन"], ["Chait", "चैत"],
+];
+
+/** A date of the Bikram Sambat calendar, `2083-08-05`: `5 Mangsir 2083`, `२०८३ मङ्सिर ५`. @param {string} text */
+export function dateBs(text) {
+  const [year, month, day] = text.split("-").map(Number);
+  const [english, nepali] = MONTHS_BS[month - 1] ?? [text, text];
+  return inDigits(state.language === "ne" ? `${year} ${nepali} ${day}` : `${day} ${english} ${year}`);
+}
 
 /**
  * How long ago or ahead: `3 hours ago`, `३ घण्टा पहिले`; from a week on, the date.
