@@ -288,7 +288,7 @@ class PaymentSettings:
     Later than the last: nothing. Frozen on a booking when it is made.
     """
     wallet_max_balance: int = 10_000_000
-    """What a wallet may hold; a top-up beyond is refused."""
+    """What a wallet may hold; a top-up beyond is refused, and those under way count."""
     top_up_min: int = 1_000
     """Least top-up of a wallet."""
     top_up_max: int = 5_000_000

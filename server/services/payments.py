@@ -75,6 +75,8 @@ _REFERENCE_LENGTH: Final = 20
 _NOT_PLAIN: Final = re.compile(r"[^A-Za-z0-9 -]+")
 _MAX_TITLE: Final = 60
 _LATE_PAYMENTS: Final = 10
+_MAX_COMING: Final = 20
+"""So many top-ups of one customer may be under way at once."""
 TOKEN_DETAIL: Final = "kpg1_token"  # noqa: S105  # the name of a field
 """Where an attempt keeps the token of Khalti's older widget."""
 
@@ -242,9 +244,10 @@ class PaymentService:
             raise Invalid(FieldFault("payment_method", "method-unavailable"))
         if amount < self._policy.top_up_min:
             raise Invalid(FieldFault("amount", "below-minimum"))
-        room = self._policy.wallet_max_balance - await self._ledger.wallet_balance(actor.user_id)
-        if amount > min(room, self._policy.top_up_max):
+        if amount > self._policy.top_up_max:
             raise Invalid(FieldFault("amount", "above-maximum"))
+        if amount > await self._wallet_room(actor.user_id):
+            raise Invalid(FieldFault("amount", "wallet-full"))
         self._require_method(method, amount, NPR)
         now = self._clock.now()
         draft = Payment(
@@ -259,6 +262,28 @@ class PaymentService:
             updated_at=now,
         )
         return await self._begin(draft, method, site_url)
+
+    async def _wallet_room(self, user_id: str) -> int:
+        """What may still be paid into a wallet if everything comes that is on its way to it."""
+        coming = await self._payments.list_coming_top_ups(user_id, _MAX_COMING + 1)
+        if len(coming) > _MAX_COMING:
+            return -1
+        # After them: what leaves the list meanwhile stands in the balance, never in neither.
+        balance = await self._ledger.wallet_balance(user_id)
+        return self._policy.wallet_max_balance - balance - sum(each.amount for each in coming)
+
+    async def _require_wallet_room(self, payment: Payment, number: int) -> None:
+        """Give up a top-up for which there is no room, before its payer is sent anywhere.
+
+        It is stored by now, so of several that begin at once each sees the others.
+        """
+        if await self._wallet_room(payment.user_id) >= 0:
+            return
+        await self._settlement.change(
+            payment.id,
+            lambda found: rules.not_started(found, number, "wallet-full", self._clock.now()),
+        )
+        raise Invalid(FieldFault("amount", "wallet-full"))
 
     async def pay_by_token(
         self, actor: Actor, booking_id: str, token: str, amount: int
@@ -353,6 +378,8 @@ class PaymentService:
             waiting = open_cash(payment)
             return PaymentView(payment, waiting or payment.attempts[-1])
         number = payment.by_reference(reference).number
+        if payment.purpose is Purpose.TOP_UP:
+            await self._require_wallet_room(payment, number)
         payment = await self._start(payment, number, site_url)
         attempt = payment.attempt(number)
         if attempt.action is not None and attempt.action.kind is ActionKind.NONE:

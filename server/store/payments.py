@@ -14,7 +14,7 @@ from typing import Final
 
 from server.domain.booking import PaymentMethod
 from server.domain.errors import ProofReused
-from server.domain.payment import Attempt, Payment
+from server.domain.payment import OPEN, Attempt, Payment, Purpose
 from server.domain.ports.paging import Page
 from server.domain.ports.payments import PaymentFilter
 from server.store.client import ASCENDING, DESCENDING, Document, DuplicateKey, Index, Store
@@ -107,6 +107,27 @@ class MongoPaymentRepository:
         since = ANY_TIME if after is None else {"$gt": after}
         documents = await self._payments.find(
             {"due_at": {**since, "$lte": now}}, sort=(("due_at", ASCENDING),), limit=limit
+        )
+        return tuple(from_document(Payment, document) for document in documents)
+
+    async def list_coming_top_ups(self, user_id: str, limit: int) -> tuple[Payment, ...]:
+        """Return a customer's top-ups that may still come into his wallet, newest first."""
+        documents = await self._payments.aggregate(
+            [
+                {"$match": {"user_id": user_id, "created_at": ANY_TIME}},
+                {
+                    "$match": {
+                        "purpose": Purpose.TOP_UP.value,
+                        "$or": [
+                            {"status": {"$in": sorted(status.value for status in OPEN)}},
+                            # Absent once all is delivered, so once it stands in the ledger.
+                            {"outbox": {"$exists": True}},
+                        ],
+                    }
+                },
+                {"$sort": {"created_at": DESCENDING, "_id": DESCENDING}},
+                {"$limit": limit},
+            ]
         )
         return tuple(from_document(Payment, document) for document in documents)
 

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from datetime import datetime
 from itertools import count
 from typing import Any
+from unittest.mock import ANY
 
+import httpx
 import pytest
 
 from server.app import RunningServer
@@ -421,6 +423,51 @@ async def test_a_wallet_is_never_overdrawn_by_payments_at_once(
     )
     assert sorted(answer.status_code for answer in answers) == [201, 409, 409, 409]
     assert (await bookings.customer.api.get("/api/wallet/")).json()["balance"] == 1000
+
+
+async def test_top_ups_that_are_under_way_count_towards_what_a_wallet_may_hold(
+    server: RunningServer, people: People, khalti: ToldProvider, esewa: ToldProvider
+):
+    sita = await people.customer()
+
+    async def begin(amount: int, method: str = "KHALTI") -> httpx.Response:
+        return await sita.api.post(
+            "/api/wallet/top-up/", json={"amount": amount, "payment_method": method}
+        )
+
+    # Up to 10,000,000: of those that begin at once no two pass that are too much together.
+    many = await asyncio.gather(*(begin(5_000_000) for _ in range(4)))
+    begun = [answer.json() for answer in many if answer.status_code == 201]
+    assert len(begun) <= 2
+    while len(begun) < 2:
+        begun.append((await begin(5_000_000)).json())
+    refused = await begin(1_000)
+    assert (refused.status_code, refused.json()["errors"]) == (
+        422,
+        [{"field": "amount", "code": "wallet-full", "message": ANY}],
+    )
+    # What is paid stays counted, what has failed makes room again.
+    khalti.pays(begun[0]["reference"])
+    await back(people, begun[0])
+    assert (await begin(1_000)).status_code == 422
+    khalti.says(begun[1]["reference"], Outcome.FAILED)
+    await back(people, begun[1])
+    last = await begin(4_000_000, "ESEWA")
+    assert last.status_code == 201
+    assert (await begin(1_000_001)).status_code == 422
+    esewa.pays(last.json()["reference"])
+    await back(people, last.json())
+    assert (await sita.api.get("/api/wallet/")).json()["balance"] == 9_000_000
+
+
+async def test_no_more_than_so_many_top_ups_are_under_way_at_once(
+    people: People, khalti: ToldProvider
+):
+    sita = await people.customer()
+    wanted = {"amount": 1_000, "payment_method": "KHALTI"}
+    for _ in range(20):
+        assert (await sita.api.post("/api/wallet/top-up/", json=wanted)).status_code == 201
+    assert (await sita.api.post("/api/wallet/top-up/", json=wanted)).status_code == 422
 
 
 async def test_a_pandit_withdraws_what_he_has_earned_and_no_more(
