@@ -357,6 +357,8 @@ class RealtimeSettings:
 class LimitSettings:
     """Uses of a door in a span of time, such as ``10/minute``; by user, else by address.
 
+    An IPv6 address stands for its /64 network.
+
     Behind one address of a mobile carrier there are thousands of people: what guards one account is
     counted by that account, and the address has a far wider door.
     """

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import functools
 import hmac
+import ipaddress
 import re
 import secrets
 import types
@@ -41,6 +42,7 @@ if typing.TYPE_CHECKING:
 _log = structlog.get_logger(__name__)
 _IDEMPOTENCY_KEY: Final = re.compile(r"[A-Za-z0-9._-]{8,80}")
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9-]{8,64}")
+_HOUSEHOLD_BITS: Final = 64
 ACCESS_COOKIE: Final = "access"
 REFRESH_COOKIE: Final = "refresh"
 LANGUAGE_COOKIE: Final = "lang"
@@ -195,7 +197,7 @@ class BaseHandler(web.RequestHandler):
                 # Every client has one sooner or later, and many of them may share an address.
                 raise
             except errors.NotSignedIn:
-                await self.services.limiter.hit("bad_token", self.client_address)
+                await self.limit_address("bad_token")
                 raise
         elif cookie := self.get_cookie(self.cookie_name(ACCESS_COOKIE)):
             try:
@@ -214,8 +216,22 @@ class BaseHandler(web.RequestHandler):
 
     @property
     def client_address(self) -> str:
-        """The address that limits are counted by."""
+        """Where the request comes from."""
         return self.request.remote_ip or ""
+
+    @property
+    def counted_address(self) -> str:
+        """What limits by address are counted by: of IPv6, the network that one household is given.
+
+        Everybody there has more addresses than could be counted one by one (RFC 6177).
+        """
+        address = self.client_address
+        if ":" not in address:
+            return address
+        parsed = ipaddress.IPv6Address(address.partition("%")[0])
+        if parsed.ipv4_mapped is not None:
+            return str(parsed.ipv4_mapped)
+        return str(ipaddress.IPv6Network((parsed, _HOUSEHOLD_BITS), strict=False))
 
     @property
     def site_url(self) -> str:
@@ -228,9 +244,19 @@ class BaseHandler(web.RequestHandler):
         return f"{self.request.protocol}://{self.request.host}"
 
     async def limit(self, door: str) -> None:
-        """Count one use of a door by the actor, else by the address. Raises ``RateLimited``."""
-        who = self.actor.user_id if self.actor else self.client_address
-        await self.services.limiter.hit(door, who)
+        """Count one use of a door by the actor, else by the address. Raises ``RateLimited``.
+
+        Doors that count by address do so for everybody: who signs in, or makes himself an account,
+        would else be counted anew.
+        """
+        if self.actor is None or door.endswith("_address"):
+            await self.limit_address(door)
+        else:
+            await self.services.limiter.hit(door, self.actor.user_id)
+
+    async def limit_address(self, door: str) -> None:
+        """Count one use of a door by the address, whoever asks. Raises ``RateLimited``."""
+        await self.services.limiter.hit(door, self.counted_address)
 
     def describe_error(self, status: int, error: BaseException | None) -> problems.Problem:
         """The problem to answer with; sets the headers that go with it."""

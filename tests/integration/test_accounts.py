@@ -1034,6 +1034,64 @@ async def test_one_account_cannot_be_tried_from_many_addresses(
         await running.store.drop()
 
 
+_FORMS: list[tuple[str, dict[str, str]]] = [
+    ("/sign-in/", {"identifier": "98110000{n:02}", "password": PASSWORD}),
+    ("/sign-in/code/", {"phone_number": "98110000{n:02}"}),
+    ("/sign-in/code/", {"phone_number": "98110000{n:02}", "code": "123456"}),
+    (
+        "/register/",
+        {
+            "full_name": "Eve",
+            "phone_number": "98110000{n:02}",
+            "password": PASSWORD,
+            "role": "user",
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(("path", "form"), _FORMS)
+async def test_whoever_is_signed_in_is_counted_by_address_at_the_doors_of_sign_in(
+    strict: httpx.AsyncClient, path: str, form: dict[str, str]
+):
+    async def knock(number: int, token: str) -> int:
+        strict.cookies.set("_xsrf", "0123456789abcdef")
+        strict.cookies.set("access", token)
+        typed = {name: each.format(n=number) for name, each in form.items()}
+        answer = await strict.post(path, data={"_xsrf": "0123456789abcdef", **typed})
+        return answer.status_code
+
+    people = [await register(strict, phone_number=f"984200000{n}") for n in range(2)]
+    # Those two have come through the door for registrations.
+    left = 1 if path == "/register/" else 3
+    statuses = [await knock(n, people[n % 2]["access"]) for n in range(left)]
+    assert 429 not in statuses
+    strict.cookies.clear()
+    again = await knock(50, people[0]["access"])
+    assert (again, await knock(51, people[1]["access"])) == (429, 429)
+
+
+async def test_a_household_counts_as_one_address(settings: Settings, clock: FakeClock):
+    limits: LimitSettings = dataclasses.replace(settings.limits, read="3/hour")
+    http = dataclasses.replace(settings.http, trusted_proxies=("127.0.0.1",))
+    strict_settings = dataclasses.replace(settings, limits=limits, http=http)
+    async with (
+        open_server(strict_settings, clock=clock) as running,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{running.port}") as client,
+    ):
+
+        async def look(address: str) -> int:
+            headers = {"X-Forwarded-For": address}
+            return (await client.get("/api/pujas/", headers=headers)).status_code
+
+        household = [f"2001:db8:0:7:{n:x}::{n:x}" for n in range(1, 5)]
+        assert [await look(each) for each in household] == [200, 200, 200, 429]
+        assert await look("2001:db8:0:8::1") == 200
+        mapped = [f"::ffff:198.51.100.{n}" for n in range(4)]
+        assert [await look(each) for each in mapped] == [200] * 4
+        await running.store.drop()
+
+
 @pytest.mark.parametrize(
     ("proxies", "header"),
     [

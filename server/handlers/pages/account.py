@@ -80,7 +80,7 @@ class SignInPage(SignInPages):
 
     async def _sign_in(self) -> str:
         body = self.read(SignInRequest, password=self._password)
-        await self.limit("sign_in_address")
+        await self.limit_address("sign_in_address")
         await self.limit_account("sign_in", body.identifier)
         return self.welcome(await self.services.accounts.sign_in(body.identifier, body.password))
 
@@ -111,7 +111,7 @@ class CodePage(SignInPages):
 
     async def _send(self) -> str:
         body = self.read(CodeRequest)
-        await self.limit("code_address")
+        await self.limit_address("code_address")
         await self.limit_account("code", body.phone_number)
         await self.services.accounts.request_code(body.phone_number, self.reader.language)
         self.flash(
@@ -138,7 +138,7 @@ class CodePage(SignInPages):
 
     async def _verify(self) -> str:
         body = self.read(VerifyCodeRequest)
-        await self.limit("code_verify_address")
+        await self.limit_address("code_verify_address")
         await self.limit_account("code_verify", body.phone_number)
         signed_in = await self.services.accounts.verify_code(body.phone_number, body.code)
         target = self.welcome(signed_in)
@@ -180,7 +180,7 @@ class RegisterPage(SignInPages):
 
     async def _register(self) -> str:
         body = self.read(RegisterRequest, password=self._password)
-        await self.limit("register_address")
+        await self.limit_address("register_address")
         await self.limit_account("register", body.phone_number)
         signed_in = await self.services.accounts.register(
             body.full_name,
