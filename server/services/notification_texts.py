@@ -200,8 +200,8 @@ def written_instant(at: datetime, language: str) -> str:
     reader's zone.
     """
     if language != "ne":
-        day = f"{at.day} {_ENGLISH_MONTHS[at.month - 1]} {at.year}"
-        return f"{day}, {written_clock(at, language)}"
+        ad = f"{at.day} {_ENGLISH_MONTHS[at.month - 1]} {at.year}"
+        return f"{ad}, {written_clock(at, language)}"
     try:
         day = to_bs(at.date())
         written = f"{day.year} {MONTHS[day.month - 1].ne} {day.day}"
