@@ -81,6 +81,7 @@ from server.services.festivals import FestivalDays
 from server.services.learning import LearningService, RecommendationIds
 from server.services.ledger import LedgerService
 from server.services.notifications import NotificationService
+from server.services.offers import OfferKeeper
 from server.services.pandits import PanditService
 from server.services.papers import PaperService, PapersPolicy
 from server.services.payments import PaymentPolicy, PaymentService
@@ -635,6 +636,7 @@ def build_services(
         recurrences,
         chats,
         notifications,
+        OfferKeeper(bookings, booking_service, pandits, users),
         positions,
         learning,
     ]

@@ -36,6 +36,9 @@ from server.domain.money import NPR, Unit, convert_quantity, line_price, share
 SYSTEM: Final = "system"
 NOT_PAID: Final = "not-paid"
 """Why a booking failed that was to be paid in advance."""
+NO_ANSWER: Final = "no-answer"
+NOT_AVAILABLE: Final = "not-available"
+"""Why a booking was passed on: its pandit takes no bookings any more."""
 
 
 class BookingStatus(enum.StrEnum):
@@ -186,7 +189,10 @@ class Transition:
 
 
 class Answer(enum.StrEnum):
-    """What became of an offer; ``WITHDRAWN``: the booking ended while he was still asked."""
+    """What became of an offer.
+
+    ``WITHDRAWN``: while he was still asked the booking ended, or he could not be booked any more.
+    """
 
     ACCEPTED = "accepted"
     DECLINED = "declined"
@@ -530,14 +536,27 @@ def _answered_sooner(
 
 
 def lapse(booking: Booking, now: datetime) -> Booking:
-    """The pandit has not answered in time; the same as a refusal, by the system.
+    """The pandit has not answered in time; the same as a refusal, by the system. He is told.
+
+    One who could not be asked at all is passed over likewise, and told nothing.
 
     Refused while his time runs or nobody is asked: whoever found the booking overdue may be late,
     and meanwhile it was offered to the next pandit already, or its customer sits down to pay.
     """
     if booking.answer_by is None or now < booking.answer_by:
         raise IllegalTransition(booking.status)
-    return _withdrawn(_answered(booking, Answer.LAPSED, now), SYSTEM, SYSTEM, now, "no-answer")
+    reason = NOT_AVAILABLE if asked_at(booking) is None else NO_ANSWER
+    return _passed_on(booking, Answer.LAPSED, now, reason)
+
+
+def take_offer_back(booking: Booking, pandit_id: str, now: datetime) -> Booking:
+    """The pandit, who takes no bookings any more, is asked no longer; he is told.
+
+    Raises ``IllegalTransition`` when he is not the one who is asked now.
+    """
+    if booking.pandit_id != pandit_id or booking.answer_by is None:
+        raise IllegalTransition(booking.status)
+    return _passed_on(booking, Answer.WITHDRAWN, now, NOT_AVAILABLE)
 
 
 def reoffer(
@@ -574,11 +593,16 @@ def reoffer(
 
 
 def fail(booking: Booking, now: datetime, reason: str) -> Booking:
-    """Nobody is left to ask, or nobody has paid: the booking ends."""
+    """Nobody is left to ask, or nobody has paid: the booking ends.
+
+    A pandit who was still asked is told too.
+    """
     _require_status(booking, _Status.PENDING)
     moved = _freed(_moved(booking, _Status.FAILED, SYSTEM, SYSTEM, now, reason))
     moved = _answered(moved, Answer.WITHDRAWN, now)
-    return told(moved, EventKind.BOOKING_FAILED, now, (booking.user_id,), {"reason": reason})
+    parties = (booking.user_id, booking.pandit_user_id)
+    recipients = parties if asked_at(booking) is not None else parties[:1]
+    return told(moved, EventKind.BOOKING_FAILED, now, recipients, {"reason": reason})
 
 
 # -- paying ----------------------------------------------------------------------------------
@@ -607,13 +631,15 @@ def begin_payment(
     now: datetime,
     *,
     hold: timedelta,
-    answer_by: datetime,
+    answer_by: datetime | None,
 ) -> Booking:
     """The customer sets about paying; from now on the price stands.
 
     Paying in advance for what no pandit has accepted holds the slot for a time, in which nobody
     answers; choosing cash again ends that, and a pandit who was not asked before is told. Another
     list of samagri that he has been asked to agree to falls away.
+
+    ``answer_by`` None: the pandit takes no bookings any more, and another one is to be asked.
     """
     if actor.user_id != booking.user_id:
         raise Forbidden
@@ -624,7 +650,7 @@ def begin_payment(
         if booking.pay_by is None:
             return booking
         cash = replace(booking, payment_method=method, payment_status=PaymentStatus.PENDING)
-        if asked_at(booking) is not None:
+        if asked_at(booking) is not None and answer_by is not None:
             # He knows of it, and what is left of his time goes on.
             return replace(cash, pay_by=None, answer_by=answer_by, updated_at=now)
         return _offered_at_last(cash, now, answer_by)
@@ -681,12 +707,14 @@ def take_payment_back(
 
 
 def with_payment(
-    booking: Booking, state: PaymentState, now: datetime, answer_by: datetime
+    booking: Booking, state: PaymentState, now: datetime, answer_by: datetime | None
 ) -> Booking:
     """Take over where the payment stands; the very same booking when that is known already.
 
     It never moves the booking's own state. The first success of a booking that was held for it is
     when the pandit is told. A sum that is not the booking's price does not pay for it.
+
+    ``answer_by`` None: the pandit takes no bookings any more, and another one is to be asked.
     """
     if state.version <= booking.payment_version:
         return booking
@@ -750,8 +778,12 @@ def fail_unpaid(booking: Booking, now: datetime) -> Booking:
     return fail(booking, now, NOT_PAID)
 
 
-def _offered_at_last(booking: Booking, now: datetime, answer_by: datetime) -> Booking:
-    offered = replace(booking, pay_by=None, answer_by=answer_by, updated_at=now)
+def _offered_at_last(booking: Booking, now: datetime, answer_by: datetime | None) -> Booking:
+    """Ask the pandit for what was held; without ``answer_by`` it is to be passed on at once."""
+    offered = replace(booking, pay_by=None, answer_by=answer_by or now, updated_at=now)
+    if answer_by is None:
+        withdrawn = _answered(offered, Answer.WITHDRAWN, now)
+        return withdrawn if asked_at(booking) is None else _told_of_loss(withdrawn, now)
     offered = _asked(offered, now)
     return told(offered, EventKind.BOOKING_CREATED, now, (offered.pandit_user_id,))
 
@@ -1068,11 +1100,23 @@ def _withdrawn(booking: Booking, by: str, role: str, now: datetime, reason: str)
 def _others(booking: Booking, actor: Actor) -> tuple[str, ...]:
     """The parties who have not done it themselves; both of them when an admin has.
 
-    The pandit is none yet while a booking of which he was never told waits for its payment.
+    The pandit is none yet before he is asked: while the booking waits for its payment, or for
+    another one where he cannot be asked.
     """
-    is_told = booking.pay_by is None or asked_at(booking) is not None
+    is_told = booking.status is not _Status.PENDING or asked_at(booking) is not None
     parties = (booking.user_id, booking.pandit_user_id)
     return tuple(user for user in parties[: 2 if is_told else 1] if user != actor.user_id)
+
+
+def _passed_on(booking: Booking, answer: Answer, now: datetime, reason: str) -> Booking:
+    moved = _withdrawn(_answered(booking, answer, now), SYSTEM, SYSTEM, now, reason)
+    return moved if asked_at(booking) is None else _told_of_loss(moved, now, reason)
+
+
+def _told_of_loss(booking: Booking, now: datetime, reason: str = NOT_AVAILABLE) -> Booking:
+    """Tell the pandit that what he was asked for is not his to answer any more."""
+    recipients = (booking.pandit_user_id,)
+    return told(booking, EventKind.BOOKING_PASSED_ON, now, recipients, {"reason": reason})
 
 
 def _told_of_proposal(

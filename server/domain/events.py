@@ -15,7 +15,7 @@ from datetime import datetime
 class EventKind(enum.StrEnum):
     """Kinds of event, which are the notification types of the API.
 
-    PAYMENT_CHANGED, MONEY_MOVED and SERIES_WANTED are heard by services alone.
+    PAYMENT_CHANGED, MONEY_MOVED, SERIES_WANTED and PANDIT_LEFT are heard by services alone.
     """
 
     BOOKING_CREATED = "BOOKING_CREATED"
@@ -27,6 +27,7 @@ class EventKind(enum.StrEnum):
     BOOKING_CANCELLED = "BOOKING_CANCELLED"
     BOOKING_FAILED = "BOOKING_FAILED"
     BOOKING_REOFFERED = "BOOKING_REOFFERED"
+    BOOKING_PASSED_ON = "BOOKING_PASSED_ON"
     BOOKING_RESCHEDULED = "BOOKING_RESCHEDULED"
     BOOKING_TIME_PROPOSED = "BOOKING_TIME_PROPOSED"
     BOOKING_TIME_DECLINED = "BOOKING_TIME_DECLINED"
@@ -55,10 +56,16 @@ class EventKind(enum.StrEnum):
     PANDIT_RESUBMITTED = "PANDIT_RESUBMITTED"
     PANDIT_VERIFIED = "PANDIT_VERIFIED"
     PANDIT_REJECTED = "PANDIT_REJECTED"
+    PANDIT_LEFT = "PANDIT_LEFT"
 
 
 SERVICES_ONLY = frozenset(
-    {EventKind.PAYMENT_CHANGED, EventKind.MONEY_MOVED, EventKind.SERIES_WANTED}
+    {
+        EventKind.PAYMENT_CHANGED,
+        EventKind.MONEY_MOVED,
+        EventKind.SERIES_WANTED,
+        EventKind.PANDIT_LEFT,
+    }
 )
 """Kinds that nobody is told of."""
 

@@ -201,6 +201,9 @@ def url_of(kind: EventKind, data: dict[str, str]) -> str:
         return "/admin/pandits/"
     if kind.startswith("PANDIT_"):
         return "/pandit/profile/"
+    if kind is EventKind.BOOKING_PASSED_ON:
+        # The booking itself is not his to see any more.
+        return "/requests/"
     if kind is EventKind.NEW_MESSAGE and (room_id := data.get("room_id")):
         return f"/chats/{room_id}/"
     if kind is EventKind.PAYMENT_REVIEW_WANTED and (payment_id := data.get("payment_id")):

@@ -453,7 +453,8 @@ class AccountService:
     async def deactivate(self, user_id: str) -> None:
         """Close an account: nobody can sign in to it, and its sessions end.
 
-        A pandit is offered no more; what he has accepted stays. Raises ``NotFound``.
+        A pandit is offered no more, and what he is asked for goes to others; what he has accepted
+        stays. Raises ``NotFound``.
         """
         user = await self._users.update(
             user_id, {"is_active": False, "updated_at": self._clock.now()}
@@ -461,7 +462,7 @@ class AccountService:
         await self._sessions.end_all(user_id)
         await self._publish({"type": "user_ended", "user_id": user_id})
         if user.role is Role.PANDIT and await self._pandits.find_by_user(user_id):
-            await self._change_profile(user_id, {"is_available": False})
+            await self._leave(user_id)
 
     async def reactivate(self, user_id: str) -> User:
         """Open a closed account again; what was signed in before stays ended.
@@ -826,17 +827,36 @@ class AccountService:
             return
         await self._relay.deliver("pandits", pandit.id, pandit.outbox)
 
+    async def _leave(self, user_id: str) -> None:
+        """Take a pandit whose account is closed out of the search, and let it be heard."""
+
+        def left(profile: Pandit) -> Pandit:
+            event = Event(
+                id=f"{profile.id}.{profile.version + 1}.{len(profile.outbox)}",
+                kind=EventKind.PANDIT_LEFT,
+                at=self._clock.now(),
+                recipients=(),
+                params={"pandit_id": profile.id},
+            )
+            return replace(profile, is_available=False, outbox=(*profile.outbox, event))
+
+        pandit = await self._change_pandit(user_id, left)
+        await self._relay.deliver("pandits", pandit.id, pandit.outbox)
+
     async def _change_profile(self, user_id: str, values: Mapping[str, Any]) -> None:
+        await self._change_pandit(user_id, lambda profile: replace(profile, **values))
+
+    async def _change_pandit(self, user_id: str, apply: Callable[[Pandit], Pandit]) -> Pandit:
         async def load() -> Pandit:
             profile = await self._pandits.find_by_user(user_id)
             if profile is None:
                 raise NotFound
             return profile
 
-        def apply(profile: Pandit) -> Pandit:
-            return replace(profile, updated_at=self._clock.now(), **values)
-
-        await change(load, apply, self._pandits.replace)
+        now = self._clock.now()
+        return await change(
+            load, lambda old: replace(apply(old), updated_at=now), self._pandits.replace
+        )
 
 
 def _derive(secret: str, purpose: str) -> bytes:

@@ -421,6 +421,28 @@ class BookingService:
             lambda found: rules.decline(rules.require_party(found, actor), actor, now, reason),
         )
 
+    async def take_offer_back(self, booking_id: str, pandit_id: str) -> Booking:
+        """Ask another pandit in the place of that one, who takes no bookings any more.
+
+        Raises ``IllegalTransition`` when he is not the one who is asked now.
+        """
+        now = self._clock.now()
+        return await self._pass_on(
+            booking_id, lambda found: rules.take_offer_back(found, pandit_id, now)
+        )
+
+    async def pass_on_if_due(self, booking: Booking) -> Booking:
+        """Pass a booking on at once whose pandit is not to be waited for; others stay as they are.
+
+        The clock would do it a little later.
+        """
+        now = self._clock.now()
+        is_due = booking.answer_by is not None and booking.answer_by <= now
+        if booking.status is BookingStatus.PENDING and is_due:
+            with suppress(*_SETTLED):
+                return await self._pass_on(booking.id, lambda found: rules.lapse(found, now))
+        return booking
+
     async def pass_on_unanswered(self) -> int:
         """Offer bookings whose pandit has not answered in time to the next one; for the clock."""
         now = self._clock.now()
@@ -528,6 +550,8 @@ class BookingService:
         """
         now = self._clock.now()
         before: list[Booking] = []
+        held = await self.get(actor, booking_id)
+        is_bookable = held.pay_by is None or await self._is_bookable(held.pandit_id)
 
         def begun(found: Booking) -> Booking:
             before[:] = [found]
@@ -535,13 +559,9 @@ class BookingService:
                 raise Invalid(FieldFault("amount", "price-changed"))
             # Whoever was asked already has no more time than he had.
             asked_at = rules.asked_at(found) or now
+            answer_by = self._answer_by(asked_at, found.starts_at) if is_bookable else None
             return rules.begin_payment(
-                found,
-                actor,
-                method,
-                now,
-                hold=self._hold,
-                answer_by=self._answer_by(asked_at, found.starts_at),
+                found, actor, method, now, hold=self._hold, answer_by=answer_by
             )
 
         booking = await self._move(actor, booking_id, begun)
@@ -566,17 +586,23 @@ class BookingService:
             await self._change(before.id, apply)
 
     async def follow_payment(self, booking_id: str, state: PaymentState) -> Booking | None:
-        """Take over where the payment stands; None when there is no such booking."""
+        """Take over where the payment stands; None when there is no such booking.
+
+        A pandit who takes no bookings any more when his is paid is not asked, but the next one is.
+        """
         now = self._clock.now()
         found = await self._bookings.find(booking_id)
         if found is None:
             return None
         if rules.with_payment(found, state, now, now) is found:
             return found
-        return await self._change(
-            booking_id,
-            lambda old: rules.with_payment(old, state, now, self._answer_by(now, old.starts_at)),
-        )
+        is_bookable = found.pay_by is None or await self._is_bookable(found.pandit_id)
+
+        def followed(old: Booking) -> Booking:
+            answer_by = self._answer_by(now, old.starts_at) if is_bookable else None
+            return rules.with_payment(old, state, now, answer_by)
+
+        return await self.pass_on_if_due(await self._change(booking_id, followed))
 
     async def list_unpaid(self) -> tuple[Booking, ...]:
         """Some of the bookings whose time to pay has run out; for the clock."""
@@ -834,6 +860,10 @@ class BookingService:
             raise NotBookable(Refusal.NOT_OFFERED)
         minutes = (booking.ends_at - booking.starts_at) // timedelta(minutes=1)
         return pandit, self._span(pandit, minutes, day, at, now)
+
+    async def _is_bookable(self, pandit_id: str) -> bool:
+        pandit = await self._pandits.find(pandit_id)
+        return pandit is not None and pandit.is_bookable
 
     def _answer_by(self, now: datetime, starts_at: datetime) -> datetime:
         return rules.answer_time(now, starts_at, self._answer_within)

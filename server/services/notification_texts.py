@@ -12,7 +12,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from kundali.bikram_sambat import MONTHS, OutsideCalendar, to_bs
-from server.domain.booking import NOT_PAID
+from server.domain.booking import NOT_AVAILABLE, NOT_PAID
 from server.domain.events import Event, EventKind
 from server.domain.money import NPR
 from server.domain.ports.world import Translator
@@ -54,11 +54,15 @@ WORDINGS: Final = {
         N_("Booking cancelled"), N_("The booking of {service} on {when} has been cancelled.")
     ),
     EventKind.BOOKING_FAILED: Wording(
-        N_("No pandit found"),
+        N_("The booking could not go ahead"),
         N_("No pandit could take {service} on {when}. Please choose another time."),
     ),
     EventKind.BOOKING_REOFFERED: Wording(
         N_("Another pandit asked"), N_("We have now asked {pandit} for {service} on {when}.")
+    ),
+    EventKind.BOOKING_PASSED_ON: Wording(
+        N_("Request no longer open"),
+        N_("You did not answer in time, so we ask another pandit for {service} on {when}."),
     ),
     EventKind.BOOKING_RESCHEDULED: Wording(
         N_("Booking rescheduled"), N_("{service} will now be held on {when}.")
@@ -157,6 +161,14 @@ _NOT_PAID: Final = Wording(
     N_("Booking not paid"),
     N_("{service} on {when} was not paid in time, so the booking has ended. The time is free."),
 )
+_TAKEN_BACK: Final = Wording(
+    N_("Request no longer open"),
+    N_("You take no bookings at present, so we ask another pandit for {service} on {when}."),
+)
+_BY_REASON: Final = {
+    (EventKind.BOOKING_FAILED, NOT_PAID): _NOT_PAID,
+    (EventKind.BOOKING_PASSED_ON, NOT_AVAILABLE): _TAKEN_BACK,
+}
 _JOB_EVENTS: Final = {
     EventKind.BOOKING_ACCEPTED: "JOB_ACCEPTED",
     EventKind.BOOKING_REJECTED: "JOB_REJECTED",
@@ -176,8 +188,7 @@ def compose(event: Event, translator: Translator, zone: ZoneInfo) -> dict[str, T
     wording = WORDINGS[event.kind]
     if event.kind is EventKind.PANDIT_REJECTED and not event.params.get("notes", "").strip():
         wording = _REJECTED_WITHOUT_NOTES
-    if event.kind is EventKind.BOOKING_FAILED and event.params.get("reason") == NOT_PAID:
-        wording = _NOT_PAID
+    wording = _BY_REASON.get((event.kind, event.params.get("reason", "")), wording)
     return {
         language: Text(
             translator.text(language, wording.title),

@@ -351,6 +351,7 @@ class PaymentService:
             with suppress(NotFound, ConcurrentChange):
                 await self._bookings.take_payment_back(before, method, is_open=is_open)
             raise
+        await self._bookings.pass_on_if_due(booking)
 
     async def _begin(
         self,

@@ -61,7 +61,6 @@ _CUSTOMER: Final = frozenset(
         EventKind.BOOKING_ARRIVED,
         EventKind.BOOKING_STARTED,
         EventKind.BOOKING_COMPLETED,
-        EventKind.BOOKING_FAILED,
         EventKind.BOOKING_SAMAGRI_AGREED,
         EventKind.PAYMENT_SUCCESS,
         EventKind.PAYMENT_FAILED,
@@ -74,6 +73,7 @@ _CUSTOMER: Final = frozenset(
 _PANDIT: Final = frozenset(
     {
         EventKind.BOOKING_CREATED,
+        EventKind.BOOKING_PASSED_ON,
         EventKind.BOOKING_SAMAGRI_PROPOSED,
         EventKind.PANDIT_VERIFIED,
         EventKind.PANDIT_REJECTED,

@@ -11,6 +11,8 @@ from kundali.bikram_sambat import MONTHS
 from server.documents.invoices import METHODS
 from server.domain.account import Role
 from server.domain.booking import (
+    NO_ANSWER,
+    NOT_AVAILABLE,
     NOT_PAID,
     BookingStatus,
     PaymentMethod,
@@ -293,7 +295,8 @@ _PEOPLE: Final[Mapping[str, str]] = {
     Role.ADMIN: N_("Administrator"),
 }
 _REASONS: Final = {
-    "no-answer": N_("The pandit did not answer in time."),
+    NO_ANSWER: N_("The pandit did not answer in time."),
+    NOT_AVAILABLE: N_("The pandit takes no bookings at present."),
     "no-pandit-left": N_("No other pandit was free at that time."),
     NOT_PAID: N_("It was not paid in time."),
 }

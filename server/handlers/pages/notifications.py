@@ -23,6 +23,7 @@ _ICONS: Final = {
     "BOOKING_CANCELLED": "calendar-x",
     "BOOKING_REJECTED": "calendar-x",
     "BOOKING_FAILED": "calendar-x",
+    "BOOKING_PASSED_ON": "calendar-x",
     "BOOKING_ACCEPTED": "calendar-check",
     "BOOKING_COMPLETED": "circle-check",
     "REVIEW_SUBMITTED": "star",

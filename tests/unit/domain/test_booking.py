@@ -9,15 +9,23 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
 
 from server.domain import booking as rules
 from server.domain.account import Actor, Role
 from server.domain.booking import (
     OCCUPYING,
+    Answer,
     Booking,
     BookingStatus,
     PaymentMethod,
+    PaymentState,
     PaymentStatus,
     SamagriLine,
 )
@@ -343,13 +351,88 @@ def test_the_total_is_always_the_sum_of_its_parts(prices: list[int], service_fee
     assert found.total_fee == service_fee + sum(prices)
 
 
+ASKED = rules.placed(replace(make_booking(), answer_by=NOW + WITHIN), NOW)
+HELD = rules.placed(
+    replace(
+        make_booking(), payment_method=PaymentMethod.WALLET, pay_by=NOW + timedelta(minutes=15)
+    ),
+    NOW,
+)
+
+
+def paid_state(booking: Booking) -> PaymentState:
+    return PaymentState(
+        version=booking.payment_version + 1,
+        status=PaymentStatus.COMPLETED,
+        method=PaymentMethod.WALLET,
+        refunded=0,
+        is_open=False,
+        is_captured=True,
+        amount=booking.total_fee,
+    )
+
+
+def told_to(booking: Booking, user_id: str) -> list[EventKind]:
+    return [event.kind for event in booking.outbox if user_id in event.recipients]
+
+
+def test_a_pandit_who_was_asked_hears_the_end_of_it_and_no_other() -> None:
+    lapsed = rules.lapse(ASKED, NOW + WITHIN)
+    assert told_to(lapsed, "pandit-user")[-1] is EventKind.BOOKING_PASSED_ON
+    assert lapsed.outbox[-1].params["reason"] == lapsed.history[-1].reason == "no-answer"
+    failed = rules.fail(lapsed, NOW, "no-pandit-left")
+    assert failed.outbox[-1].recipients == (CUSTOMER.user_id,), "he has heard of it already"
+    declined = rules.decline(ASKED, PANDIT, NOW, "")
+    assert told_to(declined, "pandit-user") == told_to(ASKED, "pandit-user")
+    unpaid = rules.fail_unpaid(at_the_till(ASKED), NOW + timedelta(minutes=15))
+    assert told_to(unpaid, "pandit-user")[-1] is EventKind.BOOKING_FAILED
+    assert told_to(rules.fail_unpaid(HELD, NOW + timedelta(minutes=15)), "pandit-user") == []
+
+
+@pytest.mark.parametrize("is_paid", [True, False])
+@pytest.mark.parametrize("was_asked", [True, False])
+def test_what_was_held_waits_for_nobody_when_its_pandit_cannot_be_asked(
+    is_paid: bool, was_asked: bool
+) -> None:
+    booking = at_the_till(ASKED) if was_asked else HELD
+    if is_paid:
+        freed = rules.with_payment(booking, paid_state(booking), NOW, None)
+        assert rules.with_payment(freed, paid_state(booking), NOW, None) is freed
+    else:
+        freed = rules.begin_payment(
+            booking, CUSTOMER, PaymentMethod.CASH, NOW, hold=WITHIN, answer_by=None
+        )
+    assert (freed.pay_by, freed.answer_by, rules.asked_at(freed)) == (None, NOW, None)
+    news = [EventKind.BOOKING_CREATED, EventKind.BOOKING_PASSED_ON] if was_asked else []
+    lapsed = rules.lapse(freed, NOW)
+    assert told_to(freed, "pandit-user") == told_to(lapsed, "pandit-user") == news
+    assert (lapsed.rejected_by, lapsed.claims) == (("pandit",), ())
+    assert lapsed.history[-1].reason == "not-available"
+
+
+def test_an_offer_is_taken_back_from_the_one_who_is_asked_and_only_while_he_is() -> None:
+    taken = rules.take_offer_back(ASKED, "pandit", NOW)
+    assert taken.rejected_by == ("pandit",)
+    assert told_to(taken, "pandit-user")[-1] is EventKind.BOOKING_PASSED_ON
+    accepted = rules.accept(ASKED, PANDIT, NOW)
+    for booking, pandit in ((ASKED, "other"), (taken, "pandit"), (HELD, "pandit")):
+        with pytest.raises(IllegalTransition):
+            rules.take_offer_back(booking, pandit, NOW)
+    with pytest.raises(IllegalTransition):
+        rules.take_offer_back(accepted, "pandit", NOW)
+
+
 class Life(RuleBasedStateMachine):
     """Any sequence of attempts by anybody leaves a booking that keeps the rules."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.booking = rules.placed(make_booking(), NOW)
+        self.booking = ASKED
         self.now = NOW
+
+    @initialize(is_prepaid=st.booleans())
+    def begin(self, is_prepaid: bool) -> None:
+        self.booking = HELD if is_prepaid else ASKED
 
     def attempt(self, move: object) -> None:
         before = self.booking
@@ -360,6 +443,15 @@ class Life(RuleBasedStateMachine):
         else:
             self.booking = replace(self.booking, version=before.version + 1)
 
+    def paid(self, found: Booking, answer_by: datetime | None) -> Booking:
+        return rules.with_payment(found, paid_state(found), self.now, answer_by)
+
+    def paying(self, found: Booking, method: PaymentMethod, answer_by: datetime | None) -> Booking:
+        hold = timedelta(minutes=15)
+        return rules.begin_payment(
+            found, CUSTOMER, method, self.now, hold=hold, answer_by=answer_by
+        )
+
     @rule(minutes=st.integers(0, 60 * 24 * 2))
     def time_passes(self, minutes: int) -> None:
         self.now += timedelta(minutes=minutes)
@@ -367,7 +459,22 @@ class Life(RuleBasedStateMachine):
     @rule(
         who=st.sampled_from([CUSTOMER, PANDIT, OTHER_PANDIT, ADMIN]),
         which=st.sampled_from(
-            ["accept", "start", "complete", "cancel", "decline", "lapse", "fail"]
+            [
+                "accept",
+                "start",
+                "complete",
+                "cancel",
+                "decline",
+                "lapse",
+                "fail",
+                "fail unpaid",
+                "take back",
+                "pay",
+                "pay in cash",
+                "pay, and the pandit is gone",
+                "pay in cash, and the pandit is gone",
+                "begin to pay",
+            ]
         ),
     )
     def somebody_tries(self, who: Actor, which: str) -> None:
@@ -379,6 +486,15 @@ class Life(RuleBasedStateMachine):
             "decline": lambda found: rules.decline(found, who, self.now, ""),
             "lapse": lambda found: rules.lapse(found, self.now),
             "fail": lambda found: rules.fail(found, self.now, ""),
+            "fail unpaid": lambda found: rules.fail_unpaid(found, self.now),
+            "take back": lambda found: rules.take_offer_back(found, "pandit", self.now),
+            "pay": lambda found: self.paid(found, self.now + WITHIN),
+            "pay, and the pandit is gone": lambda found: self.paid(found, None),
+            "begin to pay": lambda found: self.paying(found, PaymentMethod.WALLET, None),
+            "pay in cash": lambda found: self.paying(found, PaymentMethod.CASH, self.now + WITHIN),
+            "pay in cash, and the pandit is gone": lambda found: self.paying(
+                found, PaymentMethod.CASH, None
+            ),
         }
         self.attempt(moves[which])
 
@@ -404,6 +520,20 @@ class Life(RuleBasedStateMachine):
         froms = [move.from_status for move in self.booking.history]
         assert froms[1:] == states[:-1]
         assert states[-1] is self.booking.status
+
+    @invariant()
+    def whoever_was_asked_is_told_and_hears_what_he_has_not_done_himself(self) -> None:
+        told = told_to(self.booking, "pandit-user")
+        assert bool(told) is bool(self.booking.offers), "nobody else hears of it"
+        if self.booking.offers and self.booking.offers[-1].answer in (
+            Answer.LAPSED,
+            Answer.WITHDRAWN,
+        ):
+            assert set(told) & {
+                EventKind.BOOKING_PASSED_ON,
+                EventKind.BOOKING_FAILED,
+                EventKind.BOOKING_CANCELLED,
+            }
 
     @invariant()
     def every_event_has_an_id_of_its_own(self) -> None:

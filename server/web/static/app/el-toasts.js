@@ -18,6 +18,7 @@ const TONES = /** @type {Record<string, string>} */ ({
   PANDIT_VERIFIED: "good",
   BOOKING_REJECTED: "bad",
   BOOKING_CANCELLED: "bad",
+  BOOKING_FAILED: "bad",
   PAYMENT_FAILED: "bad",
   PANDIT_REJECTED: "bad",
 });

@@ -9,6 +9,8 @@ const ICONS = /** @type {Record<string, string>} */ ({
   PANDIT_REJECTED: "circle-x",
   BOOKING_CANCELLED: "calendar-x",
   BOOKING_REJECTED: "calendar-x",
+  BOOKING_FAILED: "calendar-x",
+  BOOKING_PASSED_ON: "calendar-x",
   BOOKING_ACCEPTED: "calendar-check",
   BOOKING_COMPLETED: "circle-check",
   BOOKING_REMINDER: "bell",
