@@ -15,7 +15,14 @@ from datetime import date, datetime, time, timedelta
 from typing import Final
 
 from server.domain.account import NEPAL, Actor
-from server.domain.booking import NOT_PAID, Booking, BookingStatus, BookingWish, PaymentMethod
+from server.domain.booking import (
+    NOT_PAID,
+    Booking,
+    BookingStatus,
+    BookingWish,
+    PaymentMethod,
+    PaymentStatus,
+)
 from server.domain.calendar import local_instant
 from server.domain.errors import FieldFault, IllegalTransition, Invalid, NotFound
 from server.domain.events import Event, EventKind
@@ -255,8 +262,12 @@ def is_abandoned(first: Booking | None) -> bool:
         return False
     if first.status is BookingStatus.FAILED:
         return bool(first.history) and first.history[-1].reason == NOT_PAID
-    is_prepaid = first.payment_method is not PaymentMethod.CASH
-    return first.status is BookingStatus.CANCELLED and is_prepaid and not first.offers
+    is_unpaid = (
+        first.payment_method is not PaymentMethod.CASH
+        and first.payment_status not in (PaymentStatus.COMPLETED, PaymentStatus.REFUNDED)
+        and not first.offers
+    )
+    return first.status is BookingStatus.CANCELLED and is_unpaid
 
 
 def ended(series: Series, now: datetime) -> Series:

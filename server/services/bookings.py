@@ -602,7 +602,8 @@ class BookingService:
             answer_by = self._answer_by(now, old.starts_at) if is_bookable else None
             return rules.with_payment(old, state, now, answer_by)
 
-        return await self.pass_on_if_due(await self._change(booking_id, followed))
+        changed = await self._change(booking_id, followed)
+        return changed if is_bookable else await self.pass_on_if_due(changed)
 
     async def list_unpaid(self) -> tuple[Booking, ...]:
         """Some of the bookings whose time to pay has run out; for the clock."""

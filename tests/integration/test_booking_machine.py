@@ -1,7 +1,8 @@
 """Whatever people and the clock do in whatever order: what must hold of bookings holds.
 
 The machine plays the real services on the real database: direct bookings, drafts, dispatch, moves,
-proposals, repetition and time. After each step every document is read and looked at.
+proposals, repetition, payments in advance, pandits who come and go, and time. After each step every
+document is read and looked at.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import date, time, timedelta
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -27,18 +28,23 @@ from hypothesis.stateful import (
 )
 
 from server.app import RunningServer
+from server.domain import booking as rules
 from server.domain.account import Actor, Place, Role
 from server.domain.booking import (
+    LEAST_TO_ANSWER,
     OCCUPYING,
+    USUAL_NOTICE,
     Booking,
     BookingStatus,
     BookingWish,
     PaymentMethod,
+    PaymentState,
+    PaymentStatus,
     ServiceLocation,
 )
 from server.domain.calendar import DayClaim, span_of
 from server.domain.draft import DRAFT, Draft
-from server.domain.errors import DomainError, NotBookable, SlotTaken
+from server.domain.errors import DomainError, NotBookable, NotFound, SlotTaken
 from server.domain.money import Unit
 from server.domain.recurrence import Frequency, OccurrenceState, RecurrenceRule
 from server.store.codec import from_document, from_value
@@ -65,8 +71,12 @@ class World:
     customers: list[Actor]
     pandits: list[Actor]
     services: list[str]
+    pandit_ids: list[str]
+    admin: Actor
     loop: asyncio.AbstractEventLoop
     refused: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    away: dict[str, set[tuple[str, datetime]]] = field(default_factory=dict)
+    """Pandits who cannot be booked, with what they were asked before."""
 
     def run(self, work: Awaitable[Any]) -> Any:
         """Do something on the server's own loop."""
@@ -85,7 +95,9 @@ def actor_of(person: Person, role: Role) -> Actor:
     return Actor(user_id=person.user_id, role=role, session_id="s", full_name=person.full_name)
 
 
-def wish_of(service_id: str, day: int, at: time) -> BookingWish:
+def wish_of(
+    service_id: str, day: int, at: time, method: PaymentMethod = PaymentMethod.CASH
+) -> BookingWish:
     return BookingWish(
         service_id=service_id,
         booking_date=FIRST_DAY + timedelta(days=day),
@@ -94,6 +106,7 @@ def wish_of(service_id: str, day: int, at: time) -> BookingWish:
         location=PLACE,
         notes="",
         samagri_required=True,
+        payment_method=method,
     )
 
 
@@ -109,6 +122,10 @@ def machine_of(world: World) -> type[RuleBasedStateMachine]:
         def begin_anew(self) -> None:
             world.clock.set(SUNDAY_TEN)
             world.refused.clear()
+            for number in range(len(world.pandits)):
+                self.come_and_go(number, is_there=True, by_admin=True)
+                self.come_and_go(number, is_there=True, by_admin=False)
+            world.away.clear()
             for name in ("bookings", SERIES):
                 world.run(world.server.store.collection(name).delete_many({}))
             # What is accepted takes many steps to come to; so much is there from the beginning.
@@ -157,6 +174,65 @@ def machine_of(world: World) -> type[RuleBasedStateMachine]:
             wish = wish_of(world.services[whom], day, at)
             self.attempt(services.bookings.book(world.customers[who], wish))
 
+        @rule(who=WHO, whom=WHO, day=DAYS, at=HOURS, is_repeated=st.booleans())
+        def book_and_pay_later(
+            self, who: int, whom: int, day: int, at: time, is_repeated: bool
+        ) -> None:
+            wish = wish_of(world.services[whom], day, at, PaymentMethod.WALLET)
+            weekly = RecurrenceRule(frequency=Frequency.WEEKLY, count=2) if is_repeated else None
+            self.attempt(services.recurrences.book(world.customers[who], wish, weekly))
+
+        @rule(place=ANY, how=st.sampled_from(["arrives", "arrives twice", "begin", "in cash"]))
+        def pay(self, place: int, how: str) -> None:
+            booking = self.some(place, BookingStatus.PENDING)
+            if booking is None:
+                return
+            if not how.startswith("arrives"):
+                method = PaymentMethod.CASH if how == "in cash" else PaymentMethod.WALLET
+                customer = self.customer_of(booking)
+                begun = self.attempt(services.bookings.begin_payment(customer, booking.id, method))
+                if not isinstance(begun[0], DomainError):
+                    world.run(services.bookings.pass_on_if_due(begun[0][1]))
+            elif booking.pay_by is not None:
+                state = PaymentState(
+                    version=booking.payment_version + 1,
+                    status=PaymentStatus.COMPLETED,
+                    method=PaymentMethod.WALLET,
+                    refunded=0,
+                    is_open=False,
+                    is_captured=True,
+                    amount=booking.total_fee,
+                )
+                times = 2 if how == "arrives twice" else 1
+                follow = services.bookings.follow_payment
+                self.attempt(*(follow(booking.id, state) for _ in range(times)))
+
+        @rule(whom=WHO, is_there=st.booleans(), by_admin=st.booleans())
+        def come_and_go(self, whom: int, is_there: bool, by_admin: bool) -> None:
+            pandit, pandits = world.pandits[whom], services.pandits
+            if by_admin:
+                act = pandits.verify(
+                    world.admin, world.pandit_ids[whom], is_approved=is_there, notes=""
+                )
+            else:
+                act = pandits.update_profile(pandit, {"is_available": is_there})
+            profile = world.run(act).pandit
+            if profile.is_bookable:
+                world.away.pop(pandit.user_id, None)
+            else:
+                world.away.setdefault(pandit.user_id, self.asked_of(pandit))
+            if not profile.is_verified:
+                waiting = [each for each in self.all()[0] if each.answer_by is not None]
+                assert all(each.pandit_id != profile.id for each in waiting), "he cannot answer"
+
+        def asked_of(self, pandit: Actor) -> set[tuple[str, datetime]]:
+            return {
+                (booking.id, offer.offered_at)
+                for booking in self.all()[0]
+                for offer in booking.offers
+                if offer.pandit_user_id == pandit.user_id
+            }
+
         @rule(whom=WHO, day=DAYS, at=HOURS)
         def race(self, whom: int, day: int, at: time) -> None:
             wish = wish_of(world.services[whom], day, at)
@@ -165,8 +241,8 @@ def machine_of(world: World) -> type[RuleBasedStateMachine]:
             )
             won = [each for each in outcomes if isinstance(each, Booking)]
             assert len(won) <= 1
-            # Where the time is over, or too near, nobody gets it.
-            expected = (Booking, SlotTaken, NotBookable)
+            # Where the time is over or too near, or the pandit is away, nobody gets it.
+            expected = (Booking, SlotTaken, NotBookable, NotFound)
             assert all(isinstance(each, expected) for each in outcomes), outcomes
 
         @rule(who=WHO, whom=WHO, day=DAYS, at=HOURS, is_repeated=st.booleans())
@@ -365,6 +441,8 @@ def machine_of(world: World) -> type[RuleBasedStateMachine]:
                 services.bookings.pass_on_unanswered(),
                 services.bookings.pass_on_unanswered(),
                 services.bookings.end_unanswered_proposals(),
+                services.booking_payments.fail_unpaid(),
+                services.booking_payments.fail_unpaid(),
                 services.recurrences.book_due(),
             )
             self.swept_at = now
@@ -429,7 +507,21 @@ def machine_of(world: World) -> type[RuleBasedStateMachine]:
                 if booking.status is BookingStatus.PENDING:
                     assert booking.pandit_id not in booking.rejected_by
                     assert booking.pandit_id not in world.refused[booking.id]
+                    self.leaves_time_for_others(booking)
                 assert len(set(booking.rejected_by)) == len(booking.rejected_by)
+                for offer in booking.offers:
+                    before = world.away.get(offer.pandit_user_id)
+                    assert before is None or (booking.id, offer.offered_at) in before, "he is away"
+
+        def leaves_time_for_others(self, booking: Booking) -> None:
+            if booking.answer_by is None:
+                return
+            asked_at = rules.asked_at(booking)
+            assert asked_at is not None, "he was told nothing"
+            assert booking.answer_by < booking.starts_at
+            looked_at = max(asked_at, booking.updated_at)
+            noticed_at = booking.starts_at - USUAL_NOTICE
+            assert booking.answer_by <= max(noticed_at, looked_at + LEAST_TO_ANSWER)
 
         @invariant()
         def each_day_of_a_series_has_a_booking_of_its_own(self) -> None:
@@ -451,6 +543,18 @@ def machine_of(world: World) -> type[RuleBasedStateMachine]:
                 and document["status"] in OCCUPYING
             }
             assert alive <= set(booked), "a booking that no series knows of"
+            unpaid = {
+                document["_id"]
+                for document in documents
+                if document["status"] != DRAFT
+                and document["payment_method"] != PaymentMethod.CASH
+                and document["payment_status"] == PaymentStatus.PENDING
+                and not document.get("offers")
+            }
+            for row in rows:
+                first, *others = row["occurrences"]
+                if first["booking_id"] in unpaid:
+                    assert not any(each["booking_id"] for each in others), "not before it is paid"
 
     return Bookings
 
@@ -490,6 +594,8 @@ async def test_no_double_booking_no_orphan_hold_no_offer_to_one_who_said_no(
         customers=[actor_of(each, Role.USER) for each in customers],
         pandits=[actor_of(each, Role.PANDIT) for each in pandits],
         services=[each.service_id for each in pandits],
+        pandit_ids=[each.pandit_id for each in pandits],
+        admin=actor_of(await people.admin(), Role.ADMIN),
         loop=asyncio.get_running_loop(),
     )
     await asyncio.to_thread(
