@@ -360,11 +360,16 @@ class LimitSettings:
     An IPv6 address stands for its /64 network.
 
     Behind one address of a mobile carrier there are thousands of people: what guards one account is
-    counted by that account, and the address has a far wider door.
+    counted by that account, and the address has a far wider door. But whoever knows a number must
+    not be able to lock out its owner: what one address tries counts for that address first.
     """
 
     sign_in: str = "10/minute"
-    """Sign-ins to one account."""
+    """Sign-ins to one account from one address."""
+    sign_in_failed: str = "30/hour"
+    """Sign-ins to one account that fail, from one address or one browser that it knows."""
+    sign_in_failed_account: str = "200/hour"
+    """Sign-ins to one account that fail, from all addresses and browsers that it does not know."""
     sign_in_address: str = "300/minute"
     """Sign-ins from one address."""
     register: str = "20/hour"

@@ -11,6 +11,7 @@ import dataclasses
 import logging
 import math
 import time
+from collections.abc import Callable, Coroutine
 from typing import Any, Final, cast
 
 from limits import RateLimitItem, parse
@@ -29,6 +30,9 @@ _log: Final = logging.getLogger(__name__)
 _ANSWER_SECONDS: Final = 0.5
 _ASK_AGAIN_SECONDS: Final = 5.0
 _KEY_PREFIX: Final = "pandityatra:limits"
+_Use = Callable[
+    [SlidingWindowCounterRateLimiter, RateLimitItem, str, str], Coroutine[None, None, None]
+]
 
 
 class DoorLimiter:
@@ -67,26 +71,31 @@ class DoorLimiter:
 
         A door without a limit in the settings is a bug of the caller: ``KeyError``.
         """
+        await self._try(_count, door, who)
+
+    async def check(self, door: str, who: str) -> None:
+        """Raise ``RateLimited`` if one use more would be too many, and count nothing."""
+        await self._try(_look, door, who)
+
+    async def _try(self, use: _Use, door: str, who: str) -> None:
         item = self._items[door]
         if self._shared is not None and time.monotonic() >= self._away_until:
             try:
                 async with asyncio.timeout(_ANSWER_SECONDS):
-                    await asyncio.shield(self._ask(self._shared, item, door, who))
+                    await asyncio.shield(self._ask(use(self._shared, item, door, who)))
                 return
             except (StorageError, *AWAY):
                 self._away_until = time.monotonic() + _ASK_AGAIN_SECONDS
                 _log.warning("rate_limit_store_away")
-        await _count(self._own, item, door, who)
+        await use(self._own, item, door, who)
 
-    def _ask(
-        self, shared: SlidingWindowCounterRateLimiter, item: RateLimitItem, door: str, who: str
-    ) -> asyncio.Task[None]:
-        """Count in Redis, to an end of its own.
+    def _ask(self, using: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        """Ask Redis, to an end of its own.
 
         A cluster's client that is cut off while it looks for its nodes leaves their connections
         open; its own time limits end it soon enough.
         """
-        asking = asyncio.create_task(_count(shared, item, door, who), name="rate-limit")
+        asking = asyncio.create_task(using, name="rate-limit")
         self._asking.add(asking)
         asking.add_done_callback(self._asked)
         return asking
@@ -109,8 +118,20 @@ class DoorLimiter:
 async def _count(
     limiter: SlidingWindowCounterRateLimiter, item: RateLimitItem, door: str, who: str
 ) -> None:
-    if await limiter.hit(item, door, who):
-        return
+    if not await limiter.hit(item, door, who):
+        await _refuse(limiter, item, door, who)
+
+
+async def _look(
+    limiter: SlidingWindowCounterRateLimiter, item: RateLimitItem, door: str, who: str
+) -> None:
+    if not await limiter.test(item, door, who):
+        await _refuse(limiter, item, door, who)
+
+
+async def _refuse(
+    limiter: SlidingWindowCounterRateLimiter, item: RateLimitItem, door: str, who: str
+) -> None:
     stats = await limiter.get_window_stats(item, door, who)
     raise RateLimited(max(1, math.ceil(stats.reset_time - time.time())))
 

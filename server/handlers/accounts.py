@@ -84,8 +84,7 @@ class TokenHandler(SessionCookies, ApiHandler):
         errors=(InvalidCredentials, Overloaded),
     )
     async def post(self, body: SignInRequest) -> SignedInResponse:
-        await self.limit_account("sign_in", body.identifier)
-        return _present(await self.services.accounts.sign_in(body.identifier, body.password))
+        return _present(await self.sign_in(body.identifier, body.password))
 
 
 class RefreshHandler(SessionCookies, ApiHandler):

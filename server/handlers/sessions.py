@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import secrets
 from datetime import datetime
+from typing import Final
 
 from tornado import web
 
-from server.domain.errors import Forbidden
+from server.domain.account import User
+from server.domain.errors import Forbidden, InvalidCredentials, RateLimited
 from server.handlers.base import ACCESS_COOKIE, REFRESH_COOKIE, BaseHandler
 from server.services.accounts import SignedIn, normalise_identifier
+
+_KNOWN_COOKIE: Final = "known"
+_KNOWN_DAYS: Final = 365
+_KNOWN_ACCOUNTS: Final = 4
+"""A family may share a browser."""
 
 
 class SessionCookies(BaseHandler):
@@ -50,14 +59,73 @@ class SessionCookies(BaseHandler):
                 raise Forbidden from None
         return token
 
+    async def sign_in(self, identifier: str, password: str) -> SignedIn:
+        """Sign in with a password, unless it was tried too often. Raises ``RateLimited``.
+
+        Whoever knows somebody's number must neither guess his password nor keep him out. With the
+        limits as shipped one address has 30 wrong tries an hour for an account, all addresses
+        together 200 (and what is under way at the same moment): that many an attacker has who
+        commands seven or more. While they are used up the owner comes in from a browser in which
+        he has signed in before, which is counted for itself, or by a code. Email and user name
+        are counted apart from the phone.
+        """
+        name = _account_name(identifier)
+        limiter, here = self.services.limiter, f"account:{name}|{self.counted_address}"
+        await limiter.hit("sign_in", here)
+        browser = self._known_browser(name)
+        counted = (
+            ("sign_in_failed", here),
+            ("sign_in_failed", f"account:{name}|browser:{browser}")
+            if browser
+            else ("sign_in_failed_account", f"account:{name}"),
+        )
+        for door, who in counted:
+            await limiter.check(door, who)
+        try:
+            return await self.services.accounts.sign_in(identifier, password)
+        except InvalidCredentials:
+            for door, who in counted:
+                with contextlib.suppress(RateLimited):
+                    await limiter.hit(door, who)
+            raise
+
+    def remember_browser(self, identifier: str, user: User) -> None:
+        """Let the account know this browser, once the phone has shown whose the account is.
+
+        Before that it might be somebody who has registered another's number.
+        """
+        if user.phone_verified_at is None:
+            return
+        browser, *names = self._known_names() or [secrets.token_urlsafe(12)]
+        latest = dict.fromkeys((_account_name(identifier), *names))
+        self.set_signed_cookie(
+            self.cookie_name(_KNOWN_COOKIE),
+            " ".join((browser, *tuple(latest)[:_KNOWN_ACCOUNTS])),
+            expires_days=_KNOWN_DAYS,
+            path="/",
+            httponly=True,
+            samesite="Lax",
+            secure=self._is_secure,
+        )
+
+    def _known_browser(self, name: str) -> str:
+        """What the browser is counted by if the account knows it, else nothing."""
+        browser, *names = self._known_names() or [""]
+        return browser if name in names else ""
+
+    def _known_names(self) -> list[str]:
+        """The browser's own name, and the accounts that know it."""
+        cookie = self.cookie_name(_KNOWN_COOKIE)
+        raw = self.get_signed_cookie(cookie, max_age_days=_KNOWN_DAYS)
+        return raw.decode().split() if raw else []
+
     async def limit_account(self, door: str, identifier: str) -> None:
         """Count one use of a door for an account: many addresses cannot share the guessing.
 
         ``identifier`` is a phone, email or username, whether or not there is such an account.
         Raises ``RateLimited``.
         """
-        name = hashlib.sha256(normalise_identifier(identifier).encode()).hexdigest()[:32]
-        await self.services.limiter.hit(door, f"account:{name}")
+        await self.services.limiter.hit(door, f"account:{_account_name(identifier)}")
 
     @property
     def _is_secure(self) -> bool:
@@ -74,3 +142,8 @@ class SessionCookies(BaseHandler):
             samesite="Lax",
             secure=self._is_secure,
         )
+
+
+def _account_name(identifier: str) -> str:
+    """What an account is counted by, whether or not there is one."""
+    return hashlib.sha256(normalise_identifier(identifier).encode()).hexdigest()[:32]

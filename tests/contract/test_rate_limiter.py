@@ -57,6 +57,18 @@ async def test_door_closes_after_so_many_uses(limiter: DoorLimiter):
     assert 1 <= refusal.value.retry_after_seconds <= 3600
 
 
+async def test_looking_counts_nothing(limiter: DoorLimiter):
+    for _ in range(20):
+        await limiter.check("sign_in", "somebody")
+    for _ in range(9):
+        await limiter.hit("sign_in", "somebody")
+    for _ in range(2):
+        with pytest.raises(RateLimited) as refusal:
+            await limiter.check("sign_in", "somebody")
+        assert 1 <= refusal.value.retry_after_seconds <= 3600
+    await limiter.check("sign_in", "somebody else")
+
+
 async def test_doors_and_people_are_counted_apart(limiter: DoorLimiter):
     await limiter.hit("register", "somebody")
     with pytest.raises(RateLimited):

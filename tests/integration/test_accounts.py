@@ -1011,7 +1011,7 @@ async def test_without_a_sender_nobody_signs_in_by_code_and_the_page_says_so(
 async def test_one_account_cannot_be_tried_from_many_addresses(
     settings: Settings, clock: FakeClock, form: str
 ):
-    limits: LimitSettings = dataclasses.replace(settings.limits, sign_in="3/hour")
+    limits: LimitSettings = dataclasses.replace(settings.limits, sign_in_failed_account="3/hour")
     http = dataclasses.replace(settings.http, trusted_proxies=("127.0.0.1",))
     strict_settings = dataclasses.replace(settings, limits=limits, http=http)
     async with (
@@ -1090,6 +1090,106 @@ async def test_a_household_counts_as_one_address(settings: Settings, clock: Fake
         mapped = [f"::ffff:198.51.100.{n}" for n in range(4)]
         assert [await look(each) for each in mapped] == [200] * 4
         await running.store.drop()
+
+
+WRONG = "wrong passphrase"
+
+
+@dataclasses.dataclass
+class Doorstep:
+    """Somebody who comes from addresses of his choice, with or without a browser's cookies."""
+
+    client: httpx.AsyncClient
+
+    async def knock(self, address: str, password: str = WRONG, **cookies: str) -> int:
+        """Sign in by the form; returns the status."""
+        self.client.cookies.clear()
+        self.client.cookies.update({"_xsrf": "0123456789abcdef", **cookies})
+        answer = await self.client.post(
+            "/sign-in/",
+            data={"_xsrf": "0123456789abcdef", "identifier": PHONE, "password": password},
+            headers={"X-Forwarded-For": address},
+        )
+        return answer.status_code
+
+    async def call(self, address: str, password: str = WRONG) -> int:
+        """Sign in over REST, without cookies; returns the status."""
+        self.client.cookies.clear()
+        answer = await self.client.post(
+            "/api/auth/token/",
+            json={"identifier": PHONE, "password": password},
+            headers={"X-Forwarded-For": address},
+        )
+        return answer.status_code
+
+
+@pytest.fixture
+async def doorstep(
+    settings: Settings, clock: FakeClock, code_sender: CapturingCodeSender
+) -> AsyncIterator[Doorstep]:
+    """A server that takes five tries from an address, three wrong ones, and six from all."""
+    limits: LimitSettings = dataclasses.replace(
+        settings.limits,
+        sign_in="5/hour",
+        sign_in_failed="3/hour",
+        sign_in_failed_account="6/hour",
+    )
+    http = dataclasses.replace(settings.http, trusted_proxies=("127.0.0.1",))
+    strict_settings = dataclasses.replace(settings, limits=limits, http=http)
+    async with (
+        open_server(strict_settings, clock=clock, sender=code_sender) as running,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{running.port}") as client,
+    ):
+        await running.services.accounts.create_admin("Admin Thapa", PHONE, PASSWORD)
+        yield Doorstep(client)
+        await running.store.drop()
+
+
+ATTACKER, OWNER = "198.51.100.1", "203.0.113.1"
+
+
+async def test_who_knows_a_number_does_not_keep_its_owner_out(doorstep: Doorstep):
+    tries = [await doorstep.call(ATTACKER) for _ in range(3)]
+    tries += [await doorstep.knock(ATTACKER) for _ in range(3)]
+    assert tries == [401] * 3 + [429] * 3
+    assert await doorstep.call(ATTACKER, PASSWORD) == 429
+    assert await doorstep.call(OWNER, PASSWORD) == 200
+    assert await doorstep.knock(OWNER, PASSWORD) == 303
+
+
+async def test_signing_in_rightly_uses_up_nothing_but_the_short_limit(doorstep: Doorstep):
+    assert [await doorstep.call(OWNER, PASSWORD) for _ in range(5)] == [200] * 5
+    assert await doorstep.call(OWNER, PASSWORD) == 429
+    assert await doorstep.call("203.0.113.2", PASSWORD) == 200
+
+
+async def test_a_browser_that_the_account_knows_is_counted_for_itself(doorstep: Doorstep):
+    assert await doorstep.knock(OWNER, PASSWORD) == 303
+    known = doorstep.client.cookies["known"]
+    for n in range(1, 3):
+        assert [await doorstep.call(f"198.51.100.{n}") for _ in range(3)] == [401] * 3
+    assert await doorstep.knock("203.0.113.2", PASSWORD) == 429, "all together are too many"
+    assert await doorstep.knock("203.0.113.3", PASSWORD, known=known) == 303
+    # Whoever has got hold of the browser's cookie guesses no oftener by it, from any address.
+    stolen = [await doorstep.knock(f"192.0.2.{n}", known=known) for n in range(4)]
+    assert stolen == [422, 422, 422, 429]
+    forged = known[:-4] + "0000"
+    assert await doorstep.knock("203.0.113.4", PASSWORD, known=forged) == 429
+
+
+async def test_an_account_knows_no_browser_before_its_phone_is_verified(
+    api: httpx.AsyncClient, code_sender: CapturingCodeSender
+):
+    await register(api)
+    token = {"_xsrf": "0123456789abcdef"}
+    api.cookies.update(token)
+    form = {**token, "identifier": PHONE, "password": PASSWORD}
+    answer = await api.post("/sign-in/", data=form)
+    assert (answer.status_code, "known" in answer.cookies) == (303, False)
+    await ask_code(api)
+    code = await code_sender.wait_for(E164)
+    answer = await api.post("/sign-in/code/", data={**token, "phone_number": PHONE, "code": code})
+    assert (answer.status_code, "known" in answer.cookies) == (303, True)
 
 
 @pytest.mark.parametrize(

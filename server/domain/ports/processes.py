@@ -118,6 +118,10 @@ class RateLimiter(Protocol):
         """Count one use. Raises ``RateLimited`` when ``who`` has used the door too often."""
         ...
 
+    async def check(self, door: str, who: str) -> None:
+        """Raise ``RateLimited`` if one use more would be too many, and count nothing."""
+        ...
+
     async def close(self) -> None:
         """Release what it holds; called once, at the end."""
         ...

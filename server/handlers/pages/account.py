@@ -81,8 +81,9 @@ class SignInPage(SignInPages):
     async def _sign_in(self) -> str:
         body = self.read(SignInRequest, password=self._password)
         await self.limit_address("sign_in_address")
-        await self.limit_account("sign_in", body.identifier)
-        return self.welcome(await self.services.accounts.sign_in(body.identifier, body.password))
+        signed_in = await self.sign_in(body.identifier, body.password)
+        self.remember_browser(body.identifier, signed_in.user)
+        return self.welcome(signed_in)
 
     async def _show(self, form: Form) -> None:
         title = self.translate("Sign in")
@@ -141,6 +142,7 @@ class CodePage(SignInPages):
         await self.limit_address("code_verify_address")
         await self.limit_account("code_verify", body.phone_number)
         signed_in = await self.services.accounts.verify_code(body.phone_number, body.code)
+        self.remember_browser(body.phone_number, signed_in.user)
         target = self.welcome(signed_in)
         if signed_in.is_phone_new:
             self.flash(
