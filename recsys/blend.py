@@ -48,6 +48,8 @@ _DIGITS: Final = 4
 _MIN_CONTRIBUTION: Final = 0.1
 _MAX_REASONS: Final = 3
 _VALUE_SCALE: Final = 1000
+# The signals that are made of what bookings kept.
+_OF_BOOKINGS: Final = frozenset({"puja", "assoc", "user", "region", "pandit"})
 _CANONICAL: Final = {"kg": "g", "g": "g", "l": "ml", "ml": "ml", "cm": "m", "m": "m"}
 _RULE_CODES: Final = {
     Tier.REQUIRED: Code.REQUIRED_BY_PUJA,
@@ -594,7 +596,9 @@ class _Case:
         finds = [row for row in rows if row.source == MODEL]
         kept = [row for row in rows if len(finds) < self.params.finds or row is not finds[-1]]
         row = replace(self._optional_row(item, True), explored=True)
-        return [*kept, replace(row, reasons=(Reason(Code.NEW_ITEM), *row.reasons[:2]))]
+        # What the model has a column for is in the catalogue since its training at least.
+        why = Code.NEW_ITEM if self.shelf.column[item] < 0 else Code.SELDOM_TAKEN
+        return [*kept, replace(row, reasons=(Reason(why), *row.reasons[:2]))]
 
     def _optional_row(self, item: int, low_confidence: bool) -> Row:
         demand = self.demands.get(item)
@@ -701,7 +705,11 @@ class _KnownCase(_Case):
         return Situation(
             context={name: value for name, value in context.items() if value >= 0},
             given=np.array(sorted(self.given_ids), np.int32),
-            preferred=self.shelf.column[sorted(self._indexes(request.preferred))].tolist(),
+            preferred=[
+                column
+                for column in self.shelf.column[sorted(self._indexes(request.preferred))].tolist()
+                if column >= 0
+            ],
             taste=request.taste,
             history=request.history,
             stage=BEGUN if self.added else FRESH,
@@ -778,12 +786,16 @@ class _KnownCase(_Case):
         """What lifted this item most above the others, as far as it can be put into true words.
 
         The weight of a reason is what its signal adds to the logit, less what it adds to the
-        average item: a share of 0.4 is much where most items have 0.05.
+        average item: a share of 0.4 is much where most items have 0.05. Of an item that no booking
+        has kept nothing is told that bookings would have to tell.
         """
+        silent = _OF_BOOKINGS if not self._was_kept(item) else frozenset()
+        if self._is_preferred(item):
+            silent -= {"pandit"}
         moved = [
             (lift, name)
             for name, part, mean in self._with_means
-            if (lift := part.item(item) - mean) > _MIN_CONTRIBUTION
+            if name not in silent and (lift := part.item(item) - mean) > _MIN_CONTRIBUTION
         ]
         moved.sort(key=lambda each: (-each[0], SIGNALS.index(each[1])))
         reasons: list[Reason] = []
@@ -796,14 +808,27 @@ class _KnownCase(_Case):
                 reasons.append(Reason(code, round(weight, _DIGITS), data))
         return tuple(reasons)
 
+    def _was_kept(self, item: int) -> bool:
+        """Whether any booking that the model has seen kept it."""
+        column = self.shelf.column.item(item)
+        return column >= 0 and bool(self.knowledge.tables.item_totals[column] > 0)
+
+    def _is_preferred(self, item: int) -> bool:
+        return self.shelf.items[item].item_id in self.request.preferred
+
     def _of_puja(self, item: int) -> tuple[Code, dict[str, Any]] | None:
+        puja = self.situation.context.get("puja", -1)
+        if puja < 0:
+            return None
+        tables = self.knowledge.tables
+        kept = int(tables.puja_counts[puja, self.shelf.column.item(item)])
+        # What lifts it may be the other pujas of the category.
+        if kept == 0:
+            return None
         data: dict[str, Any] = {"puja": self.request.puja}
-        puja, column = self.situation.context.get("puja", -1), self.shelf.column.item(item)
-        if puja >= 0 and column >= 0:
-            n = int(self.knowledge.tables.puja_totals[puja])
-            if n >= MIN_BOOKINGS_FOR_RATE:
-                share = int(self.knowledge.tables.puja_counts[puja, column]) / n
-                data |= {"n": n, "rate": round(share, 3)}
+        n = int(tables.puja_totals[puja])
+        if n >= MIN_BOOKINGS_FOR_RATE:
+            data |= {"n": n, "rate": round(kept / n, 3)}
         return Code.USUAL_FOR_PUJA, data
 
     def _of_basket(self, item: int) -> tuple[Code, dict[str, Any]] | None:
@@ -867,7 +892,7 @@ class _KnownCase(_Case):
 
     def _of_pandit(self, item: int) -> tuple[Code, dict[str, Any]] | None:
         data: dict[str, Any] = {"pandit": self.request.pandit}
-        if self.shelf.items[item].item_id in self.request.preferred:
+        if self._is_preferred(item):
             return Code.PANDIT_PREFERS, data
         context = self.situation.context
         row = self.knowledge.tables.pandit_row(context.get("pandit", -1), context.get("puja", -1))
@@ -875,6 +900,8 @@ class _KnownCase(_Case):
             return None
         total, items, counts = row
         kept = int(counts[items == self.shelf.column[item]].sum())
+        if kept == 0:
+            return None
         return Code.PANDIT_PREFERS, data | {"n": total, "rate": round(kept / total, 3)}
 
     def _of_budget(self, item: int) -> tuple[Code, dict[str, Any]] | None:

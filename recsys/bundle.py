@@ -247,13 +247,13 @@ def records_of(bundle: Bundle) -> Records | None:
     Raises
     ------
     ArtifactError
-        When they are of other pandits.
+        When they are of other pandits or pujas.
     """
     saved = bundle.parts.get(PANDITS)
     if saved is None:
         return None
     try:
-        return Records.restored(saved, len(bundle.ids["pandits"]))
+        return Records.restored(saved, len(bundle.ids["pandits"]), len(bundle.ids["pujas"]))
     except ValueError as error:
         raise ArtifactError("shape", f"{PANDITS}: {error}") from error
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from recsys.bootstrap import Interval, interval
 from recsys.data import Dataset, Kind, Status
@@ -73,12 +74,19 @@ def _counts(data: Dataset, until: int) -> _Counts:
 
 def records(data: Dataset, until: int) -> Records:
     """What was known of the pandits at an instant (milliseconds)."""
-    counts = _counts(data, until)
+    return _records(_counts(data, until))
+
+
+def _records(counts: _Counts) -> Records:
     has_any = counts.reviews.any()
     mean, weight = fitted_prior(counts.stars, counts.reviews) if has_any else NO_PRIOR
+    by_puja = csr_array(counts.this.astype(np.int32))
     return Records(
         done=counts.done.astype(np.int32),
         let_down=counts.let_down.astype(np.int32),
+        puja_pointers=by_puja.indptr.astype(np.int64),
+        puja_pandits=by_puja.indices.astype(np.int32),
+        puja_done=by_puja.data,
         rating_mean=mean,
         rating_weight=weight,
     )
@@ -119,11 +127,13 @@ def replay(
     """
     counts = _counts(data, begin)
     whole = _counts(data, data.newest_ms() + 1)
-    mean, weight = fitted_prior(counts.stars, counts.reviews) if counts.reviews.any() else NO_PRIOR
-    cap = max(float(np.percentile(counts.done, 95)), 20.0) if len(counts.done) else 20.0
+    told = _records(counts)
     ranker = PanditRanker(
         PanditParams(
-            rating_mean=mean, rating_weight=weight, experience_cap=cap, new_share=new_share
+            rating_mean=told.rating_mean,
+            rating_weight=told.rating_weight,
+            experience_cap=told.experience_cap(),
+            new_share=new_share,
         )
     )
     known = users_by(data.before(begin), "pandit", now_ms=begin)

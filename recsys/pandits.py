@@ -15,7 +15,7 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from recsys.models.base import Saved
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+_Count: TypeAlias = NDArray[Any] | float
 
 DEFAULT_WEIGHTS: Final[Mapping[str, float]] = {
     "location": 0.20,
@@ -47,6 +48,12 @@ _TOP: Final = 5
 _PLACES: Final = (3, 4)
 _NEWTON_STEPS: Final = 60
 _HALVINGS: Final = 20
+# What a booking of another puja, or a year, is worth as experience of this one.
+_OF_OTHERS: Final = 0.3
+_LEAST_CAP: Final = 20.0
+_NO_CAP: Final = 50.0  # where nobody has held anything
+_PER_PANDIT: Final = ("done", "let_down")
+_PER_PUJA: Final = ("puja_pointers", "puja_pandits", "puja_done")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,38 +64,89 @@ class Records:
     ----------
     done, let_down
         Bookings that he held; bookings in which he let the family down.
+    puja_pointers, puja_pandits, puja_done
+        Pujas by pandits, sparse: how many bookings of the puja he held. Without any row it was
+        not counted by puja.
     rating_mean, rating_weight
         The mean of all stars, and for how many reviews it counts beside a pandit's own.
     """
 
     done: NDArray[np.int32]
     let_down: NDArray[np.int32]
+    puja_pointers: NDArray[np.int64] = field(default_factory=lambda: np.zeros(1, np.int64))
+    puja_pandits: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
+    puja_done: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
     rating_mean: float = NO_PRIOR[0]
     rating_weight: float = NO_PRIOR[1]
 
+    def of_puja(self, puja: int) -> NDArray[np.float64]:
+        """By pandit: how many bookings of this puja he held; 0 of one that is not known (-1)."""
+        found = np.zeros(len(self.done))
+        if 0 <= puja < len(self.puja_pointers) - 1:
+            cells = slice(int(self.puja_pointers[puja]), int(self.puja_pointers[puja + 1]))
+            found[self.puja_pandits[cells]] = self.puja_done[cells]
+        return found
+
+    def experience_cap(self) -> float:
+        """The experience, without years, that a twentieth of the pandits have more than."""
+        total = self.done[self.puja_pandits].astype(np.float64)
+        of_pairs = practice(self.puja_done, total - self.puja_done)
+        if not len(of_pairs):
+            of_pairs = practice(0.0, self.done[self.done > 0])
+        return max(float(np.quantile(of_pairs, 0.95)), _LEAST_CAP) if len(of_pairs) else _NO_CAP
+
     def saved(self) -> Saved:
-        """Two arrays, and the prior as parameters."""
+        """The arrays, and the prior as parameters."""
         return Saved(
-            {"done": self.done, "let_down": self.let_down},
+            {name: getattr(self, name) for name in (*_PER_PANDIT, *_PER_PUJA)},
             {"rating_mean": self.rating_mean, "rating_weight": self.rating_weight},
         )
 
     @classmethod
-    def restored(cls, saved: Saved, n_pandits: int) -> Self:
-        """What ``saved`` gave. Raises ``ValueError`` if it does not fit the ids."""
+    def restored(cls, saved: Saved, n_pandits: int, n_pujas: int) -> Self:
+        """What ``saved`` gave, or a version from before bookings were counted by puja.
+
+        Raises ``ValueError`` if it does not fit the ids.
+        """
         found = {}
-        for name in ("done", "let_down"):
+        for name in _PER_PANDIT:
             array = saved.arrays.get(name)
             if array is None or array.shape != (n_pandits,) or (array < 0).any():
                 raise ValueError(f"the records lack {name} of {n_pandits} pandits")
             found[name] = array
+        by_puja: dict[str, NDArray[Any]] = {
+            name: saved.arrays[name] for name in _PER_PUJA if name in saved.arrays
+        }
+        if by_puja:
+            _check_by_puja(by_puja, found["done"], n_pujas)
         try:
             mean, weight = (float(saved.params[name]) for name in ("rating_mean", "rating_weight"))
         except (KeyError, TypeError) as error:
             raise ValueError(f"the records lack {error}") from error
         if not (1 <= mean <= 5 and 0 < weight <= 1000):
             raise ValueError(f"no prior of ratings: {mean} of {weight}")
-        return cls(found["done"], found["let_down"], mean, weight)
+        return cls(**found, **by_puja, rating_mean=mean, rating_weight=weight)
+
+
+def _check_by_puja(
+    arrays: Mapping[str, NDArray[Any]], done: NDArray[np.int32], n_pujas: int
+) -> None:
+    """Refuse counts by puja that cannot be looked up or are not those of ``done``."""
+    if len(arrays) < len(_PER_PUJA) or any(each.dtype.kind != "i" for each in arrays.values()):
+        raise ValueError("the records lack what each pandit held of each puja")
+    pointers, pandits, counts = (arrays[name] for name in _PER_PUJA)
+    if pointers.shape != (n_pujas + 1,) or pandits.ndim != 1 or pandits.shape != counts.shape:
+        raise ValueError(f"the records by puja are not of {n_pujas} pujas")
+    if pointers[0] != 0 or pointers[-1] != len(pandits) or (np.diff(pointers) < 0).any():
+        raise ValueError(f"the records by puja do not part {len(pandits)} cells")
+    if len(pandits) and not 0 <= pandits.min() <= pandits.max() < len(done):
+        raise ValueError("the records by puja name a pandit who is not there")
+    puja = np.repeat(np.arange(n_pujas), np.diff(pointers))
+    if (np.diff(puja * np.int64(len(done)) + pandits) <= 0).any():
+        raise ValueError("the records by puja do not ascend")
+    total = np.bincount(pandits, weights=counts, minlength=len(done))
+    if (counts <= 0).any() or (total != done).any():
+        raise ValueError("the records by puja are of other bookings than those in all")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -255,6 +313,11 @@ class Trial:
     propensity: float
 
 
+def practice(this: _Count, other: _Count, years: _Count = 0.0) -> Floats:
+    """Experience of a puja, in bookings of it: others count less, and so do years."""
+    return np.asarray(this + _OF_OTHERS * other + _OF_OTHERS * years)
+
+
 def haversine_km(
     latitude: float, longitude: float, latitudes: Floats, longitudes: Floats
 ) -> Floats:
@@ -394,7 +457,7 @@ class PanditRanker:
         stars = shrunk_rating(
             of.rating_sum, of.rating_count, params.rating_mean, params.rating_weight
         )
-        practice = of.done_this + 0.3 * of.done_other + 0.3 * of.years
+        experience = practice(of.done_this, of.done_other, of.years)
         finished = of.done_this + of.done_other
         reliability = (finished + 18) / (finished + of.cancelled + of.no_show + 20)
         # Of a family that has had none of them nothing is known; of one that has had some, it is
@@ -404,7 +467,7 @@ class PanditRanker:
         values = {
             "location": np.exp(-km / (params.rural_km if wish.is_rural else params.city_km)),
             "rating": (stars - 1) / 4,
-            "experience": np.minimum(np.log1p(practice) / np.log1p(params.experience_cap), 1.0),
+            "experience": np.minimum(np.log1p(experience) / np.log1p(params.experience_cap), 1.0),
             "reliability": reliability,
             "availability": np.where(of.is_free, 1.0, 0.6),
             "language": of.language,
@@ -419,7 +482,7 @@ class PanditRanker:
         raw = {
             "location": km,
             "rating": stars,
-            "experience": practice,
+            "experience": experience,
             "reliability": reliability,
             "availability": values["availability"],
             "language": of.language,

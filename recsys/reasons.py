@@ -37,6 +37,7 @@ class Code(StrEnum):
     NEEDED_THOUGH_HIDDEN = "NEEDED_THOUGH_HIDDEN"
     FAVOURITE = "FAVOURITE"
     NEW_ITEM = "NEW_ITEM"
+    SELDOM_TAKEN = "SELDOM_TAKEN"
     SAME_PUJAS = "SAME_PUJAS"
     FESTIVAL = "FESTIVAL"
     ANNUAL = "ANNUAL"
@@ -131,6 +132,10 @@ _TEXTS: Final[Mapping[Code, Mapping[Language, tuple[str, ...]]]] = {
     Code.NEW_ITEM: {
         "en": ("New in the catalogue.",),
         "ne": ("सूचीमा भर्खरै थपिएको सामग्री।",),
+    },
+    Code.SELDOM_TAKEN: {
+        "en": ("Very few families have taken it so far.",),
+        "ne": ("यो अहिलेसम्म थोरै परिवारले मात्र लिएका छन्।",),
     },
     Code.SAME_PUJAS: {
         "en": ("Pujas that need {item} need this too.", "{count} pujas need both."),

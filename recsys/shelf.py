@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from recsys.quantities import Weights, convert, is_counted
 
 MONTHS: Final = 12
+NEW_BELOW: Final = 5
+"""Bookings that kept an item; below that it is new, however long it has been there."""
 # How many canonical units (g, ml, m) such a unit is.
 _CANONICAL: Final = {"kg": 1000.0, "l": 1000.0, "cm": 0.01, "dozen": 12.0}
 _NO_WEIGHTS: Final = Weights()
@@ -61,7 +63,8 @@ class ShelfItem:
     importance
         What it weighs where the budget is short, beside others of equal confidence.
     is_new
-        It came after the model was trained, or hardly anybody has had the chance to take it.
+        It came after the model was trained, or hardly anybody has had the chance to take it: fewer
+        than ``NEW_BELOW`` bookings have kept it.
     """
 
     item_id: str

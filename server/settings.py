@@ -482,7 +482,8 @@ class RecommenderSettings:
     new_pandits_share: float = 0.1
     """Share of the top five places that pandits with few bookings get, 0 to 1."""
     new_items_share: float = 0.1
-    """Share of recommendations of samagri in which a new item gets its chance, 0 to 1."""
+    """Share of recommendations of samagri in which an item that fewer than five bookings have had
+    gets its chance, 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from time import sleep
@@ -41,9 +41,9 @@ from recsys.next_puja import (
     Past,
     Spoke,
 )
-from recsys.pandits import NO_PRIOR, Candidates, PanditParams, PanditRanker, Wish
+from recsys.pandits import Candidates, PanditParams, PanditRanker, Records, Wish
 from recsys.pandits import RankedPandit as Placed
-from recsys.shelf import Shelf, ShelfItem
+from recsys.shelf import NEW_BELOW, Shelf, ShelfItem
 from recsys.signals import Knowledge
 from server.domain.account import GeoPoint
 from server.domain.booking import OCCUPYING, BookingStatus
@@ -100,7 +100,6 @@ _GETS_BY: Final = 0.5
 # What the catalogue says of its own rules. What they put on a list teaches the model little: it is
 # the customers' choice only where they take it off again, so the model alone would think too ill.
 _RULE_FLOOR: Final = 0.8
-_LEAST_CAP: Final = 20.0
 # Before there is a model: how many families in one hold a festival's puja, a puja in one of its
 # months, and any in another month; and how many times likelier who held it does a year later.
 _PLAIN_FESTIVAL: Final = 0.35
@@ -181,7 +180,13 @@ class Advice:
         knowledge = None if bundle is None else knowledge_of(bundle)
         items = bundle.ids["items"] if bundle is not None else None
         self._blend = SamagriBlend(
-            Shelf.of((_shelf_item(each, items) for each in catalogue.items.values()), items),
+            Shelf.of(
+                (
+                    _shelf_item(each, is_new=_is_new(each.id, items, knowledge))
+                    for each in catalogue.items.values()
+                ),
+                items,
+            ),
             knowledge,
             version=bundle.version if bundle else RULES_VERSION,
             params=BlendParams(
@@ -191,15 +196,14 @@ class Advice:
                 optional_floor=_RULE_FLOOR,
             ),
         )
-        self._experience = _Experience.of(knowledge)
-        self._records = None if bundle is None else records_of(bundle)
-        prior = self._records
+        self._known = _Known.of(bundle)
+        prior = self._known.records
         self._ranker = PanditRanker(
             PanditParams(
                 weights=_PANDIT_WEIGHTS,
-                rating_mean=prior.rating_mean if prior else NO_PRIOR[0],
-                rating_weight=prior.rating_weight if prior else NO_PRIOR[1],
-                experience_cap=self._experience.cap,
+                rating_mean=prior.rating_mean,
+                rating_weight=prior.rating_weight,
+                experience_cap=prior.experience_cap(),
                 new_share=params.new_pandits_share,
             )
         )
@@ -462,7 +466,7 @@ class Advice:
         ids = [each.pandit_id for each in given]
         points = [each.point for each in given]
         reviews = _floats(each.review_count for each in given)
-        this, other = self._experience.of_pandits(ids, question.puja_id)
+        this, other, let_down = self._known.of_pandits(ids, question.puja_id)
         customer = question.customer
         times = Counter(
             past.pandit_id for past in customer.history if past.status is BookingStatus.COMPLETED
@@ -482,7 +486,7 @@ class Advice:
             # Each review is of a booking that was held, whatever the model has seen of it.
             done_other=np.maximum(other, reviews - this),
             years=_floats(each.experience_years for each in given),
-            cancelled=self._let_down(ids),
+            cancelled=let_down,
             no_show=nothing,
             language=_languages(given, customer.language),
             past_times=_floats(times.get(each, 0) or math.nan for each in ids),
@@ -492,14 +496,6 @@ class Advice:
             shown=nothing,
             booked=nothing,
         )
-
-    def _let_down(self, ids: Sequence[str]) -> NDArray[np.float64]:
-        """In how many bookings each let the family down, as far as the model has seen."""
-        if self._records is None or self._bundle is None:
-            return np.zeros(len(ids))
-        known = self._bundle.ids["pandits"]
-        counts = self._records.let_down
-        return _floats(counts[i] if (i := known.index(each)) >= 0 else 0.0 for each in ids)
 
     def _affinity(self, question: PanditQuestion, ids: Sequence[str]) -> NDArray[np.float64]:
         model = self._model("pandit")
@@ -584,47 +580,50 @@ class Advice:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Experience:
-    """How many bookings each pandit had at training: of each puja, and in all."""
+class _Known:
+    """What the model tells of pandits by id: what they held, and whom they let down."""
 
-    knowledge: Knowledge | None
-    total: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
-    cap: float = 50.0
+    records: Records
+    pandits: Ids
+    pujas: Ids
 
     @classmethod
-    def of(cls, knowledge: Knowledge | None) -> _Experience:
-        """Count from the tables of the model; nothing without one."""
-        if knowledge is None:
-            return cls(None)
-        tables = knowledge.tables
-        total = np.zeros(len(knowledge.ids["pandits"]))
-        pandit = tables.pandit_pairs // len(tables.puja_totals)
-        np.add.at(total, pandit, tables.pandit_totals)
-        if not len(pandit):
-            return cls(knowledge, total)
-        of_pair = 0.7 * tables.pandit_totals + 0.3 * total[pandit]
-        return cls(knowledge, total, max(float(np.quantile(of_pair, 0.95)), _LEAST_CAP))
+    def of(cls, bundle: Bundle | None) -> _Known:
+        """The records of a model; without one nobody is known."""
+        records = None if bundle is None else records_of(bundle)
+        if bundle is None or records is None:
+            nobody = np.zeros(0, np.int32)
+            return cls(Records(done=nobody, let_down=nobody), Ids(()), Ids(()))
+        return cls(records, bundle.ids["pandits"], bundle.ids["pujas"])
 
     def of_pandits(
         self, ids: Sequence[str], puja_id: str | None
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Bookings of this puja and of others, by pandit; 0 for whom the model does not know."""
-        this, other = np.zeros(len(ids)), np.zeros(len(ids))
-        if self.knowledge is None:
-            return this, other
-        pandits = self.knowledge.ids["pandits"]
-        puja = self.knowledge.ids["pujas"].index(puja_id)
-        for place, pandit_id in enumerate(ids):
-            index = pandits.index(pandit_id)
-            if index < 0:
-                continue
-            row = self.knowledge.tables.pandit_row(index, puja)
-            this[place] = row[0] if row is not None else 0.0
-            other[place] = self.total[index] - this[place]
-        return this, other
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """By pandit the bookings of this puja and of others that he held, and those let down.
+
+        All are 0 for whom the model does not know.
+        """
+        this, other, let_down = np.zeros((3, len(ids)))
+        indexes = np.array([self.pandits.index(each) for each in ids], np.int64)
+        known = np.flatnonzero(indexes >= 0)
+        of = indexes[known]
+        this[known] = self.records.of_puja(self.pujas.index(puja_id))[of]
+        other[known] = self.records.done[of] - this[known]
+        let_down[known] = self.records.let_down[of]
+        return this, other, let_down
 
 
-def _shelf_item(item: SamagriItem, model_ids: Ids | None) -> ShelfItem:
+def _is_new(item_id: str, model_ids: Ids | None, knowledge: Knowledge | None) -> bool:
+    """Whether the model cannot know yet if anybody wants it: the ids hold the whole catalogue."""
+    if model_ids is None:
+        return False
+    column = model_ids.index(item_id)
+    if column < 0 or knowledge is None:
+        return column < 0
+    return bool(knowledge.tables.item_totals[column] < NEW_BELOW)
+
+
+def _shelf_item(item: SamagriItem, *, is_new: bool) -> ShelfItem:
     return ShelfItem(
         item_id=item.id,
         price=item.price,
@@ -633,7 +632,7 @@ def _shelf_item(item: SamagriItem, model_ids: Ids | None) -> ShelfItem:
         category=item.category_id,
         season=item.season,
         substitutes=item.substitutes,
-        is_new=model_ids is not None and item.id not in model_ids,
+        is_new=is_new,
     )
 
 
