@@ -27,7 +27,7 @@ from kundali.bikram_sambat import MONTHS, BSDate, is_provisional, to_bs
 from kundali.ephemeris import KATHMANDU, Graha, Place, eclipses, position
 from kundali.julian import SECOND, civil_day, to_datetime
 from kundali.lunar_month import LunarMonth, lunar_months
-from kundali.names import GRAHAS, PAKSHAS, TITHIS, VARAS, YOGAS, Name, read_table
+from kundali.names import GRAHAS, PAKSHAS, TITHIS, VARAS, YOGAS, Name, digits, read_table
 from kundali.observance import TwoDays, day_of
 from kundali.panchang import gulika, karana_name, rahu_kaal, yamaganda
 from kundali.sky import SURYA, Anga, Siddhanta, Sky, Span, number_at, spans
@@ -713,6 +713,10 @@ class _Judge:
 
     # -- the answer
 
+    def _hour(self, moment: float) -> Name:
+        shown = to_datetime(moment, self.zone).strftime("%H:%M")
+        return Name(shown, digits(shown, "ne"))
+
     def _muhurta(
         self,
         day: SolarDay,
@@ -725,7 +729,9 @@ class _Judge:
         warnings = [_note("printed" if is_printed else "confirm"), *overridden]
         for code, bad in (("yamaganda", yamaganda(day)), ("gulika", gulika(day))):
             if window.overlap(bad.start, bad.end) > 0:
-                warnings.append(_note(code))
+                start = self._hour(max(bad.start, window.start))
+                end = self._hour(min(bad.end, window.end))
+                warnings.append(_note(code, start=start, end=end))
         if is_provisional(bs.year):
             warnings.append(_note("provisional"))
         if self.rite.note:

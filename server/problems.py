@@ -321,6 +321,7 @@ FIELD_MESSAGES: Final[dict[str, str]] = {
     "skipped-time": N_("The clocks there jumped from {before} to {after}: this time never was."),
     "skipped-day": N_("The calendar there left this day out: it never was."),
     "outside-ephemeris": N_("Charts can be cast for births up to the year {last_year}."),
+    "future-birth": N_("This day is still to come. Enter the day of a birth."),
     "outside-almanac": N_("The almanac does not reach this day."),
     "outside-calendar": N_("The Bikram Sambat calendar does not reach this date."),
     "bs-date": N_("Write a Bikram Sambat date as 2083-08-06."),

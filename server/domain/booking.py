@@ -450,12 +450,23 @@ def arrive(booking: Booking, actor: Actor, now: datetime, ahead: timedelta) -> B
     return told(replace(moved, arrived_at=now), EventKind.BOOKING_ARRIVED, now, (booking.user_id,))
 
 
-def start(booking: Booking, actor: Actor, now: datetime, early_minutes: int) -> Booking:
-    """The pandit begins, at most ``early_minutes`` ahead of the booked time."""
+def require_startable(booking: Booking, actor: Actor, now: datetime, early_minutes: int) -> None:
+    """Refuse all but the pandit of an accepted booking, and him before its time has come.
+
+    Raises
+    ------
+    Forbidden, IllegalTransition, TooEarly
+        For somebody else; for a booking that is not accepted; before its time.
+    """
     _require_pandit(booking, actor)
     _require_status(booking, _Status.ACCEPTED)
     if now < booking.starts_at - timedelta(minutes=early_minutes):
         raise TooEarly
+
+
+def start(booking: Booking, actor: Actor, now: datetime, early_minutes: int) -> Booking:
+    """The pandit begins, at most ``early_minutes`` ahead of the booked time."""
+    require_startable(booking, actor, now, early_minutes)
     moved = _moved(booking, _Status.IN_PROGRESS, actor.user_id, actor.role, now)
     return told(
         replace(without_samagri_proposal(_without_proposal(moved)), started_at=now, remind_at=None),

@@ -379,6 +379,15 @@ class BookingService:
             return False
         return True
 
+    def is_startable(self, actor: Actor, booking: Booking) -> bool:
+        """Whether the actor may begin the puja now."""
+        early = self._policy.start_early_minutes
+        try:
+            rules.require_startable(booking, actor, self._clock.now(), early)
+        except DomainError:
+            return False
+        return True
+
     async def start(self, actor: Actor, booking_id: str) -> Booking:
         """The pandit begins."""
         now, early = self._clock.now(), self._policy.start_early_minutes

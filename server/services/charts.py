@@ -100,7 +100,7 @@ class ChartService:
         Raises ``Invalid`` naming every fault of the birth, or ``name: too-many`` for one who keeps
         `MAX_CHARTS` already.
         """
-        reading = await self._read(await self._complete(birth), choices)
+        reading = await self._read(await self._accepted(birth), choices)
         if await self._charts.count_of(actor.user_id, limit=MAX_CHARTS) >= MAX_CHARTS:
             raise Invalid(FieldFault("name", "too-many"))
         saved = SavedChart(
@@ -235,13 +235,22 @@ class ChartService:
                 raise NotSignedIn
             saved = await self._own(actor, side.chart_id)
             return saved.name, saved.birth, saved.choices
-        return side.name, await self._complete(side.birth or BirthDetails()), ChartChoices()
+        return side.name, await self._accepted(side.birth or BirthDetails()), ChartChoices()
 
     async def _own(self, actor: Actor, chart_id: str) -> SavedChart:
         saved = await self._charts.find(chart_id)
         if saved is None or saved.user_id != actor.user_id:
             raise NotFound
         return saved
+
+    async def _accepted(self, given: BirthDetails) -> BirthDetails:
+        """Fill in what is missing and refuse what cannot be, a birth to come among it."""
+        details = await self._complete(given)
+        birth = resolve_birth(details)
+        today = birth.to_local(julian_day(self._clock.now())).date()
+        if birth.local.date() > today:
+            raise Invalid(FieldFault("date_of_birth", "future-birth"))
+        return details
 
     async def _complete(self, given: BirthDetails) -> BirthDetails:
         """Fill in what the name of the place tells, or the position its zone."""

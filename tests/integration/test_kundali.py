@@ -131,6 +131,36 @@ async def test_each_faulty_field_of_a_birth_is_named(people: People, birth, faul
     assert (await sita.api.get("/api/kundali/")).json()["results"] == []
 
 
+async def test_nobody_is_born_tomorrow_where_they_are_born(people: People, clock):
+    sita, path = await people.customer(), "/api/kundali/"
+    # Tomorrow in Nepal, and the day that only Kiritimati has.
+    today = (clock.now() + timedelta(hours=5, minutes=45)).date()
+    tomorrow = {**SITA, "date_of_birth": str(today + timedelta(days=1))}
+    for birth in (tomorrow, {**tomorrow, "time_of_birth": None}):
+        assert _faults(await sita.api.post(path, json=birth)) == {"date_of_birth": "future-birth"}
+    assert _faults(
+        await sita.api.post("/api/kundali/match/", json={"groom": RAM, "bride": tomorrow})
+    ) == {"bride.date_of_birth": "future-birth"}
+    assert (await sita.api.get(path)).json()["results"] == []
+    assert (await _keep(sita, {**SITA, "date_of_birth": str(today)}))["id"]
+    clock.advance(hours=23 - clock.now().hour)
+    gita = await people.customer("Gita Rai")
+    ahead = {**RAM, "latitude": 1.87, "longitude": -157.4, "timezone": "Pacific/Kiritimati"}
+    ahead = {key: value for key, value in ahead.items() if key != "date_of_birth_bs"}
+    there = clock.now().date() + timedelta(days=1)
+    assert (await _keep(gita, {**ahead, "date_of_birth": str(there)}))["id"]
+
+
+async def test_the_form_of_a_birth_refuses_a_day_to_come(people: People, clock):
+    browser = await signed_in(people, await people.customer())
+    latest = (clock.now() + timedelta(hours=14)).date()
+    assert f'max="{latest}"' in (await browser.get("/kundali/")).text
+    refused = await browser.post("/kundali/", **{**SITA, "date_of_birth": "2030-01-01"})
+    assert refused.status_code == 422
+    assert "This day is still to come." in refused.text
+    assert 'value="2030-01-01"' in refused.text
+
+
 async def test_faults_are_told_in_nepali(people: People):
     sita = await people.customer()
     (await sita.api.patch("/api/auth/me/", json={"language": "ne"})).raise_for_status()

@@ -349,11 +349,29 @@ async def test_a_pandit_answers_begins_and_completes_by_buttons(
     early = await desk.post(f"{address}start/")
     assert early.status_code == 303
     assert "only be started shortly before" in text_of(await desk.get(address))
+    for path in (address, "/requests/"):
+        assert f"{address}start/" not in (await desk.get(path)).text
     clock.advance(days=3)
     await desk.sign_in(pandit)
+    for path in (address, "/requests/"):
+        assert f"{address}start/" in (await desk.get(path)).text
     await desk.post(f"{address}start/")
     await desk.post(f"{address}complete/")
     assert 'data-status="COMPLETED"' in (await desk.get(address)).text
+
+
+async def test_a_booking_in_cash_promises_no_money_back(people: People) -> None:
+    pandit = await people.pandit()
+    browser = await signed_in(people, await people.customer())
+    days = (("CASH", "2026-11-25", False), ("WALLET", "2026-11-24", True))
+    for method, day, is_promised in days:
+        wizard = await begin_booking(browser, pandit.service_id)
+        typed = {**BOOKING, "booking_date": day, "payment_method": method}
+        for step in ("date", "details", "samagri", "payment"):
+            await browser.post(f"{wizard}{step}/", **typed)
+        page = text_of(await browser.get(f"{wizard}confirm/"))
+        assert ("nothing back" in page) is is_promised
+        assert ("nothing is lost by cancelling" in page) is not is_promised
 
 
 async def test_a_pandit_accepts_by_button_only_the_time_that_he_has_seen(people: People) -> None:

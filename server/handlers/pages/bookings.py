@@ -394,7 +394,7 @@ def moves_of(page: Page, booking: Booking) -> frozenset[str]:
         found.add("cancel")
     if is_pandit and booking.status is BookingStatus.PENDING and booking.pay_by is None:
         found |= {"accept", "reject"}
-    if is_pandit and booking.status is BookingStatus.ACCEPTED:
+    if page.services.bookings.is_startable(actor, booking):
         found.add("start")
     if is_pandit and booking.status is BookingStatus.IN_PROGRESS:
         found.add("complete")

@@ -32,6 +32,8 @@ from server.services.charts import drawing
 
 _PER_PAGE: Final = 50
 _MOST_MUHURTAS: Final = 20
+# The date line: nowhere is it a later day than there.
+_EAST_OF_UTC: Final = timedelta(hours=14)
 _QUARTER: Final = 15
 _VARGAS: Final = (Varga.D1, Varga.D9, Varga.D10)
 _SUGGESTED: Final = 5
@@ -109,6 +111,7 @@ class KundalisPage(AlmanacPage):
             title=self.translate("Kundali"),
             form=form,
             charts=page.rows,
+            latest=(self.services.clock.now() + _EAST_OF_UTC).date().isoformat(),
             suggested=self.services.places.search(typed[:3], limit=_SUGGESTED)
             if is_unknown
             else (),

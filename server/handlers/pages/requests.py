@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 from server.domain.booking import BookingStatus
-from server.domain.calendar import local_today
 from server.handlers.base import PANDIT
 from server.handlers.pages.base import Page
 from server.handlers.routing import Route
@@ -53,7 +52,9 @@ class RequestsPage(Page):
             held=[present_booking(row, self.person, self.reader) for row in held.rows],
             running=_of(shown, BookingStatus.IN_PROGRESS),
             own=present_own(profile, self.reader),
-            today=local_today(self.services.clock.now(), self.nepal.timezone),
+            startable={
+                row.id for row in page.rows if self.services.bookings.is_startable(self.person, row)
+            },
         )
 
 

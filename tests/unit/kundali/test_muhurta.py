@@ -26,13 +26,14 @@ from kundali.muhurta import (
     rites,
     shraddha_days,
 )
-from kundali.names import read_table
-from kundali.panchang import Panchang, panchang, panchangs
+from kundali.names import digits, read_table
+from kundali.panchang import Panchang, gulika, panchang, panchangs, yamaganda
 from kundali.sky import DRIK, Siddhanta
-from kundali.solar_day import NEPAL
+from kundali.solar_day import NEPAL, SolarDays
 
 FIRST, LAST = date(2026, 4, 14), date(2027, 4, 13)
 RITES = [each.key for each in rites()]
+SOLAR_DAYS = SolarDays()
 SITA, RAM = Person("Sita", 4, 2), Person("Ram", 8, 4)
 
 
@@ -82,6 +83,25 @@ def test_the_rules_alone_pass_all_printed_days_but_seven_of_mundan():
         ("mundan", "2026-10-16", "month"),
         ("mundan", "2026-10-16", "no_window"),
     ]
+
+
+def test_a_caution_names_the_hours_in_which_not_to_begin():
+    noted = 0
+    for muhurta in chosen("griha_pravesh"):
+        day = SOLAR_DAYS(muhurta.day)
+        for code, bad in (("yamaganda", yamaganda(day)), ("gulika", gulika(day))):
+            start = max(muhurta.start, to_datetime(bad.start, NEPAL))
+            end = min(muhurta.end, to_datetime(bad.end, NEPAL))
+            texts = [note.text for note in muhurta.warnings if note.code == code]
+            if start >= end:
+                assert not texts
+                continue
+            (text,) = texts
+            noted += 1
+            assert f"from {start:%H:%M} to {end:%H:%M}:" in text.en
+            assert digits(f"{start:%H:%M}") in text.ne
+            assert digits(f"{end:%H:%M}") in text.ne
+    assert noted
 
 
 def test_printed_days_come_first_then_the_score_then_the_date():
