@@ -159,7 +159,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One recommended item. ``price`` is that of the line; ``confidence`` 0 to 1."""
+    """One recommended item. ``price`` is that of the line; ``confidence`` 0 to 1.
+
+    ``propensity`` is the chance with which an explored one came to be there; 1 by merit.
+    """
 
     item_id: str
     tier: Tier
@@ -175,6 +178,7 @@ class Row:
     user_hidden: bool = False
     low_confidence: bool = False
     explored: bool = False
+    propensity: float = 1.0
     substitute_of: str = ""
 
     def as_dict(self) -> dict[str, Any]:
@@ -193,6 +197,7 @@ class Row:
             "user_hidden": self.user_hidden,
             "low_confidence": self.low_confidence,
             "explored": self.explored,
+            "propensity": self.propensity,
             "substitute_of": self.substitute_of,
             "reasons": [
                 {"code": each.code.value, "weight": round(each.weight, 4), "data": dict(each.data)}
@@ -595,7 +600,8 @@ class _Case:
         item = fresh[int.from_bytes(draw[4:8], "big") % len(fresh)]
         finds = [row for row in rows if row.source == MODEL]
         kept = [row for row in rows if len(finds) < self.params.finds or row is not finds[-1]]
-        row = replace(self._optional_row(item, True), explored=True)
+        chance = self.params.new_share / len(fresh)
+        row = replace(self._optional_row(item, True), explored=True, propensity=chance)
         # What the model has a column for is in the catalogue since its training at least.
         why = Code.NEW_ITEM if self.shelf.column[item] < 0 else Code.SELDOM_TAKEN
         return [*kept, replace(row, reasons=(Reason(why), *row.reasons[:2]))]

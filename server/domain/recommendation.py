@@ -142,8 +142,9 @@ class AdvisedItem:
 
     ``over_budget``: it is there although the budget is used up, because the puja needs it.
     ``is_hidden``: the customer asked not to see it, but the puja needs it. ``is_explored``: it is
-    new and is shown to find out whether families want it. ``is_in_season`` is false of what the
-    puja needs although it is hard to find; ``substitute_of`` is the item in whose place it stands.
+    new and is shown to find out whether families want it, by the chance ``propensity``.
+    ``is_in_season`` is false of what the puja needs although it is hard to find; ``substitute_of``
+    is the item in whose place it stands.
     """
 
     item: SamagriItem
@@ -157,6 +158,7 @@ class AdvisedItem:
     over_budget: bool = False
     is_hidden: bool = False
     is_explored: bool = False
+    propensity: float = 1.0
     is_in_season: bool = True
     substitute_of: str = ""
 

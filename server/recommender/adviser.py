@@ -398,6 +398,7 @@ class Advice:
             over_budget=row.over_budget,
             is_hidden=row.user_hidden,
             is_explored=row.explored,
+            propensity=row.propensity,
             is_in_season=row.in_season,
             substitute_of=row.substitute_of,
         )

@@ -531,6 +531,14 @@ class RecommendationService:
             version=advice.model_version,
             targets=[each.item.id for each in advice.items],
             puja_id=puja_id,
+            tried=next(
+                (
+                    (each.item.id, Trial(place, each.propensity))
+                    for place, each in enumerate(advice.items, 1)
+                    if each.is_explored
+                ),
+                None,
+            ),
         )
         return replace(advice, rec_id=rec_id)
 

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from server.domain.account import Actor, Role
+from server.domain.catalogue import SamagriType
 from server.domain.learning import Trial
-from server.domain.recommendation import Customer, PanditCandidate
+from server.domain.recommendation import (
+    AdvisedItem,
+    Customer,
+    Occasion,
+    PanditCandidate,
+    SamagriAdvice,
+)
 from server.recommender.adviser import Advice, AdviceParams
 from server.services.recommendations import (
     PanditAdvice,
@@ -33,11 +41,14 @@ class Town:
 
     busy: frozenset[str]
     counted: dict[str, tuple[int, int]] = field(default_factory=dict)
-    read: Counter[str] = field(default_factory=Counter)
+    looked_up: Counter[str] = field(default_factory=Counter)
     tried: tuple[str, Trial] | None = None
 
     async def find_puja(self, puja_id: str) -> Any:
         return CATALOGUE.pujas[puja_id]
+
+    async def read(self, user_id: str | None) -> Customer:
+        return Customer(user_id=user_id or "")
 
     async def read_with_stars(self, user_id: str | None) -> Customer:
         return Customer(user_id=user_id or "")
@@ -60,7 +71,7 @@ class Town:
         return list(pandit_ids)
 
     async def cards(self, hits: list[str], puja_id: str, day: date | None) -> list[Any]:
-        self.read.update(hits)
+        self.looked_up.update(hits)
         return [
             SimpleNamespace(
                 pandit=SimpleNamespace(id=each), next_free_slot=None if each in self.busy else "10"
@@ -82,9 +93,9 @@ class Town:
         return datetime(2026, 11, 22, 6, tzinfo=UTC)
 
 
-def service(town: Town, share: float = 0.2) -> RecommendationService:
+def service(town: Town, share: float = 0.2, adviser: Any = None) -> RecommendationService:
     """The service over that town; a share of 0.2 tries somebody in every list."""
-    advice = Advice(CATALOGUE, AdviceParams(new_pandits_share=share))
+    advice = adviser or Advice(CATALOGUE, AdviceParams(new_pandits_share=share))
     parts: Any = town
     return RecommendationService(
         audit=parts,
@@ -131,7 +142,7 @@ async def test_who_is_tried_has_time_and_stands_fourth_or_fifth_of_what_is_shown
         assert found[explored].place.propensity == pytest.approx(0.25, rel=0.2)
         by_merit = [each for at, each in enumerate(ids) if at != explored]
         assert by_merit[:4] == TOLD[4:8]
-        assert max(town.read.values()) == 1, "nobody is read twice"
+        assert max(town.looked_up.values()) == 1, "nobody is read twice"
     assert places.keys() == {3, 4}
 
 
@@ -150,6 +161,37 @@ async def test_the_same_list_comes_again_and_nobody_is_tried_for_a_stranger() ->
     assert not any(each.place.is_explored for each in found.places)
     off = await shown(Town(BUSY), 7, share=0.0)
     assert not any(each.place.is_explored for each in off.places)
+
+
+async def test_the_id_of_a_list_of_samagri_says_which_item_was_tried() -> None:
+    first, second = (
+        AdvisedItem(
+            item=item,
+            quantity=Decimal(1),
+            unit=item.base_unit,
+            type=SamagriType.OPTIONAL,
+            source="model",
+            confidence=0.7,
+            price=item.price,
+            because=(),
+        )
+        for item in [*CATALOGUE.items.values()][:2]
+    )
+    tried = replace(second, is_explored=True, propensity=0.05)
+    for items, said in (
+        ((first, tried), (tried.item.id, Trial(2, 0.05))),
+        ((first, second), None),
+    ):
+        town = Town(frozenset())
+        advice = SamagriAdvice(items=items, total=0, shortfall=0, model_version="v")
+        adviser = SimpleNamespace(
+            has_model=True, version="v", samagri=lambda _, advice=advice: advice
+        )
+        actor = Actor(user_id="user", role=Role.USER, session_id="s", full_name="Sita")
+        found = await service(town, adviser=adviser).samagri(
+            actor, PUJA, occasion=Occasion(), budget=None
+        )
+        assert (found.rec_id, town.tried) == ("rec", said)
 
 
 async def test_who_was_booked_when_he_was_shown_is_tried_oftener() -> None:

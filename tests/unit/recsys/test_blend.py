@@ -484,6 +484,7 @@ def test_some_requests_give_a_new_item_its_chance_and_a_reload_shows_the_same():
         answer = blend.recommend(request_)
         assert answer == blend.recommend(request_)
         for row in answer.rows:
+            assert row.propensity == (blend.params.new_share if row.explored else 1)
             if row.explored:
                 explored += 1
                 assert [reason.code for reason in row.reasons] == [Code.NEW_ITEM]
@@ -499,6 +500,7 @@ def test_what_few_have_taken_is_tried_too_but_not_called_new():
     asked = Request(puja=data.pujas.ids[0], seed="u1:1")
     row = next(row for row in blend.recommend(asked).rows if row.explored)
     assert row.item_id == name
+    assert row.propensity == 1
     assert row.reasons[0].code == Code.SELDOM_TAKEN
 
 
