@@ -43,6 +43,8 @@ class AuditEntry:
     """One act. Entries are only ever added.
 
     ``target_kind`` and ``target_id`` say to what it was done (``pandit``, ``user``, ``item``, …).
+    What changes something is added before it is done: ``is_done`` is False while it is under way,
+    and stays so where a crash leaves unknown what became of it.
     """
 
     id: str
@@ -53,3 +55,4 @@ class AuditEntry:
     target_kind: str
     target_id: str
     details: dict[str, str] = field(default_factory=dict)
+    is_done: bool = True

@@ -267,7 +267,10 @@ class AuditQuery(PageQuery, frozen=True, kw_only=True):
 
 
 class AuditResponse(Struct, frozen=True, kw_only=True):
-    """One act of an administrator."""
+    """One act of an administrator.
+
+    ``is_done`` is False while it is under way, and where nobody knows whether it was done.
+    """
 
     id: str
     at: datetime
@@ -277,6 +280,7 @@ class AuditResponse(Struct, frozen=True, kw_only=True):
     target_kind: str
     target_id: str
     details: dict[str, str]
+    is_done: bool
 
 
 def present_admin_item(item: SamagriItem) -> ItemAdminResponse:
@@ -343,6 +347,7 @@ def present_audit(entry: AuditEntry, reader: Reader) -> AuditResponse:
         target_kind=entry.target_kind,
         target_id=entry.target_id,
         details=entry.details,
+        is_done=entry.is_done,
     )
 
 

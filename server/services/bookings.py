@@ -412,15 +412,16 @@ class BookingService:
         What an admin calls off is on record.
         """
         now = self._clock.now()
-        cancelled = await self._move(
-            actor,
-            booking_id,
-            lambda found: rules.cancel(
-                found, actor, now, reason, refund_to_wallet=refund_to_wallet
-            ),
-        )
-        await self._audit.record(actor, Act.BOOKING_CANCELLED, "booking", booking_id, reason=reason)
-        return cancelled
+        async with self._audit.recording(
+            actor, Act.BOOKING_CANCELLED, "booking", booking_id, reason=reason
+        ):
+            return await self._move(
+                actor,
+                booking_id,
+                lambda found: rules.cancel(
+                    found, actor, now, reason, refund_to_wallet=refund_to_wallet
+                ),
+            )
 
     async def reject(self, actor: Actor, booking_id: str, reason: str) -> Booking:
         """The pandit says no; the booking goes to the next pandit, or fails when there is none."""

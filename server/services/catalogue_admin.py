@@ -126,15 +126,15 @@ class CatalogueAdminService:
         checked, _ = await self._check(ImportKind.ITEMS, items_table([item]))
         _raise_faults(checked, fields=_ITEM_FIELDS)
         if checked.items:
-            await self._catalogue.put_items(checked.items)
             change = checked.changes[0]
-            await self._audit.record(
+            async with self._audit.recording(
                 actor,
                 Act.ITEM_CHANGED,
                 "item",
                 item.id,
                 **{name: f"{old} → {new}" for name, (old, new) in change.fields.items()},
-            )
+            ):
+                await self._catalogue.put_items(checked.items)
         return item
 
     async def save_rules(
@@ -151,11 +151,11 @@ class CatalogueAdminService:
         checked, _ = await self._check(ImportKind.RULES, rules_table([after]))
         _raise_faults(checked, rows="requirements", cells=_RULE_FIELDS)
         if checked.pujas:
-            await self._catalogue.put_pujas(checked.pujas)
             old, new = checked.changes[0].fields["rules"]
-            await self._audit.record(
+            async with self._audit.recording(
                 actor, Act.PUJA_CHANGED, "puja", puja_id, before=old, after=new
-            )
+            ):
+                await self._catalogue.put_pujas(checked.pujas)
         return after
 
     async def templates(
@@ -195,15 +195,15 @@ class CatalogueAdminService:
         checked, _ = await self._check(ImportKind.TEMPLATES, templates_table([template]))
         _raise_faults(checked, fields=_TEMPLATE_FIELDS, rows="lines", cells=_LINE_FIELDS)
         if checked.templates:
-            await self._catalogue.put_templates(checked.templates)
             change = checked.changes[0]
-            await self._audit.record(
+            async with self._audit.recording(
                 actor,
                 Act.TEMPLATE_CHANGED,
                 "template",
                 template.id,
                 **{name: f"{old} → {new}" for name, (old, new) in change.fields.items()},
-            )
+            ):
+                await self._catalogue.put_templates(checked.templates)
             return checked.templates[0]
         return await self.template(actor, template.id)
 
@@ -246,8 +246,7 @@ class CatalogueAdminService:
             changes=tuple(checked.changes[:MAX_CHANGES_SHOWN]),
             mark=mark,
         )
-        await self._imports.add(found, text)
-        await self._audit.record(
+        async with self._audit.recording(
             actor,
             Act.CATALOGUE_CHECKED,
             "import",
@@ -255,7 +254,8 @@ class CatalogueAdminService:
             kind=kind,
             file=found.file_name,
             faults=str(found.fault_count) if found.fault_count else "",
-        )
+        ):
+            await self._imports.add(found, text)
         return found
 
     async def find(self, actor: Actor, import_id: str) -> CatalogueImport:
@@ -330,16 +330,16 @@ class CatalogueAdminService:
         if found.state not in (ImportState.READY, ImportState.FAULTY):
             raise IllegalTransition(found.state)
         dropped = replace(found, state=ImportState.DROPPED)
-        if not await self._imports.replace(dropped):
-            raise ConcurrentChange
-        await self._audit.record(
+        async with self._audit.recording(
             actor,
             Act.CATALOGUE_DROPPED,
             "import",
             import_id,
             kind=found.kind,
             file=found.file_name,
-        )
+        ):
+            if not await self._imports.replace(dropped):
+                raise ConcurrentChange
         return dropped
 
     async def finish_applying(self) -> int:

@@ -650,16 +650,15 @@ class PanditService:
         of the search and leaves accepted bookings alone.
         """
         now = self._clock.now()
-        pandit = await self._change_as(
-            lambda: self._load(pandit_id),
-            lambda old: _verified(old, is_approved=is_approved, notes=notes, now=now),
-        )
+        act = Act.PANDIT_APPROVED if is_approved else Act.PANDIT_REJECTED
+        async with self._audit.recording(actor, act, "pandit", pandit_id, notes=notes) as more:
+            pandit = await self._change_as(
+                lambda: self._load(pandit_id),
+                lambda old: _verified(old, is_approved=is_approved, notes=notes, now=now),
+            )
+            more["name"] = pandit.full_name
         if pandit.outbox:
             await self._relay.deliver("pandits", pandit.id, pandit.outbox)
-        act = Act.PANDIT_APPROVED if is_approved else Act.PANDIT_REJECTED
-        await self._audit.record(
-            actor, act, "pandit", pandit.id, name=pandit.full_name, notes=notes
-        )
         return await self._profile(pandit, shows_papers=actor.is_admin)
 
     # -- shared -----------------------------------------------------------------------------------

@@ -646,11 +646,11 @@ class PaymentService:
                 now=self._clock.now(),
             )
 
-        payment = await self._settlement.change(view.payment.id, apply)
-        given = payment.attempt(number).refunds[-1]
-        await self._audit.record(
-            actor, Act.REFUND_MADE, "payment", view.id, amount=str(given.amount), note=note
-        )
+        async with self._audit.recording(
+            actor, Act.REFUND_MADE, "payment", view.id, note=note
+        ) as more:
+            payment = await self._settlement.change(view.payment.id, apply)
+            more["amount"] = str(payment.attempt(number).refunds[-1].amount)
         return self._view(payment, number)
 
     async def settle_refund(
@@ -663,16 +663,16 @@ class PaymentService:
         self._require_staff(actor)
         view = await self.get(actor, public_id)
         number = view.attempt.number
-        payment = await self._settlement.change(
-            view.payment.id,
-            lambda found: refunds.refund_settled(
-                found, number, refund_id, is_done=is_done, note=note, now=self._clock.now()
-            ),
-        )
         state = RefundState.DONE if is_done else RefundState.FAILED
-        await self._audit.record(
+        async with self._audit.recording(
             actor, Act.REFUND_MADE, "payment", view.id, refund=refund_id, state=state, note=note
-        )
+        ):
+            payment = await self._settlement.change(
+                view.payment.id,
+                lambda found: refunds.refund_settled(
+                    found, number, refund_id, is_done=is_done, note=note, now=self._clock.now()
+                ),
+            )
         return self._view(payment, number)
 
     async def resolve(self, actor: Actor, public_id: str, note: str) -> PaymentView:
@@ -680,19 +680,25 @@ class PaymentService:
         self._require_staff(actor)
         view = await self.get(actor, public_id)
         number = view.attempt.number
-        payment = await self._settlement.change(
-            view.payment.id,
-            lambda found: changes.resolved(found, number, actor.user_id, note, self._clock.now()),
-        )
-        await self._audit.record(actor, Act.PAYMENT_REVIEWED, "payment", view.id, note=note)
+        async with self._audit.recording(
+            actor, Act.PAYMENT_REVIEWED, "payment", view.id, note=note
+        ):
+            payment = await self._settlement.change(
+                view.payment.id,
+                lambda found: changes.resolved(
+                    found, number, actor.user_id, note, self._clock.now()
+                ),
+            )
         return self._view(payment, number)
 
     async def recheck(self, actor: Actor, public_id: str) -> PaymentView:
         """Staff have the provider asked again, now."""
         self._require_staff(actor)
         view = await self.get(actor, public_id)
-        payment = await self._settlement.ask(view.payment.id, view.attempt.number, "staff")
-        await self._audit.record(actor, Act.PAYMENT_REVIEWED, "payment", view.id, note="asked")
+        async with self._audit.recording(
+            actor, Act.PAYMENT_REVIEWED, "payment", view.id, note="asked"
+        ):
+            payment = await self._settlement.ask(view.payment.id, view.attempt.number, "staff")
         return self._view(payment, view.attempt.number)
 
     @staticmethod

@@ -149,12 +149,6 @@ class PayoutService:
             raise NotFound
         if is_paid and payout.status is PayoutStatus.REFUSED:
             raise Conflict
-        decide = self._reserve if is_paid else self._reserve_or_give_up
-        if await decide(payout):
-            await self._record_end(payout, is_paid=is_paid)
-        elif is_paid:
-            await self._refuse(payout)
-            raise Conflict
         settled = replace(
             payout,
             status=PayoutStatus.PAID if is_paid else PayoutStatus.REFUSED,
@@ -162,10 +156,16 @@ class PayoutService:
             settled_by=actor.user_id,
             note=note,
         )
-        await self._payouts.settle_if_asked(settled)
-        await self._audit.record(
+        async with self._audit.recording(
             actor, Act.PAYOUT_PAID, "payout", payout_id, status=settled.status, note=note
-        )
+        ):
+            decide = self._reserve if is_paid else self._reserve_or_give_up
+            if await decide(payout):
+                await self._record_end(payout, is_paid=is_paid)
+            elif is_paid:
+                await self._refuse(payout)
+                raise Conflict
+            await self._payouts.settle_if_asked(settled)
         return await self._payouts.find(payout_id) or settled
 
     async def _record_end(self, payout: Payout, *, is_paid: bool) -> None:

@@ -736,17 +736,17 @@ class RecommendationService:
         self, actor: Actor, version: str, *, reason: str, force: bool
     ) -> ModelState:
         """Let a version serve in all processes; see ``ports.Models.activate``."""
-        await self.models.activate(
-            version, by=actor.user_id, reason=reason or "activated by an admin", force=force
-        )
-        await self._audit.record(
+        async with self._audit.recording(
             actor,
             Act.MODEL_ACTIVATED,
             "model",
             version,
             reason=reason,
             force="true" if force else "",
-        )
+        ):
+            await self.models.activate(
+                version, by=actor.user_id, reason=reason or "activated by an admin", force=force
+            )
         return self.models.state
 
     async def model_report(self, version: str) -> str:

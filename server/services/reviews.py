@@ -262,6 +262,20 @@ class ReviewService:
         ConcurrentChange
             If others decided about the same pandit's reviews again and again meanwhile.
         """
+        async with self._audit.recording(
+            actor,
+            Act.REVIEW_MODERATED,
+            "review",
+            review_id,
+            decision="approve" if is_approved else "withdraw",
+        ) as more:
+            decided = await self._decided(actor, review_id, is_approved=is_approved, notes=notes)
+            more["notes"] = decided.notes
+        return decided
+
+    async def _decided(
+        self, actor: Actor, review_id: str, *, is_approved: bool, notes: str
+    ) -> Review:
         decide = rules.approved if is_approved else rules.withdrawn
         for _ in range(_ATTEMPTS):
             review = await self._load(review_id)
@@ -276,14 +290,6 @@ class ReviewService:
                 # It is decided; the event that rides with it has it counted later.
                 _log.exception("rating_not_counted", extra={"review_id": review_id})
             await self._relay.deliver("reviews", review_id, decided.outbox)
-            await self._audit.record(
-                actor,
-                Act.REVIEW_MODERATED,
-                "review",
-                review_id,
-                decision="approve" if is_approved else "withdraw",
-                notes=decided.notes,
-            )
             return decided
         raise ConcurrentChange
 

@@ -103,10 +103,7 @@ class UserAdminService:
         if user_id == actor.user_id:
             raise OwnAccount
         is_admin = user.role is Role.ADMIN
-        if is_admin and not await self._users.close_admin(user_id, actor.user_id):
-            raise LastAdmin
-        await self._accounts.deactivate(user_id)
-        await self._audit.record(
+        async with self._audit.recording(
             actor,
             Act.USER_DEACTIVATED,
             "user",
@@ -114,39 +111,34 @@ class UserAdminService:
             name=user.full_name,
             role=user.role,
             reason=reason,
-        )
+        ):
+            if is_admin and not await self._users.close_admin(user_id, actor.user_id):
+                raise LastAdmin
+            await self._accounts.deactivate(user_id)
         return await self._sheet(actor, await self._find(user_id))
 
     async def reopen(self, actor: Actor, user_id: str, reason: str) -> UserSheet:
         """Open a closed account again; who it is has to sign in anew."""
         _require_admin(actor)
         user = await self._find(user_id)
-        was_closed = not user.is_active
-        if was_closed:
-            user = await self._accounts.reactivate(user_id)
+        if not user.is_active:
+            async with self._audit.recording(
+                actor, Act.USER_REACTIVATED, "user", user_id, name=user.full_name, reason=reason
+            ):
+                user = await self._accounts.reactivate(user_id)
         if user.role is Role.ADMIN:
             # Last: until then he closes nobody else's. Always: a crash may have closed him by half.
             await self._users.open_admin(user_id)
-        if was_closed:
-            await self._audit.record(
-                actor, Act.USER_REACTIVATED, "user", user_id, name=user.full_name, reason=reason
-            )
         return await self._sheet(actor, user)
 
     async def sign_out(self, actor: Actor, user_id: str, reason: str) -> UserSheet:
         """End all sign-ins of an account, also one's own; its sockets close."""
         _require_admin(actor)
         user = await self._find(user_id)
-        ended = await self._accounts.sign_out_everywhere(user_id)
-        await self._audit.record(
-            actor,
-            Act.USER_SIGNED_OUT,
-            "user",
-            user_id,
-            name=user.full_name,
-            sessions=str(ended),
-            reason=reason,
-        )
+        async with self._audit.recording(
+            actor, Act.USER_SIGNED_OUT, "user", user_id, name=user.full_name, reason=reason
+        ) as more:
+            more["sessions"] = str(await self._accounts.sign_out_everywhere(user_id))
         return await self._sheet(actor, user)
 
     async def _find(self, user_id: str) -> User:

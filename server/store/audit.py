@@ -27,6 +27,12 @@ class MongoAuditRepository:
     async def add(self, entry: AuditEntry) -> None:
         await self._entries.insert_one(to_document(entry))
 
+    async def finish(self, entry: AuditEntry) -> None:
+        await self._entries.replace_one({"_id": entry.id}, to_document(entry))
+
+    async def remove(self, entry_id: str) -> None:
+        await self._entries.delete_many({"_id": entry_id})
+
     async def list_page(
         self, *, act: Act | None, target_id: str | None, limit: int, after: SortKey | None
     ) -> Page[AuditEntry]:

@@ -15,6 +15,7 @@ from server.settings import Settings
 from server.store.catalogue import MongoCatalogueRepository
 from server.store.catalogue_imports import MongoCatalogueImportRepository
 from server.store.client import open_store
+from tests.integration.test_audit import lose_the_answer
 from tests.integration.test_pages import signed_in
 from tests.support import People, Person
 
@@ -212,6 +213,26 @@ async def test_a_bad_edit_names_its_fields_and_changes_nothing(admin: Person):
     fields = {fault["field"] for fault in answer.json()["errors"]}
     assert "category_id" in fields
     assert (await admin.api.get("/api/admin/catalogue/items/kumkum/")).json() == item
+
+
+@pytest.mark.usefixtures("restored")
+@pytest.mark.logs_errors("request")
+async def test_an_item_whose_answer_was_lost_is_on_record(
+    admin: Person, people: People, monkeypatch: pytest.MonkeyPatch
+):
+    path = "/api/admin/catalogue/items/ghee/"
+    stored = (await admin.api.get(path)).raise_for_status().json()
+    wish = {name: value for name, value in stored.items() if name not in ("id", "currency")}
+    wish["name_ne"] = f"{stored['name_ne']} नयाँ"
+    lose_the_answer(monkeypatch, MongoCatalogueRepository, "put_items")
+    assert (await admin.api.put(path, json=wish)).status_code == 503
+    (await admin.api.put(path, json=wish)).raise_for_status()
+    asked = {"act": "item-changed", "target": "ghee"}
+    (entry,) = (await admin.api.get("/api/admin/audit/", params=asked)).json()["results"]
+    assert entry["is_done"] is False
+    assert "नयाँ" in entry["details"]["name_ne"]
+    page = await (await signed_in(people, admin)).get("/admin/audit/")
+    assert "whether it was done is not known" in page.text
 
 
 @pytest.mark.usefixtures("restored")

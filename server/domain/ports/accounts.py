@@ -206,6 +206,14 @@ class AuditRepository(Protocol):
         """Add an entry."""
         ...
 
+    async def finish(self, entry: AuditEntry) -> None:
+        """Write an entry anew whose act has been done."""
+        ...
+
+    async def remove(self, entry_id: str) -> None:
+        """Take out the entry of an act that was refused, so that there was none."""
+        ...
+
     async def list_page(
         self, *, act: Act | None, target_id: str | None, limit: int, after: SortKey | None
     ) -> Page[AuditEntry]:

@@ -111,6 +111,12 @@ class Record:
     async def add(self, entry: AuditEntry) -> None:
         await turn()
 
+    async def finish(self, entry: AuditEntry) -> None:
+        await turn()
+
+    async def remove(self, entry_id: str) -> None:
+        await turn()
+
     async def list_page(
         self, *, act: Act | None, target_id: str | None, limit: int, after: SortKey | None
     ) -> Page[AuditEntry]:
