@@ -102,10 +102,14 @@ class Session:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OneTimeCode:
-    """A code sent to a phone. ``code_hash`` is an HMAC; ``tries_left`` counts down to zero."""
+    """A code sent to a phone. ``code_hash`` is an HMAC; ``tries_left`` counts down to zero.
+
+    ``asker`` stands for the address that asked for it.
+    """
 
     phone_number: str
     code_hash: str
+    asker: str = ""
     tries_left: int
     sent_at: datetime
     expires_at: datetime

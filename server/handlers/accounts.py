@@ -125,8 +125,10 @@ class CodeHandler(SessionCookies, ApiHandler):
         errors=(Invalid, Overloaded, NoCodes),
     )
     async def post(self, body: CodeRequest) -> CodeSentResponse:
-        await self.limit_account("code", body.phone_number)
-        await self.services.accounts.request_code(body.phone_number, self.reader.language)
+        await self.limit_codes(body.phone_number)
+        await self.services.accounts.request_code(
+            body.phone_number, self.reader.language, self.counted_address
+        )
         return CodeSentResponse(detail=self.gettext(_CODE_SENT))
 
 
@@ -139,8 +141,11 @@ class VerifyCodeHandler(SessionCookies, ApiHandler):
         errors=(Invalid, InvalidCredentials),
     )
     async def post(self, body: VerifyCodeRequest) -> SignedInResponse:
-        await self.limit_account("code_verify", body.phone_number)
-        return _present(await self.services.accounts.verify_code(body.phone_number, body.code))
+        await self.limit_account_here("code_verify", body.phone_number)
+        signed_in = await self.services.accounts.verify_code(
+            body.phone_number, body.code, self.counted_address
+        )
+        return _present(signed_in)
 
 
 class PasswordHandler(ApiHandler):

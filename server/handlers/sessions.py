@@ -69,8 +69,8 @@ class SessionCookies(BaseHandler):
         he has signed in before, which is counted for itself, or by a code. Email and user name
         are counted apart from the phone.
         """
-        name = _account_name(identifier)
-        limiter, here = self.services.limiter, f"account:{name}|{self.counted_address}"
+        name, limiter = _account_name(identifier), self.services.limiter
+        here = self._account_here(identifier)
         await limiter.hit("sign_in", here)
         browser = self._known_browser(name)
         counted = (
@@ -126,6 +126,22 @@ class SessionCookies(BaseHandler):
         Raises ``RateLimited``.
         """
         await self.services.limiter.hit(door, f"account:{_account_name(identifier)}")
+
+    async def limit_account_here(self, door: str, identifier: str) -> None:
+        """Count one use of a door for an account by this address. Raises ``RateLimited``."""
+        await self.services.limiter.hit(door, self._account_here(identifier))
+
+    async def limit_codes(self, phone_number: str) -> None:
+        """Count a one-time code that is asked for. Raises ``RateLimited``.
+
+        An address does not use up all that its owner may ask for. Each code takes five tries: with
+        the limits as shipped all addresses together have 50 guesses an hour out of a million.
+        """
+        await self.limit_account_here("code", phone_number)
+        await self.limit_account("code_account", phone_number)
+
+    def _account_here(self, identifier: str) -> str:
+        return f"account:{_account_name(identifier)}|{self.counted_address}"
 
     @property
     def _is_secure(self) -> bool:

@@ -325,8 +325,10 @@ class AccountService:
         """Whether one can sign in by a code to one's phone."""
         return self._sender is not None
 
-    async def request_code(self, phone_number: str, language: str = DEFAULT_LANGUAGE) -> None:
-        """Send a one-time code to the phone if it has an account.
+    async def request_code(
+        self, phone_number: str, language: str = DEFAULT_LANGUAGE, address: str = ""
+    ) -> None:
+        """Send a one-time code to the phone if it has an account. ``address`` is the asker's.
 
         Everything that the asker can see or measure is the same when it has none: a code is made
         and stored for any number, and sending happens after the answer.
@@ -355,6 +357,7 @@ class AccountService:
         code = OneTimeCode(
             phone_number=phone,
             code_hash=self._code_hash(phone, digits),
+            asker=self._asker(address),
             tries_left=self._policy.code_tries,
             sent_at=now,
             expires_at=now + timedelta(minutes=self._policy.code_minutes),
@@ -367,11 +370,15 @@ class AccountService:
         if user is not None and user.is_active:
             self._send_later(phone, digits, language)
 
-    async def verify_code(self, phone_number: str, code: str) -> SignedIn:
+    async def verify_code(self, phone_number: str, code: str, address: str = "") -> SignedIn:
         """Sign in by the code that was sent to the phone; it is good once.
 
         The first one of an account shows whose the phone is. Whoever registered it may have been
         somebody else: password, email and username are taken away, and his sign-ins end.
+
+        A code takes few tries, of which nearly half are left to the address that asked for it:
+        others cannot use up the code that somebody has just been sent. Phones change their address
+        between two networks, so the others are not refused at once.
 
         Raises ``InvalidCredentials`` for a wrong, used or expired code, when all tries are used up,
         and for a number without an account; ``Invalid`` if it is no Nepali mobile number.
@@ -380,7 +387,8 @@ class AccountService:
         if phone is None:
             raise Invalid(FieldFault("phone_number", "phone"))
         sent, user = await asyncio.gather(
-            self._codes.take_try(phone), self._users.find_by_identifier(phone)
+            self._codes.take_try(phone, self._asker(address), self._policy.code_tries // 2),
+            self._users.find_by_identifier(phone),
         )
         given = self._code_hash(phone, _ascii_digits(code))
         if sent is None or not hmac.compare_digest(sent.code_hash, given):
@@ -765,6 +773,10 @@ class AccountService:
 
     def _code_hash(self, phone_number: str, digits: str) -> str:
         return hmac.digest(self._code_key, f"{phone_number}|{digits}".encode(), "sha256").hex()
+
+    def _asker(self, address: str) -> str:
+        """What stands for an address in the database, which has no use for the address itself."""
+        return self._code_hash("asker", address)[:32]
 
     def _send_later(self, phone_number: str, digits: str, language: str) -> None:
         task = asyncio.create_task(self._send(phone_number, digits, language), name="send-code")

@@ -254,12 +254,19 @@ class MongoCodeRepository:
     async def find(self, phone_number: str) -> OneTimeCode | None:
         return _code(await self._codes.find_one({"_id": phone_number}))
 
-    async def take_try(self, phone_number: str) -> OneTimeCode | None:
+    async def take_try(self, phone_number: str, asker: str, kept: int) -> OneTimeCode | None:
         # The document as it is after: the embedded database may give a racing caller an older
         # "before" than the one that his own write replaced.
         after = _code(
             await self._codes.find_one_and_update(
-                {"_id": phone_number, "tries_left": {"$gt": 0}}, {"$inc": {"tries_left": -1}}
+                {
+                    "_id": phone_number,
+                    "$or": [
+                        {"tries_left": {"$gt": kept}},
+                        {"asker": asker, "tries_left": {"$gt": 0}},
+                    ],
+                },
+                {"$inc": {"tries_left": -1}},
             )
         )
         return after and replace(after, tries_left=after.tries_left + 1)

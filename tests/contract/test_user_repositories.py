@@ -221,12 +221,23 @@ async def test_one_of_racing_requests_makes_the_code(store: Store):
 async def test_racing_tries_are_counted_exactly(store: Store):
     codes = MongoCodeRepository(store)
     await codes.put(code(tries_left=5), replacing_before=SUNDAY_TEN)
-    taken = await asyncio.gather(*(codes.take_try(PHONE) for _ in range(12)))
+    taken = await asyncio.gather(*(codes.take_try(PHONE, "", 2) for _ in range(12)))
     assert sorted(each.tries_left for each in taken if each) == [1, 2, 3, 4, 5]
-    assert await codes.take_try(PHONE) is None
+    assert await codes.take_try(PHONE, "", 2) is None
     stored = await codes.find(PHONE)
     assert stored is not None
     assert stored.tries_left == 0
+
+
+async def test_last_tries_are_left_to_the_asker(store: Store):
+    codes = MongoCodeRepository(store)
+    await codes.put(code(tries_left=5, asker="owner"), replacing_before=SUNDAY_TEN)
+    taken = await asyncio.gather(*(codes.take_try(PHONE, "other", 2) for _ in range(8)))
+    assert sorted(each.tries_left for each in taken if each) == [3, 4, 5]
+    for tries in (2, 1):
+        found = await codes.take_try(PHONE, "owner", 2)
+        assert found == code(tries_left=tries, asker="owner")
+    assert await codes.take_try(PHONE, "owner", 2) is None
 
 
 async def test_one_caller_removes_the_code_and_never_another_one(store: Store):

@@ -1112,6 +1112,15 @@ class Doorstep:
         )
         return answer.status_code
 
+    async def send(self, path: str, address: str, **fields: str) -> int:
+        """Ask for a code, or enter it, over REST; returns the status."""
+        answer = await self.client.post(
+            path,
+            json={"phone_number": PHONE, **fields},
+            headers={"X-Forwarded-For": address},
+        )
+        return answer.status_code
+
     async def call(self, address: str, password: str = WRONG) -> int:
         """Sign in over REST, without cookies; returns the status."""
         self.client.cookies.clear()
@@ -1133,6 +1142,8 @@ async def doorstep(
         sign_in="5/hour",
         sign_in_failed="3/hour",
         sign_in_failed_account="6/hour",
+        code="3/hour",
+        code_account="5/hour",
     )
     http = dataclasses.replace(settings.http, trusted_proxies=("127.0.0.1",))
     strict_settings = dataclasses.replace(settings, limits=limits, http=http)
@@ -1155,6 +1166,27 @@ async def test_who_knows_a_number_does_not_keep_its_owner_out(doorstep: Doorstep
     assert await doorstep.call(ATTACKER, PASSWORD) == 429
     assert await doorstep.call(OWNER, PASSWORD) == 200
     assert await doorstep.knock(OWNER, PASSWORD) == 303
+
+
+async def test_who_knows_a_number_does_not_use_up_its_owners_codes(
+    doorstep: Doorstep, code_sender: CapturingCodeSender, clock: FakeClock
+):
+    async def ask(address: str) -> int:
+        clock.advance(seconds=61)
+        code_sender.sent.clear()
+        return await doorstep.send("/api/auth/otp/", address)
+
+    async def enter(address: str, code: str) -> int:
+        return await doorstep.send("/api/auth/otp/verify/", address, code=code)
+
+    assert [await ask(ATTACKER) for _ in range(4)] == [200, 200, 200, 429]
+    assert await ask(OWNER) == 200
+    code = await code_sender.wait_for(E164)
+    tries = [await enter(f"198.51.100.{n}", wrong(code)) for n in range(8)]
+    assert tries == [401] * 8
+    assert await enter("198.51.100.9", code) == 401, "for others the tries are used up"
+    assert await enter(OWNER, code) == 200
+    assert [await ask(f"203.0.113.{n}") for n in range(2)] == [200, 429]
 
 
 async def test_signing_in_rightly_uses_up_nothing_but_the_short_limit(doorstep: Doorstep):

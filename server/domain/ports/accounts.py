@@ -142,8 +142,11 @@ class CodeRepository(Protocol):
         """Return the code without using a try, or None."""
         ...
 
-    async def take_try(self, phone_number: str) -> OneTimeCode | None:
-        """Use up one try and return the code as it was before, or None when there is none left."""
+    async def take_try(self, phone_number: str, asker: str, kept: int) -> OneTimeCode | None:
+        """Use up one try and return the code as it was before, or None when there is none left.
+
+        The last ``kept`` tries are left to the one who asked for the code.
+        """
         ...
 
     async def remove(self, phone_number: str, code_hash: str) -> bool:

@@ -113,8 +113,10 @@ class CodePage(SignInPages):
     async def _send(self) -> str:
         body = self.read(CodeRequest)
         await self.limit_address("code_address")
-        await self.limit_account("code", body.phone_number)
-        await self.services.accounts.request_code(body.phone_number, self.reader.language)
+        await self.limit_codes(body.phone_number)
+        await self.services.accounts.request_code(
+            body.phone_number, self.reader.language, self.counted_address
+        )
         self.flash(
             "info", self.translate("If this number has an account, a code is on its way to it.")
         )
@@ -140,8 +142,10 @@ class CodePage(SignInPages):
     async def _verify(self) -> str:
         body = self.read(VerifyCodeRequest)
         await self.limit_address("code_verify_address")
-        await self.limit_account("code_verify", body.phone_number)
-        signed_in = await self.services.accounts.verify_code(body.phone_number, body.code)
+        await self.limit_account_here("code_verify", body.phone_number)
+        signed_in = await self.services.accounts.verify_code(
+            body.phone_number, body.code, self.counted_address
+        )
         self.remember_browser(body.phone_number, signed_in.user)
         target = self.welcome(signed_in)
         if signed_in.is_phone_new:
