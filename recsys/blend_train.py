@@ -9,18 +9,19 @@ same; the error on the test window says how well it went.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys import blend_fit, metrics
-from recsys.bootstrap import Interval, interval
+from recsys.bootstrap import Interval, interval, paired
 from recsys.calibration import sigmoid
 from recsys.config import Config
 from recsys.data import Dataset
+from recsys.gates import wins
 from recsys.matrix import baskets, users_by
 from recsys.metrics import Reliability
 from recsys.models.base import Model
@@ -34,6 +35,8 @@ THRESHOLD: Final = 0.6
 _MOST_TESTED: Final = 2000
 _SHARES: Final = (0.0, 0.5)
 _CALIBRATES: Final = 0.4
+_TASTE: Final = "user_item"
+_SLOTS: Final = ("samagri", _TASTE)
 _ID_KINDS: Final = ("items", "pujas", "pandits", "regions", "categories")
 
 
@@ -71,6 +74,19 @@ class Trust:
         }
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Blended:
+    """The blend that serves, and how well the same did before the models of the test.
+
+    ``gain_of_taste``: by how much the slot ``user_item`` lowers the log loss of the test bookings;
+    the blend has that slot where it wins, see `recsys.gates.wins`.
+    """
+
+    knowledge: Knowledge
+    trust: Trust
+    gain_of_taste: Interval | None
+
+
 def train_blend(
     data: Dataset,
     cut: Windows,
@@ -78,20 +94,20 @@ def train_blend(
     final: Mapping[str, Model[Any]],
     config: Config,
     solver: Solver,
-) -> tuple[Knowledge, Trust]:
+) -> Blended:
     """Fit the blend and test it.
+
+    What customers like is one signal of many, and makes no list of its own: what counts is whether
+    the lists are better with it. So the blend is fitted without it too, and does without where it
+    does not win.
 
     Parameters
     ----------
     trained
-        The slots ``samagri`` and ``user_item``, with the models that were judged.
+        The slots ``samagri`` and, where there is one, ``user_item``, with the models that were
+        judged.
     final
         The models fitted on everything, by slot; ``usual`` among them.
-
-    Returns
-    -------
-    Knowledge, Trust
-        What serves, and the figures of the same blend before the models of the test.
     """
     ids = {kind: getattr(data, kind) for kind in _ID_KINDS}
     made = data.bookings.ts
@@ -102,26 +118,64 @@ def train_blend(
     )
     early = _models_before(data, cut.blend, trained, config, solver)
     until_test = data.before(cut.test)
-    learned = blend_fit.fit(
-        until_test,
-        known=data.before(cut.blend),
-        train=rows[made < cut.blend],
-        calibrate=window[first],
-        label=window[~first],
-        models=early,
-        ids=ids,
-        now_ms=cut.blend,
-    )
+    known = data.before(cut.blend)
     judged = {
-        "samagri": trained["samagri"].judged,
-        "user_item": trained["user_item"].judged,
+        **{slot: trained[slot].judged for slot in _SLOTS if slot in trained},
         "usual": PujaPopularity().fit(baskets(until_test, now_ms=cut.test).data),
     }
-    tested = before(learned, judged, until_test, rows[made < cut.test])
-    asked = _questions(data, cut, tested, rows[made >= cut.test], config.run.seed)
-    serving = before(learned, final, data, rows)
-    promises = broken_promises(tested, data, rows[made >= cut.test], cut.test)
-    return serving, _trust(tested, asked, promises)
+
+    def tried(*without: str) -> _Tried:
+        learned = blend_fit.fit(
+            until_test,
+            known=known,
+            train=rows[made < cut.blend],
+            calibrate=window[first],
+            label=window[~first],
+            models=_but(early, without),
+            ids=ids,
+            now_ms=cut.blend,
+        )
+        tested = before(learned, _but(judged, without), until_test, rows[made < cut.test])
+        asked = _questions(data, cut, tested, rows[made >= cut.test], config.run.seed)
+        said = [confidences(tested, each)[each.asked] for each in asked]
+        return _Tried(learned, tested, asked, said)
+
+    chosen, gain = tried(), None
+    if _TASTE in trained:
+        plain = tried(_TASTE)
+        gain = paired(_losses(plain), _losses(chosen))
+        if not wins(gain, config):
+            chosen, final = plain, _but(final, (_TASTE,))
+    promises = broken_promises(chosen.tested, data, rows[made >= cut.test], cut.test)
+    return Blended(
+        knowledge=before(chosen.learned, final, data, rows),
+        trust=_trust(chosen, promises),
+        gain_of_taste=gain,
+    )
+
+
+class _Tried(NamedTuple):
+    """A blend, the same before the models of the test, and what that said of test bookings."""
+
+    learned: Knowledge
+    tested: Knowledge
+    asked: list[blend_fit.HeldBack]
+    said: list[NDArray[np.float64]]
+
+
+def _but(models: Mapping[str, Model[Any]], without: Collection[str]) -> dict[str, Model[Any]]:
+    return {slot: model for slot, model in models.items() if slot not in without}
+
+
+def _losses(tried: _Tried) -> NDArray[np.float64]:
+    """The log loss of each booking, over all that it could have been suggested."""
+    found = np.full(len(tried.asked), np.nan)
+    for number, (each, said) in enumerate(zip(tried.asked, tried.said, strict=True)):
+        kept = each.kept[each.asked] > 0
+        if len(kept):
+            right = np.where(kept, said, 1 - said)
+            found[number] = -np.log(np.maximum(right, 1e-6)).mean()
+    return found
 
 
 def _models_before(
@@ -137,6 +191,7 @@ def _models_before(
     models = {
         slot: fitted(trained[slot].choice.kind, trained[slot].choice.params, source, config, solver)
         for slot, source in sources.items()
+        if slot in trained
     }
     return {**models, "usual": PujaPopularity().fit(cells)}
 
@@ -149,7 +204,7 @@ def before(
         learned,
         usual=models["usual"],
         samagri=models["samagri"],
-        user_item=models["user_item"],
+        user_item=models.get("user_item"),
         tables=blend_fit.count_tables(data, rows, models["usual"]),
     )
 
@@ -167,10 +222,9 @@ def _questions(
     ]
 
 
-def _trust(knowledge: Knowledge, asked: list[blend_fit.HeldBack], promises: Promises) -> Trust:
+def _trust(tried: _Tried, promises: Promises) -> Trust:
     predicted, labels, booking = [], [], []
-    for number, each in enumerate(asked):
-        found = confidences(knowledge, each)[each.asked]
+    for number, (each, found) in enumerate(zip(tried.asked, tried.said, strict=True)):
         predicted.append(found)
         labels.append(each.kept[each.asked])
         booking.append(np.full(len(found), number, np.int32))
@@ -182,7 +236,7 @@ def _trust(knowledge: Knowledge, asked: list[blend_fit.HeldBack], promises: Prom
     bins = metrics.reliability(p, y)
     shown = p >= THRESHOLD
     return Trust(
-        bookings=len(asked),
+        bookings=len(tried.asked),
         ece=bins.error(),
         shown=int(shown.sum()),
         keep_rate=interval(y[shown].astype(np.float64), group[shown]),

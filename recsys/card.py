@@ -154,13 +154,19 @@ def _lines(card: Card) -> Iterator[str]:
     yield ""
     yield from _table(
         ("gate", "held", "finding"),
-        ((gate.name, "yes" if gate.passed else "**no**", gate.reason) for gate in card.gates),
+        ((gate.name, _held(gate), gate.reason) for gate in card.gates),
     )
     yield ""
     yield "## Limits"
     yield ""
     for line in (*LIMITS, *card.notes):
         yield f"- {line}"
+
+
+def _held(gate: Gate) -> str:
+    if gate.left_out:
+        return "left out"
+    return "yes" if gate.passed else "**no**"
 
 
 def _figures(card: Card) -> Iterator[tuple[str, ...]]:

@@ -285,6 +285,7 @@ def reported(
     cut: Windows,
     tasks: Sequence[TaskReport],
     served: Mapping[str, Any] | None = None,
+    left_out: Mapping[str, str] | None = None,
 ) -> Report:
     """Put the report of these tasks together.
 
@@ -292,6 +293,8 @@ def reported(
     ----------
     served
         Figures of what is served beside the models: ``blend``, ``habits``, ``pandits``.
+    left_out
+        By name what was trained and is not served, and why.
     """
     record = {
         "fingerprint": data.fingerprint(),
@@ -299,6 +302,7 @@ def reported(
         "seed": config.run.seed,
         "tasks": [task.record() for task in tasks],
         "served": dict(served or {}),
+        "left_out": dict(left_out or {}),
     }
     plain = msgspec.json.decode(msgspec.json.encode(record, enc_hook=_plain))
     return Report(report.page(tasks, plain), plain)
@@ -311,6 +315,7 @@ def of_training(
     trained: Mapping[str, Trained],
     solver: Solver,
     served: Mapping[str, Any],
+    left_out: Mapping[str, str],
 ) -> Report:
     """Compare what a training has tried, each kind with its best parameters, with the baselines.
 
@@ -320,11 +325,12 @@ def of_training(
     tasks = []
     for slot, each in trained.items():
         fixed = {kind: found.best.params for kind, found in each.choice.searches.items()}
+        fixed[each.choice.kind] = dict(each.choice.params)
         baselines = _BASELINES if slot == "samagri" else _BASELINES[:1]
         evaluation = Evaluation(data, config, search=False, fixed=fixed, solver=solver)
         with contextlib.suppress(TooLittleData):
             tasks.append(evaluation.run(slot, tuple(dict.fromkeys((*baselines, *fixed)))))
-    return reported(data, config, cut, tasks, served)
+    return reported(data, config, cut, tasks, served, left_out)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -6,8 +6,8 @@ was not. Nothing here measures: the trainer does, and what it measured is kept w
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
 
 from recsys.bootstrap import Interval
@@ -22,12 +22,25 @@ class Slice(NamedTuple):
     reference: float
 
 
+class Contest(NamedTuple):
+    """One slot of customers, or the habits, against what would be told without it."""
+
+    figure: str
+    gain: Interval
+    """The paired difference, new minus ``rival``."""
+    rival: str
+    against_current: Interval | None = None
+    """The paired difference, new minus what serves."""
+    compared: str = ""
+    """How that was compared, or why it was not."""
+
+
 @dataclass(frozen=True, slots=True)
 class Gate:
     """One verdict.
 
     ``value`` and ``bound`` are None when the gate had nothing to measure; it then holds, and
-    ``reason`` says why.
+    ``reason`` says why. ``left_out``: it holds because what lost is not in the version.
     """
 
     name: str
@@ -35,6 +48,7 @@ class Gate:
     value: float | None
     bound: float | None
     reason: str
+    left_out: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """As the manifest holds it."""
@@ -57,8 +71,12 @@ class Measured:
     """The paired difference of NDCG@10, new minus current."""
     not_compared: str = "there is no current model to compare with"
     """Why there is no such difference."""
+    contests: Mapping[str, Contest] = field(default_factory=dict)
+    """By slot of customers, and of the habits. Who loses is left out: see `wins`."""
+    models: int | None = None
+    """How many models are left to be asked."""
     lost: tuple[str, ...] | None = None
-    """Slots and parts that the current model has and this one lacks."""
+    """Slots and parts that the current model has and this one lacks, but for those left out."""
     coverage: float | None = None
     exposure: float | None = None
     """The upper bound of the share of new pandits among the first five, over replayed lists."""
@@ -95,6 +113,19 @@ def judge(measured: Measured, config: Config, *, force_drift: bool = False) -> l
     ]
 
 
+def wins(gain: Interval, config: Config) -> bool:
+    """Whether what gains so much is better, or as the settings may say no worse, than its rival.
+
+    Without any question nothing was shown, and it does not.
+    """
+    return (gain.low if config.gates.must_beat_baseline else gain.high) > 0
+
+
+def left_out(gates: Iterable[Gate]) -> dict[str, str]:
+    """By slot or part what is left out, and why."""
+    return {gate.name.rpartition(".")[2]: gate.reason for gate in gates if gate.left_out}
+
+
 def failed(gates: list[Gate]) -> list[Gate]:
     """Those that did not hold."""
     return [gate for gate in gates if not gate.passed]
@@ -123,34 +154,49 @@ def _data(measured: Measured, config: Config) -> Iterator[Gate]:
 
 
 def _quality(measured: Measured, config: Config) -> Iterator[Gate]:
-    gain = measured.over_baseline
-    if gain is None:
+    if measured.over_baseline is None:
         yield Gate("quality.baseline", True, None, None, "baskets were not trained")
-    elif config.gates.must_beat_baseline:
-        what = f"lower bound of the gain in NDCG@10 over {measured.baseline}"
-        reason = f"{what}: {gain.low:.4f}, above 0"
-        yield Gate("quality.baseline", gain.low > 0, gain.low, 0.0, reason)
     else:
-        what = f"upper bound of the gain in NDCG@10 over {measured.baseline}"
-        reason = f"{what}: {gain.high:.4f} (lower {gain.low:.4f}), above 0"
-        yield Gate("quality.baseline", gain.high > 0, gain.high, 0.0, reason)
-    if measured.against_current is None:
-        yield Gate("quality.current", True, None, None, measured.not_compared)
-    else:
-        low, loss = measured.against_current.low, config.gates.paired_loss
-        yield Gate(
-            "quality.current",
-            low > -loss,
-            low,
-            -loss,
-            f"lower bound of the gain over the current model: {low:.4f}, above {-loss:.4f}",
+        yield _better(
+            "quality.baseline", measured.over_baseline, f"NDCG@10 over {measured.baseline}", config
         )
+    yield _no_worse("quality.current", measured.against_current, measured.not_compared, config)
+    # What a slot of customers would tell has a substitute: who does not beat it is left out, and
+    # what is left may serve.
+    for slot, contest in measured.contests.items():
+        what = f"{contest.figure} over {contest.rival}"
+        gate = _better(f"quality.baseline.{slot}", contest.gain, what, config)
+        if not gate.passed:
+            yield replace(gate, passed=True, reason=f"left out; {gate.reason}", left_out=True)
+            continue
+        yield gate
+        yield _no_worse(
+            f"quality.current.{slot}", contest.against_current, contest.compared, config
+        )
+    yield _at_least("models", measured.models, 1, "models that are not left out")
     # Who trains one task alone and publishes it would take the other models from the servers.
     lost = measured.lost
     what = "slots and parts that the current model has and this one lacks"
     if lost:
         what = f"{what} ({', '.join(lost)})"
     yield _at_most("whole", None if lost is None else len(lost), 0, what)
+
+
+def _better(name: str, gain: Interval, over: str, config: Config) -> Gate:
+    if config.gates.must_beat_baseline:
+        reason = f"lower bound of the gain in {over}: {gain.low:.4f}, must be above 0"
+        return Gate(name, wins(gain, config), gain.low, 0.0, reason)
+    told = f"{gain.high:.4f} (lower {gain.low:.4f}), must be above 0"
+    reason = f"upper bound of the gain in {over}: {told}"
+    return Gate(name, wins(gain, config), gain.high, 0.0, reason)
+
+
+def _no_worse(name: str, gain: Interval | None, how: str, config: Config) -> Gate:
+    if gain is None:
+        return Gate(name, True, None, None, how)
+    low, loss = gain.low, config.gates.paired_loss
+    reason = f"lower bound of the gain over the current model: {low:.4f}, must be above {-loss:.4f}"
+    return Gate(name, low > -loss, low, -loss, reason)
 
 
 def _breadth(measured: Measured, config: Config) -> Iterator[Gate]:

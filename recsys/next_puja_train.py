@@ -130,7 +130,7 @@ def train_next_puja(
     data: Dataset,
     festivals: Sequence[Festival],
     cut: Windows,
-    trained: Trained,
+    trained: Trained | None,
     config: Config,
     solver: Solver,
 ) -> tuple[Habits, NextPujaFigures]:
@@ -139,37 +139,40 @@ def train_next_puja(
     Parameters
     ----------
     trained
-        The slot of families by pujas.
+        The slot of families by pujas; None where none serves.
     """
     made = data.bookings.ts
     rows = np.arange(len(made))
-    choice = trained.choice
-    known = users_by(data.before(cut.validation), "puja", now_ms=cut.validation)
+    early = None
+    if trained is not None:
+        choice = trained.choice
+        known = users_by(data.before(cut.validation), "puja", now_ms=cut.validation)
+        early = fitted(choice.kind, choice.params, known, config, solver)
     tuning = learned(
         data.before(cut.test),
         festivals,
         counted=rows[made < cut.validation],
         tuning=rows[(made >= cut.validation) & (made < cut.test)],
-        model=fitted(choice.kind, choice.params, known, config, solver),
+        model=early,
         seed=config.run.seed,
     ).tuning
 
-    def believed(until: int, model: Model[Any]) -> Habits:
+    def believed(until: int, model: Model[Any] | None) -> Habits:
         seen = data.before(until)
         habits = count_habits(seen, rows[made < until], festivals)
         latest = rows[(made >= cut.validation) & (made < until)]
         return replace(with_scores(habits, seen, latest, model), tuning=tuning)
 
-    before = believed(cut.test, trained.judged)
+    before = believed(cut.test, trained.judged if trained else None)
     figures = judged(
         data,
         NextPuja(data.pujas, data.pujas.ids, data.regions, before, data.once()),
         festivals,
         known=rows[made < cut.test],
         test=rows[made >= cut.test],
-        model=trained.judged,
+        model=trained.judged if trained else None,
     )
-    return believed(cut.end, trained.model), figures
+    return believed(cut.end, trained.model if trained else None), figures
 
 
 def learned(
@@ -264,6 +267,13 @@ class NextPujaFigures:
     hit: Interval
     others: dict[str, Interval]
     above: dict[str, Interval]
+
+    def gain(self) -> tuple[str, Interval]:
+        """Which of the others is the best, and the paired gain over it; NaN without a booking."""
+        if not self.bookings:
+            return "popularity", Interval(np.nan, np.nan, np.nan)
+        rival = max(self.others, key=lambda name: self.others[name].mean)
+        return rival, self.above[rival]
 
     def as_dict(self) -> dict[str, Any]:
         """For manifest and card."""

@@ -14,7 +14,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +58,7 @@ SLOTS_OF_TASK: Final[Mapping[str, tuple[str, ...]]] = {
 }
 # Spark takes seconds and a Java to start: its module is loaded when it is asked for.
 _ENGINES: Final = {"spark": "recsys.spark_als"}
+NOT_SERVED: Final = "there is no current model of it to compare with"
 TrialTold = Callable[[str, str, int, Trial], None]
 
 
@@ -356,6 +357,10 @@ class Trained:
     """The model that the outcome is of: fitted on what was known before the test."""
     calibration: Calibration | None = None
     """From raw score to the probability of something new in a window as long as validation's."""
+    against_current: Interval | None = None
+    """The paired gain in NDCG over what serves in this slot, fitted again; None without any."""
+    compared: str = NOT_SERVED
+    """How that comparison was made, or why it was not."""
 
     def gain(self) -> Interval:
         """The paired gain in NDCG over the best baseline."""
@@ -428,12 +433,15 @@ def train_users(
     config: Config,
     solver: Solver,
     *,
+    current: Bundle | None = None,
     deadline: float = math.inf,
     told: TrialTold | None = None,
 ) -> Trained:
     """Train a slot of customers by items, pandits or pujas, beside popularity.
 
     ALS for items and pandits; for the next puja, where rows are short, what validation chooses.
+    Kind and parameters that serve now stay unless the test shows that what was found is no worse:
+    rows of customers are few, and a search alone often finds what only looks better.
     """
     target = USER_SLOTS[slot]
     most, seed, k = config.search.max_queries, config.run.seed, config.search.k
@@ -450,8 +458,10 @@ def train_users(
     )
     known = users_by(data.before(cut.test), target, now_ms=cut.test)
     test = user_questions(data, target, cut.test, cut.end, most * TEST_FACTOR, seed)
-    judged, seconds = _timed(lambda: fitted(choice.kind, choice.params, known, config, solver))
-    outcome = examine(judged, test, known, k=k, fit_seconds=seconds, params=choice.params)
+    found = _tested(choice, known, test, config, solver)
+    choice, judged, outcome, gain, compared = _challenged(
+        slot, found, current, known, test, config, solver
+    )
     popular = examine(Popularity().fit(known, seed=seed), test, known, k=k)
     whole = users_by(data.before(cut.end), target, now_ms=cut.end)
     model = fitted(choice.kind, choice.params, whole, config, solver)
@@ -459,7 +469,61 @@ def train_users(
     pairs = scored_pairs(before, questions, seed=seed)
     calibration = fit_calibration(pairs.score, pairs.label) if pairs.label.any() else None
     baselines = {"popularity": popular}
-    return Trained(slot, choice, model, outcome, baselines, test, judged, calibration)
+    return Trained(
+        slot, choice, model, outcome, baselines, test, judged, calibration, gain, compared
+    )
+
+
+class _Tested(NamedTuple):
+    """A choice, fitted on what was known before the test, and how it did there."""
+
+    choice: Choice
+    model: Model[Any]
+    outcome: Outcome
+    gain: Interval | None = None
+    compared: str = NOT_SERVED
+
+
+def _tested(
+    choice: Choice, known: Interactions, test: Queries, config: Config, solver: Solver
+) -> _Tested:
+    model, seconds = _timed(lambda: fitted(choice.kind, choice.params, known, config, solver))
+    outcome = examine(
+        model, test, known, k=config.search.k, fit_seconds=seconds, params=choice.params
+    )
+    return _Tested(choice, model, outcome)
+
+
+def _challenged(
+    slot: str,
+    found: _Tested,
+    current: Bundle | None,
+    known: Interactions,
+    test: Queries,
+    config: Config,
+    solver: Solver,
+) -> _Tested:
+    """What was found, or what serves where that does better by more than it may."""
+    if current is None or slot not in current.models:
+        return found
+    saved = current.models[slot].save().params
+    kind, params = saved["model"], refittable(saved["model"], saved["params"], config)
+    if params is None:
+        # With another regularisation it would be another model: not a fair comparison.
+        how = f"not at all: {config.run.engine} cannot fit it again"
+        return found._replace(compared=how)
+    level = Interval(0.0, 0.0, 0.0)
+    ours = found.model.save().params["params"]
+    if kind == found.choice.kind and params == {name: ours.get(name) for name in params}:
+        return found._replace(gain=level, compared="kind and parameters are those that serve")
+    serving = _tested(
+        dataclasses.replace(found.choice, kind=kind, params=params), known, test, config, solver
+    )
+    gain = found.outcome.versus(serving.outcome)
+    if gain.low > -config.gates.paired_loss:
+        return found._replace(gain=gain, compared="fitted again")
+    lost = f"the gain of what was found has the lower bound {gain.low:.4f}"
+    return serving._replace(gain=level, compared=f"kind and parameters that serve stay: {lost}")
 
 
 def _of_slot(slot: str, told: TrialTold | None) -> Callable[[str, int, Trial], None] | None:

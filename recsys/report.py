@@ -61,6 +61,7 @@ def page(tasks: Sequence[TaskReport], record: Mapping[str, Any]) -> str:
     ]
     if not plots:
         parts.append("<p>No plots: matplotlib (extra <code>train</code>) is not installed.</p>")
+    parts += _left_out(record["left_out"])
     for task in tasks:
         parts += _task(task, plots=plots)
     parts += _served(record["served"], plots=plots)
@@ -86,6 +87,17 @@ def _task(task: TaskReport, *, plots: bool) -> Iterator[str]:
 def _picture(title: str, image: bytes) -> str:
     data = base64.b64encode(image).decode()
     return f"<h3>{title}</h3><img alt='{title}' src='data:image/png;base64,{data}'>"
+
+
+def _left_out(reasons: Mapping[str, str]) -> Iterator[str]:
+    """What was trained and does not serve."""
+    if not reasons:
+        return
+    yield "<h2>Left out</h2><p>What follows serves no answers of this version; popularity and the "
+    yield "rules of the catalogue stand in for it.</p><table><tr><th>what</th><th>why</th></tr>"
+    for name, reason in reasons.items():
+        yield f"<tr><td>{html.escape(name)}</td><td>{html.escape(reason)}</td></tr>"
+    yield "</table>"
 
 
 def _served(figures: Mapping[str, Any], *, plots: bool) -> Iterator[str]:

@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -52,7 +52,7 @@ from recsys.commands import Exit, say, say_json, tell, whoami
 from recsys.comparison import Outcome, segments
 from recsys.config import BadConfig, Config
 from recsys.data import DAY_MS, BadData, Dataset, to_ms
-from recsys.gates import Gate, Measured, Slice, failed, judge
+from recsys.gates import Contest, Gate, Measured, Slice, failed, judge, left_out, wins
 from recsys.models.als import Als
 from recsys.models.base import Model, Saved
 from recsys.next_puja import Festival
@@ -67,6 +67,10 @@ from recsys.tune import Trial
 _HOUR_MS: Final = DAY_MS / 24
 _BASKET_SHARE: Final = 0.6
 """Of the search's time that goes to the baskets; the other slots share the rest."""
+_NOTHING_SEARCHED: Final = "habits are counted: nothing is chosen that could be compared"
+_ALONE: Final = ("pandit", "puja")
+"""Slots of customers whose answers are served as they are; what they like is one of many signals
+of the lists, and is judged by these."""
 _LIBRARIES: Final = ("numpy", "scipy", "implicit", "pyspark", "scikit-learn", "pandas")
 
 
@@ -182,40 +186,55 @@ class _Run:
         self.recorder.params(_flat(configs.as_dict(self.config)))
         with contextlib.ExitStack() as stack:
             solver = stack.enter_context(pipeline.solver_of(self.config))
-            trained, test, support = self._train(data, cut, solver)
-            models = {**support, **{each.slot: each.model for each in trained.values()}}
+            current, current_until = _current(ModelStore(Path(self.config.store.path)))
+            trained, test, support = self._train(data, cut, solver, current)
+            contests = {slot: _contest(each) for slot, each in trained.items() if slot in _ALONE}
+            served = {slot: each for slot, each in trained.items() if self._wins(contests, slot)}
+            models = {**support, **{slot: each.model for slot, each in served.items()}}
             trust, parts = None, {}
             figures: dict[str, Any] = {}
-            if {"samagri", "user_item"} <= trained.keys():
+            if "samagri" in trained:
                 self.progress.step("blend: calibrate, fit, test")
-                knowledge, trust = train_blend(data, cut, trained, models, self.config, solver)
+                blended = train_blend(data, cut, served, models, self.config, solver)
+                knowledge, trust = blended.knowledge, blended.trust
+                if blended.gain_of_taste is not None:
+                    contests["user_item"] = _contest(trained["user_item"])._replace(
+                        figure="log loss",
+                        gain=blended.gain_of_taste,
+                        rival="the lists without it",
+                    )
+                if not self._wins(contests, "user_item"):
+                    del served["user_item"], models["user_item"]
                 parts[BLEND] = knowledge.saved()
                 figures[BLEND] = trust.as_dict()
             if "puja" in trained:
                 self.progress.step("next puja: count, tune, test")
                 habits, hits = train_next_puja(
-                    data, festivals, cut, trained["puja"], self.config, solver
+                    data, festivals, cut, served.get("puja"), self.config, solver
                 )
-                parts[HABITS] = habits.saved()
                 figures[HABITS] = hits.as_dict()
+                rival, gain = hits.gain()
+                contests[HABITS] = Contest("HR@3", gain, rival, compared=_NOTHING_SEARCHED)
+                if self._wins(contests, HABITS):
+                    parts[HABITS] = habits.saved()
             replayed = None
             if "pandit" in trained:
                 self.progress.step("pandits: count, replay")
                 parts[PANDITS] = records(data, cut.end).saved()
-                replayed = self._replayed(data, cut, trained["pandit"])
+                replayed = self._replayed(data, cut, served.get("pandit"))
                 figures[PANDITS] = replayed.as_dict()
-            parts[CALIBRATIONS] = _calibrations(trained)
+            parts[CALIBRATIONS] = _calibrations(served)
             bundle = Bundle("", _ids(data), models, parts)
             root = Path(self.config.store.path)
             if self.options.dry_run:
                 root = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             store = ModelStore(root)
-            current, current_until = _current(ModelStore(Path(self.config.store.path)))
             measured, compared = self._measure(
                 data,
                 cut,
                 present,
-                trained,
+                served,
+                contests,
                 test,
                 models,
                 current,
@@ -228,7 +247,10 @@ class _Run:
             made = None
             if self.config.run.report:
                 self.progress.step("report: compare what was tried")
-                made = evaluate.of_training(data, self.config, cut, trained, solver, figures)
+                without = left_out(judge(measured, self.config))
+                made = evaluate.of_training(
+                    data, self.config, cut, trained, solver, figures, without
+                )
             self.progress.step("write and verify")
             stack.enter_context(_swept(store))
             with store.staging() as writer:
@@ -238,6 +260,10 @@ class _Run:
                 return self._store(
                     store, writer, bundle, data, cut, trained, measured, compared, current, figures
                 )
+
+    def _wins(self, contests: Mapping[str, Contest], name: str) -> bool:
+        """Whether a slot or part is served: without a contest of its own it is."""
+        return name not in contests or wins(contests[name].gain, self.config)
 
     def _festivals(self) -> list[Festival]:
         path = self.options.festivals
@@ -249,7 +275,7 @@ class _Run:
             raise BadConfig([f"--festivals {path}: {error}"]) from error
 
     def _train(
-        self, data: Dataset, cut: Windows, solver: Solver
+        self, data: Dataset, cut: Windows, solver: Solver, current: Bundle | None
     ) -> tuple[dict[str, Trained], pipeline.Asked | None, dict[str, Model[Any]]]:
         budget = self.config.run.budget_s
         trained: dict[str, Trained] = {}
@@ -268,14 +294,21 @@ class _Run:
             left = began + budget - time.monotonic()
             deadline = time.monotonic() + max(left, 0.0) / (len(others) - number)
             trained[slot] = pipeline.train_users(
-                data, slot, cut, self.config, solver, deadline=deadline, told=self._told
+                data,
+                slot,
+                cut,
+                self.config,
+                solver,
+                current=current,
+                deadline=deadline,
+                told=self._told,
             )
         for slot, each in trained.items():
             self.recorder.metric(f"{slot}.ndcg@10", each.outcome.mean())
         return trained, test, support
 
-    def _replayed(self, data: Dataset, cut: Windows, trained: Trained) -> Replay:
-        model = trained.judged if isinstance(trained.judged, Als) else None
+    def _replayed(self, data: Dataset, cut: Windows, served: Trained | None) -> Replay:
+        model = served.judged if served and isinstance(served.judged, Als) else None
         share = PanditParams().new_share
         return replay(data, cut.test, model, new_share=share, seed=self.config.run.seed)
 
@@ -289,7 +322,8 @@ class _Run:
         data: Dataset,
         cut: Windows,
         present: int,
-        trained: Mapping[str, Trained],
+        served: Mapping[str, Trained],
+        contests: Mapping[str, Contest],
         test: pipeline.Asked | None,
         models: Mapping[str, Model[Any]],
         current: Bundle | None,
@@ -300,7 +334,8 @@ class _Run:
         parts: Mapping[str, Saved],
     ) -> tuple[Measured, pipeline.Comparison | None]:
         self.progress.step("compare with what serves")
-        baskets = trained.get("samagri")
+        baskets = served.get("samagri")
+        without = [name for name in contests if not self._wins(contests, name)]
         compared = None
         if baskets is not None and test is not None and current is not None:
             compared = pipeline.against(
@@ -315,7 +350,9 @@ class _Run:
             baseline=baskets.best_baseline().name if baskets else "",
             against_current=compared.gain if compared else None,
             not_compared=compared.how if compared else "there is no current model to compare with",
-            lost=_lost(current, models, parts) if current else None,
+            contests=contests,
+            models=len(models),
+            lost=_lost(current, models, parts, without) if current else None,
             coverage=baskets.outcome.coverage if baskets else None,
             exposure=replayed.new_share.high if replayed and replayed.lists else None,
             slices=_slices(data, cut, baskets, test) if baskets and test else {},
@@ -328,7 +365,7 @@ class _Run:
             not_finite=_not_finite(models, parts) + (trust.promises.not_finite if trust else 0),
             norm_ratio=pipeline.norm_ratio(models, current),
             jaccard=compared.jaccard if compared else None,
-            p99_ms=pipeline.slowest_ms(trained.values()),
+            p99_ms=pipeline.slowest_ms(served.values()),
         )
         return measured, compared
 
@@ -369,7 +406,10 @@ class _Run:
             },
             smoke=questions(bundle),
             parents=(current.version,) if current is not None else (),
-            feature_flags={slot: each.gain().low > 0 for slot, each in trained.items()},
+            feature_flags={
+                name: name in bundle.models or name in bundle.parts
+                for name in (*trained, *measured.contests)
+            },
         )
         first = writer.finish(draft)
         started = time.perf_counter()
@@ -396,6 +436,10 @@ class _Run:
             "published": False,
             "trials": self._trials,
         }
+        without = left_out(gates)
+        result["left_out"] = list(without)
+        for name, reason in without.items():
+            tell(f"{name} is {reason}")
         for gate in bad:
             tell(f"gate {gate.name} did not hold: {gate.reason}")
         for name in ("manifest.json", "card.md", REPORT):
@@ -459,14 +503,7 @@ class _Run:
             baselines=manifest.baselines,
             slices={name: each._asdict() for name, each in measured.slices.items()},
             gates=gates,
-            compared={}
-            if compared is None
-            else {
-                "gain in NDCG@10": None if compared.gain is None else list(compared.gain),
-                "overlap of top 10, median": compared.jaccard,
-                "questions": compared.queries,
-                "how": compared.how,
-            },
+            compared=_compared(trained, compared),
             fairness=manifest.metrics.get(PANDITS, {}),
             notes=notes,
         )
@@ -524,11 +561,25 @@ def _with_cost(measured: Measured, manifest: Manifest, seconds: float) -> Measur
     return dataclasses.replace(measured, artifact_bytes=size, load_seconds=seconds)
 
 
+def _contest(trained: Trained) -> Contest:
+    return Contest(
+        "NDCG@10",
+        trained.gain(),
+        trained.best_baseline().name,
+        trained.against_current,
+        trained.compared,
+    )
+
+
 def _lost(
-    current: Bundle, models: Mapping[str, Model[Any]], parts: Mapping[str, Saved]
+    current: Bundle,
+    models: Mapping[str, Model[Any]],
+    parts: Mapping[str, Saved],
+    without: Collection[str],
 ) -> tuple[str, ...]:
-    """What the current model has and these models and parts lack."""
-    return tuple(sorted((current.models.keys() - models) | (current.parts.keys() - parts)))
+    """What the current model has and these models and parts lack, but for what was left out."""
+    gone = (current.models.keys() - models) | (current.parts.keys() - parts)
+    return tuple(sorted(gone.difference(without)))
 
 
 def _not_finite(models: Mapping[str, Model[Any]], parts: Mapping[str, Saved]) -> int:
@@ -569,6 +620,25 @@ def _calibrations(trained: Mapping[str, Trained]) -> Saved:
         name: array for slot, each in found.items() for name, array in each.arrays(slot).items()
     }
     return Saved(arrays, {"slots": sorted(found)})
+
+
+def _compared(
+    trained: Mapping[str, Trained], baskets: pipeline.Comparison | None
+) -> dict[str, Any]:
+    """For the card: by slot what was found beside what served."""
+    found: dict[str, Any] = {}
+    if baskets is not None:
+        found["samagri"] = {
+            "gain in NDCG@10": None if baskets.gain is None else list(baskets.gain),
+            "overlap of top 10, median": baskets.jaccard,
+            "questions": baskets.queries,
+            "how": baskets.how,
+        }
+    for slot, each in trained.items():
+        if slot != "samagri" and each.compared != pipeline.NOT_SERVED:
+            gain = None if each.against_current is None else list(each.against_current)
+            found[slot] = {"gain in NDCG@10": gain, "how": each.compared}
+    return found
 
 
 def _figures(outcome: Outcome) -> dict[str, Any]:
@@ -622,7 +692,7 @@ def _summary(manifest: Manifest) -> str:
         f"{slot} {manifest.models[slot]['model']} NDCG@10 {figures['ndcg@10'][0]:.4f}"
         f" [{figures['ndcg@10'][1]:.4f}, {figures['ndcg@10'][2]:.4f}]"
         for slot, figures in manifest.metrics.items()
-        if "ndcg@10" in figures
+        if "ndcg@10" in figures and slot in manifest.models
     )
 
 

@@ -40,12 +40,20 @@ async def test_a_version_shows_its_figures_and_its_report_which_is_locked_in(
         models,
         1,
         report=REPORT,
-        metrics={"samagri": {"ndcg@10": [0.2271, 0.2212, 0.2333]}},
-        gates=({"name": "coverage", "passed": False, "reason": "coverage@10 is 0.1"},),
+        metrics={
+            "samagri": {"ndcg@10": [0.2271, 0.2212, 0.2333]},
+            "puja": {"ndcg@10": [0.0931, 0.0412, 0.1433]},
+        },
+        gates=(
+            {"name": "coverage", "passed": False, "reason": "coverage@10 is 0.1"},
+            {"name": "quality.baseline.puja", "passed": True, "left_out": True, "reason": "lost"},
+        ),
     )
     bare = add(models, 2)
     shown = text_of(await page.get("/admin/models/"))
     assert "0.227 (0.221 to 0.233)" in shown
+    assert "0.093 (0.041 to 0.143): not used" in shown
+    assert shown.count("not used") == 1
     assert "coverage@10 is 0.1" in shown
     assert f'href="/admin/models/{version}/report/"' in shown
     assert "Made 22 Nov 2026, Sun 9:45" in shown

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recsys import promises, synth, train
+from recsys import blend_train, promises, synth, train
 from recsys.artifact import read_manifest
 from recsys.blend import Recommendation, Request, SamagriBlend
 from recsys.bundle import (
@@ -208,6 +208,102 @@ def test_a_model_of_one_task_does_not_take_the_others_from_the_servers(
     status, told = run(capsys, *where, *alone, "--force", "--reason", "pandits only")
     assert status == 0
     assert store.current() == told["version"]
+
+
+# So strong that every vector is next to nothing.
+POOR = ("--als.regularization", "10000000", "--search.puja-candidates", "als")
+
+
+def gates_of(store: ModelStore, version: str) -> dict[str, dict[str, Any]]:
+    return {gate["name"]: gate for gate in read_manifest(store.folder(version)).gates}
+
+
+def test_a_slot_worse_than_popularity_is_left_out_and_the_others_serve(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = ModelStore(tmp_path / "models")
+    where = ("--source", TOWN, "--out", str(store.root), "--publish", "--only", "pandit,puja")
+    status, told = run(capsys, *where, *POOR, "--run.report", "true")
+    assert status == 0
+    assert told["gates_failed"] == []
+    assert told["left_out"] == ["puja"]
+    manifest = read_manifest(store.folder(told["version"]))
+    assert (
+        manifest.metrics["puja"]["ndcg@10"][0]
+        < (manifest.baselines["puja"]["popularity"]["ndcg@10"][0])
+    )
+    assert manifest.feature_flags == {"pandit": True, "puja": False, "habits": True}
+    artifact = store.load(told["version"])
+    check_answers(artifact)
+    bundle = open_bundle(artifact)
+    assert set(bundle.models) == {"pandit"}
+    assert calibration_of(bundle, "puja") is None
+    habits = habits_of(bundle)
+    assert habits is not None
+    assert habits.spread[0] == 0, "nobody is asked what this family likes"
+    gate = gates_of(store, told["version"])["quality.baseline.puja"]
+    assert gate["left_out"]
+    assert gate["value"] < gate["bound"]
+    card = (store.folder(told["version"]) / "card.md").read_text(encoding="utf-8")
+    assert "| quality.baseline.puja | left out | left out; lower bound of the gain" in card
+    assert artifact.documents["report"]["left_out"].keys() == {"puja"}
+    assert "<h2>Left out</h2>" in store.text(told["version"], "report.html")
+
+
+def test_without_any_model_that_won_nothing_is_published(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = ModelStore(tmp_path / "models")
+    where = ("--source", TOWN, "--out", str(store.root), "--publish", "--only", "puja")
+    status, told = run(capsys, *where, *POOR)
+    assert status == 4
+    assert told["gates_failed"] == ["models"]
+    assert store.current() is None
+
+
+def test_kind_and_parameters_that_serve_stay_where_what_was_found_is_worse(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = ModelStore(tmp_path / "models")
+    where = ("--source", TOWN, "--out", str(store.root), "--publish", "--only", "pandit,puja")
+    status, first = run(capsys, *where)
+    assert status == 0
+    before = read_manifest(store.folder(first["version"]))
+    status, told = run(capsys, *where, *POOR)
+    assert status == 0
+    assert told["left_out"] == []
+    after = read_manifest(store.folder(told["version"]))
+    for slot in ("pandit", "puja"):
+        assert after.models[slot] == before.models[slot]
+        assert after.metrics[slot]["ndcg@10"] == before.metrics[slot]["ndcg@10"]
+        assert gates_of(store, told["version"])[f"quality.current.{slot}"]["value"] == 0
+    assert hashes(store, told["version"]) == hashes(store, first["version"])
+    compared = json.loads((store.folder(told["version"]) / "card.json").read_bytes())["compared"]
+    assert "stay" in compared["pandit"]["how"]
+
+
+def test_what_customers_like_is_left_out_where_lists_are_better_without(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ModelStore(tmp_path / "models")
+    where = ("--source", TOWN, "--out", str(store.root), "--publish", "--only", "samagri", *PRIOR)
+    with monkeypatch.context() as patched:
+        for module in (blend_train, train):
+            patched.setattr(module, "wins", lambda gain, config: True)
+        status, first = run(capsys, *where)
+    assert status == 0
+    assert "user_item" in read_manifest(store.folder(first["version"])).models
+    status, told = run(capsys, *where)
+    assert status == 0, "what is left out is not missed, though the current model has it"
+    assert told["left_out"] == ["user_item"]
+    artifact = store.load(told["version"])
+    check_answers(artifact)
+    knowledge = knowledge_of(open_bundle(artifact))
+    assert knowledge is not None
+    assert knowledge.samagri is not None
+    assert knowledge.user_item is None
+    gate = gates_of(store, told["version"])["quality.baseline.user_item"]
+    assert "log loss over the lists without it" in gate["reason"]
 
 
 def test_old_versions_go_also_when_nothing_is_published(

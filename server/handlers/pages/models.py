@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 from server.domain.recommendation import ModelVersion
 from server.handlers.base import ADMIN
@@ -54,11 +54,12 @@ class ModelsPage(Page):
             return version.created_at
         return self.formatter.instant(at if at.tzinfo else at.replace(tzinfo=UTC))
 
-    def _figures(self, metrics: dict[str, Any]) -> list[tuple[str, str]]:
-        """NDCG@10 with its interval, by what the model is asked."""
+    def _figures(self, version: ModelVersion) -> list[tuple[str, str]]:
+        """NDCG@10 with its interval, by what the model is asked; what serves no answers says so."""
         found = []
+        left_out = {str(gate.get("name")) for gate in version.gates if gate.get("left_out")}
         for slot, title in _SLOTS.items():
-            mean, low, high = metrics.get(slot, {}).get("ndcg@10") or (None, None, None)
+            mean, low, high = version.metrics.get(slot, {}).get("ndcg@10") or (None, None, None)
             if mean is not None and low is not None and high is not None:
                 shown = self.translate(
                     "{mean} ({low} to {high})",
@@ -66,6 +67,8 @@ class ModelsPage(Page):
                     low=f"{low:.3f}",
                     high=f"{high:.3f}",
                 )
+                if f"quality.baseline.{slot}" in left_out:
+                    shown = self.translate("{figure}: not used", figure=shown)
                 found.append((self.translate(title), self.formatter.digits(shown)))
         return found
 

@@ -8,7 +8,7 @@ import pytest
 
 from recsys.bootstrap import Interval
 from recsys.config import Config
-from recsys.gates import Measured, Slice, failed, judge
+from recsys.gates import Contest, Measured, Slice, failed, judge, left_out, wins
 
 GOOD = Measured(
     bookings=5000,
@@ -18,6 +18,11 @@ GOOD = Measured(
     over_baseline=Interval(0.1, 0.08, 0.12),
     baseline="puja_popularity",
     against_current=Interval(0.001, -0.004, 0.006),
+    contests={
+        slot: Contest("NDCG@10", Interval(0.1, 0.08, 0.12), "popularity", Interval(0.0, 0.0, 0.0))
+        for slot in ("pandit", "habits")
+    },
+    models=6,
     lost=(),
     coverage=0.6,
     exposure=0.12,
@@ -35,6 +40,11 @@ GOOD = Measured(
     load_seconds=0.2,
     p99_ms=2.0,
 )
+
+
+def against_current(slot: str, low: float) -> dict[str, Any]:
+    contest = GOOD.contests[slot]._replace(against_current=Interval(0.1, low, 0.2))
+    return {"contests": {**GOOD.contests, slot: contest}}
 
 
 def names_of_failed(measured: Measured, **options: Any) -> set[str]:
@@ -60,6 +70,8 @@ def test_a_good_model_passes_and_each_gate_gives_its_number() -> None:
         ({"over_baseline": Interval(-0.1, -0.2, -0.01)}, "quality.baseline"),
         ({"against_current": Interval(0.1, -0.0051, 0.2)}, "quality.current"),
         ({"over_baseline": Interval(0.001, -0.001, 0.003)}, "quality.baseline"),
+        (against_current("pandit", -0.0051), "quality.current.pandit"),
+        ({"models": 0}, "models"),
         ({"lost": ("pandit",)}, "whole"),
         ({"coverage": 0.29}, "coverage"),
         ({"exposure": 0.09}, "exposure"),
@@ -89,12 +101,18 @@ def test_every_measured_field_is_looked_at_by_a_gate() -> None:
     worst: dict[str, Any] = {
         field.name: float("nan") if field.name != "slices" else {"x": Slice(999, 0.0, 1.0)}
         for field in fields(Measured)
-        if field.name not in only_told | {"over_baseline", "against_current", "lost"}
+        if field.name not in only_told | {"over_baseline", "against_current", "contests", "lost"}
     }
     worst["lost"] = ("samagri",)
     nothing = Interval(float("nan"), float("nan"), float("nan"))
     bad = replace(GOOD, over_baseline=nothing, against_current=nothing, **worst)
-    assert names_of_failed(bad) == {gate.name for gate in judge(GOOD, Config())}
+    contests = {
+        slot: each._replace(against_current=nothing) for slot, each in GOOD.contests.items()
+    }
+    # A slot that does not win is left out, so that it closes nothing.
+    winners = {f"quality.baseline.{slot}" for slot in contests}
+    gates = {gate.name for gate in judge(GOOD, Config())}
+    assert names_of_failed(replace(bad, contests=contests)) == gates - winners
 
 
 def test_small_slices_do_not_decide() -> None:
@@ -126,6 +144,37 @@ def test_better_beyond_the_interval_need_not_be_asked_for() -> None:
     assert not failed(judge(level, config))
     worse = replace(GOOD, over_baseline=Interval(-0.1, -0.2, -0.01))
     assert [gate.name for gate in failed(judge(worse, config))] == ["quality.baseline"]
+
+
+@pytest.mark.parametrize(
+    ("gain", "strict", "lenient"),
+    [
+        (Interval(0.02, 0.001, 0.04), True, True),
+        (Interval(0.01, -0.01, 0.03), False, True),
+        (Interval(-0.02, -0.04, -0.001), False, False),
+        (Interval(float("nan"), float("nan"), float("nan")), False, False),
+    ],
+)
+def test_a_slot_that_does_not_win_is_left_out_and_holds_up_nothing(
+    gain: Interval, strict: bool, lenient: bool
+) -> None:
+    contest = Contest("NDCG@10", gain, "popularity", Interval(0.0, -0.5, 0.5))
+    measured = replace(GOOD, contests={"pandit": contest})
+    gates = msgspec.structs.replace(Config().gates, must_beat_baseline=False)
+    for config, is_better in (
+        (Config(), strict),
+        (msgspec.structs.replace(Config(), gates=gates), lenient),
+    ):
+        assert wins(gain, config) is is_better
+        found = judge(measured, config)
+        told = next(gate for gate in found if gate.name == "quality.baseline.pandit")
+        assert told.passed
+        assert told.left_out is not is_better
+        assert "over popularity" in told.reason
+        # What is not there does not have to be as good as what serves.
+        held = {gate.name for gate in failed(found)}
+        assert held == ({"quality.current.pandit"} if is_better else set())
+        assert left_out(found) == ({} if is_better else {"pandit": told.reason})
 
 
 def test_what_the_current_model_has_besides_is_named() -> None:

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys import next_puja_fit, next_puja_train, synth
+from recsys.bootstrap import Interval
 from recsys.data import DAY_MS, IdMap, Status
 from recsys.matrix import users_by
 from recsys.models.base import Saved
@@ -244,8 +245,16 @@ def test_proposals_beat_the_next_festivals_and_popularity_on_the_town(seed):
     assert found.bookings > 500
     for name in ("next festivals", "popularity", "own most frequent"):
         assert found.above[name].low > 0, name
+    rival, gain = found.gain()
+    assert gain == found.above[rival]
+    assert found.others[rival].mean == max(each.mean for each in found.others.values())
     # Reading ahead would make it far too good: who knows the town's true rates reaches about 0.8.
     assert found.hit.mean < 0.85
+
+
+def test_without_a_booking_nothing_is_gained():
+    _, gain = next_puja_train.NextPujaFigures(0, Interval(*[np.nan] * 3), {}, {}).gain()
+    assert np.isnan(gain).all()
 
 
 def test_families_are_asked_with_what_was_known_that_day():

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 from recsys import pipeline, synth
@@ -17,6 +18,7 @@ from recsys.data import Dataset
 from recsys.engine import AlsParams, Factors
 from recsys.matrix import users_by
 from recsys.models.als import Als
+from recsys.models.base import Model
 from recsys.pipeline import Asked, Trained, Windows, against, fitted, refittable, solve_here
 from recsys.town import TownConfig, simulate
 
@@ -113,3 +115,72 @@ def test_parameters_come_before_the_settings(data: Dataset) -> None:
     assert model.params == AlsParams(factors=3, iterations=2, engine="numpy", reg_mode="scaled")
     plain = fitted("als", {"factors": 3}, rows, CONFIG, solve_here)
     assert plain.params == AlsParams(factors=3, iterations=4, engine="numpy")
+
+
+@pytest.fixture(scope="module")
+def crowd() -> Dataset:
+    """Enough pandits for it to matter which."""
+    return synth.dataset(simulate(TownConfig(users=500, items=80, pandits=30, months=18, seed=3)))
+
+
+def of_pandits(
+    data: Dataset, config: Config, *, serving: Model[Any] | None = None, loss: float = 0.005
+) -> Trained:
+    """The slot of pandits, searched beside a model that serves."""
+    gates = msgspec.structs.replace(config.gates, paired_loss=loss)
+    config = msgspec.structs.replace(config, gates=gates)
+    current = None
+    if serving is not None:
+        current = Bundle("v", {"pandits": Ids(data.pandits.ids)}, {"pandit": serving})
+    cut = pipeline.windows(data, config)
+    return pipeline.train_users(data, "pandit", cut, config, solve_here, current=current)
+
+
+def of_strength(regularization: float) -> Config:
+    als = msgspec.structs.replace(CONFIG.als, regularization=(regularization,))
+    return msgspec.structs.replace(CONFIG, als=als)
+
+
+def test_a_slot_of_customers_keeps_what_serves_unless_it_found_what_is_no_worse(
+    crowd: Dataset,
+) -> None:
+    good = of_pandits(crowd, CONFIG)
+    poor = of_pandits(crowd, of_strength(1e7))
+    assert good.against_current is None
+    assert good.compared == pipeline.NOT_SERVED
+    assert good.outcome.versus(poor.outcome).low > 0
+
+    again = of_pandits(crowd, CONFIG, serving=good.model)
+    assert again.against_current == (0, 0, 0)
+    assert "those that serve" in again.compared
+
+    stays = of_pandits(crowd, of_strength(1e7), serving=good.model)
+    assert stays.against_current == (0, 0, 0)
+    assert "stay" in stays.compared
+    assert stays.choice.params["regularization"] == 5.0
+    assert stays.outcome.mean() == good.outcome.mean()
+    assert isinstance(stays.model, Als)
+    assert isinstance(good.model, Als)
+    assert np.array_equal(stays.model.item_, good.model.item_)
+
+    taken = of_pandits(crowd, of_strength(1e7), serving=good.model, loss=1.0)
+    assert taken.compared == "fitted again"
+    assert taken.against_current is not None
+    assert taken.against_current.high < 0
+    assert taken.choice.params["regularization"] == 1e7
+
+    better = of_pandits(crowd, CONFIG, serving=poor.model)
+    assert better.against_current is not None
+    assert better.against_current.low > 0
+    assert better.choice.params["regularization"] == 5.0
+
+
+def test_a_slot_of_customers_is_not_compared_with_what_the_engine_cannot_fit(
+    data: Dataset,
+) -> None:
+    model = of_pandits(data, CONFIG).model
+    assert isinstance(model, Als)
+    config = msgspec.structs.replace(CONFIG, run=Run(engine="implicit"))
+    found = of_pandits(data, config, serving=scaled(model))
+    assert found.against_current is None
+    assert found.compared.startswith("not at all")
