@@ -272,7 +272,7 @@ class Dataset:
         )
 
     def fingerprint(self) -> str:
-        """The sha256 over the sorted rows of all tables, over the id maps and the categories.
+        """The sha256 over the sorted rows of all tables, the id maps, and what is known of ids.
 
         The order in which rows were read does not change it.
         """
@@ -281,8 +281,8 @@ class Dataset:
             value = getattr(self, each.name)
             if isinstance(value, IdMap):
                 digest.update(value.sha256().encode())
-        for categories in (self.item_category, self.puja_category):
-            digest.update(np.ascontiguousarray(categories).tobytes())
+            elif isinstance(value, np.ndarray):
+                digest.update(np.ascontiguousarray(value).tobytes())
         for table in (self.bookings, self.lines, self.events, self.rules):
             columns = [np.asarray(getattr(table, each.name)) for each in fields(table)]
             order = np.lexsort(columns[::-1]) if len(columns[0]) else np.empty(0, np.int64)

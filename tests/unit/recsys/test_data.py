@@ -78,12 +78,13 @@ EVERYTHING: dict[str, dict[str, list[Any]]] = {
         ("items", "category", ["lamps", "flowers"]),
         ("pujas", "category", ["flowers", "lamps"]),
         ("items", "category", ["flowers", "oils"]),
+        ("pujas", "repeatable", [True, False]),
         ("lines", "unit", ["ml"]),
         ("events", "language", ["en"]),
     ],
-    ids=["an_item_moves", "items_swap", "pujas_swap", "a_category", "a_unit", "a_language"],
+    ids=["item_moves", "items_swap", "pujas_swap", "category", "repeats", "unit", "language"],
 )
-def test_categories_units_and_languages_are_in_the_fingerprint(
+def test_what_is_known_of_ids_and_units_and_languages_are_in_the_fingerprint(
     table: str, column: str, values: list[str]
 ) -> None:
     changed = {**EVERYTHING, table: {**EVERYTHING[table], column: values}}
