@@ -39,6 +39,8 @@ NOT_PAID: Final = "not-paid"
 NO_ANSWER: Final = "no-answer"
 NOT_AVAILABLE: Final = "not-available"
 """Why a booking was passed on: its pandit takes no bookings any more."""
+OTHER_CHOSEN: Final = "other-chosen"
+"""Why a booking was passed on: its customer has chosen another pandit."""
 
 
 class BookingStatus(enum.StrEnum):
@@ -191,7 +193,8 @@ class Transition:
 class Answer(enum.StrEnum):
     """What became of an offer.
 
-    ``WITHDRAWN``: while he was still asked the booking ended, or he could not be booked any more.
+    ``WITHDRAWN``: while he was still asked the booking ended, he could not be booked any more, or
+    the customer has chosen another one.
     """
 
     ACCEPTED = "accepted"
@@ -568,6 +571,24 @@ def take_offer_back(booking: Booking, pandit_id: str, now: datetime) -> Booking:
     if booking.pandit_id != pandit_id or booking.answer_by is None:
         raise IllegalTransition(booking.status)
     return _passed_on(booking, Answer.WITHDRAWN, now, NOT_AVAILABLE)
+
+
+def take_request_back(booking: Booking, actor: Actor, now: datetime) -> Booking:
+    """The customer takes his request from the pandit who is asked, to ask one of his own choice.
+
+    He may once a pandit has said no: the first one he has chosen himself. Who was asked is told,
+    and is not asked again.
+    """
+    if actor.user_id != booking.user_id:
+        raise Forbidden
+    _require_status(booking, _Status.PENDING)
+    _require_offered(booking)
+    if not booking.rejected_by:
+        raise IllegalTransition(booking.status)
+    moved = _given_up(
+        _answered(booking, Answer.WITHDRAWN, now), actor.user_id, actor.role, now, OTHER_CHOSEN
+    )
+    return moved if asked_at(booking) is None else _told_of_loss(moved, now, OTHER_CHOSEN)
 
 
 def reoffer(
@@ -1102,10 +1123,15 @@ def _freed(booking: Booking) -> Booking:
 
 
 def _withdrawn(booking: Booking, by: str, role: str, now: datetime, reason: str) -> Booking:
+    moved = _given_up(booking, by, role, now, reason)
+    return told(moved, EventKind.BOOKING_REJECTED, now, (booking.user_id,))
+
+
+def _given_up(booking: Booking, by: str, role: str, now: datetime, reason: str) -> Booking:
+    """Free the time of the present pandit, and remember that he is not asked again."""
     _require_status(booking, _Status.PENDING)
     moved = _freed(_moved(booking, _Status.PENDING, by, role, now, reason))
-    moved = replace(moved, rejected_by=(*booking.rejected_by, booking.pandit_id))
-    return told(moved, EventKind.BOOKING_REJECTED, now, (booking.user_id,))
+    return replace(moved, rejected_by=(*booking.rejected_by, booking.pandit_id))
 
 
 def _others(booking: Booking, actor: Actor) -> tuple[str, ...]:

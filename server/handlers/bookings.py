@@ -33,6 +33,8 @@ from server.schemas.bookings import (
     BudgetPlanResponse,
     BudgetRequest,
     CancelRequest,
+    ChoiceRequest,
+    ChoiceResponse,
     ChosenTemplateResponse,
     CompleteRequest,
     CreateBookingRequest,
@@ -45,6 +47,7 @@ from server.schemas.bookings import (
     StateResponse,
     TemplateChoiceRequest,
     present_booking,
+    present_choice,
     present_chosen,
     present_plan,
     present_samagri,
@@ -115,6 +118,28 @@ class RejectHandler(ApiHandler):
     async def post(self, booking_id: str, actor: Actor, body: ReasonRequest) -> StateResponse:
         booking = await self.services.bookings.reject(actor, booking_id, body.reason)
         return StateResponse(id=booking.id, status=booking.status)
+
+
+class ChooseHandler(ApiHandler):
+    """Another pandit than the one who is asked, when the first one has said no."""
+
+    @operation(
+        "List a few pandits who may be asked in the place of the present one",
+        roles=CUSTOMER,
+        errors=(NotFound,),
+    )
+    async def get(self, booking_id: str, actor: Actor) -> PageResponse[ChoiceResponse]:
+        found = await self.services.bookings.choices(actor, booking_id)
+        return PageResponse(results=[present_choice(*each) for each in found])
+
+    @operation(
+        "Ask another pandit of one's own choice, once one has said no; the price stays",
+        roles=CUSTOMER,
+        errors=(NotFound, IllegalTransition, PaymentDue, NotBookable, SlotTaken),
+    )
+    async def post(self, booking_id: str, actor: Actor, body: ChoiceRequest) -> BookingResponse:
+        booking = await self.services.bookings.choose(actor, booking_id, body.pandit_id)
+        return present_booking(booking, actor, self.reader)
 
 
 class ArriveHandler(ApiHandler):
@@ -318,6 +343,7 @@ ROUTES: Final = (
     Route("/api/bookings/{booking_id}/", BookingHandler, "booking"),
     Route("/api/bookings/{booking_id}/accept/", AcceptHandler, "booking-accept"),
     Route("/api/bookings/{booking_id}/reject/", RejectHandler, "booking-reject"),
+    Route("/api/bookings/{booking_id}/choose/", ChooseHandler, "booking-choose"),
     Route("/api/bookings/{booking_id}/arrive/", ArriveHandler, "booking-arrive"),
     Route("/api/bookings/{booking_id}/start/", StartHandler, "booking-start"),
     Route("/api/bookings/{booking_id}/complete/", CompleteHandler, "booking-complete"),

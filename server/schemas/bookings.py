@@ -29,6 +29,7 @@ from server.domain.booking import (
 from server.domain.catalogue import SamagriType
 from server.domain.errors import DomainError, FieldFault, Invalid
 from server.domain.money import NPR, Unit, share
+from server.domain.pandit import Pandit
 from server.domain.payment import RefundTo
 from server.domain.recurrence import Frequency, RecurrenceRule
 from server.domain.samagri import BudgetPlan, LeftOut
@@ -143,6 +144,24 @@ class RescheduleRequest(Request, frozen=True, kw_only=True):
     booking_date: date | None = None
     booking_time: ClockTime | None = None
     decline: bool = False
+
+
+class ChoiceRequest(Request, frozen=True, kw_only=True):
+    """The pandit who shall be asked in the place of the present one."""
+
+    pandit_id: Id
+
+
+class ChoiceResponse(Struct, frozen=True, kw_only=True):
+    """A pandit who may be asked in the place of the present one; the price stays."""
+
+    id: str
+    full_name: str
+    full_name_ne: str
+    rating: float
+    review_count: int
+    experience_years: int
+    distance_km: float | None
 
 
 class QuantityRequest(Request, frozen=True, kw_only=True):
@@ -410,6 +429,19 @@ def present_plan(plan: BudgetPlan, currency: str = NPR) -> BudgetPlanResponse:
         currency=currency,
         results=[_present_line(line) for line in plan.lines],
         left_out=[_present_line(line) for line in plan.left_out],
+    )
+
+
+def present_choice(pandit: Pandit, distance_km: float | None) -> ChoiceResponse:
+    """A pandit among those whom the customer may choose."""
+    return ChoiceResponse(
+        id=pandit.id,
+        full_name=pandit.full_name,
+        full_name_ne=pandit.full_name_ne,
+        rating=pandit.rating,
+        review_count=pandit.review_count,
+        experience_years=pandit.experience_years,
+        distance_km=distance_km,
     )
 
 

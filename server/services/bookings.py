@@ -40,6 +40,7 @@ from server.domain.errors import (
     Invalid,
     NotBookable,
     NotFound,
+    PaymentDue,
     ProposalChanged,
     SlotTaken,
 )
@@ -76,6 +77,8 @@ from server.services.timetable import Timetable, Wanted, wanted_by
 _UNANSWERED_ROWS: Final = 50
 _SETTLED: Final = (IllegalTransition, ConcurrentChange)
 _ATTEMPTS: Final = 5
+_CHOICES: Final = 3
+"""So many pandits a customer may choose from whose first one has said no."""
 _CANDIDATES: Final = 50
 _MOST_CANDIDATES: Final = 500
 """How many pandits of one circle are looked at, the best of them first, and how many at once."""
@@ -430,6 +433,52 @@ class BookingService:
             booking_id,
             lambda found: rules.decline(rules.require_party(found, actor), actor, now, reason),
         )
+
+    async def choices(
+        self, actor: Actor, booking_id: str
+    ) -> tuple[tuple[Pandit, float | None], ...]:
+        """A few pandits whom the customer may ask in the place of the present one, with distances.
+
+        None while he may not choose: see ``rules.take_request_back``.
+        """
+        now, booking = self._clock.now(), await self.get(actor, booking_id)
+        found: list[tuple[Pandit, float | None]] = []
+        with suppress(Forbidden, IllegalTransition, PaymentDue):
+            free = rules.take_request_back(booking, actor, now)
+            async for pandit, _ in self._candidates(free, now):
+                found.append((pandit, distance_of(pandit, booking.location)))
+                if len(found) == _CHOICES:
+                    break
+        return tuple(found)
+
+    async def choose(self, actor: Actor, booking_id: str, pandit_id: str) -> Booking:
+        """Ask that pandit in the place of the one who is asked now; asked already, nothing changes.
+
+        Raises ``NotBookable`` or ``SlotTaken`` when he cannot take it: then it stays where it is.
+        """
+        now = self._clock.now()
+        for _ in range(_ATTEMPTS):
+            before = await self.get(actor, booking_id)
+            free = rules.take_request_back(before, actor, now)
+            if before.pandit_id == pandit_id:
+                return before
+            pandit, service = await self._chosen(free, pandit_id)
+            offered, is_written = await self._offer_to(free, pandit, service, now)
+            if is_written:
+                self._tell_slots(before, offered)
+                await self.told(offered)
+                return offered
+        raise ConcurrentChange
+
+    async def _chosen(self, free: Booking, pandit_id: str) -> tuple[Pandit, Service]:
+        pandit = await self._pandits.find(pandit_id)
+        service = _service_for(pandit, free) if pandit and pandit.is_bookable else None
+        is_spent = len(free.rejected_by) >= self._policy.max_offers
+        if pandit is None or service is None or pandit_id in free.rejected_by or is_spent:
+            raise NotBookable(Refusal.NOT_OFFERED)
+        if pandit.user_id == free.user_id:
+            raise Forbidden
+        return pandit, service
 
     async def take_offer_back(self, booking_id: str, pandit_id: str) -> Booking:
         """Ask another pandit in the place of that one, who takes no bookings any more.

@@ -12,7 +12,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from kundali.bikram_sambat import MONTHS, OutsideCalendar, to_bs
-from server.domain.booking import NOT_AVAILABLE, NOT_PAID
+from server.domain.booking import NOT_AVAILABLE, NOT_PAID, OTHER_CHOSEN
 from server.domain.events import Event, EventKind
 from server.domain.money import NPR
 from server.domain.ports.world import Translator
@@ -165,9 +165,14 @@ _TAKEN_BACK: Final = Wording(
     N_("Request no longer open"),
     N_("You take no bookings at present, so we ask another pandit for {service} on {when}."),
 )
+_OTHER_CHOSEN: Final = Wording(
+    N_("Request no longer open"),
+    N_("{customer} has chosen another pandit for {service} on {when}."),
+)
 _BY_REASON: Final = {
     (EventKind.BOOKING_FAILED, NOT_PAID): _NOT_PAID,
     (EventKind.BOOKING_PASSED_ON, NOT_AVAILABLE): _TAKEN_BACK,
+    (EventKind.BOOKING_PASSED_ON, OTHER_CHOSEN): _OTHER_CHOSEN,
 }
 _JOB_EVENTS: Final = {
     EventKind.BOOKING_ACCEPTED: "JOB_ACCEPTED",

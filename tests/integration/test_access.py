@@ -149,6 +149,11 @@ TABLE: dict[tuple[str, str], Row] = {
     ("post", "/api/bookings/{booking}/reject/"): Row(
         403, {}, owed={"rival": 404, "unverified": 404, "pandit": 409}
     ),
+    ("get", "/api/bookings/{booking}/choose/"): Row(403, owed={"customer": 200, "stranger": 404}),
+    # It is accepted, so there is nobody to choose any more.
+    ("post", "/api/bookings/{booking}/choose/"): Row(
+        403, {"pandit_id": "somebody"}, owed={"customer": 409, "stranger": 404}
+    ),
     ("post", "/api/bookings/{booking}/arrive/"): Row(
         403, {}, owed={"rival": 404, "unverified": 404, "pandit": 409}
     ),

@@ -320,6 +320,19 @@ def machine_of(world: World) -> type[RuleBasedStateMachine]:
             if any(isinstance(each, Booking) for each in self.attempt(*clicks)):
                 world.refused[booking.id].add(booking.pandit_id)
 
+        @rule(place=ANY, whom=WHO, is_hasty=st.booleans())
+        def choose_whom_to_ask(self, place: int, whom: int, is_hasty: bool) -> None:
+            booking = self.some(place, BookingStatus.PENDING)
+            if booking is None:
+                return
+            choose, customer = services.bookings.choose, self.customer_of(booking)
+            works = [choose(customer, booking.id, world.pandit_ids[whom])]
+            if is_hasty:
+                works.append(services.bookings.reject(self.pandit_of(booking), booking.id, ""))
+            chosen, *_ = self.attempt(*works)
+            if isinstance(chosen, Booking):
+                assert booking.rejected_by or is_hasty, "the first one he has chosen himself"
+
         @rule(place=ANY, by_pandit=st.booleans())
         def cancel(self, place: int, by_pandit: bool) -> None:
             booking = self.some(place, BookingStatus.PENDING, BookingStatus.ACCEPTED)

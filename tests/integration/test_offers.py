@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from server.domain.events import Event, EventKind
 from server.services.bookings import BookingService
 from tests.integration.test_bookings import act, book, kinds
 from tests.integration.test_notifications import listed
+from tests.integration.test_pages import signed_in, text_of
 from tests.integration.test_recurrences import actor_of
 from tests.support import FakeClock, People, Person
 
@@ -203,3 +205,94 @@ async def test_a_pandit_who_is_silent_hears_that_another_is_asked(
     assert (latest["notification_type"], latest["url"]) == ("BOOKING_PASSED_ON", "/requests/")
     assert latest["message"].startswith("You did not answer in time")
     assert "समयमा" in latest["message_ne"]
+
+
+async def choices(person: Person, booking: dict[str, Any]) -> list[str]:
+    answer = await person.api.get(f"/api/bookings/{booking['id']}/choose/")
+    return [each["id"] for each in answer.raise_for_status().json()["results"]]
+
+
+async def test_a_customer_whose_pandit_has_said_no_chooses_whom_to_ask(
+    server: RunningServer, people: People
+) -> None:
+    sita, first = await people.customer(), await people.pandit("First Acharya")
+    others = [await people.pandit(f"Pandit {number}") for number in range(5)]
+    dear = await people.pandit("Dear Joshi", price=900_000)
+    by_id = {each.pandit_id: each for each in others}
+    booking = await book(sita, first.service_id)
+    assert await choices(sita, booking) == [], "the first one he has chosen himself"
+    too_early = await act(sita, booking, "choose", pandit_id=others[0].pandit_id)
+    assert too_early.json()["type"] == "illegal-transition"
+
+    (await act(first, booking, "reject")).raise_for_status()
+    asked = (await stored(server, booking)).pandit_id
+    offered = await choices(sita, booking)
+    assert len(offered) == 3
+    assert {asked, first.pandit_id, dear.pandit_id}.isdisjoint(offered)
+    for refused in (first, dear):
+        answer = await act(sita, booking, "choose", pandit_id=refused.pandit_id)
+        assert (answer.status_code, answer.json()["type"]) == (422, "not-bookable")
+    chosen = by_id[offered[-1]]
+    answers = await asyncio.gather(
+        *(act(sita, booking, "choose", pandit_id=chosen.pandit_id) for _ in range(3))
+    )
+    assert [answer.status_code for answer in answers] == [200] * 3
+    assert {answer.json()["pandit"]["id"] for answer in answers} == {chosen.pandit_id}
+    assert answers[0].json()["total_fee"] == booking["total_fee"]
+    found = await stored(server, booking)
+    assert found.rejected_by == (first.pandit_id, asked)
+    latest, before, *_ = await listed(by_id[asked], limit=2)
+    assert latest["notification_type"] == "BOOKING_PASSED_ON"
+    assert latest["message"].startswith("Sita Sharma has chosen another pandit")
+    assert before["notification_type"] == "BOOKING_CREATED"
+    assert (await act(by_id[asked], booking, "accept")).status_code == 404
+    assert await kinds(chosen) == ["BOOKING_CREATED", "PANDIT_VERIFIED"]
+    assert asked not in await choices(sita, booking)
+    (await act(chosen, booking, "accept")).raise_for_status()
+    assert await choices(sita, booking) == []
+
+
+async def test_one_who_has_no_time_is_not_chosen_and_the_request_stays_where_it_is(
+    server: RunningServer, people: People
+) -> None:
+    sita, first = await people.customer(), await people.pandit("First Acharya")
+    others = [await people.pandit(f"Pandit {number}") for number in range(3)]
+    booking = await book(sita, first.service_id)
+    (await act(first, booking, "reject")).raise_for_status()
+    before = await stored(server, booking)
+    busy, away = (each for each in others if each.pandit_id != before.pandit_id)
+    await book(await people.customer("Gita Rai"), busy.service_id)
+    await leave(server, people, away, "switched off")
+    assert await choices(sita, booking) == []
+    for pandit, kind in ((busy, "slot-taken"), (away, "not-bookable")):
+        answer = await act(sita, booking, "choose", pandit_id=pandit.pandit_id)
+        assert answer.json()["type"] == kind
+    after = await stored(server, booking)
+    assert (after.pandit_id, after.offers, after.version) == (
+        before.pandit_id,
+        before.offers,
+        before.version,
+    )
+
+
+async def test_the_page_of_a_booking_offers_the_choice_with_buttons(
+    server: RunningServer, people: People
+) -> None:
+    sita, first = await people.customer(), await people.pandit("First Acharya")
+    for number in range(2):
+        await people.pandit(f"Pandit {number}")
+    booking = await book(sita, first.service_id)
+    browser, path = await signed_in(people, sita), f"/bookings/{booking['id']}/"
+    assert "Ask another pandit" not in (await browser.get(path)).text
+    (await act(first, booking, "reject")).raise_for_status()
+    page = text_of(await browser.get(path))
+    (chosen,) = re.findall(r'name="pandit_id" value="([^"]+)"', page)
+    done = await browser.post(f"{path}choose/", pandit_id=chosen)
+    assert (done.status_code, done.headers["Location"]) == (303, path)
+    assert (await stored(server, booking)).pandit_id == chosen
+    page = text_of(await browser.get(path))
+    assert "We have asked Pandit" in page
+    assert "Ask another pandit" not in page, "nobody else is left"
+    desk = await signed_in(people, first)
+    refused = await desk.post(f"{path}choose/", pandit_id=chosen)
+    assert refused.status_code == 404

@@ -39,6 +39,8 @@ from server.schemas.bookings import (
     AcceptRequest,
     BookingsQuery,
     CancelRequest,
+    ChoiceRequest,
+    ChoiceResponse,
     QuantityRequest,
     ReasonRequest,
     RescheduleRequest,
@@ -47,6 +49,7 @@ from server.schemas.bookings import (
     SamagriResponse,
     TemplateChoiceRequest,
     present_booking,
+    present_choice,
     present_samagri,
     present_samagri_proposal,
 )
@@ -122,6 +125,7 @@ class BookingPage(Page):
             proposal=proposed(self, booking),
             pandit_id=booking.pandit_id,
             may=self._moves(booking),
+            choices=await self._choices(booking),
             series=await self.services.recurrences.find_by_booking(self.person, booking.id),
             is_customer=self.person.user_id == booking.user_id,
             is_pandit=self.person.user_id == booking.pandit_user_id,
@@ -140,6 +144,12 @@ class BookingPage(Page):
         is_travelling = self.services.bookings.is_on_the_way(self.person, booking)
         return moves_of(self, booking) | ({"travel"} if is_travelling else set())
 
+    async def _choices(self, booking: Booking) -> list[ChoiceResponse]:
+        if self.person.user_id != booking.user_id:
+            return []
+        found = await self.services.bookings.choices(self.person, booking.id)
+        return [present_choice(*each) for each in found]
+
     async def _room_of(self, booking: Booking) -> str | None:
         room = await self.services.chats.find_room_of(self.person, booking.id)
         return room.id if room else None
@@ -155,6 +165,7 @@ class MovePage(Page):
         moves: dict[str, Callable[[str], Awaitable[str]]] = {
             "accept": self._accept,
             "reject": self._reject,
+            "choose": self._choose,
             "arrive": self._arrive,
             "start": self._start,
             "complete": self._complete,
@@ -187,6 +198,12 @@ class MovePage(Page):
         reason = self.read(ReasonRequest).reason
         await self.services.bookings.reject(self._pandit, booking_id, reason)
         return self.translate("You have declined. We ask another pandit.")
+
+    async def _choose(self, booking_id: str) -> str:
+        chosen = self.read(ChoiceRequest).pandit_id
+        booking = await self.services.bookings.choose(self.person, booking_id, chosen)
+        name = self.local_name(booking, "pandit_name")
+        return self.translate("We have asked {name}.", name=name)
 
     async def _arrive(self, booking_id: str) -> str:
         await self.services.bookings.arrive(self._pandit, booking_id)

@@ -14,6 +14,7 @@ from server.domain.booking import (
     NO_ANSWER,
     NOT_AVAILABLE,
     NOT_PAID,
+    OTHER_CHOSEN,
     BookingStatus,
     PaymentMethod,
     PaymentStatus,
@@ -297,6 +298,7 @@ _PEOPLE: Final[Mapping[str, str]] = {
 _REASONS: Final = {
     NO_ANSWER: N_("The pandit did not answer in time."),
     NOT_AVAILABLE: N_("The pandit takes no bookings at present."),
+    OTHER_CHOSEN: N_("Another pandit was chosen."),
     "no-pandit-left": N_("No other pandit was free at that time."),
     NOT_PAID: N_("It was not paid in time."),
 }

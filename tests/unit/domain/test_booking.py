@@ -38,6 +38,7 @@ from server.domain.errors import (
     Invalid,
     ItemRequired,
     NotFound,
+    PaymentDue,
     TooEarly,
 )
 from server.domain.events import EventKind
@@ -422,6 +423,24 @@ def test_an_offer_is_taken_back_from_the_one_who_is_asked_and_only_while_he_is()
         rules.take_offer_back(accepted, "pandit", NOW)
 
 
+def test_a_request_is_taken_back_by_its_customer_once_one_has_said_no() -> None:
+    once_refused = replace(ASKED, rejected_by=("first",))
+    taken = rules.take_request_back(once_refused, CUSTOMER, NOW)
+    assert (taken.status, taken.claims) == (Status.PENDING, ())
+    assert taken.rejected_by == ("first", "pandit")
+    assert told_to(taken, "pandit-user")[-1] is EventKind.BOOKING_PASSED_ON
+    assert told_to(taken, CUSTOMER.user_id) == told_to(ASKED, CUSTOMER.user_id)
+    with pytest.raises(IllegalTransition):
+        rules.take_request_back(ASKED, CUSTOMER, NOW)
+    for other in (PANDIT, OTHER_PANDIT, ADMIN):
+        with pytest.raises(Forbidden):
+            rules.take_request_back(once_refused, other, NOW)
+    with pytest.raises(PaymentDue):
+        rules.take_request_back(at_the_till(once_refused), CUSTOMER, NOW)
+    with pytest.raises(IllegalTransition):
+        rules.take_request_back(rules.accept(once_refused, PANDIT, NOW), CUSTOMER, NOW)
+
+
 class Life(RuleBasedStateMachine):
     """Any sequence of attempts by anybody leaves a booking that keeps the rules."""
 
@@ -469,6 +488,7 @@ class Life(RuleBasedStateMachine):
                 "fail",
                 "fail unpaid",
                 "take back",
+                "choose another",
                 "pay",
                 "pay in cash",
                 "pay, and the pandit is gone",
@@ -488,6 +508,7 @@ class Life(RuleBasedStateMachine):
             "fail": lambda found: rules.fail(found, self.now, ""),
             "fail unpaid": lambda found: rules.fail_unpaid(found, self.now),
             "take back": lambda found: rules.take_offer_back(found, "pandit", self.now),
+            "choose another": lambda found: rules.take_request_back(found, who, self.now),
             "pay": lambda found: self.paid(found, self.now + WITHIN),
             "pay, and the pandit is gone": lambda found: self.paid(found, None),
             "begin to pay": lambda found: self.paying(found, PaymentMethod.WALLET, None),
