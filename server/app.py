@@ -503,6 +503,8 @@ def build_services(
         offer_radius_km=settings.booking.offer_radius_km,
         hold_minutes=settings.payment.hold_minutes,
         proposal_hours=settings.booking.proposal_hours,
+        most_unpaid=settings.booking.most_unpaid,
+        most_unanswered=settings.booking.most_unanswered,
         drafts=_draft_policy(settings.booking),
         refund_tiers=_refund_tiers(settings.payment),
         payment_methods=frozenset(providers) | {PaymentMethod.CASH, PaymentMethod.WALLET},

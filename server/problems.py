@@ -162,6 +162,14 @@ TABLE: Final[dict[type[errors.DomainError], Kind]] = {
         N_("Too many unfinished bookings"),
         N_("You have {most} unfinished bookings. Finish one of them, or drop it."),
     ),
+    errors.TooManyOpen: Kind(
+        409,
+        N_("Too many open bookings"),
+        N_(
+            "{most} of your bookings are not paid or not answered yet. Pay for one, wait for an "
+            "answer, or cancel one first."
+        ),
+    ),
     errors.RefundRefused: Kind(
         409, N_("Cannot be refunded"), N_("So much of this payment cannot be given back.")
     ),

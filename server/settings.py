@@ -66,6 +66,8 @@ _RANGES: Final[dict[str, tuple[float, float]]] = {
     "booking.draft_hold_most_minutes": (0.02, 24 * 60),
     "booking.draft_keep_hours": (0.1, 24 * 30),
     "booking.most_drafts": (1, 20),
+    "booking.most_unpaid": (1, 1000),
+    "booking.most_unanswered": (1, 1000),
     "booking.proposal_hours": (0.1, 24 * 30),
     "booking.samagri_threshold": (0, 1),
     "push.digest_hour": (0, 23),
@@ -258,6 +260,10 @@ class BookingSettings:
     """How long an unfinished booking is kept that holds no slot yet."""
     most_drafts: int = 3
     """How many unfinished bookings a customer may have at once."""
+    most_unpaid: int = 5
+    """How many bookings that are to be paid in advance a customer may leave unpaid at once."""
+    most_unanswered: int = 20
+    """How many bookings to be paid in cash he may have at once that no pandit has accepted."""
     proposal_hours: float = 24.0
     """How long the other side has to answer when another time is proposed, which is held till then,
     or other samagri."""

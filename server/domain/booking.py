@@ -272,6 +272,9 @@ class Booking:
     ``payment_open``: a payment is under way, so the price must not change. ``pay_by``: until then
     the slot is held for a payment in advance, and the pandit has not been told.
 
+    ``open_place`` is its place among those that its customer has open; each place is held once. The
+    store lets go of it when the booking is open no more.
+
     ``samagri_proposal`` waits for the pandit's consent; ``samagri_asked_at`` is when he was told of
     the last one, None when he has been told since what became of it.
     """
@@ -321,6 +324,7 @@ class Booking:
     refund_tiers: tuple[RefundTier, ...] = DEFAULT_TIERS
     refund_to_wallet: bool = False
     request_key: str | None = None
+    open_place: str | None = None
     rejected_by: tuple[str, ...] = ()
     offers: tuple[Offer, ...] = ()
     proposal: RescheduleProposal | None = None
@@ -340,6 +344,12 @@ class Booking:
     def shares_contact(self) -> bool:
         """Whether the parties may see each other's phone and address."""
         return self.status in CONTACT_SHARED
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it holds time without a promise of either side: not paid, and not accepted."""
+        is_settled = self.payment_status in (PaymentStatus.COMPLETED, PaymentStatus.REFUNDED)
+        return self.status is _Status.PENDING and not is_settled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,6 +32,7 @@
     │   ├── AlreadyPaid
     │   ├── TooManyAttempts
     │   ├── TooManyDrafts         as many bookings are being put together as may be
+    │   ├── TooManyOpen           as many wait to be paid, or for an answer, as may
     │   ├── RefundRefused         more than is left, or not to be refunded at all
     │   ├── InsufficientBalance
     │   ├── ProofReused           a proof of payment that belongs to another payment
@@ -313,6 +314,20 @@ class TooManyDrafts(Conflict):
     """The customer has as many unfinished bookings as he may have; ``most`` says how many."""
 
     code = "too-many-drafts"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(str(most))
+        self.most = most
+
+    def params(self) -> dict[str, str | int]:
+        """Give the bound."""
+        return {"most": self.most}
+
+
+class TooManyOpen(Conflict):
+    """So many of the customer's bookings wait to be paid or answered as may; ``most`` of them."""
+
+    code = "too-many-open"
 
     def __init__(self, most: int) -> None:
         super().__init__(str(most))

@@ -14,6 +14,7 @@ from server.domain.errors import (
     NotFound,
     SlotTaken,
     TooManyDrafts,
+    TooManyOpen,
 )
 from server.handlers.base import CUSTOMER, ApiHandler, operation
 from server.handlers.routing import Route
@@ -67,7 +68,7 @@ class StepHandler(ApiHandler):
         "Take one step of a booking; its slot is held from the second on",
         roles=CUSTOMER,
         idempotent=True,
-        errors=(NotFound, NotBookable, SlotTaken, IllegalTransition, TooManyDrafts),
+        errors=(NotFound, NotBookable, SlotTaken, IllegalTransition, TooManyDrafts, TooManyOpen),
     )
     async def post(self, actor: Actor, body: StepRequest) -> DraftResponse:
         if body.booking_step is WizardStep.CONFIRMATION:

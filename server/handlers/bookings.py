@@ -21,6 +21,7 @@ from server.domain.errors import (
     SlotTaken,
     TooEarly,
     TooFarApart,
+    TooManyOpen,
 )
 from server.domain.payment import RefundTo
 from server.handlers.base import CUSTOMER, PANDIT, ApiHandler, operation
@@ -77,7 +78,7 @@ class BookingsHandler(ApiHandler):
         status=201,
         roles=CUSTOMER,
         idempotent=True,
-        errors=(NotFound, NotBookable, SlotTaken),
+        errors=(NotFound, NotBookable, SlotTaken, TooManyOpen),
     )
     async def post(self, actor: Actor, body: CreateBookingRequest) -> BookingResponse:
         rule = body.recurrence.rule() if body.recurrence else None

@@ -6,12 +6,12 @@ its version, and the events that a move tells of are delivered once it is writte
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from typing import Final
+from typing import Final, TypeVar
 
 from server.domain import booking as rules
 from server.domain import draft as drafting
@@ -43,6 +43,7 @@ from server.domain.errors import (
     PaymentDue,
     ProposalChanged,
     SlotTaken,
+    TooManyOpen,
 )
 from server.domain.money import Unit
 from server.domain.pandit import Pandit, Service
@@ -74,6 +75,8 @@ from server.services.slot_news import SlotNews
 from server.services.templates import TemplateService
 from server.services.timetable import Timetable, Wanted, wanted_by
 
+T = TypeVar("T")
+
 _UNANSWERED_ROWS: Final = 50
 _SETTLED: Final = (IllegalTransition, ConcurrentChange)
 _ATTEMPTS: Final = 5
@@ -101,6 +104,8 @@ class BookingPolicy:
     offer_radius_km: float
     hold_minutes: int = 15
     proposal_hours: float = 24.0
+    most_unpaid: int = 5
+    most_unanswered: int = 20
     drafts: DraftPolicy = field(default_factory=DraftPolicy)
     refund_tiers: tuple[RefundTier, ...] = DEFAULT_TIERS
     payment_methods: frozenset[PaymentMethod] = frozenset(PaymentMethod)
@@ -159,6 +164,9 @@ class BookingService:
             If the time lies outside his hours, too near or too far.
         SlotTaken
             If another booking holds part of that time.
+        TooManyOpen
+            If the customer has as many bookings open as he may. What a series books by itself does
+            not count.
         """
         now = self._clock.now()
         self.check_method(wish.payment_method)
@@ -172,14 +180,20 @@ class BookingService:
                 lines = await self._begun_by_template(booking, wish, lines)
             booking = rules.with_samagri(booking, lines, (), now)
         booking = self.placed(booking, now)
-        drawn = booking
-        try:
-            booking = await self._timetable.fitted(
+
+        async def fitted(drawn: Booking) -> Booking:
+            return await self._timetable.fitted(
                 pandit,
                 wanted_by(drawn),
                 lambda claims: self._added(replace(drawn, claims=claims)),
             )
-        except (AlreadyExists, SlotTaken, NotBookable):
+
+        try:
+            if wish.is_repeated:
+                booking = await fitted(booking)
+            else:
+                booking = await self.in_open_place(booking, fitted)
+        except (AlreadyExists, SlotTaken, NotBookable, TooManyOpen):
             # Taken by this very request, when its first answer was lost in a crash.
             if earlier := await self._of_request(actor, wish):
                 return earlier
@@ -187,6 +201,26 @@ class BookingService:
         self._slots.touched(booking.pandit_id, booking.claims)
         await self.told(booking)
         return booking
+
+    async def in_open_place(self, booking: Booking, write: Callable[[Booking], Awaitable[T]]) -> T:
+        """Have ``write`` store a new booking in a place that its customer has left.
+
+        Of two that are made at once in one place the database lets one through, so nobody holds
+        more of pandits' time, unpaid or unanswered, than he may. Raises ``TooManyOpen``.
+        """
+        is_prepaid = booking.pay_by is not None
+        kind = "unpaid" if is_prepaid else "unanswered"
+        most = self._policy.most_unpaid if is_prepaid else self._policy.most_unanswered
+        taken = await self._bookings.open_places(booking.user_id)
+        for place in (f"{kind}.{number}" for number in range(most)):
+            if place in taken:
+                continue
+            try:
+                return await write(replace(booking, open_place=place))
+            except AlreadyExists as error:
+                if error.field != "open_place":
+                    raise
+        raise TooManyOpen(most)
 
     def check_method(self, method: PaymentMethod) -> None:
         """Raise ``Invalid`` for a way to pay that is not enabled."""

@@ -32,6 +32,7 @@ from server.domain.errors import (
     IllegalTransition,
     NotFound,
     TooManyDrafts,
+    TooManyOpen,
 )
 from server.domain.pandit import Pandit, Service
 from server.domain.ports.bookings import DraftRepository
@@ -256,6 +257,8 @@ class DraftService:
             If there is no such draft, or its time has run out.
         NotBookable
             If the pandit has changed his hours or his offer meanwhile.
+        TooManyOpen
+            If the customer has as many bookings unpaid or unanswered as he may.
         """
         for _ in range(_ATTEMPTS):
             found = await self._drafts.find(draft_id)
@@ -287,16 +290,25 @@ class DraftService:
             booking = self._bookings.placed(booking, now)
             if draft.recurrence is not None:
                 booking = recurrence.wanted_again(booking, draft.recurrence, now)
-            booking, is_made = await self._timetable.fitted(
-                pandit,
-                wanted_by(booking),
-                functools.partial(self._made, draft, booking),
-            )
+            try:
+                booking, is_made = await self._bookings.in_open_place(
+                    booking, functools.partial(self._fitted, draft, pandit)
+                )
+            except TooManyOpen:
+                if await self._drafts.find(draft_id) is not None:
+                    raise
+                # The last place is this very booking's, confirmed at the same moment.
+                return await self._confirmed(actor, draft_id)
             if is_made:
                 self._slots.touched(booking.pandit_id, booking.claims)
                 await self._bookings.told(booking)
                 return booking
         raise ConcurrentChange
+
+    async def _fitted(self, draft: Draft, pandit: Pandit, booking: Booking) -> tuple[Booking, bool]:
+        return await self._timetable.fitted(
+            pandit, wanted_by(booking), functools.partial(self._made, draft, booking)
+        )
 
     async def _made(
         self, draft: Draft, booking: Booking, claims: tuple[int, ...]

@@ -48,6 +48,12 @@ INDEXES: Final = (
         unique=True,
         partial={"request_key": {"$gt": ""}},
     ),
+    # How many a customer has open: see ``BookingService.in_open_place``.
+    Index(
+        (("user_id", ASCENDING), ("open_place", ASCENDING)),
+        unique=True,
+        partial={"open_place": {"$gt": ""}},
+    ),
     Index((("starts_at", DESCENDING), ("_id", DESCENDING))),
     Index((("created_at", DESCENDING), ("_id", DESCENDING))),
     Index((("offers.pandit_user_id", ASCENDING), ("created_at", DESCENDING))),
@@ -77,6 +83,8 @@ _ENGAGEMENT: Final = {
     "draft.booking.location": 1,
 }
 _SHARED: Final = sorted(CONTACT_SHARED)
+_MOST_OPEN: Final = 2000
+"""More places than the settings allow."""
 _TICK: Final = timedelta(milliseconds=1)
 _FIRST: Final = date(1900, 1, 1)
 _LAST: Final = date(9000, 1, 1)
@@ -102,6 +110,18 @@ class MongoBookingRepository:
         document = await self._bookings.find_one({"_id": booking_id})
         is_booking = document is not None and document["status"] != DRAFT
         return from_document(Booking, document) if document and is_booking else None
+
+    async def open_places(self, user_id: str) -> frozenset[str]:
+        # By the customer's own index first: see ``store.paging``.
+        documents = await self._bookings.aggregate(
+            [
+                {"$match": {"user_id": user_id}},
+                {"$match": {"open_place": {"$gt": ""}}},
+                {"$project": {"open_place": 1}},
+                {"$limit": _MOST_OPEN},
+            ]
+        )
+        return frozenset(document["open_place"] for document in documents)
 
     async def find_by_request(self, user_id: str, request_key: str) -> Booking | None:
         # By the customer's own index first: see ``store.paging``.
@@ -333,7 +353,9 @@ def booking_document(booking: Booking) -> Document:
     for name in ("claims", "outbox", "offers"):
         if not document[name]:
             del document[name]
-    for name in ("answer_by", "pay_by", "remind_at", "request_key"):
+    if not booking.is_open:
+        document["open_place"] = None
+    for name in ("answer_by", "pay_by", "remind_at", "request_key", "open_place"):
         if document[name] is None:
             del document[name]
     if waiting := _answers_due(booking):
@@ -407,4 +429,7 @@ def taken(error: DuplicateKey) -> Exception:
     """Which of its unique indexes has refused a write, in the words of the business."""
     if "claims" in error.fields:
         return SlotTaken()
-    return AlreadyExists("request_key") if "request_key" in error.fields else error
+    for field in ("request_key", "open_place"):
+        if field in error.fields:
+            return AlreadyExists(field)
+    return error

@@ -13,11 +13,12 @@ import pytest
 from server.domain.booking import (
     Booking,
     BookingStatus,
+    PaymentStatus,
     RescheduleProposal,
     SamagriProposal,
 )
 from server.domain.calendar import span_of
-from server.domain.errors import SlotTaken
+from server.domain.errors import AlreadyExists, SlotTaken
 from server.domain.events import Event, EventKind
 from server.domain.ports.bookings import BookingFilter
 from server.store import bookings as documents
@@ -180,6 +181,29 @@ async def test_an_ended_booking_frees_its_time_in_the_same_write(
     await bookings.replace(replace(booking, status=BookingStatus.CANCELLED, claims=()))
     await bookings.add(make_booking(id="other"))
     await bookings.add(make_booking(id="elsewhere", pandit_id="another-pandit"))
+
+
+async def test_a_place_among_open_bookings_is_held_once_and_by_open_ones_alone(
+    bookings: MongoBookingRepository,
+) -> None:
+    first = make_booking(id="first", claims=(), open_place="unpaid.0")
+    second = make_booking(id="second", claims=(), open_place="unpaid.0")
+    await bookings.add(first)
+    with pytest.raises(AlreadyExists) as refused:
+        await bookings.add(second)
+    assert refused.value.field == "open_place"
+    assert await bookings.open_places(first.user_id) == {"unpaid.0"}
+    assert await bookings.open_places("nobody") == frozenset()
+    await bookings.add(make_booking(id="other", claims=(), user_id="gita", open_place="unpaid.0"))
+    for change in (
+        {"payment_status": PaymentStatus.COMPLETED},
+        {"status": BookingStatus.ACCEPTED, "open_place": "unpaid.0"},
+    ):
+        stored = await bookings.find("first")
+        assert stored is not None
+        assert await bookings.replace(replace(stored, **change))
+        assert await bookings.open_places(first.user_id) == frozenset()
+    await bookings.add(second)
 
 
 async def test_two_ended_bookings_do_not_clash(bookings: MongoBookingRepository) -> None:

@@ -44,7 +44,7 @@ from server.domain.booking import (
 )
 from server.domain.calendar import DayClaim, span_of
 from server.domain.draft import DRAFT, Draft
-from server.domain.errors import DomainError, NotBookable, NotFound, SlotTaken
+from server.domain.errors import DomainError, NotBookable, NotFound, SlotTaken, TooManyOpen
 from server.domain.money import Unit
 from server.domain.recurrence import Frequency, OccurrenceState, RecurrenceRule
 from server.store.codec import from_document, from_value
@@ -241,8 +241,9 @@ def machine_of(world: World) -> type[RuleBasedStateMachine]:
             )
             won = [each for each in outcomes if isinstance(each, Booking)]
             assert len(won) <= 1
-            # Where the time is over or too near, or the pandit is away, nobody gets it.
-            expected = (Booking, SlotTaken, NotBookable, NotFound)
+            # Where the time is over or too near, or the pandit is away, nobody gets it; nor does
+            # he who has too many open.
+            expected = (Booking, SlotTaken, NotBookable, NotFound, TooManyOpen)
             assert all(isinstance(each, expected) for each in outcomes), outcomes
 
         @rule(who=WHO, whom=WHO, day=DAYS, at=HOURS, is_repeated=st.booleans())

@@ -403,6 +403,88 @@ class TestWithoutRepetition:
         assert second.status_code == 409
 
 
+class TestFewOpenBookings:
+    """Few may be unpaid or unanswered at once, by whichever door they are made."""
+
+    @pytest.fixture
+    def settings(self, settings: Settings) -> Settings:
+        booking = dataclasses.replace(settings.booking, most_unpaid=2, most_unanswered=2)
+        return dataclasses.replace(settings, booking=booking)
+
+    async def book(self, customer: Person, service_id: str, **more: Any) -> httpx.Response:
+        headers = {"Idempotency-Key": more.pop("key")} if "key" in more else {}
+        return await customer.api.post(
+            "/api/bookings/", json=wish(service_id, **more), headers=headers
+        )
+
+    async def test_nobody_fills_a_calendar_without_paying(
+        self, people: People, server: RunningServer, clock: FakeClock
+    ) -> None:
+        customer, pandit = await people.customer(), await people.pandit(duration_minutes=60)
+        service_id = pandit.service_id
+        hours = [f"{hour:02}:00" for hour in (8, 10, 12, 14, 16)]
+        answers = await asyncio.gather(
+            *(
+                self.book(
+                    customer,
+                    service_id,
+                    booking_time=at,
+                    payment_method="WALLET",
+                    key=f"request-at-{at[:2]}",
+                )
+                for at in hours
+            )
+        )
+        made = [answer.json()["id"] for answer in answers if answer.status_code == 201]
+        refused = [answer.json() for answer in answers if answer.status_code != 201]
+        assert len(made) == 2
+        assert {each["type"] for each in refused} == {"too-many-open"}
+        assert refused[0]["detail"].startswith("2 of your bookings are not paid")
+        # Neither by the wizard; the draft stays.
+        draft = await prepare(customer, (await people.pandit("Om")).service_id, method="WALLET")
+        late = await step(customer, "confirmation", booking_id=draft)
+        assert (late.status_code, late.json()["type"]) == (409, "too-many-open")
+        # Others are not kept from anything, and cash has places of its own.
+        other = await people.customer("Gita")
+        free = next(at for at, each in zip(hours, answers, strict=True) if each.status_code != 201)
+        assert (
+            await self.book(other, service_id, booking_time=free, payment_method="WALLET")
+        ).status_code == 201
+        # What is called off leaves its place.
+        await customer.api.post(f"/api/bookings/{made[0]}/cancel/", json={})
+        assert (await step(customer, "confirmation", booking_id=draft)).status_code == 200
+        assert (await step(customer, "confirmation", booking_id=draft)).status_code == 200
+        # And what runs out.
+        clock.advance(minutes=16)
+        await people.sign_in_again(customer)
+        await server.services.booking_payments.fail_unpaid()
+        again = await self.book(customer, service_id, booking_time=free, payment_method="WALLET")
+        assert again.status_code == 201
+
+    async def test_what_is_answered_or_asked_for_twice_takes_no_place(self, people: People) -> None:
+        customer, pandit = await people.customer(), await people.pandit(duration_minutes=60)
+        service_id = pandit.service_id
+        first = await self.book(customer, service_id, booking_time="08:00", key="first-request")
+        second = await self.book(customer, service_id, booking_time="10:00")
+        assert (first.status_code, second.status_code) == (201, 201)
+        third = await self.book(customer, service_id, booking_time="12:00")
+        assert (third.status_code, third.json()["type"]) == (409, "too-many-open")
+        same = await self.book(customer, service_id, booking_time="08:00", key="first-request")
+        assert same.json()["id"] == first.json()["id"]
+        accepted = await pandit.api.post(f"/api/bookings/{first.json()['id']}/accept/", json={})
+        assert accepted.status_code == 200
+        third = await self.book(customer, service_id, booking_time="12:00")
+        assert third.status_code == 201
+
+    async def test_a_series_has_room_for_all_its_days(self, people: People) -> None:
+        customer, pandit = await people.customer(), await people.pandit()
+        rule = {"frequency": "weekly", "count": 4}
+        made = await self.book(customer, pandit.service_id, recurrence=rule)
+        assert made.status_code == 201
+        (series,) = (await customer.api.get("/api/recurrences/")).json()["results"]
+        assert [each["state"] for each in series["occurrences"]] == ["BOOKED"] * 4
+
+
 async def test_two_processes_that_clear_away_leave_what_goes_on(
     people: People, server: RunningServer, clock: FakeClock
 ) -> None:

@@ -76,6 +76,7 @@ async def test_what_was_paid_is_confirmed_once_whenever_the_server_is_killed(
                 "LIMITS__WRITE": "100000/minute",
                 "LIMITS__CALLBACK": "100000/minute",
                 "PAYMENT__RECONCILE_SECONDS": "0.5",
+                "BOOKING__MOST_UNPAID": "1000",
             },
         )
         await child.start()

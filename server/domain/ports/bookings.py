@@ -43,8 +43,12 @@ class BookingRepository(Protocol):
         """Store a new booking.
 
         Raises ``SlotTaken`` when any of its claims is held, ``AlreadyExists`` when the customer has
-        one with its ``request_key``.
+        one with its ``request_key`` or in its ``open_place``.
         """
+        ...
+
+    async def open_places(self, user_id: str) -> frozenset[str]:
+        """Return the places that a customer's open bookings hold."""
         ...
 
     async def find_by_request(self, user_id: str, request_key: str) -> Booking | None:
