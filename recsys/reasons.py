@@ -12,7 +12,8 @@ from enum import StrEnum
 from typing import Any, Final, Literal, TypeAlias
 
 Language: TypeAlias = Literal["en", "ne"]
-# Gives the name of a thing: its kind ("item", "puja", "region", "pandit"), its id, the language.
+# Gives the name of a thing: its kind ("item", "puja", "region", "pandit"), its id, the language. Of
+# the kind "day" the id is a date, and the name is how people write it.
 Names: TypeAlias = Callable[[str, str, Language], str]
 
 MIN_BOOKINGS_FOR_RATE: Final = 10
@@ -196,6 +197,7 @@ _MONTHS: Final[Mapping[Language, tuple[str, ...]]] = {
 _AND: Final[Mapping[Language, str]] = {"en": " and ", "ne": " र "}
 _DIGITS: Final = str.maketrans("0123456789", "०१२३४५६७८९")
 _KINDS: Final = {"puja": "puja", "item": "item", "region": "region", "pandit": "pandit"}
+_DAYS: Final = ("date", "last")
 
 
 def text(reason: Reason, language: Language, names: Names, *, puja_id: str = "") -> str:
@@ -204,7 +206,7 @@ def text(reason: Reason, language: Language, names: Names, *, puja_id: str = "")
     Parameters
     ----------
     names
-        Gives the names of items, pujas, regions and pandits.
+        Gives the names of items, pujas, regions and pandits, and how a date is written.
     puja_id
         The puja that is spoken of, for reasons whose data does not name one.
     """
@@ -223,6 +225,8 @@ def _spelled(key: str, value: Any, language: Language, names: Names) -> dict[str
     """The words for one entry of the data."""
     if key in _KINDS:
         return {key: names(_KINDS[key], value, language)}
+    if key in _DAYS:
+        return {key: _figures(names("day", value, language), language)}
     if key == "with":
         spelled = [names("item", item, language) for item in value]
         head, last = ", ".join(spelled[:-1]), spelled[-1]

@@ -27,6 +27,8 @@ from server.handlers.sessions import SessionCookies
 from server.handlers.static import Assets
 from server.i18n import Formatter
 from server.schemas.base import Reader, decode_query
+from server.schemas.bookings import PlaceResponse
+from server.schemas.pandits import AreaResponse
 
 T = TypeVar("T")
 
@@ -307,6 +309,13 @@ class PageHandler(SessionCookies):
         chosen = nepali or english if self.reader.language == "ne" else english or nepali
         return str(chosen)
 
+    def place_text(self, place: PlaceResponse | AreaResponse) -> str:
+        """Quarter and town, in the reader's language where the table of places knows them."""
+        parts = [part for part in (place.area, place.city) if part]
+        if self.reader.language == "ne":
+            parts = [self.services.places.nepali_name(part) for part in parts]
+        return ", ".join(parts)
+
     def both_dates(self, day: date) -> str:
         """A day in both calendars, first in that of the reader's language."""
         bs = self.formatter.day_bs(day)
@@ -338,6 +347,7 @@ class PageHandler(SessionCookies):
             "ago": self.ago,
             "day_badge": self.day_badge,
             "local_name": self.local_name,
+            "place_text": self.place_text,
             "asset": self.assets.url,
             "here": self.here,
             "language": self.reader.language,

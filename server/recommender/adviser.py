@@ -69,6 +69,7 @@ from server.domain.recommendation import (
     SamagriAdvice,
     SamagriQuestion,
 )
+from server.domain.texts import written_day
 
 _TIERS: Final = {
     SamagriType.REQUIRED: Tier.REQUIRED,
@@ -140,12 +141,14 @@ class AdviceParams:
 
 @dataclass(frozen=True, slots=True)
 class _Names:
-    """Names for reasons, by kind, id and language."""
+    """Names for reasons, by kind, id and language; of a day how it is written."""
 
     items: Mapping[str, SamagriItem]
     pujas: Mapping[str, Puja]
 
     def __call__(self, kind: str, name: str, language: reasons.Language) -> str:
+        if kind == "day":
+            return written_day(date.fromisoformat(name), language)
         known: SamagriItem | Puja | None = None
         if kind == "item":
             known = self.items.get(name)

@@ -11,16 +11,12 @@ from datetime import datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from kundali.bikram_sambat import MONTHS, OutsideCalendar, to_bs
 from server.domain.booking import NOT_AVAILABLE, NOT_PAID, OTHER_CHOSEN
 from server.domain.events import Event, EventKind
 from server.domain.money import NPR
 from server.domain.ports.world import Translator
-from server.domain.texts import N_, written_clock
+from server.domain.texts import N_, written_clock, written_day
 
-_ENGLISH_MONTHS: Final = (
-    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-)  # fmt: skip
 _DEVANAGARI: Final = str.maketrans("0123456789", "०१२३४५६७८९")
 _LANGUAGES: Final = ("en", "ne")
 
@@ -209,21 +205,11 @@ def job_event(kind: EventKind) -> str | None:
 
 
 def written_instant(at: datetime, language: str) -> str:
-    """Write a local instant as people do.
+    """Write a local instant as people do: its day as ``written_day`` has it, then the clock.
 
-    English "22 Nov 2026, 10:00 am"; Nepali in Bikram Sambat "२०८३ मङ्सिर ६, बिहान १०:००", or,
-    outside the table of that calendar, in the numbers of the Gregorian date. ``at`` is in the
-    reader's zone.
+    ``at`` is in the reader's zone.
     """
-    if language != "ne":
-        ad = f"{at.day} {_ENGLISH_MONTHS[at.month - 1]} {at.year}"
-        return f"{ad}, {written_clock(at, language)}"
-    try:
-        day = to_bs(at.date())
-        written = f"{day.year} {MONTHS[day.month - 1].ne} {day.day}"
-    except OutsideCalendar:
-        written = at.date().isoformat()
-    return f"{written.translate(_DEVANAGARI)}, {written_clock(at, language)}"
+    return f"{written_day(at.date(), language)}, {written_clock(at, language)}"
 
 
 def written_amount(minor: int, currency: str, language: str) -> str:

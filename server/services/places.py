@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from server.domain.account import GeoPoint, Place
-from server.domain.places import NamedPlace
+from server.domain.places import NamedPlace, place_key
 from server.domain.ports.kundali import PlaceDirectory
 
 _ADDED: Final = re.compile(r"[,/(;0-9०-९-]")
@@ -34,6 +34,15 @@ class PlaceService:
     def named(self, text: str) -> NamedPlace | None:
         """Return the one place that is likeliest meant by a whole name, or None."""
         return self._places.named(text)
+
+    def nepali_name(self, text: str) -> str:
+        """Return how Nepali writes the place that was typed by its own name, else the text.
+
+        By-names stay as they are: whoever says Patan reads of Patan.
+        """
+        known = self._places.named(text)
+        is_its_own = known is not None and place_key(known.name) == place_key(text)
+        return (known.name_ne or text) if known and is_its_own else text
 
     def located(self, place: Place) -> Place:
         """Return the place with a position: its own, else that of its area, else of its city.

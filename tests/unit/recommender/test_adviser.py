@@ -147,7 +147,10 @@ def test_what_was_held_longer_ago_than_the_history_reaches_is_known() -> None:
     customer = Customer(user_id="u", history=history, last_held={PUJA: TODAY, **ever})
     found = propose(advice(), customer)
     assert "bratabandha" not in found
-    assert found["rudri-puja"].because[0].data["last"] == "2025-11-20"
+    because = found["rudri-puja"].because[0]
+    assert because.data["last"] == "2025-11-20"
+    assert "on 20 Nov 2025" in because.text
+    assert "२०८२ मङ्सिर ४ मा" in because.text_ne
 
 
 def test_days_proposed_are_as_far_ahead_as_the_model_has_seen_families_book() -> None:

@@ -72,7 +72,7 @@ def test_festival_ahead_is_proposed_for_its_day():
     assert max(found.values(), key=lambda each: each.confidence) == first
     assert (first.kind, first.from_day) == (FESTIVAL, _DASHAIN.day)
     assert first.reasons[0].code == Code.FESTIVAL
-    assert text(first.reasons[0], "ne", lambda *_: "") == "२०२६-०९-१३ मा दसैँ पर्छ।"
+    assert text(first.reasons[0], "ne", lambda _, name, __: name) == "२०२६-०९-१३ मा दसैँ पर्छ।"
 
 
 def test_who_held_it_last_year_is_surer_and_reads_why():

@@ -29,6 +29,22 @@ def test_a_position_that_was_given_stays(places: PlaceService):
 
 
 @pytest.mark.parametrize(
+    ("typed", "written"),
+    [
+        ("Lazimpat", "लाजिम्पाट"),
+        ("kathmandu ", "काठमाडौँ"),
+        ("Patan", "Patan"),
+        ("पाटन", "पाटन"),
+        ("Berlin", "Berlin"),
+        ("Nowhere tole", "Nowhere tole"),
+        ("", ""),
+    ],
+)
+def test_a_place_of_nepal_is_written_in_nepali(places: PlaceService, typed: str, written: str):
+    assert places.nepali_name(typed) == written
+
+
+@pytest.mark.parametrize(
     ("area", "city", "named"),
     [
         ("", "Lalitpur", "Lalitpur"),
