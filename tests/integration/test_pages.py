@@ -285,6 +285,33 @@ async def test_a_form_that_is_sent_twice_books_once(people: People) -> None:
     assert len((await family.api.get("/api/bookings/")).json()["results"]) == 1
 
 
+async def test_an_unfinished_booking_says_what_it_is_of(people: People) -> None:
+    pandit, family = await people.pandit(), await people.customer()
+    await pandit.api.patch("/api/pandits/me/", json={"full_name_ne": "राम प्रसाद आचार्य"})
+    browser = await signed_in(people, family)
+    await begin_booking(browser, pandit.service_id)
+    other = await people.pandit("Hari Sharma")
+    for address in ("/bookings/", f"/book/{other.service_id}/"):
+        shown = text_of(await browser.get(address))
+        assert "Ram Prasad Acharya, no time chosen yet" in shown
+    await browser.post("/language/", language="ne", next="/")
+    assert "राम प्रसाद आचार्य, समय छान्न बाँकी" in text_of(await browser.get("/bookings/"))
+
+
+async def test_places_are_written_in_the_readers_language(people: People) -> None:
+    pandit, family = await people.pandit(), await people.customer()
+    browser = await signed_in(people, family)
+    booking = (await book(browser, pandit.service_id)).headers["Location"]
+    profile, desk = f"/pandits/{pandit.pandit_id}/", await signed_in(people, pandit)
+    assert "Lazimpat, Kathmandu" in text_of(await browser.get(profile))
+    for reader in (browser, desk):
+        await reader.post("/language/", language="ne", next="/")
+    for address in ("/pandits/", profile):
+        assert "लाजिम्पाट, काठमाडौँ" in text_of(await browser.get(address))
+    for reader, address in ((browser, booking), (desk, booking), (desk, "/requests/")):
+        assert "बानेश्वर, काठमाडौँ" in text_of(await reader.get(address))
+
+
 async def test_a_taken_time_is_named_and_others_are_offered(people: People) -> None:
     pandit, family, rival = (
         await people.pandit(),

@@ -32,7 +32,7 @@ from server.handlers.page_base import Form
 from server.handlers.pages.base import Page
 from server.handlers.pages.budget import BudgetPage, paisa_of
 from server.handlers.pages.payments import may_pay
-from server.handlers.pages.wizard import present_open
+from server.handlers.pages.wizard import OpenDrafts
 from server.handlers.routing import Route
 from server.i18n import N_
 from server.schemas.bookings import (
@@ -65,7 +65,7 @@ _PAST: Final = (BookingStatus.COMPLETED, BookingStatus.CANCELLED, BookingStatus.
 _PER_PAGE: Final = 20
 
 
-class BookingsPage(Page):
+class BookingsPage(OpenDrafts):
     """One's own bookings: what lies ahead, and what is over."""
 
     roles = ANYONE
@@ -97,7 +97,7 @@ class BookingsPage(Page):
         """What the person has begun to book, here or on another device."""
         if self.person.role is not Role.USER:
             return []
-        return present_open(await self.services.drafts.list_own(self.person), self.reader)
+        return await self.open_drafts()
 
 
 class BookingPage(Page):

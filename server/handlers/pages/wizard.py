@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import date, timedelta
 from typing import Any, Final
@@ -16,11 +16,11 @@ from server.domain.payment import Purpose
 from server.domain.recurrence import RecurrenceRule
 from server.handlers.base import CUSTOMER
 from server.handlers.page_base import Form, decode_known
+from server.handlers.pages.base import Page
 from server.handlers.pages.budget import BudgetPage
 from server.handlers.pages.payments import Checkout
 from server.handlers.routing import Route
 from server.schemas.almanac import quality_of
-from server.schemas.base import Reader
 from server.schemas.bookings import RecurrenceRequest, present_booking, present_samagri
 from server.schemas.drafts import StepRequest, present_draft
 from server.schemas.pandits import present_service, present_slot
@@ -56,18 +56,35 @@ def address_of(service_id: str, draft_id: str, page: str) -> str:
     return f"/book/{service_id}/{draft_id}/{page}/"
 
 
-def present_open(drafts: Sequence[Draft], reader: Reader) -> list[dict[str, Any]]:
-    """Unfinished bookings, with where each goes on."""
-    return [
-        {
-            "draft": present_draft(draft, reader),
+class OpenDrafts(Page):
+    """Pages that tell a customer what he has begun to book."""
+
+    async def open_drafts(self) -> list[dict[str, Any]]:
+        """His unfinished bookings: of what, with whom, and where each goes on."""
+        drafts = await self.services.drafts.list_own(self.person)
+        return [await self._present_open(draft) for draft in drafts]
+
+    async def _present_open(self, draft: Draft) -> dict[str, Any]:
+        booking = draft.booking
+        puja, pandit = "", ""
+        if booking is not None:
+            puja = self.local_name(booking, "service_name")
+            pandit = self.local_name(booking, "pandit_name")
+        else:
+            # What cannot be booked any more has no name here; the customer may still drop it.
+            with suppress(NotFound):
+                offered_by, service = await self.services.pandits.offer(draft.service_id)
+                puja = self.local_name(service)
+                pandit = self.local_name(offered_by, "full_name")
+        return {
+            "draft": present_draft(draft, self.reader),
+            "puja": puja,
+            "pandit": pandit,
             "href": address_of(draft.service_id, draft.id, _PAGE_OF[draft.next_step]),
         }
-        for draft in drafts
-    ]
 
 
-class WizardPage(Checkout, BudgetPage):
+class WizardPage(OpenDrafts, Checkout, BudgetPage):
     """What the pages of the wizard share."""
 
     roles = CUSTOMER
@@ -83,7 +100,7 @@ class WizardPage(Checkout, BudgetPage):
             service_id,
             services=[present_service(each) for each in pandit.services if each.is_available],
             chosen=form.values.get("service_id") or service.id,
-            open_drafts=present_open(await self.services.drafts.list_own(self.person), self.reader),
+            open_drafts=await self.open_drafts(),
         )
 
     async def free_days(
