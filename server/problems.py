@@ -320,6 +320,8 @@ FIELD_MESSAGES: Final[dict[str, str]] = {
     "method-unavailable": N_("This way to pay is not available."),
     "below-minimum": N_("That is too little for this way to pay."),
     "above-maximum": N_("That is too much for this way to pay."),
+    "least-amount": N_("Enter Rs {least} or more."),
+    "most-amount": N_("Enter Rs {most} or less."),
     "wallet-full": N_("The wallet may not hold so much, with the top-ups that are under way."),
     "too-many": N_("There are too many of these already."),
     "between": N_("Enter a value from {low} to {high}."),

@@ -58,6 +58,12 @@ _FACTOR: Final = {Unit.KG: Decimal(1000), Unit.L: Decimal(1000)}
 MAX_QUANTITY: Final = Decimal(10_000)
 
 
+def in_rupees(paisa: int) -> int | str:
+    """An amount for a sentence about rupees: whole where it can be, else with its paisa."""
+    rupees, rest = divmod(paisa, 100)
+    return f"{rupees}.{rest:02d}" if rest else rupees
+
+
 def convert_quantity(quantity: Decimal, unit: Unit, to: Unit) -> Decimal:
     """Express ``quantity`` of ``unit`` in ``to``.
 

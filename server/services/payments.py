@@ -44,7 +44,7 @@ from server.domain.gateway import (
     ReturnHint,
     StartedPayment,
 )
-from server.domain.money import NPR
+from server.domain.money import NPR, in_rupees
 from server.domain.payment import (
     PAID,
     Attempt,
@@ -243,9 +243,11 @@ class PaymentService:
         if method in (PaymentMethod.CASH, PaymentMethod.WALLET):
             raise Invalid(FieldFault("payment_method", "method-unavailable"))
         if amount < self._policy.top_up_min:
-            raise Invalid(FieldFault("amount", "below-minimum"))
+            least = in_rupees(self._policy.top_up_min)
+            raise Invalid(FieldFault("amount", "least-amount", {"least": least}))
         if amount > self._policy.top_up_max:
-            raise Invalid(FieldFault("amount", "above-maximum"))
+            most = in_rupees(self._policy.top_up_max)
+            raise Invalid(FieldFault("amount", "most-amount", {"most": most}))
         if amount > await self._wallet_room(actor.user_id):
             raise Invalid(FieldFault("amount", "wallet-full"))
         self._require_method(method, amount, NPR)

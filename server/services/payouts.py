@@ -26,7 +26,7 @@ from server.domain.errors import (
     NotFound,
 )
 from server.domain.ledger import Chain, EntryKind, LedgerEntry, Posting
-from server.domain.money import NPR
+from server.domain.money import NPR, in_rupees
 from server.domain.payout import Payout, PayoutStatus
 from server.domain.ports.paging import Page, SortKey
 from server.domain.ports.payments import PayoutRepository
@@ -68,7 +68,8 @@ class PayoutService:
         if actor.role is not Role.PANDIT:
             raise Forbidden
         if amount < self._least:
-            raise Invalid(FieldFault("amount", "below-minimum"))
+            least = in_rupees(self._least)
+            raise Invalid(FieldFault("amount", "least-amount", {"least": least}))
         await self._finish_asked(actor.user_id)
         if amount > (await self._book.earnings(actor.user_id)).available:
             raise InsufficientBalance

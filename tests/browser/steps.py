@@ -124,6 +124,13 @@ def change_samagri(reader: Reader) -> None:
     total = page.locator('[data-fee="total_fee"]').first
     expect(rice).to_contain_text(reader.say("Needed"))
     before = total.inner_text()
+    quantity = rice.get_by_role("textbox")
+    quantity.fill("99999")
+    quantity.press("Enter")
+    expect(rice.get_by_role("alert")).to_have_text(
+        reader.begins("At most {quantity} {unit} of it can be ordered.")
+    )
+    expect(rice.get_by_role("alert")).to_be_in_viewport()
     reader.press("More {name}", rice)
     expect(total).not_to_have_text(before)
     dry_fruits = page.locator('.samagri__row[data-item="dry-fruits"]')

@@ -243,6 +243,21 @@ async def test_an_amount_that_is_none_is_told(family, amount):
     assert 'role="alert"' in html.unescape(answer.text)
 
 
+@pytest.mark.parametrize(
+    ("language", "amount", "told"),
+    [
+        ("en", "5", "Enter Rs 10 or more."),
+        ("en", "50,001", "Enter Rs 50000 or less."),
+        ("ne", "5", "रु १० वा बढी लेख्नुहोस्।"),
+    ],
+)
+async def test_a_sum_out_of_bounds_names_the_bound(family, language, amount, told):
+    await family.post("/language/", language=language)
+    answer = await family.post("/wallet/", payment_method="KHALTI", amount=amount)
+    assert answer.status_code == 422
+    assert told in html.unescape(answer.text)
+
+
 async def test_a_pandit_sees_what_he_has_earned(people, bookings):
     pandit = await signed_in(people, bookings.pandit)
     page = text_of(await pandit.get("/pandit/earnings/"))

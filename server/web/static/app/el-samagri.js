@@ -22,7 +22,7 @@ import { number, parseNumber, pick, price, t } from "./i18n.js";
 import { icon, PageElement, toast } from "./page.js";
 import { FAVOURITE, NEVER_SHOW, Preferences } from "./preferences.js";
 import { Suggestions } from "./suggestions.js";
-import { grouped, lineOf, orderable, stepped, unitName } from "./samagri-list.js";
+import { grouped, lineOf, MOST, orderable, stepped, unitName } from "./samagri-list.js";
 
 const TYPING_MS = 600;
 const SEARCH_MS = 250;
@@ -309,7 +309,7 @@ class Samagri extends PageElement {
         return true;
       } catch (error) {
         const problem = /** @type {import("./api.js").ApiError} */ (error);
-        this.faults = { ...this.faults, [id]: problem.text ?? String(error) };
+        await this.#refuse(id, problem.text ?? String(error));
         await this.load();
         // When not even the list can be read: what is shown must not look saved.
         if (this.fault) this.#showTold(id);
@@ -398,15 +398,27 @@ class Samagri extends PageElement {
     }
   }
 
+  /** Say at a line why its quantity is not taken, where it is seen. @param {string} id @param {string} text */
+  async #refuse(id, text) {
+    this.faults = { ...this.faults, [id]: text };
+    await this.updateComplete;
+    this.querySelector(`[data-item="${CSS.escape(id)}"] .samagri__error`)?.scrollIntoView({ block: "nearest" });
+  }
+
   /** @param {import("./samagri-list.js").Line} line @param {number} quantity @param {number} [wait] */
   #setQuantity(line, quantity, wait = TYPING_MS) {
+    if (quantity > MOST) {
+      const most = { quantity: number(MOST), unit: unitName(line.unit, MOST) };
+      this.#refuse(line.id, t("At most {quantity} {unit} of it can be ordered.", most));
+      return;
+    }
     if (!orderable(line, quantity)) {
-      this.faults = { ...this.faults, [line.id]: t("Please enter a quantity above zero; whole numbers for pieces.") };
+      this.#refuse(line.id, t("Please enter a quantity above zero; whole numbers for pieces."));
       return;
     }
     if (quantity < line.least) {
       const needed = { quantity: number(line.least), unit: unitName(line.unit, line.least) };
-      this.faults = { ...this.faults, [line.id]: t("This puja needs at least {quantity} {unit} of it.", needed) };
+      this.#refuse(line.id, t("This puja needs at least {quantity} {unit} of it.", needed));
       return;
     }
     if (quantity === line.quantity) return;

@@ -9,7 +9,7 @@ export const GROUPS = ["REQUIRED", "ESSENTIAL", "OPTIONAL"];
 const STEPS = /** @type {Record<string, number>} */ ({ g: 50, kg: 0.5, ml: 50, l: 0.5 });
 
 /** The most that the server takes of one item, in its unit. */
-const MOST = 10_000;
+export const MOST = 10_000;
 
 /** A unit's name beside a quantity. @param {string} unit @param {number} n */
 export function unitName(unit, n) {
