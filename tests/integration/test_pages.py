@@ -477,6 +477,33 @@ async def test_another_family_cannot_see_or_move_a_booking(people: People) -> No
     assert status == "PENDING"
 
 
+async def test_an_administrator_sees_whose_bookings_they_are_and_sifts_them(people: People) -> None:
+    pandit, family = await people.pandit(), await people.customer("Gita Rai")
+    browser = await signed_in(people, family)
+    first = await book(browser, pandit.service_id)
+    await book(browser, pandit.service_id, booking_date="2026-11-26")
+    await browser.post(f"{first.headers['Location']}cancel/", reason="")
+    office = await signed_in(people, await people.admin())
+    page = (await office.get("/bookings/")).text
+    assert "<h1>Bookings</h1>" in page
+    assert f"Gita Rai · {pandit.full_name} · At the customer&#x27;s home" in " ".join(page.split())
+
+    async def listed(**query: str) -> list[str]:
+        answer = await office.client.get("/bookings/", params=query)
+        return re.findall(r'href="(/bookings/[^"?]+/)"', answer.text)
+
+    (ahead,) = await listed()
+    assert await listed(status="PENDING", tab="past") == [ahead]
+    assert await listed(status="CANCELLED") == [first.headers["Location"]]
+    assert await listed(**{"from": "2026-11-26", "to": "2026-11-26"}) == [ahead]
+    assert await listed(to="2026-11-25") == []
+    assert await listed(tab="past", to="2026-11-25") == [first.headers["Location"]]
+    assert "No booking is like that." in (await office.get("/bookings/?to=2026-11-01")).text
+    own = (await browser.get("/bookings/")).text
+    assert "Your bookings" in own
+    assert 'name="status"' not in own
+
+
 async def test_what_an_admin_calls_off_is_on_record_through_either_door(people: People) -> None:
     pandit, family, admin = (
         await people.pandit(),

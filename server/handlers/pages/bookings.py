@@ -66,7 +66,7 @@ _PER_PAGE: Final = 20
 
 
 class BookingsPage(OpenDrafts):
-    """One's own bookings: what lies ahead, and what is over."""
+    """One's own bookings: what lies ahead, and what is over. An administrator sees everybody's."""
 
     roles = ANYONE
     section = "bookings"
@@ -75,10 +75,13 @@ class BookingsPage(OpenDrafts):
         """Show one of the two lists: the next puja first, or the last one."""
         is_past = self.get_query_argument("tab", "") == "past"
         query = self.filters(BookingsQuery)
+        is_staff = self.person.role is Role.ADMIN
         statuses = (query.status,) if query.status else _PAST if is_past else _AHEAD
         page = await self.services.bookings.list_own(
             self.person,
             statuses=statuses,
+            first=query.from_,
+            last=query.to,
             limit=_PER_PAGE,
             after=self.after(query.cursor),
             soonest_first=statuses[0] in _AHEAD,
@@ -86,7 +89,9 @@ class BookingsPage(OpenDrafts):
         following = self.cursor(page.next_key)
         await self.show(
             "customer/bookings.html",
-            title=self.translate("Your bookings"),
+            title=self.translate("Bookings") if is_staff else self.translate("Your bookings"),
+            query=query,
+            statuses=tuple(BookingStatus) if is_staff else (),
             bookings=[present_booking(row, self.person, self.reader) for row in page.rows],
             is_past=is_past,
             following=following and self.here(cursor=following),

@@ -55,6 +55,13 @@ PANDITS_LOCATIONS: Final = {
     ServiceLocation.PANDIT_LOCATION: N_("At your place"),
     ServiceLocation.ONLINE: N_("Online, by video call"),
 }
+STAFF_LOCATIONS: Final = {
+    ServiceLocation.HOME: N_("At the customer's home"),
+    ServiceLocation.TEMPLE: N_("At a temple"),
+    ServiceLocation.PANDIT_LOCATION: N_("At the pandit's place"),
+    ServiceLocation.ONLINE: N_("Online, by video call"),
+}
+_LOCATIONS: Final = {Role.PANDIT: PANDITS_LOCATIONS, Role.ADMIN: STAFF_LOCATIONS}
 LOCATION_HINTS: Final = {
     ServiceLocation.HOME: N_("The pandit comes to you."),
     ServiceLocation.TEMPLE: N_("You meet at a temple of your choice."),
@@ -309,7 +316,9 @@ class Labels:
 
     def __init__(self, page: PageHandler) -> None:
         self._page = page
-        self._is_pandit = page.actor is not None and page.actor.role is Role.PANDIT
+        role = page.actor.role if page.actor is not None else Role.USER
+        self._is_pandit = role is Role.PANDIT
+        self._locations = _LOCATIONS.get(role, LOCATIONS)
 
     def status(self, status: BookingStatus) -> str:
         """What a state of a booking is called; the same word waits on the pandit's side for him."""
@@ -323,8 +332,7 @@ class Labels:
 
     def location(self, kind: ServiceLocation) -> str:
         """Where a puja is held."""
-        table = PANDITS_LOCATIONS if self._is_pandit else LOCATIONS
-        return self._page.translate(table[kind])
+        return self._page.translate(self._locations[kind])
 
     def location_hint(self, kind: ServiceLocation) -> str:
         """What that means for the customer."""
