@@ -62,6 +62,7 @@ class Talk:
             pandit_id=booking.pandit_id,
             pandit_user_id=booking.pandit_user_id,
             pandit_name=booking.pandit_name,
+            pandit_name_ne=booking.pandit_name_ne,
             created_at=accepted_at,
             is_active=booking.status is not BookingStatus.CANCELLED,
         )
@@ -183,5 +184,9 @@ def _notice(room: ChatRoom, message: Message, user_id: str, mark: ReadMark | Non
         at=message.timestamp,
         recipients=(user_id,),
         booking_id=room.booking_id,
-        params={"sender": message.sender_name, "room_id": room.id},
+        params={
+            "sender": message.sender_name,
+            "sender_ne": room.pandit_name_ne if message.sender_id == room.pandit_user_id else "",
+            "room_id": room.id,
+        },
     )

@@ -73,6 +73,7 @@ class ChatRoom:
     pandit_id: str
     pandit_user_id: str
     pandit_name: str
+    pandit_name_ne: str = ""
     created_at: datetime
     is_active: bool = True
     head: RoomHead | None = None

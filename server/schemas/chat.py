@@ -95,6 +95,7 @@ class PartyResponse(Struct, frozen=True, kw_only=True):
     user_id: str
     role: str
     name: str
+    name_ne: str = ""
 
 
 class RoomRequest(Request, frozen=True, kw_only=True):
@@ -114,6 +115,7 @@ class RoomResponse(Struct, frozen=True, kw_only=True):
     other: PartyResponse
     customer_name: str
     pandit_name: str
+    pandit_name_ne: str
     pandit_id: str
     is_active: bool
     created_at: datetime
@@ -183,7 +185,12 @@ def present_message(message: Message, reader: Reader) -> MessageResponse:
 def present_room(room: ChatRoom, actor: Actor, reader: Reader) -> RoomResponse:
     """The room as the actor, one of its members, sees it."""
     other = (
-        PartyResponse(user_id=room.pandit_user_id, role="pandit", name=room.pandit_name)
+        PartyResponse(
+            user_id=room.pandit_user_id,
+            role="pandit",
+            name=room.pandit_name,
+            name_ne=room.pandit_name_ne,
+        )
         if actor.user_id == room.customer_id
         else PartyResponse(user_id=room.customer_id, role="user", name=room.customer_name)
     )
@@ -193,6 +200,7 @@ def present_room(room: ChatRoom, actor: Actor, reader: Reader) -> RoomResponse:
         other=other,
         customer_name=room.customer_name,
         pandit_name=room.pandit_name,
+        pandit_name_ne=room.pandit_name_ne,
         pandit_id=room.pandit_id,
         is_active=room.is_active,
         created_at=reader.local(room.created_at),

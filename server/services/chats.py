@@ -527,6 +527,7 @@ class ChatService:
         pandit_id: str,
         pandit_user_id: str,
         pandit_name: str,
+        pandit_name_ne: str = "",
     ) -> ChatRoom:
         """Open the room of an unlock, once however often it is asked for.
 
@@ -541,6 +542,7 @@ class ChatService:
                 pandit_id=pandit_id,
                 pandit_user_id=pandit_user_id,
                 pandit_name=pandit_name,
+                pandit_name_ne=pandit_name_ne,
                 created_at=self._clock.now(),
             )
         )
@@ -549,7 +551,7 @@ class ChatService:
             room = replace(room, is_active=True)
             self._bus.publish(room_topic(room.id), self._frames.room(room, ""))
         self._learn(room)
-        names = {"en": pandit_name, "ne": pandit_name}
+        names = {"en": pandit_name, "ne": pandit_name_ne or pandit_name}
         await self._tell_room(room, "unlocked", UNLOCKED_TEXT, names)
         return room
 
@@ -581,6 +583,7 @@ class ChatService:
             pandit_id=booking.pandit_id,
             pandit_user_id=booking.pandit_user_id,
             pandit_name=booking.pandit_name,
+            pandit_name_ne=booking.pandit_name_ne,
             created_at=self._clock.now(),
         )
 

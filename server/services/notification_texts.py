@@ -229,9 +229,9 @@ def written_amount(minor: int, currency: str, language: str) -> str:
 def _values(event: Event, language: str, zone: ZoneInfo) -> dict[str, str | int]:
     given = event.params
     values: dict[str, str | int] = {
-        name: given.get(name, "") for name in ("customer", "sender", "notes", "stars")
+        name: given.get(name, "") for name in ("customer", "notes", "stars")
     }
-    for name in ("service", "pandit"):
+    for name in ("service", "pandit", "sender"):
         values[name] = (language == "ne" and given.get(f"{name}_ne")) or given.get(name, "")
     for name, param in (("when", "starts_at"), ("proposed", "proposed_at")):
         instant = given.get(param)

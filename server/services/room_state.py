@@ -59,13 +59,18 @@ _Member = tuple[str, str]
 class RoomCard:
     """What is known of one room: who belongs to it, its highest number, its members' marks."""
 
-    __slots__ = ("booking_id", "head", "marks", "members")
+    __slots__ = ("booking_id", "head", "marks", "members", "pandit_name_ne")
 
-    def __init__(self, members: tuple[str, str], booking_id: str) -> None:
+    def __init__(self, members: tuple[str, str], booking_id: str, pandit_name_ne: str = "") -> None:
         self.members = members
         self.booking_id = booking_id
+        self.pandit_name_ne = pandit_name_ne
         self.head = 0
         self.marks: dict[str, _Mark] = {}
+
+    def nepali_name_of(self, user_id: str) -> str:
+        """The member's name in Nepali, empty unless he is the pandit and has given it."""
+        return self.pandit_name_ne if user_id == self.members[1] else ""
 
     def mark_of(self, user_id: str) -> int:
         """How far the member has read, as far as this process knows."""
@@ -163,7 +168,9 @@ class RoomState:
         """Take in a room as its document says; what is known better stays."""
         card = self._cards.get(room.id)
         if card is None:
-            card = self._cards[room.id] = RoomCard(room.members, room.booking_id)
+            card = self._cards[room.id] = RoomCard(
+                room.members, room.booking_id, room.pandit_name_ne
+            )
             if len(self._cards) > _MAX_CARDS:
                 self._cards.popitem(last=False)
         else:

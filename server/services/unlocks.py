@@ -43,4 +43,6 @@ class UnlockService:
             pandit_id=payment.pandit_id or "",
             pandit_user_id=payment.pandit_user_id or "",
             pandit_name=payment.pandit_name,
+            # What an unlock is called in Nepali is the pandit's name.
+            pandit_name_ne=payment.title_ne,
         )

@@ -315,7 +315,11 @@ class UnreadNotices:
                     at=message.timestamp,
                     recipients=(user_id,),
                     booking_id=card.booking_id,
-                    params={"sender": message.sender_name, "room_id": room_id},
+                    params={
+                        "sender": message.sender_name,
+                        "sender_ne": card.nepali_name_of(message.sender_id),
+                        "room_id": room_id,
+                    },
                 )
             )
             self._told[room_id, user_id] = mark

@@ -298,6 +298,24 @@ async def test_an_unfinished_booking_says_what_it_is_of(people: People) -> None:
     assert "राम प्रसाद आचार्य, समय छान्न बाँकी" in text_of(await browser.get("/bookings/"))
 
 
+async def test_a_chat_calls_the_pandit_by_his_name_in_the_readers_language(
+    people: People,
+) -> None:
+    pandit, family = await people.pandit(), await people.customer()
+    await pandit.api.patch("/api/pandits/me/", json={"full_name_ne": "राम प्रसाद आचार्य"})
+    browser = await signed_in(people, family)
+    booking = (await book(browser, pandit.service_id)).headers["Location"]
+    await (await signed_in(people, pandit)).post(f"{booking}accept/")
+    room = re.search(r"/chats/\w+/", (await browser.get("/chats/")).text)
+    assert room is not None
+    assert "Chat with Ram Prasad Acharya" in text_of(await browser.get(room[0]))
+    await browser.post("/language/", language="ne", next="/")
+    assert "राम प्रसाद आचार्य" in text_of(await browser.get("/chats/"))
+    shown = text_of(await browser.get(room[0]))
+    assert "राम प्रसाद आचार्यसँग कुराकानी" in shown
+    assert "Ram Prasad" not in shown
+
+
 async def test_places_are_written_in_the_readers_language(people: People) -> None:
     pandit, family = await people.pandit(), await people.customer()
     browser = await signed_in(people, family)

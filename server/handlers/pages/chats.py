@@ -69,12 +69,12 @@ class ChatPage(Page):
         is_member = self.person.user_id in room.members
         await self.show(
             "chat/chat.html",
-            title=self.translate("Chat with {name}", name=shown.other.name)
+            title=self.translate("Chat with {name}", name=self.local_name(shown.other))
             if is_member
             else self.translate(
                 "Chat of {customer} and {pandit}",
                 customer=room.customer_name,
-                pandit=room.pandit_name,
+                pandit=self.local_name(room, "pandit_name"),
             ),
             room=shown,
             is_member=is_member,

@@ -15,7 +15,7 @@ from server.domain.errors import StoreUnavailable
 from server.domain.events import SERVICES_ONLY, Event, EventKind
 from server.domain.notification import Channel, Notification, NotificationPreferences
 from server.domain.ports.accounts import UserRepository
-from server.services.notification_texts import WORDINGS, written_instant
+from server.services.notification_texts import WORDINGS, compose, written_instant
 from server.services.notifications import NotificationService
 from tests.fakes.notifications import MemoryNotificationRepository, QuietRinger
 
@@ -358,3 +358,17 @@ async def test_what_is_muted_stands_in_the_list_and_rings_nowhere():
     assert row.is_read
     assert await world.service.unread_count("sita") == 0
     assert world.ringer.rung == []
+
+
+@pytest.mark.parametrize(("nepali", "told"), [("राम प्रसाद", "राम प्रसाद"), ("", "Ram Prasad")])
+def test_whoever_writes_is_named_in_the_language_of_the_sentence(nepali: str, told: str) -> None:
+    event = Event(
+        id="e1",
+        kind=EventKind.NEW_MESSAGE,
+        at=NOW,
+        recipients=("u1",),
+        params={"sender": "Ram Prasad", "sender_ne": nepali},
+    )
+    texts = compose(event, Translator(), ZoneInfo("Asia/Kathmandu"))
+    assert texts["en"].message == "en: Ram Prasad has sent you a message."
+    assert texts["ne"].message == f"ne: {told} has sent you a message."

@@ -116,6 +116,17 @@ async def test_who_has_the_room_open_costs_no_read() -> None:
     assert (there.rooms.reads, there.events) == (0, [])
 
 
+async def test_the_pandit_is_told_of_by_his_name_in_nepali_too() -> None:
+    async with world() as there:
+        there.rooms.room = replace(there.rooms.room, pandit_name_ne="राम")
+        there.say(1, "ram")
+        await there.until(lambda: len(there.events) == 1)
+        there.say(2, "sita")
+        await there.until(lambda: len(there.events) == 2)
+    names = [(event.params["sender"], event.params["sender_ne"]) for event in there.events]
+    assert [nepali for _, nepali in names] == ["राम", ""]
+
+
 async def test_a_run_is_told_once_and_read_for_rarely() -> None:
     async with world() as there:
         there.say(1)
