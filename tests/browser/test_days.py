@@ -99,6 +99,24 @@ def test_a_day_of_the_list_takes_along_how_often_the_puja_is_repeated(
     expect(page.get_by_label("Repeat")).to_have_value("")
 
 
+def test_only_the_day_that_is_chosen_is_outlined(town: Town, visit: Visit) -> None:
+    family, pandit = town.person("Sita Sharma"), town.pandit(next(PANDITS))
+    (service,) = pandit.api.get("/api/services/").json()["results"]
+    page = hand(visit, family, DESK, "en").go(f"/book/{service['id']}/")
+    ready(page).get_by_role("button", name="Next", exact=True).click()
+    days = ready(page).locator(".days__list a")
+    days.nth(3).click()
+    expect(ready(page).locator(".days__list a[aria-current]")).to_have_count(1)
+    later = re.findall(r"booking_date=([0-9-]+)", days.nth(6).get_attribute("href") or "")[0]
+    page.get_by_label("Date", exact=True).fill(later)
+    page.get_by_label("Date", exact=True).dispatch_event("change")
+    expect(days.nth(6)).to_have_attribute("aria-current", "date")
+    expect(page.locator(".days__list a[aria-current]")).to_have_count(1)
+    expect(page.get_by_label("How many times in all")).to_be_hidden()
+    page.get_by_label("Repeat").select_option("weekly")
+    expect(page.get_by_label("How many times in all")).to_be_visible()
+
+
 @pytest.mark.parametrize(("size", "language"), READINGS)
 def test_the_day_of_a_pandit(town: Town, visit: Visit, size: Size, language: str) -> None:
     family, pandit = town.person("Gita Poudel"), town.pandit(next(PANDITS))

@@ -58,7 +58,10 @@ class Slots extends PageElement {
     this.onVisible = () => {
       if (document.visibilityState === "visible" && this.slots && Date.now() - this.loadedAt > STALE_MS) this.#load();
     };
-    this.onDate = () => this.#load();
+    this.onDate = () => {
+      this.#markDay();
+      this.#load();
+    };
     this.onSubmit = (/** @type {SubmitEvent} */ event) => {
       // "Back" leaves the step without a time.
       const button = /** @type {HTMLButtonElement | null} */ (event.submitter);
@@ -94,6 +97,15 @@ class Slots extends PageElement {
     document.removeEventListener("visibilitychange", this.onVisible);
     window.dispatchEvent(new CustomEvent("py-watch-slots", { detail: null }));
     this.request?.abort();
+  }
+
+  /** In the list of the days ahead, outline the one that the field says, if it is there. */
+  #markDay() {
+    const day = this.dateField?.value ?? "";
+    for (const link of /** @type {NodeListOf<HTMLAnchorElement>} */ (this.form?.querySelectorAll(".days__list a") ?? [])) {
+      if (day && new URL(link.href).searchParams.get("booking_date") === day) link.setAttribute("aria-current", "date");
+      else link.removeAttribute("aria-current");
+    }
   }
 
   async #load() {
