@@ -396,13 +396,11 @@ class ApiHandler(BaseHandler):
     ) -> None:
         if not _IDEMPOTENCY_KEY.fullmatch(key):
             raise errors.Invalid(errors.FieldFault("Idempotency-Key", "pattern"))
-        who = self.actor.user_id if self.actor else self.client_address
-        scope = f"{who}|{self.request.method}|{self.request.path.rstrip('/')}|{key}"
+        scope = self.request_scope(key)
         store = self.services.idempotency
         # Keyed: a body may hold a password, and what is stored must be no help in guessing it.
         secret: bytes = self.application.settings["cursor_secret"]
-        body_hash = hmac.digest(secret, self.request.body, "sha256").hex()
-        earlier = await store.begin(scope, body_hash)
+        earlier = await store.begin(scope, await self.body_hash(secret))
         if earlier is not None:
             self.set_header("Idempotent-Replayed", "true")
             self._send_bytes(earlier.status, await self.repeated_answer(earlier.body))
@@ -414,6 +412,15 @@ class ApiHandler(BaseHandler):
             raise
         await store.finish(scope, StoredAnswer(declared.status, self.kept_answer(body)))
         self._send_bytes(declared.status, body)
+
+    def request_scope(self, key: str) -> str:
+        """What the same request of the same person has in common with its repeats."""
+        who = self.actor.user_id if self.actor else self.client_address
+        return f"{who}|{self.request.method}|{self.request.path.rstrip('/')}|{key}"
+
+    async def body_hash(self, secret: bytes) -> str:
+        """What tells the body of a request from another body."""
+        return hmac.digest(secret, self.request.body, "sha256").hex()
 
     def kept_answer(self, body: bytes) -> bytes:
         """What is stored of an answer for repeats of its request; less, where it holds secrets."""

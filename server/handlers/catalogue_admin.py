@@ -139,6 +139,7 @@ class ImportsHandler(UploadHandler, ImportAnswers):
         status=201,
         roles=ADMIN,
         door="upload",
+        idempotent=True,
         errors=(errors.TooLarge, errors.Invalid, errors.UnsupportedMedia),
     )
     async def post(self, actor: Actor) -> ImportResponse:

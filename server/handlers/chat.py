@@ -130,6 +130,7 @@ class AttachmentsHandler(UploadHandler):
         status=201,
         roles=CUSTOMER | PANDIT,
         door="upload",
+        idempotent=True,
         errors=(
             errors.NotFound,
             errors.RoomClosed,

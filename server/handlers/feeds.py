@@ -7,6 +7,7 @@ from typing import Any, Final
 from server.domain.account import Actor
 from server.domain.errors import NotFound
 from server.handlers.base import CUSTOMER, PANDIT, ApiHandler, operation
+from server.handlers.capabilities import CapabilityHandler
 from server.handlers.routing import Route
 from server.schemas.feeds import FeedResponse, NewFeedResponse, present_feed, present_new_feed
 
@@ -34,7 +35,7 @@ class BookingCalendarHandler(_CalendarFile):
         )
 
 
-class FeedHandler(ApiHandler):
+class FeedHandler(CapabilityHandler):
     """``/api/users/me/calendar-feed/``."""
 
     @operation("Whether one's calendar feed is on", roles=CUSTOMER | PANDIT)
@@ -45,9 +46,10 @@ class FeedHandler(ApiHandler):
         "Switch the calendar feed on under a new address; an earlier one holds no more",
         status=201,
         roles=CUSTOMER | PANDIT,
+        idempotent=True,
     )
     async def post(self, actor: Actor) -> NewFeedResponse:
-        feed, token = await self.services.feeds.renew(actor)
+        feed, token = await self.services.feeds.renew(actor, self.new_token())
         return present_new_feed(feed, token, self.site_url, self.reader)
 
     @operation("Switch the calendar feed off", status=204, roles=CUSTOMER | PANDIT)

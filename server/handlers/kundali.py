@@ -10,6 +10,7 @@ from server.domain.account import Actor
 from server.domain.errors import Invalid, NotFound, Overloaded
 from server.domain.readings import ShownChart
 from server.handlers.base import ApiHandler, operation
+from server.handlers.capabilities import CapabilityHandler
 from server.handlers.routing import Route
 from server.schemas.almanac import (
     CalendarQuery,
@@ -127,17 +128,18 @@ class DrawingHandler(ApiHandler):
         self.write(svg)
 
 
-class ShareHandler(ApiHandler):
+class ShareHandler(CapabilityHandler):
     """The link that shows one of one's own charts to others."""
 
     @operation(
         "Make a link that shows one's own chart for some days; the one before ends",
         status=201,
+        idempotent=True,
         errors=(NotFound,),
     )
     async def post(self, kundali_id: str, actor: Actor, body: ShareRequest) -> ShareResponse:
         link = await self.services.charts.share(
-            actor, kundali_id, body.days, with_birth=body.with_birth
+            actor, kundali_id, body.days, with_birth=body.with_birth, token=self.new_token()
         )
         return present_share(link, self.site_url, self.reader)
 

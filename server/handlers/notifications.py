@@ -84,7 +84,10 @@ class PushSubscriptionsHandler(ApiHandler):
         return PushKeyResponse(public_key=self.services.push.public_key)
 
     @operation(
-        "Have messages sent to this browser until it signs out", status=201, errors=(NotFound,)
+        "Have messages sent to this browser until it signs out",
+        status=201,
+        idempotent=True,
+        errors=(NotFound,),
     )
     async def post(self, actor: Actor, body: PushSubscriptionRequest) -> PushSubscriptionResponse:
         subscription = await self.services.push.subscribe(

@@ -45,6 +45,7 @@ class CertificatesHandler(UploadHandler):
         status=201,
         roles=PANDIT,
         door="upload",
+        idempotent=True,
         errors=_UPLOAD_ERRORS,
     )
     async def post(self, actor: Actor) -> CertificateResponse:
@@ -80,6 +81,7 @@ class PortfolioHandler(UploadHandler):
         status=201,
         roles=PANDIT,
         door="upload",
+        idempotent=True,
         errors=_UPLOAD_ERRORS,
     )
     async def post(self, actor: Actor) -> PictureResponse:
@@ -126,6 +128,7 @@ class PhotoHandler(UploadHandler):
         status=201,
         roles=PANDIT,
         door="upload",
+        idempotent=True,
         errors=_UPLOAD_ERRORS,
     )
     async def post(self, actor: Actor) -> PhotoResponse:

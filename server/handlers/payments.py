@@ -196,6 +196,7 @@ class CashHandler(ApiHandler):
     @operation(
         "Record cash that was handed over",
         roles=PANDIT | ADMIN,
+        idempotent=True,
         errors=(NotFound, IllegalTransition),
     )
     async def post(self, payment_id: str, actor: Actor, body: CashRequest) -> ReturnResponse:

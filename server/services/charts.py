@@ -134,13 +134,14 @@ class ChartService:
             raise NotFound
 
     async def share(
-        self, actor: Actor, chart_id: str, days: int, *, with_birth: bool = False
+        self, actor: Actor, chart_id: str, days: int, *, with_birth: bool = False, token: str = ""
     ) -> ShareLink:
         """Make a link that shows one's own chart for some days; the one before ends.
 
+        Its secret is ``token``, else one that is drawn here.
         Time and place of the birth are told only ``with_birth``. Raises ``NotFound``.
         """
-        token = secrets.token_urlsafe(_TOKEN_BYTES)
+        token = token or secrets.token_urlsafe(_TOKEN_BYTES)
         expires_at = self._clock.now() + timedelta(days=days)
         if not await self._charts.share(
             chart_id, actor.user_id, share_hash(token), expires_at, with_birth=with_birth

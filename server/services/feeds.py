@@ -49,15 +49,15 @@ class FeedService:
         )
         return feed if feed and user and _holds(feed, user) else None
 
-    async def renew(self, actor: Actor) -> tuple[CalendarFeed, str]:
+    async def renew(self, actor: Actor, token: str = "") -> tuple[CalendarFeed, str]:
         """Switch the feed on under a new token; the one before it holds no more.
 
-        The token is returned this once and not kept. Raises ``Forbidden`` for admins, who have no
-        bookings of their own.
+        It is ``token``, else one that is drawn here; it is returned this once and not kept. Raises
+        ``Forbidden`` for admins, who have no bookings of their own.
         """
         if actor.is_admin:
             raise Forbidden
-        token = secrets.token_urlsafe(TOKEN_BYTES)
+        token = token or secrets.token_urlsafe(TOKEN_BYTES)
         feed = CalendarFeed(
             id=actor.user_id, token_hash=feed_hash(token), created_at=self._clock.now()
         )

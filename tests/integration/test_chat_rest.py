@@ -484,6 +484,20 @@ async def test_elsewhere_no_large_body_is_read(server: RunningServer, path: str)
     writer.close()
 
 
+async def test_an_attachment_that_is_sent_twice_is_kept_once(talk: Talk) -> None:
+    async def sent() -> httpx.Response:
+        return await talk.customer.api.post(
+            "/api/chat/attachments/",
+            data={"room_id": talk.room_id},
+            files={"file": ("puja.png", PNG)},
+            headers={"Idempotency-Key": "one-attachment"},
+        )
+
+    first, again = await sent(), await sent()
+    assert first.status_code == 201
+    assert first.json() == again.json()
+
+
 async def test_an_upload_that_is_no_form_is_refused(talk: Talk) -> None:
     post = talk.customer.api.post
     path = "/api/chat/attachments/"

@@ -229,3 +229,24 @@ async def test_a_feed_speaks_its_owners_language(people: People, language: str) 
     event = await only(await people.nobody(), await feed_of(customer))
     waiting = {"en": "Not confirmed yet", "ne": "अझै पक्का भएको छैन"}[language]
     assert waiting in str(event["summary"])
+
+
+async def test_a_feed_that_is_asked_for_twice_has_one_address(
+    server: RunningServer, people: People
+) -> None:
+    customer, nobody = await people.customer(), await people.nobody()
+    key = {"Idempotency-Key": "one-feed-only"}
+    first, again = [await customer.api.post(FEED, headers=key) for _ in range(2)]
+    assert first.json() == again.json()
+    assert again.headers["Idempotent-Replayed"] == "true"
+    url = first.json()["url"]
+    assert (await nobody.get(url)).status_code == 200
+    token = url.rpartition("/")[2].removesuffix(".ics")
+    kept = await server.store.collection("idempotency").find({}, limit=100)
+    assert kept
+    assert all(token.encode() not in each["body"] for each in kept)
+    # Another key is another address, and the same key of somebody else is no key to this one.
+    assert (await feed_of(customer)) != url
+    assert (await nobody.get(url)).status_code == 404
+    other = await people.customer("Gita Rai")
+    assert (await other.api.post(FEED, headers=key)).json()["url"] != url

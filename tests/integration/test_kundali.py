@@ -8,6 +8,7 @@ from datetime import date, timedelta
 
 import pytest
 
+from server.app import RunningServer
 from server.handlers.pages import kundali as pages
 from server.i18n import Formatter
 from server.schemas import kundali as schemas
@@ -185,6 +186,22 @@ async def test_drawings_are_files_in_either_style_and_language(people: People):
             seen.add(answer.text)
     assert len(seen) == 4
     assert _faults(await sita.api.get(path, params={"style": "east"})) == {"style": "choice"}
+
+
+async def test_a_link_that_is_asked_for_twice_is_one(people: People, server: RunningServer):
+    sita, nobody = await people.customer(), await people.nobody()
+    share = f"/api/kundali/{(await _keep(sita))['id']}/share/"
+    key = {"Idempotency-Key": "one-link-only"}
+    first, again = [await sita.api.post(share, json={"days": 2}, headers=key) for _ in range(2)]
+    assert first.status_code == 201
+    assert first.json() == again.json()
+    assert again.headers["Idempotent-Replayed"] == "true"
+    path = f"/api/{first.json()['api_url'].partition('/api/')[2]}"
+    assert (await nobody.get(path)).status_code == 200
+    token = path.rstrip("/").rpartition("/")[2]
+    kept = await server.store.collection("idempotency").find({}, limit=100)
+    assert kept
+    assert all(token.encode() not in each["body"] for each in kept)
 
 
 async def test_a_link_shows_a_chart_until_its_time_is_over(people: People, clock):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any
 
 from server.routes import ROUTES
@@ -29,6 +30,17 @@ async def test_every_route_of_the_api_is_listed_with_its_methods(people: People)
         if method in vars(route.handler)
     }
     assert listed == existing
+
+
+def test_whatever_creates_something_honours_the_key_of_its_request() -> None:
+    declared = {
+        route.path: post.__operation__
+        for route in ROUTES
+        if (post := vars(route.handler).get("post")) and hasattr(post, "__operation__")
+    }
+    created = {path for path, each in declared.items() if each.status == HTTPStatus.CREATED}
+    assert "/api/bookings/" in created
+    assert {path for path in created if not declared[path].is_idempotent} == set()
 
 
 async def test_every_reference_leads_somewhere(people: People) -> None:

@@ -53,6 +53,9 @@ def settings(settings: Settings) -> Settings:
     )
 
 
+KEY = {"Idempotency-Key": "one-upload-only"}
+
+
 async def upload(
     person: Person, path: str, content: bytes, name: str = "paper", **fields: str
 ) -> httpx.Response:
@@ -516,3 +519,25 @@ async def test_a_message_that_is_refused_keeps_no_file(
     clock.advance(hours=25)
     assert await server.services.chats.drop_abandoned() == 2
     assert files_on_disk(settings) == []
+
+
+@pytest.mark.parametrize("path", [CERTIFICATES, PORTFOLIO, OWN_PHOTO])
+async def test_an_upload_that_is_sent_twice_is_kept_once(people: People, path: str) -> None:
+    hari = await people.unverified_pandit()
+
+    async def sent(content: bytes, name: str = "paper", **fields: str) -> httpx.Response:
+        # Each time parted at another boundary.
+        files = {"file": (name, content, "image/jpeg")}
+        return await hari.api.post(path, data=fields, files=files, headers=KEY)
+
+    first, again = await sent(PHOTO), await sent(PHOTO)
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert first.json() == again.json()
+    assert "Idempotent-Replayed" not in first.headers
+    assert again.headers["Idempotent-Replayed"] == "true"
+    others = [await sent(photo(20, 20)), await sent(PHOTO, "other"), await sent(PHOTO, caption="x")]
+    assert [each.status_code for each in others] == [422, 422, 422]
+    assert {each.json()["type"] for each in others} == {"idempotency-key-reused"}
+    second = {"Idempotency-Key": "another-upload"}
+    unlike = await hari.api.post(path, files={"file": ("paper", PHOTO)}, headers=second)
+    assert unlike.json() != first.json()
