@@ -147,6 +147,7 @@ STOPS: Final[dict[str, tuple[Stop, ...]]] = {
 LEADS_ON: Final = frozenset(
     {
         "/admin/models/{version}/report/",
+        "/admin/pandits/{id}/",
         "/admin/payments/{id}/{act}/",
         "/admin/reviews/{id}/",
         "/pandit/photo/remove/",

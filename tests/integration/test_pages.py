@@ -762,6 +762,37 @@ async def test_an_administrator_approves_by_a_button(people: People) -> None:
     assert (await (await people.nobody()).get(f"/pandits/{pandit.pandit_id}/")).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("language", "said"), [("en", "say what he has to mend"), ("ne", "के सुधार्नुपर्छ")]
+)
+async def test_a_pandit_is_rejected_by_a_button_with_what_he_has_to_mend(
+    people: People, language: str, said: str
+) -> None:
+    pandit, admin = await people.unverified_pandit(), await people.admin()
+    (await admin.api.patch("/api/auth/me/", json={"language": language})).raise_for_status()
+    office = await signed_in(people, admin)
+    path, back = (
+        f"/admin/pandits/{pandit.pandit_id}/",
+        "/admin/pandits/?verification_status=PENDING",
+    )
+    for notes in ("", "   "):
+        refused = await office.post(path, decision="reject", notes=notes, next=back)
+        assert refused.status_code == 422
+        assert 'id="notes" name="notes"' in refused.text
+        assert 'aria-invalid="true"' in refused.text
+        assert f'name="next" value="{back}"' in text_of(refused)
+        assert said in refused.text
+    own = (await pandit.api.get("/api/pandits/me/")).json()
+    assert own["verification_status"] == "PENDING"
+    opened = await office.get(path)
+    assert opened.headers["Location"] == back
+    rejected = await office.post(path, decision="reject", notes="The scan is blurred", next=back)
+    assert (rejected.status_code, rejected.headers["Location"]) == (303, back)
+    own = (await pandit.api.get("/api/pandits/me/")).json()
+    assert own["verification_status"] == "REJECTED"
+    assert own["verification_notes"] == "The scan is blurred"
+
+
 async def test_the_language_of_a_person_goes_with_him(people: People) -> None:
     family = await people.customer()
     browser = await signed_in(people, family)

@@ -189,6 +189,10 @@ async def test_all_reviews_of_a_pandit_are_reached_and_answers_keep_what_was_typ
     assert too_long.status_code == 422
     assert textarea(too_long, "notes") == "n" * 501
     assert 'id="review-r3"' in too_long.text
+    unsaid = await office.post("/admin/reviews/r3/", decision="withdraw", notes=" ")
+    assert unsaid.status_code == 422
+    assert 'aria-invalid="true"' in unsaid.text
+    assert "This field is needed." in unsaid.text
     for number in range(11):
         decided = await office.post(f"/admin/reviews/r{number}/", decision="approve")
         assert decided.status_code == 303

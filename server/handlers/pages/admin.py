@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
+from server.domain.errors import FieldFault, Invalid
 from server.domain.pandit import VerificationStatus
+from server.domain.search import PanditProfile
 from server.handlers.base import ADMIN
+from server.handlers.page_base import Form
 from server.handlers.pages.base import Page
 from server.handlers.routing import Route
 from server.schemas.admin import Decision, VerificationQuery, VerifyRequest
@@ -27,28 +31,53 @@ class VerificationsPage(Page):
             query.verification_status, limit=query.limit, after=self.after(query.cursor)
         )
         following = self.cursor(page.next_key)
-        await self.show(
-            "admin/pandits.html",
-            title=self.translate("Verification of pandits"),
-            pandits=[present_own(profile, self.reader) for profile in page.rows],
-            status=query.verification_status,
-            statuses=tuple(VerificationStatus),
+        await self._show(
+            page.rows,
+            query.verification_status,
             following=following and self.here(cursor=following),
         )
 
+    async def _show(
+        self,
+        profiles: Sequence[PanditProfile],
+        status: VerificationStatus,
+        *,
+        following: str | None = None,
+        form: Form | None = None,
+        decided: str = "",
+        back: str | None = None,
+    ) -> None:
+        """Show these; ``form`` is what was refused about the pandit ``decided``."""
+        await self.show(
+            "admin/pandits.html",
+            title=self.translate("Verification of pandits"),
+            pandits=[present_own(profile, self.reader) for profile in profiles],
+            status=status,
+            statuses=tuple(VerificationStatus),
+            following=following,
+            decision_form=form or Form(),
+            decided=decided,
+            back=self.here() if back is None else back,
+        )
 
-class VerifyPage(Page):
+
+class VerifyPage(VerificationsPage):
     """The decision about one of them."""
 
-    roles = ADMIN
+    async def get(self, pandit_id: str) -> None:  # type: ignore[override]  # with his id
+        """Go to the list on which he stands."""
+        profile = await self.services.pandits.profile(self.person, pandit_id)
+        self.go(f"{_BACK}?verification_status={profile.pandit.verification_status}")
 
     async def post(self, pandit_id: str) -> None:
-        """Approve or reject."""
+        """Approve, or reject with what he has to mend."""
         back = self.next_path(_BACK)
 
         async def decide() -> str:
             body = self.read(VerifyRequest)
             is_approved = body.decision is Decision.APPROVE
+            if not is_approved and not body.notes:
+                raise Invalid(FieldFault("notes", "required"))
             profile = await self.services.pandits.verify(
                 self.person, pandit_id, is_approved=is_approved, notes=body.notes
             )
@@ -61,7 +90,12 @@ class VerifyPage(Page):
             )
             return back
 
-        await self.do(decide, back)
+        async def again(form: Form) -> None:
+            profile = await self.services.pandits.profile(self.person, pandit_id)
+            status = profile.pandit.verification_status
+            await self._show([profile], status, form=form, decided=pandit_id, back=back)
+
+        await self.submit(decide, again)
 
 
 ROUTES: Final = (

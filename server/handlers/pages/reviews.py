@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from server.domain.errors import FieldFault, Invalid
 from server.domain.review import Review, ReviewState
 from server.handlers.base import ADMIN, ANYONE, CUSTOMER, PANDIT
 from server.handlers.page_base import Form
@@ -170,12 +171,14 @@ class ModeratePage(ModerationPage):
         self.go(f"{_MODERATION}?state={review.state}#review-{review.id}")
 
     async def post(self, review_id: str) -> None:
-        """Publish or withdraw it."""
+        """Publish it, or withdraw it and say why."""
         back = self.next_path(_MODERATION)
 
         async def decide() -> str:
             body = self.read(ModerateRequest)
             is_approved = body.decision is Verdict.APPROVE
+            if not is_approved and not body.notes:
+                raise Invalid(FieldFault("notes", "required"))
             await self.services.reviews.moderate(
                 self.person, review_id, is_approved=is_approved, notes=body.notes
             )
