@@ -59,6 +59,7 @@ DAYS = st.integers(0, 3)
 HOURS = st.sampled_from([time(8), time(9), time(9, 30), time(11)])
 WHO = st.integers(0, 2)
 ANY = st.integers(0, 50)
+PAYING = st.sampled_from(["arrives", "arrives twice", "begin", "in cash"])
 ITEMS = st.sampled_from(["haldi", "dry-fruits", "rice"])
 
 
@@ -123,8 +124,8 @@ def machine_of(world: World) -> type[RuleBasedStateMachine]:
             world.clock.set(SUNDAY_TEN)
             world.refused.clear()
             for number in range(len(world.pandits)):
-                self.come_and_go(number, is_there=True, by_admin=True)
-                self.come_and_go(number, is_there=True, by_admin=False)
+                self.set_there(number, is_there=True, by_admin=True)
+                self.set_there(number, is_there=True, by_admin=False)
             world.away.clear()
             for name in ("bookings", SERIES):
                 world.run(world.server.store.collection(name).delete_many({}))
@@ -182,11 +183,23 @@ def machine_of(world: World) -> type[RuleBasedStateMachine]:
             weekly = RecurrenceRule(frequency=Frequency.WEEKLY, count=2) if is_repeated else None
             self.attempt(services.recurrences.book(world.customers[who], wish, weekly))
 
-        @rule(place=ANY, how=st.sampled_from(["arrives", "arrives twice", "begin", "in cash"]))
+        @rule(place=ANY, how=PAYING)
         def pay(self, place: int, how: str) -> None:
             booking = self.some(place, BookingStatus.PENDING)
-            if booking is None:
-                return
+            if booking is not None:
+                self.pay_for(booking, how)
+
+        @rule(who=WHO, whom=WHO, day=DAYS, at=HOURS, by_admin=st.booleans(), how=PAYING)
+        def pay_when_the_pandit_is_gone(
+            self, who: int, whom: int, day: int, at: time, by_admin: bool, how: str
+        ) -> None:
+            wish = wish_of(world.services[whom], day, at, PaymentMethod.WALLET)
+            (booking,) = self.attempt(services.bookings.book(world.customers[who], wish))
+            if isinstance(booking, Booking):
+                self.set_there(whom, is_there=False, by_admin=by_admin)
+                self.pay_for(booking, how)
+
+        def pay_for(self, booking: Booking, how: str) -> None:
             if not how.startswith("arrives"):
                 method = PaymentMethod.CASH if how == "in cash" else PaymentMethod.WALLET
                 customer = self.customer_of(booking)
@@ -209,6 +222,9 @@ def machine_of(world: World) -> type[RuleBasedStateMachine]:
 
         @rule(whom=WHO, is_there=st.booleans(), by_admin=st.booleans())
         def come_and_go(self, whom: int, is_there: bool, by_admin: bool) -> None:
+            self.set_there(whom, is_there=is_there, by_admin=by_admin)
+
+        def set_there(self, whom: int, *, is_there: bool, by_admin: bool) -> None:
             pandit, pandits = world.pandits[whom], services.pandits
             if by_admin:
                 act = pandits.verify(
