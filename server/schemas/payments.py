@@ -103,6 +103,12 @@ class PaymentsQuery(PageQuery, frozen=True, kw_only=True):
     refunds: bool = False
 
 
+class PaymentSearchQuery(PaymentsQuery, frozen=True, kw_only=True):
+    """What staff look for on their page: a payment by its name, or a customer by his."""
+
+    q: Annotated[str, Meta(max_length=120)] = ""
+
+
 class CallbacksQuery(PageQuery, frozen=True, kw_only=True):
     """Which callbacks staff look at."""
 

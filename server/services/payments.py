@@ -481,6 +481,14 @@ class PaymentService:
         """Everybody's payments; for staff."""
         return await self._payments.list_page(wanted)
 
+    async def find_exactly(self, text: str) -> Payment | None:
+        """The payment that a text names: by its id, an attempt's, its booking's or a reference."""
+        payment_id, _ = split_id(text)
+        named = await self._payments.find_many({payment_id, booking_payment_id(text)})
+        for found in named.values():
+            return found
+        return await self._payments.find_by_reference(text)
+
     async def is_unlocked(self, user_id: str, pandit_id: str) -> bool:
         """Whether a customer has paid for a pandit's chat and contact details."""
         found = await self._payments.find(unlock_payment_id(user_id, pandit_id))

@@ -7,6 +7,7 @@ an entry in the record.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Final
 
 from server.domain.account import ASCII_DIGITS, Actor, Role, User
@@ -74,6 +75,12 @@ class UserAdminService:
                 after=after,
             )
         )
+
+    async def names(self, actor: Actor, user_ids: Collection[str]) -> dict[str, str]:
+        """Return what those of the accounts that exist are called, by id, in one query."""
+        _require_admin(actor)
+        found = await self._users.find_many(set(user_ids))
+        return {user_id: user.full_name for user_id, user in found.items()}
 
     async def look_at(self, actor: Actor, user_id: str) -> UserSheet:
         """Return one account with what belongs to it; that it was looked at is on record.

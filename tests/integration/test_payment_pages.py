@@ -309,6 +309,34 @@ async def test_staff_look_at_what_a_customer_disputes(family, bookings, sandbox,
     assert "It was paid once." in text_of(await staff.get("/admin/audit/?act=payment-reviewed"))
 
 
+async def test_staff_see_who_pays_and_find_payments_by_reference_booking_and_customer(
+    people, family, bookings, sandbox, staff
+):
+    booking = await bookings.book(payment_method="KHALTI")
+    await pay_at_khalti(family, sandbox, await begin(family, booking["id"], "KHALTI"))
+    payer, whole = bookings.customer, f"/admin/payments/b-{booking['id']}/"
+    others = [await people.customer("Gita Rai"), await people.customer("Gita Karki")]
+    sheet = (await staff.get(whole)).text
+    assert f'href="/admin/users/{payer.user_id}/">{payer.full_name}</a>' in sheet
+    reference = re.search(r'<dt>Reference</dt><dd class="break">([^<]+)<', sheet)
+    assert reference is not None
+
+    async def shown(text: str) -> str:
+        return (await staff.client.get("/admin/payments/", params={"q": text})).text
+
+    found = [reference[1], booking["id"], f"b-{booking['id']}.1", payer.phone, payer.full_name]
+    for text in found:
+        page = await shown(text)
+        assert f'href="{whole}"' in page, text
+        assert f'href="/admin/users/{payer.user_id}/">{payer.full_name}</a>' in page
+    several = await shown("Gita")
+    assert whole not in several
+    for person in others:
+        assert f'href="/admin/payments/?user_id={person.user_id}"' in several
+    for text in (f"{reference[1]}0", others[0].phone, "Nobody Knows", "b-"):
+        assert "No payment is like that." in await shown(text)
+
+
 async def test_the_ledger_is_shown_sums_to_zero_and_leaves_as_csv(family, bookings, sandbox, staff):
     booking = await bookings.book(payment_method="KHALTI")
     await pay_at_khalti(family, sandbox, await begin(family, booking["id"], "KHALTI"))

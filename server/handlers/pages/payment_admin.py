@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from server.domain.account import NEPAL
+from server.domain.account import NEPAL, Role, User
 from server.domain.booking import PaymentStatus
 from server.domain.callback import CallbackOutcome
 from server.domain.errors import Invalid, NotFound
-from server.domain.payment import ReviewReason, split_id
+from server.domain.payment import Payment, ReviewReason, split_id
 from server.domain.payout import PayoutStatus
+from server.domain.ports.paging import Page as Shown
 from server.domain.ports.payments import PaymentFilter
 from server.handlers.base import ADMIN
 from server.handlers.page_base import Form
@@ -23,7 +25,7 @@ from server.schemas.payments import (
     CallbacksQuery,
     LedgerQuery,
     NoteRequest,
-    PaymentsQuery,
+    PaymentSearchQuery,
     PayoutsQuery,
     RefundRequest,
     SettlePayoutRequest,
@@ -35,6 +37,7 @@ from server.schemas.payments import (
     present_totals,
 )
 
+_MOST_PEOPLE: Final = 20
 _NEPAL: Final = ZoneInfo(NEPAL)
 _OUTCOMES: Final = {
     CallbackOutcome.RECEIVED: N_("Only received"),
@@ -70,26 +73,48 @@ class PaymentsPage(Page):
     section = "admin"
 
     async def get(self) -> None:
-        """Show them, the latest first."""
-        query = self.filters(PaymentsQuery)
-        page = await self.services.payments.list_all(
+        """Show them, the latest first; of several customers who are meant, first whose."""
+        query = self.filters(PaymentSearchQuery)
+        people: tuple[User, ...] = ()
+        page = await self._named(query)
+        if page is None and query.q:
+            found = await self.services.user_admin.search(
+                self.person, text=query.q, role=Role.USER, limit=_MOST_PEOPLE
+            )
+            people = found.rows
+        if page is None:
+            page = await self._list(query, people)
+        following = self.cursor(page.next_key)
+        names = await self.services.user_admin.names(
+            self.person, [row.user_id for row in page.rows]
+        )
+        await self.show(
+            "admin/payments.html",
+            title=self.translate("Payments"),
+            rows=[present_for_staff(row, self.reader) for row in page.rows],
+            names=names,
+            people=people if len(people) > 1 else (),
+            query=query,
+            statuses=tuple(PaymentStatus),
+            following=following and self.here(cursor=following),
+        )
+
+    async def _named(self, query: PaymentSearchQuery) -> Shown[Payment] | None:
+        payment = await self.services.payments.find_exactly(query.q) if query.q else None
+        return Shown((payment,), None) if payment else None
+
+    async def _list(self, query: PaymentSearchQuery, people: Sequence[User]) -> Shown[Payment]:
+        if query.q and len(people) != 1:
+            return Shown((), None)
+        return await self.services.payments.list_all(
             PaymentFilter(
-                user_id=query.user_id,
+                user_id=people[0].id if people else query.user_id,
                 status=query.status,
                 needs_review=query.needs_review,
                 refunds=query.refunds,
                 limit=query.limit,
                 after=self.after(query.cursor),
             )
-        )
-        following = self.cursor(page.next_key)
-        await self.show(
-            "admin/payments.html",
-            title=self.translate("Payments"),
-            rows=[present_for_staff(row, self.reader) for row in page.rows],
-            query=query,
-            statuses=tuple(PaymentStatus),
-            following=following and self.here(cursor=following),
         )
 
 
@@ -105,12 +130,15 @@ class PaymentPage(Page):
 
     async def _show(self, payment_id: str, form: Form) -> None:
         view = await self.services.payments.get(self.person, payment_id)
+        payer = view.payment.user_id
+        names = await self.services.user_admin.names(self.person, [payer])
         await self.show(
             "admin/payment.html",
             title=self.translate("Payment"),
             form=form,
             payment=present_for_staff(view.payment, self.reader),
             whole=view.payment,
+            payer=names.get(payer, payer),
             waiting={
                 refund.id
                 for attempt in view.payment.attempts
