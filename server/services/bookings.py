@@ -6,7 +6,7 @@ its version, and the events that a move tells of are delivered once it is writte
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta
@@ -315,6 +315,15 @@ class BookingService:
     async def get(self, actor: Actor, booking_id: str) -> Booking:
         """One booking of the actor's own. Raises ``NotFound`` for everybody else's."""
         return rules.require_party(await self._load(booking_id), actor)
+
+    async def held_each(self, actor: Actor, booking_ids: Collection[str]) -> dict[str, Booking]:
+        """Those of the bookings in which the actor is the pandit, by id."""
+        found = await self._bookings.find_each(booking_ids)
+        return {
+            booking.id: booking
+            for booking in found.values()
+            if booking.pandit_user_id == actor.user_id
+        }
 
     async def find(self, booking_id: str) -> Booking | None:
         """The booking, for other services; None when there is none."""

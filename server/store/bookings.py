@@ -111,6 +111,16 @@ class MongoBookingRepository:
         is_booking = document is not None and document["status"] != DRAFT
         return from_document(Booking, document) if document and is_booking else None
 
+    async def find_each(self, booking_ids: Ids[str]) -> dict[str, Booking]:
+        if not booking_ids:
+            return {}
+        documents = await self._bookings.find(
+            {"_id": {"$in": list(booking_ids)}}, limit=len(booking_ids)
+        )
+        return {
+            row["_id"]: from_document(Booking, row) for row in documents if row["status"] != DRAFT
+        }
+
     async def open_places(self, user_id: str) -> frozenset[str]:
         # By the customer's own index first: see ``store.paging``.
         documents = await self._bookings.aggregate(

@@ -46,6 +46,17 @@ async def test_a_booking_comes_back_as_it_was(bookings: MongoBookingRepository) 
     assert await bookings.find("another") is None
 
 
+async def test_several_bookings_are_read_at_once(bookings: MongoBookingRepository) -> None:
+    made = [
+        make_booking(id=f"b{number}", status=BookingStatus.COMPLETED, claims=())
+        for number in range(3)
+    ]
+    for each in made:
+        await bookings.add(each)
+    assert await bookings.find_each({"b0", "b2", "none"}) == {"b0": made[0], "b2": made[2]}
+    assert await bookings.find_each(()) == {}
+
+
 async def test_it_is_told_when_each_puja_was_held_last(bookings: MongoBookingRepository) -> None:
     for number, (puja_id, status) in enumerate(
         [

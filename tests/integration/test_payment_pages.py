@@ -267,6 +267,23 @@ async def test_a_pandit_sees_what_he_has_earned(people, bookings):
     assert "Not enough balance" in text_of(refused)
 
 
+async def test_each_entry_says_of_which_puja_it_is_and_what_it_is_made_of(people, bookings):
+    booking = await bookings.book()
+    await bookings.hold_puja(booking["id"])
+    pandit = await signed_in(people, bookings.pandit)
+    page = text_of(await pandit.get("/pandit/earnings/"))
+    entries = page[page.index("What has moved") :]
+    fee, first_name = f"Rs {booking['total_fee'] // 100:,}", bookings.customer.full_name.split()[0]
+    assert f"Cash taken: {booking['service_name']} for {first_name}" in entries
+    assert f"Puja held: {booking['service_name']} for {first_name}" in entries
+    assert bookings.customer.full_name not in entries
+    assert f"{fee} in cash" in entries
+    assert f"{fee}, of which Rs 250 is our commission" in entries
+    assert "Rs 250 of it is due to us" in entries
+    assert "Rs 0" not in entries
+    assert page.index("Ask for it") < page.index("What has moved")
+
+
 @pytest.fixture
 async def staff(people: People) -> Browser:
     return await signed_in(people, await people.admin())

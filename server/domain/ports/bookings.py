@@ -59,6 +59,10 @@ class BookingRepository(Protocol):
         """Return the booking, or None."""
         ...
 
+    async def find_each(self, booking_ids: Collection[str]) -> dict[str, Booking]:
+        """Return those of the bookings that exist, by id, in one query."""
+        ...
+
     async def replace(self, booking: Booking) -> bool:
         """Write the booking back if ``version`` is still the stored one, and raise it by one.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Final
@@ -14,6 +15,7 @@ from server.domain.account import Role
 from server.domain.booking import Booking, BookingStatus, PaymentMethod
 from server.domain.errors import FieldFault, Forbidden, Invalid, NotFound
 from server.domain.gateway import ActionKind
+from server.domain.ledger import EntryKind, LedgerEntry
 from server.domain.money import NPR
 from server.domain.payment import PAID, Purpose
 from server.handlers.base import ANYONE, CUSTOMER, PANDIT
@@ -41,6 +43,22 @@ _PAYERS: Final = CUSTOMER | frozenset({Role.ADMIN})
 _AWAY: Final = frozenset({503})
 _PAYABLE: Final = (BookingStatus.PENDING, BookingStatus.ACCEPTED, BookingStatus.IN_PROGRESS)
 _TOP_UPS: Final = (50_000, 100_000, 200_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What an entry of a pandit's account comes from, and what it is made of.
+
+    ``cash`` is what he took himself, ``fee`` what the family paid him, ``commission`` our part of
+    that, ``payout`` what left; each in paisa, 0 where the entry has none.
+    """
+
+    puja: str
+    customer: str
+    cash: int
+    fee: int
+    commission: int
+    payout: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -388,8 +406,33 @@ class EarningsPage(Page):
             form=form,
             earnings=await self.services.payouts.earnings(self.person),
             entries=[present_account_entry(row, account, self.reader) for row in entries.rows],
+            origins=await self._origins(entries.rows),
             payouts=[present_payout(row, self.reader) for row in payouts.rows],
             following=following and self.here(cursor=following),
+        )
+
+    async def _origins(self, entries: Sequence[LedgerEntry]) -> dict[str, Origin]:
+        """Of each entry, by its id, where it comes from."""
+        named = {entry.refs["booking_id"] for entry in entries if "booking_id" in entry.refs}
+        bookings = await self.services.bookings.held_each(self.person, named)
+        return {
+            entry.cause: self._origin(entry, bookings.get(entry.refs.get("booking_id", "")))
+            for entry in entries
+        }
+
+    def _origin(self, entry: LedgerEntry, booking: Booking | None) -> Origin:
+        def moved(account: str) -> int:
+            return sum(each.amount for each in entry.postings if each.account == account)
+
+        me, is_earning = self.person.user_id, entry.kind is EntryKind.EARNING
+        is_paid = entry.kind is EntryKind.PAYOUT_PAID
+        return Origin(
+            puja=self.local_name(booking, "service_name") if booking else "",
+            customer=booking.customer_name.partition(" ")[0] if booking else "",
+            cash=moved(ledger.cash(me)) if entry.kind is EntryKind.CAPTURE else 0,
+            fee=moved(ledger.customer(booking.user_id)) if booking and is_earning else 0,
+            commission=-moved(ledger.COMMISSION) if is_earning else 0,
+            payout=moved(ledger.payouts(me)) if is_paid else 0,
         )
 
 
