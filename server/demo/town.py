@@ -196,6 +196,7 @@ def _reviews(random: Random, ids: Ids, stories: Iterable[Story], now: datetime) 
             pandit_id=booking.pandit_id,
             pandit_user_id=booking.pandit_user_id,
             pandit_name=booking.pandit_name,
+            pandit_name_ne=booking.pandit_name_ne,
             puja_id=booking.puja_id,
             service_name=booking.service_name,
             service_name_ne=booking.service_name_ne,

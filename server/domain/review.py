@@ -85,6 +85,7 @@ class Review:
     pandit_id: str
     pandit_user_id: str = ""
     pandit_name: str = ""
+    pandit_name_ne: str = ""
     puja_id: str = ""
     service_name: str = ""
     service_name_ne: str = ""
@@ -251,6 +252,7 @@ def written(
         pandit_id=booking.pandit_id,
         pandit_user_id=booking.pandit_user_id,
         pandit_name=booking.pandit_name,
+        pandit_name_ne=booking.pandit_name_ne,
         puja_id=booking.puja_id,
         service_name=booking.service_name,
         service_name_ne=booking.service_name_ne,
@@ -371,6 +373,7 @@ def _told(review: Review, kind: EventKind, now: datetime, recipients: tuple[str,
             "review_id": review.id,
             "pandit_id": review.pandit_id,
             "pandit": review.pandit_name,
+            "pandit_ne": review.pandit_name_ne,
             "customer": review.customer_name,
             "service": review.service_name,
             "service_ne": review.service_name_ne,

@@ -340,7 +340,11 @@ class PaperService:
                 kind=EventKind.PANDIT_RESUBMITTED,
                 at=now,
                 recipients=admins,
-                params={"pandit": old.full_name, "pandit_id": old.id},
+                params={
+                    "pandit": old.full_name,
+                    "pandit_ne": old.full_name_ne,
+                    "pandit_id": old.id,
+                },
             )
             return replace(
                 old,

@@ -61,6 +61,13 @@ def test_a_review_holds_what_was_written_and_shows_the_first_name_only():
     ]
 
 
+def test_what_is_told_of_a_review_names_the_pandit_in_both_languages():
+    booking = make_booking(status=BookingStatus.COMPLETED, pandit_name_ne="राम प्रसाद आचार्य")
+    review = rules.written("r1", booking, CUSTOMER, GOOD, NOW, ())
+    told = review.outbox[-1].params
+    assert (told["pandit"], told["pandit_ne"]) == (booking.pandit_name, "राम प्रसाद आचार्य")
+
+
 @pytest.mark.parametrize("status", sorted(set(BookingStatus) - {BookingStatus.COMPLETED}))
 def test_before_completion_nothing_is_reviewed(status):
     with pytest.raises(IllegalTransition):
