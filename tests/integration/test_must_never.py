@@ -135,9 +135,11 @@ async def test_a_list_is_never_without_a_limit(people: People) -> None:
         limit = next((each for each in item["get"]["parameters"] if each["name"] == "limit"), None)
         if limit is None:
             # Bounded by nature: the samagri of one booking or puja, the catalogue's short tables,
-            # the arms of the models that serve, the ways to pay, the few drafts one may have.
+            # the arms of the models that serve, the ways to pay, the few drafts one may have, the
+            # few pandits among whom one may choose.
             assert path in {
                 "/api/bookings/{booking_id}/samagri/",
+                "/api/bookings/{booking_id}/choose/",
                 "/api/bookings/{booking_id}/samagri/budget/",
                 "/api/recommendations/samagri/",
                 "/api/admin/recommendations/accuracy/",

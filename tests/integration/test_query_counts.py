@@ -62,7 +62,8 @@ LISTS: dict[str, list[tuple[str, dict[str, str]]]] = {
     "/api/recurrences/": [("customer", {})],
     "/api/kundali/": [("customer", {})],
 }
-"""Every list, by whom it is asked and with what."""
+"""Every list that may be long, by whom it is asked and with what."""
+OF_A_FEW = {"/api/bookings/{booking_id}/choose/"}
 
 
 @pytest.fixture
@@ -85,7 +86,7 @@ def list_routes() -> set[str]:
 
 
 def test_every_list_is_measured():
-    assert set(LISTS) == list_routes()
+    assert LISTS.keys() | OF_A_FEW == list_routes()
 
 
 async def commands_for(
