@@ -333,6 +333,10 @@ class AccountService:
         Everything that the asker can see or measure is the same when it has none: a code is made
         and stored for any number, and sending happens after the answer.
 
+        The code replaces an earlier one of the same asker. What others have asked for stays good:
+        a stranger who asks, too, does not void the code that the owner is just typing in. Between
+        two sendings to one number there is a pause, whoever asks.
+
         Raises
         ------
         Invalid
@@ -363,8 +367,8 @@ class AccountService:
             expires_at=now + timedelta(minutes=self._policy.code_minutes),
         )
         if not await self._codes.put(code, replacing_before=now - pause):
-            last = await self._codes.find(phone)
-            wait = (last.sent_at + pause - now) if last else pause
+            last = await self._codes.last_sent_at(phone)
+            wait = (last + pause - now) if last else pause
             raise RateLimited(max(1, -(-wait // timedelta(seconds=1))))
         user = await self._users.find_by_identifier(phone)
         if user is not None and user.is_active:
@@ -380,22 +384,27 @@ class AccountService:
         others cannot use up the code that somebody has just been sent. Phones change their address
         between two networks, so the others are not refused at once.
 
+        What is entered is held against every code that is under way to the phone, and uses up a try
+        of each. So asking from many addresses does not help in guessing: all guesses at a number
+        together are at most the codes sent to it times the tries of one.
+
         Raises ``InvalidCredentials`` for a wrong, used or expired code, when all tries are used up,
         and for a number without an account; ``Invalid`` if it is no Nepali mobile number.
         """
         phone = normalise_phone(phone_number)
         if phone is None:
             raise Invalid(FieldFault("phone_number", "phone"))
-        sent, user = await asyncio.gather(
-            self._codes.take_try(phone, self._asker(address), self._policy.code_tries // 2),
+        codes, user = await asyncio.gather(
+            self._codes.take_tries(phone, self._asker(address), self._policy.code_tries // 2),
             self._users.find_by_identifier(phone),
         )
         given = self._code_hash(phone, _ascii_digits(code))
-        if sent is None or not hmac.compare_digest(sent.code_hash, given):
+        now = self._clock.now()
+        live = [code for code in codes if code.expires_at > now]
+        sent = next((each for each in live if hmac.compare_digest(each.code_hash, given)), None)
+        if sent is None or user is None or not user.is_active:
             raise InvalidCredentials
-        if sent.expires_at <= self._clock.now() or user is None or not user.is_active:
-            raise InvalidCredentials
-        if not await self._codes.remove(phone, sent.code_hash):
+        if not await self._codes.remove(sent):
             raise InvalidCredentials
         verified = await self._users.verify_phone(user.id, self._clock.now())
         if verified is not None:

@@ -6,6 +6,7 @@ email, in one spelling: whoever looks for somebody asks for one of them, which a
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -43,9 +44,14 @@ INDEXES: Final[dict[str, tuple[Index, ...]]] = {
         Index((("user_id", ASCENDING), ("created_at", DESCENDING))),
         Index((("expires_at", ASCENDING),), expire_after_seconds=0),
     ),
-    CODES: (Index((("expires_at", ASCENDING),), expire_after_seconds=0),),
+    CODES: (
+        Index((("phone_number", ASCENDING), ("sent_at", DESCENDING))),
+        Index((("expires_at", ASCENDING),), expire_after_seconds=0),
+    ),
 }
 _MAX_ADMINS: Final = 200
+_MAX_CODES: Final = 20
+"""Of one phone, the newest: they live minutes, and there is a pause between two."""
 _ADMINS: Final = "admins"
 _SEARCHED: Final = frozenset({"full_name", "username", "email"})
 _BEYOND: Final = "\U0010ffff"
@@ -233,46 +239,63 @@ class MongoSessionRepository:
 
 
 class MongoCodeRepository:
-    """See ``ports.CodeRepository``. The phone number is the document's id: one code for each."""
+    """See ``ports.CodeRepository``.
+
+    A code's id is the phone number and the one who asked for it. Under the number alone stands when
+    one was sent last; codes once stood there, and their ``sent_at`` still counts for the pause.
+    """
 
     def __init__(self, store: Store) -> None:
         self._codes = store.collection(CODES)
 
     async def put(self, code: OneTimeCode, *, replacing_before: datetime) -> bool:
-        values: Document = to_value(code)
-        phone_number = values.pop("phone_number")
         try:
             await self._codes.update_one(
-                {"_id": phone_number, "sent_at": {"$lte": replacing_before}},
-                {"$set": values},
+                {"_id": code.phone_number, "sent_at": {"$lte": replacing_before}},
+                {"$set": {"sent_at": code.sent_at, "expires_at": code.expires_at}},
                 upsert=True,
             )
         except DuplicateKey:
             return False
+        await self._codes.update_one(
+            {"_id": _code_id(code.phone_number, code.asker)},
+            {"$set": to_value(code)},
+            upsert=True,
+        )
         return True
 
-    async def find(self, phone_number: str) -> OneTimeCode | None:
-        return _code(await self._codes.find_one({"_id": phone_number}))
+    async def last_sent_at(self, phone_number: str) -> datetime | None:
+        document = await self._codes.find_one({"_id": phone_number})
+        return document["sent_at"] if document else None
 
-    async def take_try(self, phone_number: str, asker: str, kept: int) -> OneTimeCode | None:
-        # The document as it is after: the embedded database may give a racing caller an older
-        # "before" than the one that his own write replaced.
-        after = _code(
-            await self._codes.find_one_and_update(
-                {
-                    "_id": phone_number,
-                    "$or": [
-                        {"tries_left": {"$gt": kept}},
-                        {"asker": asker, "tries_left": {"$gt": 0}},
-                    ],
-                },
-                {"$inc": {"tries_left": -1}},
+    async def take_tries(self, phone_number: str, asker: str, kept: int) -> tuple[OneTimeCode, ...]:
+        own = _code_id(phone_number, asker)
+        documents = await self._codes.find(
+            {"phone_number": phone_number}, sort=(("sent_at", DESCENDING),), limit=_MAX_CODES
+        )
+        taken = await asyncio.gather(
+            *(
+                self._take_try(code_id, 0 if code_id == own else kept)
+                for code_id in dict.fromkeys((own, *(document["_id"] for document in documents)))
             )
         )
-        return after and replace(after, tries_left=after.tries_left + 1)
+        return tuple(code for code in taken if code is not None)
 
-    async def remove(self, phone_number: str, code_hash: str) -> bool:
-        return await self._codes.delete_one({"_id": phone_number, "code_hash": code_hash})
+    async def _take_try(self, code_id: str, kept: int) -> OneTimeCode | None:
+        # The document as it is after: the embedded database may give a racing caller an older
+        # "before" than the one that his own write replaced.
+        after = await self._codes.find_one_and_update(
+            {"_id": code_id, "tries_left": {"$gt": kept}}, {"$inc": {"tries_left": -1}}
+        )
+        if after is None:
+            return None
+        code = from_value(OneTimeCode, after)
+        return replace(code, tries_left=code.tries_left + 1)
+
+    async def remove(self, code: OneTimeCode) -> bool:
+        return await self._codes.delete_one(
+            {"_id": _code_id(code.phone_number, code.asker), "code_hash": code.code_hash}
+        )
 
 
 def user_document(user: User) -> Document:
@@ -292,7 +315,5 @@ def _user(document: Document | None) -> User | None:
     return from_document(User, document) if document else None
 
 
-def _code(document: Document | None) -> OneTimeCode | None:
-    if document is None:
-        return None
-    return from_value(OneTimeCode, {**document, "phone_number": document["_id"]})
+def _code_id(phone_number: str, asker: str) -> str:
+    return f"{phone_number}|{asker}"

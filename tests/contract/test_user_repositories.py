@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import itertools
 from datetime import timedelta
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from server.domain.account import GeoPoint, OneTimeCode, Place, Role, Session, User
 from server.domain.errors import AlreadyExists, NotFound
 from server.store.client import Store
+from server.store.codec import to_value
 from server.store.users import (
     USERS,
     MongoCodeRepository,
@@ -203,9 +205,34 @@ async def test_fresh_code_is_not_replaced_and_an_older_one_is(store: Store):
     assert await codes.put(code(), replacing_before=SUNDAY_TEN - minute)
     second = code(code_hash="second", sent_at=SUNDAY_TEN + minute)
     assert not await codes.put(second, replacing_before=SUNDAY_TEN - timedelta(milliseconds=1))
-    assert await codes.find(PHONE) == code()
+    assert await codes.last_sent_at(PHONE) == SUNDAY_TEN
+    assert await codes.take_tries(PHONE, "", 0) == (code(),)
     assert await codes.put(second, replacing_before=SUNDAY_TEN)
-    assert await codes.find(PHONE) == second
+    assert await codes.last_sent_at(PHONE) == second.sent_at
+    assert await codes.take_tries(PHONE, "", 0) == (second,)
+
+
+async def test_a_code_replaces_no_other_askers_but_waits_for_it(store: Store):
+    codes = MongoCodeRepository(store)
+    minute = timedelta(minutes=1)
+    owners = code(asker="owner")
+    assert await codes.put(owners, replacing_before=SUNDAY_TEN - minute)
+    strangers = code(code_hash="second", asker="other", sent_at=SUNDAY_TEN + minute)
+    assert not await codes.put(strangers, replacing_before=SUNDAY_TEN - minute)
+    assert await codes.put(strangers, replacing_before=SUNDAY_TEN)
+    assert set(await codes.take_tries(PHONE, "owner", 0)) == {owners, strangers}
+    assert await codes.take_tries(code(phone_number="+9779841000002").phone_number, "", 0) == ()
+
+
+async def test_a_code_of_the_older_shape_counts_for_the_pause_alone(store: Store):
+    older = to_value(code(asker="owner"))
+    await store.collection("codes").insert_one({"_id": older.pop("phone_number"), **older})
+    codes = MongoCodeRepository(store)
+    assert await codes.take_tries(PHONE, "owner", 2) == ()
+    second = code(code_hash="second", asker="owner", sent_at=SUNDAY_TEN + timedelta(minutes=1))
+    assert not await codes.put(second, replacing_before=SUNDAY_TEN - timedelta(milliseconds=1))
+    assert await codes.put(second, replacing_before=SUNDAY_TEN)
+    assert await codes.take_tries(PHONE, "owner", 2) == (second,)
 
 
 async def test_one_of_racing_requests_makes_the_code(store: Store):
@@ -215,35 +242,32 @@ async def test_one_of_racing_requests_makes_the_code(store: Store):
         *(codes.put(code(code_hash=f"h{n}"), replacing_before=before) for n in range(10))
     )
     assert sum(outcomes) == 1
-    assert await codes.find(PHONE) == code(code_hash=f"h{outcomes.index(True)}")
+    assert await codes.take_tries(PHONE, "", 0) == (code(code_hash=f"h{outcomes.index(True)}"),)
 
 
 async def test_racing_tries_are_counted_exactly(store: Store):
     codes = MongoCodeRepository(store)
     await codes.put(code(tries_left=5), replacing_before=SUNDAY_TEN)
-    taken = await asyncio.gather(*(codes.take_try(PHONE, "", 2) for _ in range(12)))
-    assert sorted(each.tries_left for each in taken if each) == [1, 2, 3, 4, 5]
-    assert await codes.take_try(PHONE, "", 2) is None
-    stored = await codes.find(PHONE)
-    assert stored is not None
-    assert stored.tries_left == 0
+    taken = await asyncio.gather(*(codes.take_tries(PHONE, "", 2) for _ in range(12)))
+    assert sorted(each.tries_left for each in itertools.chain(*taken)) == [1, 2, 3, 4, 5]
+    assert await codes.take_tries(PHONE, "", 2) == ()
 
 
 async def test_last_tries_are_left_to_the_asker(store: Store):
     codes = MongoCodeRepository(store)
     await codes.put(code(tries_left=5, asker="owner"), replacing_before=SUNDAY_TEN)
-    taken = await asyncio.gather(*(codes.take_try(PHONE, "other", 2) for _ in range(8)))
-    assert sorted(each.tries_left for each in taken if each) == [3, 4, 5]
+    taken = await asyncio.gather(*(codes.take_tries(PHONE, "other", 2) for _ in range(8)))
+    assert sorted(each.tries_left for each in itertools.chain(*taken)) == [3, 4, 5]
     for tries in (2, 1):
-        found = await codes.take_try(PHONE, "owner", 2)
-        assert found == code(tries_left=tries, asker="owner")
-    assert await codes.take_try(PHONE, "owner", 2) is None
+        found = await codes.take_tries(PHONE, "owner", 2)
+        assert found == (code(tries_left=tries, asker="owner"),)
+    assert await codes.take_tries(PHONE, "owner", 2) == ()
 
 
 async def test_one_caller_removes_the_code_and_never_another_one(store: Store):
     codes = MongoCodeRepository(store)
     await codes.put(code(), replacing_before=SUNDAY_TEN)
-    assert not await codes.remove(PHONE, "second")
-    outcomes = await asyncio.gather(*(codes.remove(PHONE, "first") for _ in range(5)))
+    assert not await codes.remove(code(code_hash="second"))
+    outcomes = await asyncio.gather(*(codes.remove(code()) for _ in range(5)))
     assert sum(outcomes) == 1
-    assert await codes.find(PHONE) is None
+    assert await codes.take_tries(PHONE, "", 0) == ()

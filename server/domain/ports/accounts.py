@@ -129,27 +129,28 @@ class SessionRepository(Protocol):
 
 
 class CodeRepository(Protocol):
-    """One-time codes, at most one a phone number. Expired ones disappear by themselves."""
+    """One-time codes, at most one for a phone and asker. Expired ones disappear by themselves."""
 
     async def put(self, code: OneTimeCode, *, replacing_before: datetime) -> bool:
-        """Store the code unless one was sent after that instant.
+        """Store the code unless one was sent to the phone after that instant, whoever asked.
 
-        Of racing callers one gets True.
+        It replaces the same asker's code and nobody else's. Of racing callers one gets True.
         """
         ...
 
-    async def find(self, phone_number: str) -> OneTimeCode | None:
-        """Return the code without using a try, or None."""
+    async def last_sent_at(self, phone_number: str) -> datetime | None:
+        """Return when a code was sent to the phone last, if that is still known."""
         ...
 
-    async def take_try(self, phone_number: str, asker: str, kept: int) -> OneTimeCode | None:
-        """Use up one try and return the code as it was before, or None when there is none left.
+    async def take_tries(self, phone_number: str, asker: str, kept: int) -> tuple[OneTimeCode, ...]:
+        """Use up one try of every code of the phone; return them as they were before.
 
-        The last ``kept`` tries are left to the one who asked for the code.
+        Those that have no try left are not among them. The last ``kept`` tries of a code are left
+        to the one who asked for it.
         """
         ...
 
-    async def remove(self, phone_number: str, code_hash: str) -> bool:
+    async def remove(self, code: OneTimeCode) -> bool:
         """Remove the code if it is still that one; True for the one caller who removed it."""
         ...
 
