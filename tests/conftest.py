@@ -7,6 +7,7 @@ settings               Settings of a test server: fresh database, free port, gen
 server                 a RunningServer with the catalogue loaded, on ``clock``
 redis                  a RedisProcess of one's own; skips where there is none
 people                 makes signed-in customers, pandits and admins of that server
+steady_limits          limits that are counted in memory never see a window of theirs end
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -47,6 +49,7 @@ from tests.support import CapturingCodeSender, FakeClock, People, server_setting
 SHARED_DATABASE = "test_shared"
 CATALOGUE = {"samagri_items", "puja_templates"}
 EMPTIED_AFTER_EACH_TEST = frozenset(declared_indexes()) - CATALOGUE | {"papers", "rosters"}
+MIDDLE_OF_AN_HOUR = 500_000 * 3600.0 + 30 * 60 + 30
 # How long an example takes says more of the machine than of the code.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
@@ -169,6 +172,18 @@ async def store(database_settings: DatabaseSettings) -> AsyncIterator[Store]:
         await create_indexes(opened)
         yield opened
         await opened.drop()
+
+
+@pytest.fixture
+def steady_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In memory it is the middle of an hour, and of a minute, as long as a test lasts.
+
+    Windows begin with the clock's hour there, and what was used in the one before counts less as
+    time goes by: whoever counts uses exactly must not meet the end of one. In Redis they begin with
+    the first use, so no test meets it.
+    """
+    time = SimpleNamespace(time=lambda: MIDDLE_OF_AN_HOUR)
+    monkeypatch.setattr("limits.aio.storage.memory.time", time)
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from tests.redis_process import (
     cluster_fault,
 )
 
+pytestmark = pytest.mark.usefixtures("steady_limits")
 needs_redis = pytest.mark.skipif(PROGRAM is None, reason="redis-server is not installed")
 # Ten uses, of which the first waits a second for Redis; ten waits would take ten.
 ONE_WAIT = 6.0

@@ -21,6 +21,7 @@ from server.ws.protocol import CloseCode
 from tests.support import CapturingCodeSender, FakeClock, People
 from tests.talk import notification_socket
 
+pytestmark = pytest.mark.usefixtures("steady_limits")
 PASSWORD = "a long passphrase"
 PHONE = "9841000001"
 E164 = "+9779841000001"
