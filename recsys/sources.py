@@ -15,7 +15,7 @@ import time
 from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -39,6 +39,8 @@ _FIRST_MONTH: Final = datetime(2020, 1, 1, tzinfo=UTC)
 _MONTHS_AHEAD: Final = 13
 _LONGEST_REST: Final = 5.0
 _SYNTH: Final = "synth:"
+# As the server writes why a booking was passed on: by the customer's choice, or by an admin's.
+_NOT_HIS_DOING: Final = frozenset({"other-chosen", "not-available"})
 _SUFFIXES: Final = (".parquet", ".jsonl", ".jsonl.gz", ".csv", ".csv.gz")
 
 
@@ -364,8 +366,21 @@ def _line_rows(
 
 
 def _let_down_by(document: Mapping[str, Any]) -> list[str]:
-    """The pandits who refused, did not answer, or called it off after they had accepted it."""
-    found = [str(each) for each in document.get("rejected_by") or ()]
+    """The pandits who refused, did not answer, or called it off after they had accepted it.
+
+    Whom the customer passed over, or who could not be asked any more, let nobody down.
+    """
+    # Who gives up an offer gets a row that stays PENDING: the k-th is of the k-th in the list.
+    moves = [
+        row
+        for row in document.get("history") or ()
+        if row.get("from_status") == row.get("to_status") == "PENDING"
+    ]
+    found = [
+        str(pandit_id)
+        for pandit_id, row in zip_longest(document.get("rejected_by") or (), moves)
+        if pandit_id is not None and (row or {}).get("reason") not in _NOT_HIS_DOING
+    ]
     last = (document.get("history") or [{}])[-1]
     if last.get("to_status") == "CANCELLED" and last.get("role") == "pandit":
         found.append(str(document.get("pandit_id")))
