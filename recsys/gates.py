@@ -170,6 +170,7 @@ def _quality(measured: Measured, config: Config) -> Iterator[Gate]:
             yield replace(gate, passed=True, reason=f"left out; {gate.reason}", left_out=True)
             continue
         yield gate
+        # Training has chosen between what it found and what serves: this tells how, and holds.
         yield _no_worse(
             f"quality.current.{slot}", contest.against_current, contest.compared, config
         )
@@ -195,8 +196,8 @@ def _no_worse(name: str, gain: Interval | None, how: str, config: Config) -> Gat
     if gain is None:
         return Gate(name, True, None, None, how)
     low, loss = gain.low, config.gates.paired_loss
-    reason = f"lower bound of the gain over the current model: {low:.4f}, must be above {-loss:.4f}"
-    return Gate(name, low > -loss, low, -loss, reason)
+    what = f"lower bound of the gain over the current model: {low:.4f}"
+    return Gate(name, low >= -loss, low, -loss, f"{what}, must be at least {0 - loss:.4f} ({how})")
 
 
 def _breadth(measured: Measured, config: Config) -> Iterator[Gate]:

@@ -177,6 +177,20 @@ def test_a_slot_that_does_not_win_is_left_out_and_holds_up_nothing(
         assert left_out(found) == ({} if is_better else {"pandit": told.reason})
 
 
+def test_what_equals_the_current_model_is_no_worse_where_nothing_may_be_lost() -> None:
+    level = Interval(0.0, 0.0, 0.0)
+    contests = {
+        slot: each._replace(against_current=level, compared="the same")
+        for slot, each in GOOD.contests.items()
+    }
+    gates = msgspec.structs.replace(Config().gates, paired_loss=0.0)
+    config = msgspec.structs.replace(Config(), gates=gates)
+    found = judge(replace(GOOD, against_current=level, contests=contests), config)
+    assert not failed(found)
+    told = next(gate for gate in found if gate.name == "quality.current.pandit")
+    assert told.reason.endswith("must be at least 0.0000 (the same)")
+
+
 def test_what_the_current_model_has_besides_is_named() -> None:
     gates = judge(replace(GOOD, lost=("habits", "puja")), Config())
     gate = next(gate for gate in gates if gate.name == "whole")
