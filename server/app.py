@@ -638,7 +638,7 @@ def build_services(
         recurrences,
         chats,
         notifications,
-        OfferKeeper(bookings, booking_service, pandits, users),
+        OfferKeeper(bookings, booking_service, pandits),
         positions,
         learning,
     ]

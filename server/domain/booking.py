@@ -681,7 +681,7 @@ def begin_payment(
     answers; choosing cash again ends that, and a pandit who was not asked before is told. Another
     list of samagri that he has been asked to agree to falls away.
 
-    ``answer_by`` None: the pandit takes no bookings any more, and another one is to be asked.
+    ``answer_by`` None: the pandit may not be asked any more, and another one is to be.
     """
     if actor.user_id != booking.user_id:
         raise Forbidden
@@ -714,12 +714,12 @@ def take_payment_back(
     now: datetime,
     *,
     is_open: bool,
-    within: timedelta,
+    within: timedelta | None,
 ) -> Booking:
     """A try to pay by ``method`` came to nothing; the very same booking when it goes on as it is.
 
     What was to be paid in cash ``before`` is so again: its pandit has been asked, and answers; see
-    ``answer_time`` for ``within``.
+    ``answer_time`` for ``within``. None: he may not any more, and another one is to be asked.
     """
     if booking.payment_status not in (*_UNPAID, PaymentStatus.PROCESSING):
         return booking
@@ -733,16 +733,16 @@ def take_payment_back(
     if is_switched:
         is_under_way = booking.payment_status is PaymentStatus.PROCESSING
         status = PaymentStatus.PROCESSING if is_under_way else PaymentStatus.PENDING
-        answer_by = _answered_sooner(before.answer_by, booking.starts_at, now, within)
-        return replace(
+        cash = replace(
             booking,
             payment_method=before.payment_method,
             payment_status=status,
             payment_open=is_open,
-            pay_by=None,
-            answer_by=answer_by,
-            updated_at=now,
         )
+        if within is None:
+            return _offered_at_last(cash, now, None)
+        answer_by = _answered_sooner(before.answer_by, booking.starts_at, now, within)
+        return replace(cash, pay_by=None, answer_by=answer_by, updated_at=now)
     if booking.payment_open == is_open:
         return booking
     return replace(booking, payment_open=is_open, updated_at=now)
@@ -756,7 +756,7 @@ def with_payment(
     It never moves the booking's own state. The first success of a booking that was held for it is
     when the pandit is told. A sum that is not the booking's price does not pay for it.
 
-    ``answer_by`` None: the pandit takes no bookings any more, and another one is to be asked.
+    ``answer_by`` None: the pandit may not be asked any more, and another one is to be.
     """
     if state.version <= booking.payment_version:
         return booking

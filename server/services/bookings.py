@@ -653,7 +653,7 @@ class BookingService:
         now = self._clock.now()
         before: list[Booking] = []
         held = await self.get(actor, booking_id)
-        is_bookable = held.pay_by is None or await self._is_bookable(held.pandit_id)
+        may_be_asked = await self._may_be_asked(held)
 
         def begun(found: Booking) -> Booking:
             before[:] = [found]
@@ -661,7 +661,7 @@ class BookingService:
                 raise Invalid(FieldFault("amount", "price-changed"))
             # Whoever was asked already has no more time than he had.
             asked_at = rules.asked_at(found) or now
-            answer_by = self._answer_by(asked_at, found.starts_at) if is_bookable else None
+            answer_by = self._answer_by(asked_at, found.starts_at) if may_be_asked else None
             return rules.begin_payment(
                 found, actor, method, now, hold=self._hold, answer_by=answer_by
             )
@@ -674,23 +674,29 @@ class BookingService:
     ) -> None:
         """A payment that was begun came to nothing: the booking is again as it was ``before``.
 
-        ``is_open``: a payment is under way all the same, begun at another time.
+        ``is_open``: a payment is under way all the same, begun at another time. A pandit who has
+        left meanwhile is asked no longer, but the next one is.
         """
         now = self._clock.now()
+        found = await self._load(before.id)
+        may_be_asked = await self._may_be_asked(found)
+        within = self._answer_within if may_be_asked else None
 
         def apply(found: Booking) -> Booking:
             return rules.take_payment_back(
-                found, before, method, now, is_open=is_open, within=self._answer_within
+                found, before, method, now, is_open=is_open, within=within
             )
 
-        found = await self._load(before.id)
         if apply(found) is not found:
-            await self._change(before.id, apply)
+            changed = await self._change(before.id, apply)
+            if not may_be_asked:
+                await self.pass_on_if_due(changed)
 
     async def follow_payment(self, booking_id: str, state: PaymentState) -> Booking | None:
         """Take over where the payment stands; None when there is no such booking.
 
-        A pandit who takes no bookings any more when his is paid is not asked, but the next one is.
+        A pandit who takes no bookings any more when his is paid is not asked, but the next one is;
+        what he was asked before he may answer.
         """
         now = self._clock.now()
         found = await self._bookings.find(booking_id)
@@ -698,14 +704,14 @@ class BookingService:
             return None
         if rules.with_payment(found, state, now, now) is found:
             return found
-        is_bookable = found.pay_by is None or await self._is_bookable(found.pandit_id)
+        may_be_asked = await self._may_be_asked(found)
 
         def followed(old: Booking) -> Booking:
-            answer_by = self._answer_by(now, old.starts_at) if is_bookable else None
+            answer_by = self._answer_by(now, old.starts_at) if may_be_asked else None
             return rules.with_payment(old, state, now, answer_by)
 
         changed = await self._change(booking_id, followed)
-        return changed if is_bookable else await self.pass_on_if_due(changed)
+        return changed if may_be_asked else await self.pass_on_if_due(changed)
 
     async def list_unpaid(self) -> tuple[Booking, ...]:
         """Some of the bookings whose time to pay has run out; for the clock."""
@@ -964,9 +970,19 @@ class BookingService:
         minutes = (booking.ends_at - booking.starts_at) // timedelta(minutes=1)
         return pandit, self._span(pandit, minutes, day, at, now)
 
-    async def _is_bookable(self, pandit_id: str) -> bool:
-        pandit = await self._pandits.find(pandit_id)
-        return pandit is not None and pandit.is_bookable
+    async def may_answer(self, pandit: Pandit) -> bool:
+        """Whether the pandit may answer what he was asked, also one who takes nothing new."""
+        user = await self._users.find(pandit.user_id)
+        return pandit.is_verified and user is not None and user.is_active
+
+    async def _may_be_asked(self, booking: Booking) -> bool:
+        """Whether a booking that is held for its payment may go to its own pandit after that."""
+        if booking.pay_by is None:
+            return True
+        pandit = await self._pandits.find(booking.pandit_id)
+        if pandit is None or not await self.may_answer(pandit):
+            return False
+        return pandit.is_available or rules.asked_at(booking) is not None
 
     def _answer_by(self, now: datetime, starts_at: datetime) -> datetime:
         return rules.answer_time(now, starts_at, self._answer_within)

@@ -9,8 +9,6 @@ from typing import Final
 from server.domain.booking import BookingStatus
 from server.domain.errors import ConcurrentChange, IllegalTransition
 from server.domain.events import Event, EventKind
-from server.domain.pandit import Pandit
-from server.domain.ports.accounts import UserRepository
 from server.domain.ports.bookings import BookingFilter, BookingRepository
 from server.domain.ports.pandits import PanditRepository
 from server.services.bookings import BookingService
@@ -31,19 +29,17 @@ class OfferKeeper:
         bookings: BookingRepository,
         service: BookingService,
         pandits: PanditRepository,
-        users: UserRepository,
     ) -> None:
         self._bookings = bookings
         self._service = service
         self._pandits = pandits
-        self._users = users
 
     async def on_event(self, event: Event) -> None:
         """Pass on what he has not answered, unless he may answer by now."""
         if event.kind not in _HEARD:
             return
         pandit = await self._pandits.find(event.params["pandit_id"])
-        if pandit is None or await self._may_answer(pandit):
+        if pandit is None or await self._service.may_answer(pandit):
             return
         wanted = BookingFilter(
             pandit_user_id=pandit.user_id, statuses=(BookingStatus.PENDING,), limit=_ROWS
@@ -58,7 +54,3 @@ class OfferKeeper:
             after = page.next_key
             if after is None:
                 return
-
-    async def _may_answer(self, pandit: Pandit) -> bool:
-        user = await self._users.find(pandit.user_id)
-        return pandit.is_verified and user is not None and user.is_active

@@ -150,6 +150,34 @@ async def test_what_he_was_asked_before_is_taken_from_one_who_cannot_answer_and_
         assert latest["message"].startswith("You take no bookings at present")
 
 
+@pytest.mark.parametrize("how", LEAVING)
+@pytest.mark.parametrize("then", ["paid", "in cash after all", "not begun"])
+async def test_one_who_was_asked_before_it_was_being_paid_goes_on_being_asked_while_he_may_answer(
+    server: RunningServer, people: People, how: str, then: str
+) -> None:
+    sita, pandit = await people.customer(), await people.pandit()
+    other = await people.pandit("Ram Prasad Aryal")
+    booking = await book(sita, pandit.service_id)
+    service = server.services.bookings
+    before, _ = await service.begin_payment(actor_of(sita), booking["id"], PaymentMethod.KHALTI)
+    await leave(server, people, pandit, how)
+    if then == "paid":
+        await service.follow_payment(booking["id"], paid(booking))
+    elif then == "in cash after all":
+        body = {"booking_id": booking["id"], "payment_method": "CASH"}
+        (await sita.api.post("/api/payments/", json=body)).raise_for_status()
+    else:
+        await service.take_payment_back(before, PaymentMethod.KHALTI, is_open=False)
+    found = await stored(server, booking)
+    may_answer = how == "switched off"
+    asked = pandit if may_answer else other
+    assert (found.status, found.pandit_id) == (BookingStatus.PENDING, asked.pandit_id)
+    assert found.pay_by is None
+    assert found.rejected_by == (() if may_answer else (pandit.pandit_id,))
+    assert (await told(server, pandit)).count("BOOKING_PASSED_ON") == (0 if may_answer else 1)
+    assert (await act(asked, booking, "accept")).json()["status"] == "ACCEPTED"
+
+
 async def test_old_news_of_a_lost_approval_take_nothing_from_one_who_has_it_again(
     server: RunningServer, people: People, clock: FakeClock
 ) -> None:

@@ -660,6 +660,17 @@ def test_a_payment_that_was_not_begun_gives_the_pandit_back_his_time_to_answer()
     assert taken_back(moved, before).answer_by == NOW + timedelta(minutes=30)
 
 
+def test_a_payment_that_was_not_begun_gives_nothing_back_to_a_pandit_who_has_left() -> None:
+    paying = at_the_till(ASKED)
+    freed = rules.take_payment_back(
+        paying, ASKED, PaymentMethod.KHALTI, NOW, is_open=False, within=None
+    )
+    assert (freed.pay_by, freed.answer_by, rules.asked_at(freed)) == (None, NOW, None)
+    assert (freed.payment_method, freed.payment_open) == (PaymentMethod.CASH, False)
+    assert told_to(freed, "pandit-user")[-1] is EventKind.BOOKING_PASSED_ON
+    assert rules.lapse(freed, NOW).rejected_by == ("pandit",)
+
+
 def test_what_went_on_meanwhile_is_not_taken_back() -> None:
     before = rules.placed(replace(make_booking(), answer_by=NOW + timedelta(hours=12)), NOW)
     paying = at_the_till(before)
