@@ -181,6 +181,7 @@ def _present(signed_in: SignedIn, *, in_cookies: bool = False) -> SignedInRespon
         access=None if in_cookies else signed_in.access,
         refresh=None if in_cookies else signed_in.refresh,
         access_expires_at=reader.local(signed_in.access_expires_at),
+        is_phone_new=signed_in.is_phone_new,
     )
 
 

@@ -133,12 +133,17 @@ class UserResponse(Struct, frozen=True, kw_only=True):
 
 
 class SignedInResponse(Struct, frozen=True, kw_only=True):
-    """A sign-in. ``access`` and ``refresh`` are null where cookies carry them instead."""
+    """A sign-in. ``access`` and ``refresh`` are null where cookies carry them instead.
+
+    ``is_phone_new`` is true for the first code that comes back from a phone: password, email and
+    user name that were set before have been taken away.
+    """
 
     user: UserResponse
     access: str | None
     refresh: str | None
     access_expires_at: datetime
+    is_phone_new: bool = False
 
 
 class CodeSentResponse(Struct, frozen=True, kw_only=True):

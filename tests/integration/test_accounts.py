@@ -689,6 +689,9 @@ async def test_whoever_registered_a_number_first_loses_it_to_its_owner(
         assert await socket.closed() == CloseCode.NOT_SIGNED_IN
     assert owner["user"]["id"] == squatter["user"]["id"]
     assert (owner["user"]["email"], owner["user"]["username"]) == (None, None)
+    assert (more.json()["is_phone_new"], owner["is_phone_new"]) == (False, True)
+    again = await signed_in_by_code(api, code_sender, clock)
+    assert not again["is_phone_new"]
     assert {each["session_id"] for each in ended} == {token.partition(".")[0] for token in sessions}
     me = "/api/auth/me/"
     assert (await api.get(me, headers=bearer(owner["access"]))).status_code == 200

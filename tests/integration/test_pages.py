@@ -168,7 +168,7 @@ async def test_a_code_signs_in(
     code = code_sender.sent[f"+977{person.phone}"]
     answer = await guest.post("/sign-in/code/", phone_number=person.phone, code=code)
     assert (answer.status_code, answer.headers["Location"]) == (303, "/")
-    assert "Your number is confirmed." in (await guest.get("/")).text
+    assert "Password, e-mail and user name that were set" in (await guest.get("/")).text
 
 
 async def test_a_forgotten_password_is_replaced_by_way_of_a_code(

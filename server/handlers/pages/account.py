@@ -152,8 +152,8 @@ class CodePage(SignInPages):
             self.flash(
                 "info",
                 self.translate(
-                    "Your number is confirmed. A password that was set before holds no longer; "
-                    "you can set one under “Your account”."
+                    "Your number is confirmed. Password, e-mail and user name that were set before "
+                    "hold no longer; you can set a password and an e-mail under “Your account”."
                 ),
             )
         return target
