@@ -23,6 +23,7 @@ class Act(enum.StrEnum):
     USER_DEACTIVATED = "user-deactivated"
     USER_REACTIVATED = "user-reactivated"
     BOOKING_CANCELLED = "booking-cancelled"
+    PROPOSAL_DECLINED = "proposal-declined"
     ITEM_CHANGED = "item-changed"
     PUJA_CHANGED = "puja-changed"
     TEMPLATE_CHANGED = "template-changed"
@@ -30,6 +31,7 @@ class Act(enum.StrEnum):
     CATALOGUE_IMPORTED = "catalogue-imported"
     CATALOGUE_DROPPED = "catalogue-dropped"
     REVIEW_MODERATED = "review-moderated"
+    CASH_RECORDED = "cash-recorded"
     REFUND_MADE = "refund-made"
     PAYMENT_REVIEWED = "payment-reviewed"
     PAYOUT_PAID = "payout-paid"
@@ -40,11 +42,12 @@ class Act(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEntry:
-    """One act. Entries are only ever added.
+    """One act. The entry of one that was done stays for good, as it is.
 
     ``target_kind`` and ``target_id`` say to what it was done (``pandit``, ``user``, ``item``, …).
     What changes something is added before it is done: ``is_done`` is False while it is under way,
-    and stays so where a crash leaves unknown what became of it.
+    and stays so where a crash leaves unknown what became of it. Then it is written anew once, with
+    what was known only then; the entry of an act that was refused whole is taken out.
     """
 
     id: str

@@ -43,6 +43,7 @@ from server.domain.account import (
 from server.domain.calendar import default_availability
 from server.domain.errors import (
     AlreadyExists,
+    ConcurrentChange,
     FieldFault,
     Invalid,
     InvalidCredentials,
@@ -103,6 +104,7 @@ _JOINERS: Final = "\u200c\u200d"
 _TIMEZONES: Final = frozenset(zoneinfo.available_timezones())
 _MAX_SENDING: Final = 200
 _SESSIONS: Final = 100
+_LEAVING_ATTEMPTS: Final = 20
 _MAX_BELIEVED: Final = 50_000
 _WORST_PASSWORDS: Final = frozenset(
     {
@@ -471,7 +473,7 @@ class AccountService:
         """Close an account: nobody can sign in to it, and its sessions end.
 
         A pandit is offered no more, and what he is asked for goes to others; what he has accepted
-        stays. Raises ``NotFound``.
+        stays. Closing again repeats what did not come through of that. Raises ``NotFound``.
         """
         user = await self._users.update(
             user_id, {"is_active": False, "updated_at": self._clock.now()}
@@ -479,7 +481,11 @@ class AccountService:
         await self._sessions.end_all(user_id)
         await self._publish({"type": "user_ended", "user_id": user_id})
         if user.role is Role.PANDIT and await self._pandits.find_by_user(user_id):
-            await self._leave(user_id)
+            try:
+                await self._leave(user_id)
+            except ConcurrentChange:
+                # The account is closed all the same; closing it once more repeats this.
+                _log.exception("closed_pandit_still_offered", extra={"user_id": user_id})
 
     async def reactivate(self, user_id: str) -> User:
         """Open a closed account again; what was signed in before stays ended.
@@ -861,13 +867,15 @@ class AccountService:
             )
             return replace(profile, is_available=False, outbox=(*profile.outbox, event))
 
-        pandit = await self._change_pandit(user_id, left)
+        pandit = await self._change_pandit(user_id, left, _LEAVING_ATTEMPTS)
         await self._relay.deliver("pandits", pandit.id, pandit.outbox)
 
     async def _change_profile(self, user_id: str, values: Mapping[str, Any]) -> None:
         await self._change_pandit(user_id, lambda profile: replace(profile, **values))
 
-    async def _change_pandit(self, user_id: str, apply: Callable[[Pandit], Pandit]) -> Pandit:
+    async def _change_pandit(
+        self, user_id: str, apply: Callable[[Pandit], Pandit], attempts: int = 5
+    ) -> Pandit:
         async def load() -> Pandit:
             profile = await self._pandits.find_by_user(user_id)
             if profile is None:
@@ -876,7 +884,7 @@ class AccountService:
 
         now = self._clock.now()
         return await change(
-            load, lambda old: replace(apply(old), updated_at=now), self._pandits.replace
+            load, lambda old: replace(apply(old), updated_at=now), self._pandits.replace, attempts
         )
 
 

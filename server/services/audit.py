@@ -10,7 +10,13 @@ from typing import Final
 
 from server.domain.account import Actor
 from server.domain.audit import MAX_DETAIL, Act, AuditEntry
-from server.domain.errors import DomainError, Forbidden, ModelRefused, Unavailable
+from server.domain.errors import (
+    ConcurrentChange,
+    DomainError,
+    Forbidden,
+    ModelRefused,
+    Unavailable,
+)
 from server.domain.ports.accounts import AuditRepository
 from server.domain.ports.paging import Page, SortKey
 from server.domain.ports.world import Clock, IdSource
@@ -44,7 +50,8 @@ class AuditService:
         """Do a change of an administrator inside: no crash leaves it without an entry.
 
         The entry is there before the change, as not done, and done after it; a refused act leaves
-        none. Takes the details that are known only then.
+        none, so inside nothing is refused after something was written. Where that is not sure, it
+        stays as not done. Takes the details that are known only then.
         """
         more: dict[str, str] = {}
         if not actor.is_admin:
@@ -54,8 +61,9 @@ class AuditService:
         await self._entries.add(replace(entry, is_done=False))
         try:
             yield more
-        except (Unavailable, ModelRefused):
-            # It may have been done; a model is looked at once more after it was switched to.
+        except (Unavailable, ModelRefused, ConcurrentChange):
+            # It may have been done, or half of it: a model is looked at once more after it was
+            # switched to, and a race may be lost at the second of two writes.
             raise
         except DomainError:
             with contextlib.suppress(Unavailable):

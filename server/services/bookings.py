@@ -616,11 +616,15 @@ class BookingService:
         )
 
     async def decline_proposal(self, actor: Actor, booking_id: str) -> Booking:
-        """Keep the present time; either party may drop the open proposal."""
+        """Keep the present time; either party may drop the open proposal.
+
+        So may an admin, and that is on record.
+        """
         now = self._clock.now()
-        return await self._move(
-            actor, booking_id, lambda found: rules.decline_time(found, actor, now)
-        )
+        async with self._audit.recording(actor, Act.PROPOSAL_DECLINED, "booking", booking_id):
+            return await self._move(
+                actor, booking_id, lambda found: rules.decline_time(found, actor, now)
+            )
 
     async def end_unanswered_proposals(self) -> int:
         """Let go of proposed times and lists that nobody has answered in time; for the clock."""

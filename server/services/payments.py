@@ -574,8 +574,9 @@ class PaymentService:
     async def collect_cash(self, actor: Actor, public_id: str, amount: int) -> PaymentView:
         """The pandit of the booking, or staff, says that the cash was handed over, and how much.
 
-        Raises ``NotFound`` for others, ``Invalid`` for more than was due, ``IllegalTransition``
-        before the puja was held, ``Conflict`` for an attempt of a price that is no longer due.
+        What staff say is on record. Raises ``NotFound`` for others, ``Invalid`` for more than was
+        due, ``IllegalTransition`` before the puja was held, ``Conflict`` for an attempt of a price
+        that is no longer due.
         """
         payment_id, number = split_id(public_id)
         payment = await self._settlement.load(payment_id)
@@ -591,12 +592,20 @@ class PaymentService:
                 raise IllegalTransition(booking.status)
             due = booking.total_fee
         chosen = attempt.number
-        payment = await self._settlement.change(
-            payment_id,
-            lambda found: rules.cash_collected(
-                rules.due_now(found, due), chosen, amount, actor.user_id, self._clock.now()
-            ),
-        )
+        async with self._audit.recording(
+            actor,
+            Act.CASH_RECORDED,
+            "payment",
+            self._view(payment, chosen).id,
+            amount=str(amount),
+        ) as more:
+            payment = await self._settlement.change(
+                payment_id,
+                lambda found: rules.cash_collected(
+                    rules.due_now(found, due), chosen, amount, actor.user_id, self._clock.now()
+                ),
+            )
+            more["status"] = payment.attempt(chosen).status
         return self._view(payment, chosen)
 
     async def check(self, actor: Actor, public_id: str) -> PaymentView:
@@ -656,8 +665,14 @@ class PaymentService:
                 now=self._clock.now(),
             )
 
+        left = view.attempt.amount - view.attempt.committed
         async with self._audit.recording(
-            actor, Act.REFUND_MADE, "payment", view.id, note=note
+            actor,
+            Act.REFUND_MADE,
+            "payment",
+            view.id,
+            amount=str(left if amount is None else amount),
+            note=note,
         ) as more:
             payment = await self._settlement.change(view.payment.id, apply)
             more["amount"] = str(payment.attempt(number).refunds[-1].amount)

@@ -159,14 +159,19 @@ class PayoutService:
         )
         async with self._audit.recording(
             actor, Act.PAYOUT_PAID, "payout", payout_id, status=settled.status, note=note
-        ):
+        ) as more:
             decide = self._reserve if is_paid else self._reserve_or_give_up
-            if await decide(payout):
+            is_reserved = await decide(payout)
+            if is_reserved:
                 await self._record_end(payout, is_paid=is_paid)
-            elif is_paid:
+            if is_reserved or not is_paid:
+                await self._payouts.settle_if_asked(settled)
+            else:
+                # Given up before, and only now is that written on it: an act, though not his.
                 await self._refuse(payout)
-                raise Conflict
-            await self._payouts.settle_if_asked(settled)
+                more["status"] = PayoutStatus.REFUSED
+        if is_paid and not is_reserved:
+            raise Conflict
         return await self._payouts.find(payout_id) or settled
 
     async def _record_end(self, payout: Payout, *, is_paid: bool) -> None:

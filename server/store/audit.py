@@ -1,4 +1,8 @@
-"""The record of what administrators did; only ever added to."""
+"""The record of what administrators did.
+
+An entry that is added as not done is written once more when its act is done, or taken out when that
+was refused; nothing here touches one that is done.
+"""
 
 from __future__ import annotations
 
@@ -28,10 +32,10 @@ class MongoAuditRepository:
         await self._entries.insert_one(to_document(entry))
 
     async def finish(self, entry: AuditEntry) -> None:
-        await self._entries.replace_one({"_id": entry.id}, to_document(entry))
+        await self._entries.replace_one({"_id": entry.id, "is_done": False}, to_document(entry))
 
     async def remove(self, entry_id: str) -> None:
-        await self._entries.delete_many({"_id": entry_id})
+        await self._entries.delete_many({"_id": entry_id, "is_done": False})
 
     async def list_page(
         self, *, act: Act | None, target_id: str | None, limit: int, after: SortKey | None

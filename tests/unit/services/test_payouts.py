@@ -108,14 +108,20 @@ class Payouts:
 class Record:
     """Where acts of staff go."""
 
+    def __init__(self) -> None:
+        self.by_id: dict[str, AuditEntry] = {}
+
     async def add(self, entry: AuditEntry) -> None:
         await turn()
+        self.by_id[entry.id] = entry
 
     async def finish(self, entry: AuditEntry) -> None:
         await turn()
+        self.by_id[entry.id] = entry
 
     async def remove(self, entry_id: str) -> None:
         await turn()
+        del self.by_id[entry_id]
 
     async def list_page(
         self, *, act: Act | None, target_id: str | None, limit: int, after: SortKey | None
@@ -179,7 +185,8 @@ class House:
         self.entries, self.payouts = Entries(), Payouts()
         clock, ids = FakeClock(), Ids()
         self.book = LedgerService(self.entries)  # type: ignore[arg-type]
-        audit = AuditService(Record(), clock, ids)
+        self.record = Record()
+        audit = AuditService(self.record, clock, ids)
         self.service = PayoutService(self.payouts, self.book, audit, clock, ids, 100)
         self._clock = clock
         self._earned = count(1)
@@ -340,6 +347,8 @@ def test_a_payout_of_which_only_the_ledger_knows_that_it_was_given_up_is_refused
         (asked,) = {"1", "2"} - {payout.id for payout in house.open_reservations()}
         if settles:
             assert isinstance(house.settle(asked, is_paid=True).run().error, Conflict)
+            (entry,) = house.record.by_id.values()
+            assert (entry.is_done, entry.details["status"]) == (True, "REFUSED")
         else:
             house.ask(500).run()
         assert house.payouts.by_id[asked].status is PayoutStatus.REFUSED
