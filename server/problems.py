@@ -323,6 +323,7 @@ FIELD_MESSAGES: Final[dict[str, str]] = {
     "least-amount": N_("Enter Rs {least} or more."),
     "most-amount": N_("Enter Rs {most} or less."),
     "wallet-full": N_("The wallet may not hold so much, with the top-ups that are under way."),
+    "too-many-top-ups": N_("Too many of your top-ups are under way. Try again later."),
     "too-many": N_("There are too many of these already."),
     "between": N_("Enter a value from {low} to {high}."),
     "unknown-place": N_(

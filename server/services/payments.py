@@ -46,6 +46,7 @@ from server.domain.gateway import (
 )
 from server.domain.money import NPR, in_rupees
 from server.domain.payment import (
+    GIVE_UP_AFTER,
     PAID,
     Attempt,
     Payment,
@@ -248,8 +249,8 @@ class PaymentService:
         if amount > self._policy.top_up_max:
             most = in_rupees(self._policy.top_up_max)
             raise Invalid(FieldFault("amount", "most-amount", {"most": most}))
-        if amount > await self._wallet_room(actor.user_id):
-            raise Invalid(FieldFault("amount", "wallet-full"))
+        if fault := await self._wallet_fault(actor.user_id, amount):
+            raise Invalid(FieldFault("amount", fault))
         self._require_method(method, amount, NPR)
         now = self._clock.now()
         draft = Payment(
@@ -265,27 +266,34 @@ class PaymentService:
         )
         return await self._begin(draft, method, site_url)
 
-    async def _wallet_room(self, user_id: str) -> int:
-        """What may still be paid into a wallet if everything comes that is on its way to it."""
-        coming = await self._payments.list_coming_top_ups(user_id, _MAX_COMING + 1)
-        if len(coming) > _MAX_COMING:
-            return -1
+    async def _wallet_fault(self, user_id: str, more: int = 0) -> str:
+        """Why a top-up of so much ``more`` may not begin, if all comes that is on its way; or "".
+
+        What nobody could decide for so long that it is given up counts no more: it would take its
+        room for ever.
+        """
+        since = self._clock.now() - GIVE_UP_AFTER
+        coming = await self._payments.list_coming_top_ups(user_id, since, _MAX_COMING + 1)
+        if len(coming) + (more > 0) > _MAX_COMING:
+            return "too-many-top-ups"
         # After them: what leaves the list meanwhile stands in the balance, never in neither.
         balance = await self._ledger.wallet_balance(user_id)
-        return self._policy.wallet_max_balance - balance - sum(each.amount for each in coming)
+        held = balance + sum(each.amount for each in coming) + more
+        return "wallet-full" if held > self._policy.wallet_max_balance else ""
 
     async def _require_wallet_room(self, payment: Payment, number: int) -> None:
         """Give up a top-up for which there is no room, before its payer is sent anywhere.
 
         It is stored by now, so of several that begin at once each sees the others.
         """
-        if await self._wallet_room(payment.user_id) >= 0:
+        fault = await self._wallet_fault(payment.user_id)
+        if not fault:
             return
         await self._settlement.change(
             payment.id,
-            lambda found: rules.not_started(found, number, "wallet-full", self._clock.now()),
+            lambda found: rules.not_started(found, number, fault, self._clock.now()),
         )
-        raise Invalid(FieldFault("amount", "wallet-full"))
+        raise Invalid(FieldFault("amount", fault))
 
     async def pay_by_token(
         self, actor: Actor, booking_id: str, token: str, amount: int

@@ -110,8 +110,11 @@ class MongoPaymentRepository:
         )
         return tuple(from_document(Payment, document) for document in documents)
 
-    async def list_coming_top_ups(self, user_id: str, limit: int) -> tuple[Payment, ...]:
+    async def list_coming_top_ups(
+        self, user_id: str, since: datetime, limit: int
+    ) -> tuple[Payment, ...]:
         """Return a customer's top-ups that may still come into his wallet, newest first."""
+        is_open = {"$in": sorted(status.value for status in OPEN)}
         documents = await self._payments.aggregate(
             [
                 {"$match": {"user_id": user_id, "created_at": ANY_TIME}},
@@ -119,7 +122,7 @@ class MongoPaymentRepository:
                     "$match": {
                         "purpose": Purpose.TOP_UP.value,
                         "$or": [
-                            {"status": {"$in": sorted(status.value for status in OPEN)}},
+                            {"status": is_open, "created_at": {"$gt": since}},
                             # Absent once all is delivered, so once it stands in the ledger.
                             {"outbox": {"$exists": True}},
                         ],

@@ -467,7 +467,41 @@ async def test_no_more_than_so_many_top_ups_are_under_way_at_once(
     wanted = {"amount": 1_000, "payment_method": "KHALTI"}
     for _ in range(20):
         assert (await sita.api.post("/api/wallet/top-up/", json=wanted)).status_code == 201
-    assert (await sita.api.post("/api/wallet/top-up/", json=wanted)).status_code == 422
+    refused = await sita.api.post("/api/wallet/top-up/", json=wanted)
+    assert (refused.status_code, refused.json()["errors"]) == (
+        422,
+        [{"field": "amount", "code": "too-many-top-ups", "message": ANY}],
+    )
+
+
+async def test_a_top_up_that_nobody_can_decide_takes_room_for_a_day_only(
+    server: RunningServer, people: People, khalti: ToldProvider, clock: FakeClock
+):
+    sita = await people.customer()
+    wanted = {"amount": 5_000_000, "payment_method": "KHALTI"}
+    begun = [(await sita.api.post("/api/wallet/top-up/", json=wanted)).json() for _ in range(2)]
+    khalti.is_down = True
+
+    async def another(amount: int = 5_000_000) -> int:
+        other = {"amount": amount, "payment_method": "ESEWA"}
+        return (await sita.api.post("/api/wallet/top-up/", json=other)).status_code
+
+    clock.advance(hours=23, minutes=59)
+    await people.sign_in_again(sita)
+    assert await another(1_000) == 422
+    clock.advance(minutes=1)
+    while await server.services.settlement.reconcile():
+        pass
+    await people.sign_in_again(sita)
+    assert (await show(sita, begun[0]))["needs_review"]
+    assert await another() == 201
+    assert await another() == 201
+    assert await another(1_000) == 422
+    # One that is paid all the same is taken, and counts.
+    khalti.is_down = False
+    khalti.pays(begun[0]["reference"])
+    await back(people, begun[0])
+    assert (await sita.api.get("/api/wallet/")).json()["balance"] == 5_000_000
 
 
 async def test_a_pandit_withdraws_what_he_has_earned_and_no_more(

@@ -80,10 +80,13 @@ class PaymentRepository(Protocol):
         """
         ...
 
-    async def list_coming_top_ups(self, user_id: str, limit: int) -> tuple[Payment, ...]:
+    async def list_coming_top_ups(
+        self, user_id: str, since: datetime, limit: int
+    ) -> tuple[Payment, ...]:
         """Return a customer's top-ups that may still come into his wallet, newest first.
 
-        Those whose outcome is open, and those of which the ledger has not been told yet.
+        Those begun later than ``since`` whose outcome is open, and those of any age of which the
+        ledger has not been told yet.
         """
         ...
 
