@@ -505,6 +505,7 @@ def build_services(
         proposal_hours=settings.booking.proposal_hours,
         most_unpaid=settings.booking.most_unpaid,
         most_unanswered=settings.booking.most_unanswered,
+        most_repeated=settings.booking.most_repeated,
         drafts=_draft_policy(settings.booking),
         refund_tiers=_refund_tiers(settings.payment),
         payment_methods=frozenset(providers) | {PaymentMethod.CASH, PaymentMethod.WALLET},

@@ -68,6 +68,7 @@ _RANGES: Final[dict[str, tuple[float, float]]] = {
     "booking.most_drafts": (1, 20),
     "booking.most_unpaid": (1, 1000),
     "booking.most_unanswered": (1, 1000),
+    "booking.most_repeated": (1, 1000),
     "booking.proposal_hours": (0.1, 24 * 30),
     "booking.samagri_threshold": (0, 1),
     "push.digest_hour": (0, 23),
@@ -261,9 +262,13 @@ class BookingSettings:
     most_drafts: int = 3
     """How many unfinished bookings a customer may have at once."""
     most_unpaid: int = 5
-    """How many bookings that are to be paid in advance a customer may leave unpaid at once."""
+    """How many bookings that are to be paid in advance a customer may leave unpaid at once. What
+    counts is how it was to be paid when it was made."""
     most_unanswered: int = 20
     """How many bookings to be paid in cash he may have at once that no pandit has accepted."""
+    most_repeated: int = 60
+    """How many of those that his series have booked by themselves, beside these. Further days stay
+    planned, and are tried again each day."""
     proposal_hours: float = 24.0
     """How long the other side has to answer when another time is proposed, which is held till then,
     or other samagri."""

@@ -369,7 +369,11 @@ class BookingWish:
     template_id: str = ""
     """The template by which its samagri is put together; empty: as it is added by itself."""
     is_repeated: bool = False
-    """It was made earlier, for a later day: a template that is offered no more is passed over."""
+    """It was made earlier, for a later day, which the series books by itself.
+
+    A template that is offered no more is passed over, and its bookings have open places of their
+    own.
+    """
 
 
 def commission_of(service_fee: int, basis_points: int) -> int:

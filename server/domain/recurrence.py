@@ -87,7 +87,8 @@ class RecurrenceRule:
 class Series:
     """A booking that comes again. ``wish`` holds what each of its days asks for.
 
-    ``plan_on`` is the day on which the next planned one can be booked, None when none is left.
+    ``plan_on`` is the day on which the next planned one can be booked, None when none is left. It
+    is not before ``retry_on``, to which the series was put off.
     """
 
     id: str
@@ -96,6 +97,7 @@ class Series:
     frequency: Frequency
     occurrences: tuple[Occurrence, ...]
     plan_on: date | None = None
+    retry_on: date | None = None
     is_ended: bool = False
     created_at: datetime
     updated_at: datetime
@@ -165,6 +167,8 @@ def planned(series: Series, horizon_days: int) -> Series:
     """Set when the next planned day can be booked."""
     ahead = [each.on for each in series.occurrences if each.state is OccurrenceState.PLANNED]
     plan_on = min(ahead) - timedelta(days=horizon_days) if ahead else None
+    if plan_on is not None and series.retry_on is not None:
+        plan_on = max(plan_on, series.retry_on)
     return replace(series, plan_on=plan_on)
 
 
@@ -207,6 +211,13 @@ def conflicting(series: Series, number: int, reason: str, now: datetime) -> Seri
         },
     )
     return replace(told, outbox=(*told.outbox, event))
+
+
+def put_off(series: Series, until: date, now: datetime) -> Series:
+    """Let what is planned wait, which is told to nobody; put off again changes nothing."""
+    if series.is_ended or series.retry_on == until:
+        return series
+    return replace(series, retry_on=until, updated_at=now)
 
 
 def moved(series: Series, number: int, on: date, at: time, now: datetime) -> Series:

@@ -10,6 +10,7 @@ from server.domain.errors import (
     NotBookable,
     NotFound,
     SlotTaken,
+    TooManyOpen,
 )
 from server.handlers.base import CUSTOMER, ApiHandler, operation
 from server.handlers.routing import Route
@@ -49,7 +50,7 @@ class MoveHandler(ApiHandler):
         "Give one day of a series another time",
         roles=CUSTOMER,
         idempotent=True,
-        errors=(NotFound, NotBookable, SlotTaken, IllegalTransition),
+        errors=(NotFound, NotBookable, SlotTaken, IllegalTransition, TooManyOpen),
     )
     async def post(
         self, series_id: str, number: str, actor: Actor, body: MoveRequest

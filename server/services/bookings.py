@@ -106,6 +106,7 @@ class BookingPolicy:
     proposal_hours: float = 24.0
     most_unpaid: int = 5
     most_unanswered: int = 20
+    most_repeated: int = 60
     drafts: DraftPolicy = field(default_factory=DraftPolicy)
     refund_tiers: tuple[RefundTier, ...] = DEFAULT_TIERS
     payment_methods: frozenset[PaymentMethod] = frozenset(PaymentMethod)
@@ -165,8 +166,7 @@ class BookingService:
         SlotTaken
             If another booking holds part of that time.
         TooManyOpen
-            If the customer has as many bookings open as he may. What a series books by itself does
-            not count.
+            If the customer has as many bookings open as he may.
         """
         now = self._clock.now()
         self.check_method(wish.payment_method)
@@ -189,10 +189,7 @@ class BookingService:
             )
 
         try:
-            if wish.is_repeated:
-                booking = await fitted(booking)
-            else:
-                booking = await self.in_open_place(booking, fitted)
+            booking = await self.in_open_place(booking, fitted, is_repeated=wish.is_repeated)
         except (AlreadyExists, SlotTaken, NotBookable, TooManyOpen):
             # Taken by this very request, when its first answer was lost in a crash.
             if earlier := await self._of_request(actor, wish):
@@ -202,15 +199,25 @@ class BookingService:
         await self.told(booking)
         return booking
 
-    async def in_open_place(self, booking: Booking, write: Callable[[Booking], Awaitable[T]]) -> T:
+    async def in_open_place(
+        self,
+        booking: Booking,
+        write: Callable[[Booking], Awaitable[T]],
+        *,
+        is_repeated: bool = False,
+    ) -> T:
         """Have ``write`` store a new booking in a place that its customer has left.
 
         Of two that are made at once in one place the database lets one through, so nobody holds
-        more of pandits' time, unpaid or unanswered, than he may. Raises ``TooManyOpen``.
+        more of pandits' time, unpaid or unanswered, than he may. What a series books by itself has
+        places of its own. Raises ``TooManyOpen``.
         """
-        is_prepaid = booking.pay_by is not None
-        kind = "unpaid" if is_prepaid else "unanswered"
-        most = self._policy.most_unpaid if is_prepaid else self._policy.most_unanswered
+        if is_repeated:
+            kind, most = "repeated", self._policy.most_repeated
+        elif booking.pay_by is not None:
+            kind, most = "unpaid", self._policy.most_unpaid
+        else:
+            kind, most = "unanswered", self._policy.most_unanswered
         taken = await self._bookings.open_places(booking.user_id)
         for place in (f"{kind}.{number}" for number in range(most)):
             if place in taken:

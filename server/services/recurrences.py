@@ -26,6 +26,7 @@ from server.domain.errors import (
     NotBookable,
     NotFound,
     SlotTaken,
+    TooManyOpen,
     Unavailable,
 )
 from server.domain.events import Event, EventKind
@@ -93,7 +94,7 @@ class RecurrenceService:
 
         Raises
         ------
-        Invalid, NotFound, NotBookable, SlotTaken
+        Invalid, NotFound, NotBookable, SlotTaken, TooManyOpen
             As ``BookingService.book`` of the first day, or for a rule that makes no series; then
             nothing is planned.
         """
@@ -217,7 +218,7 @@ class RecurrenceService:
 
         Raises
         ------
-        NotBookable, SlotTaken
+        NotBookable, SlotTaken, TooManyOpen
             If it cannot be booked then; it stays as it was.
         IllegalTransition
             If it was skipped, or the series has ended.
@@ -350,13 +351,25 @@ class RecurrenceService:
         ]
         for each in due[:_AT_ONCE]:
             # The customer may skip, move or end while day after day is booked.
-            if rules.occurrence_of(found, each.number) == each:
+            if rules.occurrence_of(found, each.number) != each:
+                continue
+            try:
                 found = await self._book_one(actor, found, each)
+            except TooManyOpen:
+                # Not the day's fault: it is booked once the customer's others are answered.
+                return await self._put_off(series_id)
         return found
 
+    async def _put_off(self, series_id: str) -> Series:
+        now, tomorrow = self._clock.now(), self._today() + _DAY
+        return await self._change(series_id, lambda found: rules.put_off(found, tomorrow, now))
+
     async def _book_one(self, actor: Actor, series: Series, each: rules.Occurrence) -> Series:
+        """Book a planned day, or tell why not. Raises ``TooManyOpen`` if it has to wait."""
         try:
             settled, _ = await self._book_and_settle(actor, series, each)
+        except TooManyOpen:
+            raise
         except NotBookable as error:
             reason = error.reason
         except (SlotTaken, NotFound, Conflict) as error:

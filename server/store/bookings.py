@@ -83,7 +83,7 @@ _ENGAGEMENT: Final = {
     "draft.booking.location": 1,
 }
 _SHARED: Final = sorted(CONTACT_SHARED)
-_MOST_OPEN: Final = 2000
+_MOST_OPEN: Final = 3000
 """More places than the settings allow."""
 _TICK: Final = timedelta(milliseconds=1)
 _FIRST: Final = date(1900, 1, 1)

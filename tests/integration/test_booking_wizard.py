@@ -408,7 +408,9 @@ class TestFewOpenBookings:
 
     @pytest.fixture
     def settings(self, settings: Settings) -> Settings:
-        booking = dataclasses.replace(settings.booking, most_unpaid=2, most_unanswered=2)
+        booking = dataclasses.replace(
+            settings.booking, most_unpaid=2, most_unanswered=2, most_repeated=3
+        )
         return dataclasses.replace(settings, booking=booking)
 
     async def book(self, customer: Person, service_id: str, **more: Any) -> httpx.Response:
@@ -483,6 +485,50 @@ class TestFewOpenBookings:
         assert made.status_code == 201
         (series,) = (await customer.api.get("/api/recurrences/")).json()["results"]
         assert [each["state"] for each in series["occurrences"]] == ["BOOKED"] * 4
+
+    async def test_series_whose_first_days_are_called_off_fill_no_calendar(
+        self, people: People, server: RunningServer, clock: FakeClock
+    ) -> None:
+        customer, pandit = await people.customer(), await people.pandit(duration_minutes=60)
+        recurrences = server.services.recurrences
+
+        async def pending() -> list[str]:
+            answer = await customer.api.get("/api/bookings/", params={"status": "PENDING"})
+            return [row["id"] for row in answer.raise_for_status().json()["results"]]
+
+        async def states() -> list[list[str]]:
+            rows = (await customer.api.get("/api/recurrences/")).json()["results"]
+            rows.sort(key=lambda row: row["occurrences"][0]["time"])
+            return [[each["state"] for each in row["occurrences"]] for row in rows]
+
+        rule = {"frequency": "weekly", "count": 4}
+        for at in ("08:00", "10:00", "12:00"):
+            made = await self.book(customer, pandit.service_id, booking_time=at, recurrence=rule)
+            assert made.status_code == 201
+            path = f"/api/bookings/{made.json()['id']}/cancel/"
+            (await customer.api.post(path, json={})).raise_for_status()
+        waiting = ["BOOKED", "PLANNED", "PLANNED", "PLANNED"]
+        assert await states() == [["BOOKED"] * 4, waiting, waiting]
+        open_ones = await pending()
+        assert len(open_ones) == 3
+        (series, *_) = (await customer.api.get("/api/recurrences/")).json()["results"]
+        moved = await customer.api.post(
+            f"/api/recurrences/{series['id']}/occurrences/1/move/",
+            json={"booking_date": "2026-12-10", "booking_time": "14:00"},
+        )
+        assert (moved.status_code, moved.json()["type"]) == (409, "too-many-open")
+        assert await states() == [["BOOKED"] * 4, waiting, waiting], "it stays as it was"
+        # They wait till the next day, and nothing is told of it.
+        assert await recurrences.book_due() == 0
+        accept = f"/api/bookings/{open_ones[0]}/accept/"
+        (await pandit.api.post(accept, json={})).raise_for_status()
+        clock.advance(days=1)
+        await people.sign_in_again(customer)
+        assert await recurrences.book_due() == 2
+        assert await recurrences.book_due() == 0
+        assert len(await pending()) == 3
+        assert sum(row.count("PLANNED") for row in await states()) == 5
+        assert "RECURRENCE_CONFLICT" not in await kinds(customer)
 
 
 async def test_two_processes_that_clear_away_leave_what_goes_on(

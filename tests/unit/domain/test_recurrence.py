@@ -193,6 +193,13 @@ class SeriesMachine(RuleBasedStateMachine):
         if self._do(lambda found: rules.skipped(found, number, NOW), number):
             self.skipped.add(number)
 
+    @rule(days=st.integers(1, 30))
+    def put_off(self, days: int) -> None:
+        until = date(2026, 11, 25) + timedelta(days=days)
+        self._do(lambda found: rules.put_off(found, until, NOW), 0)
+        plan_on = self.series.plan_on
+        assert plan_on is None or self.series.is_ended or plan_on >= until
+
     @rule()
     def end(self) -> None:
         self.series = rules.ended(self.series, NOW)
