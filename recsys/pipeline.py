@@ -28,6 +28,7 @@ from recsys.comparison import Outcome, examine, rank, scored_pairs
 from recsys.config import BadConfig, Config
 from recsys.data import Dataset
 from recsys.engine import AlsParams
+from recsys.gates import wins
 from recsys.matrix import Baskets, baskets, users_by
 from recsys.metrics import NO_ITEM, list_figures
 from recsys.models.als import Als
@@ -459,10 +460,10 @@ def train_users(
     known = users_by(data.before(cut.test), target, now_ms=cut.test)
     test = user_questions(data, target, cut.test, cut.end, most * TEST_FACTOR, seed)
     found = _tested(choice, known, test, config, solver)
-    choice, judged, outcome, gain, compared = _challenged(
-        slot, found, current, known, test, config, solver
-    )
     popular = examine(Popularity().fit(known, seed=seed), test, known, k=k)
+    choice, judged, outcome, gain, compared = _challenged(
+        slot, found, current, known, test, popular, config, solver
+    )
     whole = users_by(data.before(cut.end), target, now_ms=cut.end)
     model = fitted(choice.kind, choice.params, whole, config, solver)
     before = fitted(choice.kind, choice.params, early, config, solver)
@@ -500,10 +501,15 @@ def _challenged(
     current: Bundle | None,
     known: Interactions,
     test: Queries,
+    popular: Outcome,
     config: Config,
     solver: Solver,
 ) -> _Tested:
-    """What was found, or what serves where that does better by more than it may."""
+    """What was found, or what serves where that does better by more than it may.
+
+    What serves and does not win against popularity would be left out: what was found and wins is
+    taken instead.
+    """
     if current is None or slot not in current.models:
         return found
     saved = current.models[slot].save().params
@@ -522,6 +528,10 @@ def _challenged(
     gain = found.outcome.versus(serving.outcome)
     if gain.low > -config.gates.paired_loss:
         return found._replace(gain=gain, compared="fitted again")
+    if wins(found.outcome.versus(popular), config) and not wins(
+        serving.outcome.versus(popular), config
+    ):
+        return found._replace(compared="not at all: what serves does not win against popularity")
     lost = f"the gain of what was found has the lower bound {gain.low:.4f}"
     return serving._replace(gain=level, compared=f"kind and parameters that serve stay: {lost}")
 

@@ -175,6 +175,23 @@ def test_a_slot_of_customers_keeps_what_serves_unless_it_found_what_is_no_worse(
     assert better.choice.params["regularization"] == 5.0
 
 
+def test_what_serves_gives_way_where_it_alone_does_not_win_against_popularity(
+    crowd: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = of_pandits(crowd, CONFIG)
+    verdicts = iter((True, False))
+    monkeypatch.setattr(pipeline, "wins", lambda gain, config: next(verdicts))
+    taken = of_pandits(crowd, of_strength(1e7), serving=good.model)
+    assert next(verdicts, None) is None, "both were asked"
+    assert taken.choice.params["regularization"] == 1e7
+    assert taken.against_current is None
+    assert "does not win against popularity" in taken.compared
+
+    monkeypatch.setattr(pipeline, "wins", lambda gain, config: False)
+    stays = of_pandits(crowd, of_strength(1e7), serving=good.model)
+    assert stays.choice.params["regularization"] == 5.0
+
+
 def test_a_slot_of_customers_is_not_compared_with_what_the_engine_cannot_fit(
     data: Dataset,
 ) -> None:
