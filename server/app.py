@@ -265,6 +265,7 @@ async def open_server(
                 Duty("unanswered", 30.0, services.bookings.pass_on_unanswered),
                 Duty("proposals", 30.0, services.bookings.end_unanswered_proposals),
                 Duty("drafts", 5.0, services.drafts.end_lapsed),
+                Duty("closings", 30.0, services.accounts.finish_closing),
                 Duty("reminders", 30.0, services.bookings.remind_due),
                 Duty("series", 30.0, services.recurrences.book_due),
                 Duty("imports", 60.0, services.catalogue_admin.finish_applying),

@@ -62,6 +62,7 @@ class User:
 
     Whoever registers only claims the number: ``phone_verified_at`` is when a code sent to it came
     back, None until then. ``generation`` counts what ends all earlier sign-ins at once.
+    ``closing_since`` is when it was closed, while what follows from that is not all done.
     """
 
     id: str
@@ -77,6 +78,7 @@ class User:
     timezone: str = NEPAL
     location: Place | None = None
     is_active: bool = True
+    closing_since: datetime | None = None
     generation: int = 0
     created_at: datetime
     updated_at: datetime

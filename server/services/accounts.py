@@ -68,6 +68,7 @@ from server.domain.ports.accounts import (
 from server.domain.ports.pandits import PanditRepository
 from server.domain.ports.processes import Bus
 from server.domain.ports.world import Clock, IdSource
+from server.services.batches import each_of
 from server.services.optimistic import change
 from server.services.places import PlaceService
 from server.services.relay import EventRelay
@@ -105,6 +106,7 @@ _TIMEZONES: Final = frozenset(zoneinfo.available_timezones())
 _MAX_SENDING: Final = 200
 _SESSIONS: Final = 100
 _LEAVING_ATTEMPTS: Final = 20
+_CLOSING_ROWS: Final = 50
 _MAX_BELIEVED: Final = 50_000
 _WORST_PASSWORDS: Final = frozenset(
     {
@@ -473,19 +475,42 @@ class AccountService:
         """Close an account: nobody can sign in to it, and its sessions end.
 
         A pandit is offered no more, and what he is asked for goes to others; what he has accepted
-        stays. Closing again repeats what did not come through of that. Raises ``NotFound``.
+        stays. What does not come through of that the clock does. Raises ``NotFound``.
         """
+        now = self._clock.now()
         user = await self._users.update(
-            user_id, {"is_active": False, "updated_at": self._clock.now()}
+            user_id, {"is_active": False, "closing_since": now, "updated_at": now}
         )
-        await self._sessions.end_all(user_id)
-        await self._publish({"type": "user_ended", "user_id": user_id})
-        if user.role is Role.PANDIT and await self._pandits.find_by_user(user_id):
+        await self._close_for_good(user)
+
+    async def finish_closing(self) -> int:
+        """Do what is left of closings that something has cut short; for the clock."""
+        waiting = await self._users.list_closing(self._clock.now(), _CLOSING_ROWS)
+
+        async def finish(user_id: str) -> None:
+            user = await self._users.find(user_id)
+            # Otherwise it was opened again meanwhile.
+            if user is not None and not user.is_active:
+                await self._close_for_good(user)
+
+        await each_of(waiting, finish, expected=(), what="closed account")
+        return len(waiting)
+
+    async def _close_for_good(self, user: User) -> None:
+        """Do what follows from a closed account; what is done already is done again."""
+        is_done = True
+        if user.role is Role.PANDIT and await self._pandits.find_by_user(user.id):
+            # First: from now on nobody should find him.
             try:
-                await self._leave(user_id)
+                await self._leave(user.id)
             except ConcurrentChange:
-                # The account is closed all the same; closing it once more repeats this.
-                _log.exception("closed_pandit_still_offered", extra={"user_id": user_id})
+                # The account is closed all the same; the clock comes back to this.
+                _log.exception("closed_pandit_still_offered", extra={"user_id": user.id})
+                is_done = False
+        await self._sessions.end_all(user.id)
+        await self._publish({"type": "user_ended", "user_id": user.id})
+        if is_done:
+            await self._users.update(user.id, {"closing_since": None})
 
     async def reactivate(self, user_id: str) -> User:
         """Open a closed account again; what was signed in before stays ended.
@@ -495,7 +520,8 @@ class AccountService:
         # A sign-in that raced the closing may have left a session behind.
         await self._sessions.end_all(user_id)
         return await self._users.update(
-            user_id, {"is_active": True, "updated_at": self._clock.now()}
+            user_id,
+            {"is_active": True, "closing_since": None, "updated_at": self._clock.now()},
         )
 
     async def sign_out_everywhere(self, user_id: str) -> int:

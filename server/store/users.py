@@ -36,6 +36,7 @@ INDEXES: Final[dict[str, tuple[Index, ...]]] = {
         Index((("email", ASCENDING),), unique=True, partial={"email": _TEXT}),
         Index((("username", ASCENDING),), unique=True, partial={"username": _TEXT}),
         Index((("role", ASCENDING),), partial={"role": Role.ADMIN.value}),
+        Index((("closing_since", ASCENDING),), partial={"closing_since": ANY_TIME}),
         Index((("role", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING))),
         Index((("created_at", DESCENDING), ("_id", DESCENDING))),
         Index((("search_terms", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING))),
@@ -134,6 +135,15 @@ class MongoUserRepository:
             {"_id": user.id, "updated_at": user.updated_at},
             {"$set": {"search_terms": search_terms(user)}},
         )
+
+    async def list_closing(self, now: datetime, limit: int) -> tuple[str, ...]:
+        documents = await self._users.find(
+            {"closing_since": {**ANY_TIME, "$lte": now}},
+            sort=(("closing_since", ASCENDING),),
+            fields=("closing_since",),
+            limit=limit,
+        )
+        return tuple(document["_id"] for document in documents)
 
     async def list_page(self, wanted: UserFilter) -> Page[User]:
         field, direction = "created_at", DESCENDING

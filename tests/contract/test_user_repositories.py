@@ -90,6 +90,25 @@ async def test_finding_people_uses_an_index(store: Store):
         assert "COLLSCAN" not in plan
 
 
+async def test_accounts_whose_closing_is_not_done_come_by_age(store: Store):
+    users = MongoUserRepository(store)
+    for number, since in enumerate((None, 2, 1, 9)):
+        await users.add(
+            user(
+                id=f"u{number}",
+                phone_number=f"+977984100000{number}",
+                email=None,
+                username=None,
+                closing_since=None if since is None else SUNDAY_TEN + timedelta(minutes=since),
+            )
+        )
+    now = SUNDAY_TEN + timedelta(minutes=5)
+    assert await users.list_closing(now, 10) == ("u2", "u1")
+    assert await users.list_closing(now, 1) == ("u2",)
+    await users.update("u2", {"closing_since": None})
+    assert await users.list_closing(now, 10) == ("u1",)
+
+
 @pytest.mark.parametrize("field", ["phone_number", "email", "username"])
 async def test_what_must_be_unique_is_refused_by_name(store: Store, field: str):
     users = MongoUserRepository(store)

@@ -192,6 +192,7 @@ async def test_periodic_duties_use_an_index(
     await server.services.booking_payments.fail_unpaid()
     await server.services.bookings.end_unanswered_proposals()
     await server.services.drafts.end_lapsed()
+    await server.services.accounts.finish_closing()
     await server.services.settlement.reconcile()
     await server.services.chats.drop_abandoned()
     client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(database_settings.uri)
@@ -206,6 +207,7 @@ async def test_periodic_duties_use_an_index(
         ("bookings", "pay_by_1"),
         ("bookings", "proposal_answer_by_1"),
         ("bookings", "lapses_at_1"),
+        ("users", "closing_since_1"),
         ("payments", "due_at_1"),
         ("payments", "outbox.at_1"),
         ("attachments", "expires_at_1"),

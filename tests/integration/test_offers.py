@@ -10,8 +10,9 @@ import pytest
 
 from server.app import RunningServer
 from server.domain.booking import Booking, BookingStatus, PaymentMethod, PaymentState, PaymentStatus
-from server.domain.errors import ConcurrentChange
+from server.domain.errors import ConcurrentChange, StoreUnavailable
 from server.domain.events import Event, EventKind
+from server.services.accounts import AccountService
 from server.services.bookings import BookingService
 from tests.integration.test_bookings import act, book, kinds
 from tests.integration.test_notifications import listed
@@ -176,6 +177,49 @@ async def test_one_who_was_asked_before_it_was_being_paid_goes_on_being_asked_wh
     assert found.rejected_by == (() if may_answer else (pandit.pandit_id,))
     assert (await told(server, pandit)).count("BOOKING_PASSED_ON") == (0 if may_answer else 1)
     assert (await act(asked, booking, "accept")).json()["status"] == "ACCEPTED"
+
+
+@pytest.mark.parametrize("name", ["_leave", "_publish"])
+async def test_what_a_crash_leaves_of_a_closing_the_clock_does(
+    server: RunningServer, people: People, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    accounts = server.services.accounts
+    sita, pandit = await people.customer(), await people.pandit()
+    other = await people.pandit("Ram Prasad Aryal")
+    booking = await book(sita, pandit.service_id)
+
+    async def died(*_: object) -> None:
+        raise StoreUnavailable
+
+    with monkeypatch.context() as patch:
+        patch.setattr(AccountService, name, died)
+        with pytest.raises(StoreUnavailable):
+            await accounts.deactivate(pandit.user_id)
+    assert await accounts.finish_closing() == 1
+    assert await accounts.finish_closing() == 0
+    assert (await stored(server, booking)).pandit_id == other.pandit_id
+    assert (await sita.api.get(f"/api/pandits/{pandit.pandit_id}/")).json()["is_available"] is False
+    assert (await pandit.api.get("/api/pandits/me/")).status_code == 401
+    again = await accounts.reactivate(pandit.user_id)
+    assert (again.is_active, again.closing_since) == (True, None)
+
+
+async def test_an_account_that_was_opened_again_is_not_closed_by_the_clock(
+    server: RunningServer, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accounts, pandit = server.services.accounts, await people.pandit()
+
+    async def died(*_: object) -> None:
+        raise StoreUnavailable
+
+    with monkeypatch.context() as patch:
+        patch.setattr(AccountService, "_leave", died)
+        with pytest.raises(StoreUnavailable):
+            await accounts.deactivate(pandit.user_id)
+    await accounts.reactivate(pandit.user_id)
+    assert await accounts.finish_closing() == 0
+    await people.sign_in_again(pandit)
+    assert (await pandit.api.get("/api/pandits/me/")).status_code == 200
 
 
 async def test_old_news_of_a_lost_approval_take_nothing_from_one_who_has_it_again(

@@ -75,6 +75,10 @@ class UserRepository(Protocol):
         """Return the ids of all active admins (a handful)."""
         ...
 
+    async def list_closing(self, now: datetime, limit: int) -> tuple[str, ...]:
+        """Return the ids of accounts whose closing is not all done, the longest waiting first."""
+        ...
+
     async def list_page(self, wanted: UserFilter) -> Page[User]:
         """Return accounts by one indexed query."""
         ...
