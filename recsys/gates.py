@@ -33,6 +33,8 @@ class Contest(NamedTuple):
     """The paired difference, new minus what serves."""
     compared: str = ""
     """How that was compared, or why it was not."""
+    serves: str = ""
+    """The part that alone asks it, where that is left out: nothing would ask it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ class Measured:
     contests: Mapping[str, Contest] = field(default_factory=dict)
     """By slot of customers, and of the habits. Who loses is left out: see `wins`."""
     models: int | None = None
-    """How many models are left to be asked."""
+    """How many models are left to be asked, and the habits where they are."""
     lost: tuple[str, ...] | None = None
     """Slots and parts that the current model has and this one lacks, but for those left out."""
     coverage: float | None = None
@@ -166,6 +168,10 @@ def _quality(measured: Measured, config: Config) -> Iterator[Gate]:
     for slot, contest in measured.contests.items():
         what = f"{contest.figure} over {contest.rival}"
         gate = _better(f"quality.baseline.{slot}", contest.gain, what, config)
+        if contest.serves:
+            reason = f"left out; only {contest.serves} would ask it, and they are"
+            yield replace(gate, passed=True, reason=reason, left_out=True)
+            continue
         if not gate.passed:
             yield replace(gate, passed=True, reason=f"left out; {gate.reason}", left_out=True)
             continue
@@ -174,7 +180,7 @@ def _quality(measured: Measured, config: Config) -> Iterator[Gate]:
         yield _no_worse(
             f"quality.current.{slot}", contest.against_current, contest.compared, config
         )
-    yield _at_least("models", measured.models, 1, "models that are not left out")
+    yield _at_least("models", measured.models, 1, "models and habits that are not left out")
     # Who trains one task alone and publishes it would take the other models from the servers.
     lost = measured.lost
     what = "slots and parts that the current model has and this one lacks"

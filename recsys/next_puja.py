@@ -42,6 +42,13 @@ _MOST_LIKENESS: Final = 3.0
 _SPAN_DAYS: Final = 30
 USUAL_LEAD_DAYS: Final = 10.0
 """How long before it families book a puja, where nothing was counted."""
+# What is believed without any counting: how many families in one hold a festival's puja, a puja in
+# one of its months, and any in another month; and how many times likelier who held it does a year
+# later.
+PLAIN_FESTIVAL: Final = 0.35
+_PLAIN_MONTH: Final = 0.04
+_PLAIN_OTHER: Final = 0.002
+_PLAIN_YEARLY: Final = 8.0
 FESTIVAL, OWN, SEASON = "upcoming_festival", "user_history", "seasonal"
 
 
@@ -201,6 +208,47 @@ def _shapes(n_pujas: int, n_regions: int) -> dict[str, tuple[int, ...]]:
         "usual_score": (n_pujas,),
         "spread": (1,),
     }
+
+
+def plain_habits(months_bs: Sequence[Iterable[int]], annual: Sequence[bool]) -> Habits:
+    """What may be said without having counted anything: festivals, months, and a year later.
+
+    It serves where no habits do, and is what counted habits have to beat.
+
+    Parameters
+    ----------
+    months_bs
+        By puja the solar months in which it is held, 1 to 12; none where nothing is said.
+    annual
+        By puja whether it follows a lunar day.
+    """
+    n_pujas = len(annual)
+    month = np.zeros((1, n_pujas, 12), np.float32)
+    for puja, months in enumerate(months_bs):
+        if not annual[puja]:
+            month[0, puja] = _PLAIN_OTHER
+        for solar in months:
+            # Baisakh begins in the middle of April: a solar month lies in two of the others.
+            month[0, puja, [(solar + 2) % 12, (solar + 3) % 12]] = _PLAIN_MONTH
+    again = np.broadcast_to(plain_again(), (n_pujas, MAX_MONTHS + 1))
+    return Habits(
+        festival=np.full((1, n_pujas), PLAIN_FESTIVAL, np.float32),
+        month=month,
+        ripe=np.zeros((n_pujas, HORIZON_DAYS + 1), np.float32),
+        lead_days=np.full(n_pujas, USUAL_LEAD_DAYS, np.float32),
+        again_at_festival=again,
+        again_by_month=again,
+        usual_score=np.zeros(n_pujas, np.float32),
+        spread=np.zeros(1, np.float32),
+    )
+
+
+def plain_again() -> FloatArray:
+    """By months: hardly in the month in which it was held, and oftener a year later."""
+    again = np.ones(MAX_MONTHS + 1, np.float32)
+    again[0] = 0.0
+    again[[11, 12, 13, 24, 36]] = _PLAIN_YEARLY
+    return again
 
 
 def lead(days: float, median_days: float) -> float:

@@ -17,12 +17,22 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
+from recsys.artifact import Ids
 from recsys.bootstrap import Interval, interval, paired
 from recsys.config import Config
 from recsys.data import Dataset, Kind, Status
 from recsys.matrix import Strength, decay, users_by
 from recsys.models.base import FloatArray, Model
-from recsys.next_puja import Family, Festival, Habits, NextPuja, Past, Terms, Tuning
+from recsys.next_puja import (
+    Family,
+    Festival,
+    Habits,
+    NextPuja,
+    Past,
+    Terms,
+    Tuning,
+    plain_habits,
+)
 from recsys.next_puja_fit import count_habits
 from recsys.pipeline import Solver, Trained, Windows, fitted
 
@@ -34,6 +44,8 @@ _TUNING_RANGE: Final = ((0.0, 2.0), (-1.0, 3.0), (0.0, 1.0))
 # How many bookings' worth the tuning is drawn to what it was before it was fitted.
 _TUNING_STRENGTH: Final = 5.0
 _PLACES: Final = 3
+PLAIN: Final = "festivals and a year later"
+"""What would serve in place of the habits."""
 
 _Rows = NDArray[np.int64]
 _Floats = NDArray[np.float64]
@@ -259,8 +271,9 @@ def fitted_tuning(terms: Sequence[Terms], chosen: _Rows) -> Tuning:
 class NextPujaFigures:
     """How often the puja booked is among the three proposed that day.
 
-    ``hit`` is ours; ``others`` those of popularity, of the family's own most frequent pujas, and of
-    the rule that proposes the next three festivals; ``above`` the paired gain over each.
+    ``hit`` is ours; ``others`` those of what would serve in their place, of popularity, of the
+    family's own most frequent pujas, and of the rule that proposes the next three festivals;
+    ``above`` the paired gain over each.
     """
 
     bookings: int
@@ -269,11 +282,8 @@ class NextPujaFigures:
     above: dict[str, Interval]
 
     def gain(self) -> tuple[str, Interval]:
-        """Which of the others is the best, and the paired gain over it; NaN without a booking."""
-        if not self.bookings:
-            return "popularity", Interval(np.nan, np.nan, np.nan)
-        rival = max(self.others, key=lambda name: self.others[name].mean)
-        return rival, self.above[rival]
+        """What would serve in their place, and the paired gain over it; NaN without a booking."""
+        return PLAIN, self.above.get(PLAIN, Interval(np.nan, np.nan, np.nan))
 
     def as_dict(self) -> dict[str, Any]:
         """For manifest and card."""
@@ -296,8 +306,13 @@ def judged(
 ) -> NextPujaFigures:
     """Judge the proposals on bookings made after all that they were learned from.
 
-    ``known`` are those that popularity is counted on.
+    ``known`` are those that popularity is counted on. The months that the catalogue names are not
+    among the data, so what would serve instead is asked without them.
     """
+    annual = {each.puja_id for each in festivals}
+    ids = data.pujas.ids
+    habits = plain_habits([()] * len(ids), [each in annual for each in ids])
+    plain = NextPuja(data.pujas, ids, Ids(()), habits, data.once())
     popular = np.bincount(data.bookings.puja[known], minlength=len(data.pujas))
     dated = sorted((each.day, each.puja_id) for each in festivals)
     hits: dict[str, list[float]] = defaultdict(list)
@@ -308,9 +323,11 @@ def judged(
         proposed = next_puja.suggest(
             each.family, festivals, scores=scores_of(model, each), limit=_PLACES
         )
+        instead = plain.suggest(each.family, festivals, limit=_PLACES)
         ahead = dict.fromkeys(puja for day, puja in dated if day > each.family.today)
         lists = {
             "ours": [data.pujas.index(one.puja_id) for one in proposed],
+            PLAIN: [data.pujas.index(one.puja_id) for one in instead],
             "popularity": np.argsort(-popular, kind="stable")[:_PLACES].tolist(),
             "own most frequent": np.argsort(-(own + popular / 1e9), kind="stable")[:_PLACES],
             "next festivals": [data.pujas.index(puja) for puja in list(ahead)[:_PLACES]],

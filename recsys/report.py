@@ -30,6 +30,14 @@ img{max-width:100%;height:auto;margin:.5rem 0}
 """
 
 
+_INSTEAD = {
+    "pandit": "nothing: what a customer likes has no weight in the order of pandits",
+    "puja": "nothing: what families like theirs hold does not change the proposals",
+    "user_item": "nothing: lists are made of the other signals",
+    "habits": "plain rules: festivals, months of the catalogue, and a year later",
+}
+
+
 def engine_at_hand() -> Literal["implicit", "numpy"]:
     """The engine for ALS that this installation has."""
     return "implicit" if importlib.util.find_spec("implicit") else "numpy"
@@ -93,10 +101,12 @@ def _left_out(reasons: Mapping[str, str]) -> Iterator[str]:
     """What was trained and does not serve."""
     if not reasons:
         return
-    yield "<h2>Left out</h2><p>What follows serves no answers of this version; popularity and the "
-    yield "rules of the catalogue stand in for it.</p><table><tr><th>what</th><th>why</th></tr>"
+    yield "<h2>Left out</h2><p>What follows serves no answers of this version.</p>"
+    yield "<table><tr><th>what</th><th>why</th><th>instead</th></tr>"
     for name, reason in reasons.items():
-        yield f"<tr><td>{html.escape(name)}</td><td>{html.escape(reason)}</td></tr>"
+        instead = _INSTEAD.get(name, "nothing")
+        yield f"<tr><td>{html.escape(name)}</td><td>{html.escape(reason)}</td>"
+        yield f"<td>{instead}</td></tr>"
     yield "</table>"
 
 

@@ -217,6 +217,9 @@ class _Run:
                 contests[HABITS] = Contest("HR@3", gain, rival, compared=_NOTHING_SEARCHED)
                 if self._wins(contests, HABITS):
                     parts[HABITS] = habits.saved()
+                elif "puja" in served:
+                    contests["puja"] = contests["puja"]._replace(serves=HABITS)
+                    del served["puja"], models["puja"]
             replayed = None
             if "pandit" in trained:
                 self.progress.step("pandits: count, replay")
@@ -263,7 +266,10 @@ class _Run:
 
     def _wins(self, contests: Mapping[str, Contest], name: str) -> bool:
         """Whether a slot or part is served: without a contest of its own it is."""
-        return name not in contests or wins(contests[name].gain, self.config)
+        if name not in contests:
+            return True
+        contest = contests[name]
+        return not contest.serves and wins(contest.gain, self.config)
 
     def _festivals(self) -> list[Festival]:
         path = self.options.festivals
@@ -351,7 +357,7 @@ class _Run:
             against_current=compared.gain if compared else None,
             not_compared=compared.how if compared else "there is no current model to compare with",
             contests=contests,
-            models=len(models),
+            models=len(models) + (HABITS in parts),
             lost=_lost(current, models, parts, without) if current else None,
             coverage=baskets.outcome.coverage if baskets else None,
             exposure=replayed.new_share.high if replayed and replayed.lists else None,

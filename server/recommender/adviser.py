@@ -30,16 +30,15 @@ from recsys.models.als import Als
 from recsys.models.base import Query
 from recsys.next_puja import (
     FESTIVAL,
-    HORIZON_DAYS,
-    MAX_MONTHS,
+    PLAIN_FESTIVAL,
     SEASON,
-    USUAL_LEAD_DAYS,
     Family,
     Festival,
-    Habits,
     NextPuja,
     Past,
     Spoke,
+    plain_again,
+    plain_habits,
 )
 from recsys.pandits import Candidates, PanditParams, PanditRanker, Records, Wish
 from recsys.pandits import RankedPandit as Placed
@@ -101,12 +100,6 @@ _GETS_BY: Final = 0.5
 # What the catalogue says of its own rules. What they put on a list teaches the model little: it is
 # the customers' choice only where they take it off again, so the model alone would think too ill.
 _RULE_FLOOR: Final = 0.8
-# Before there is a model: how many families in one hold a festival's puja, a puja in one of its
-# months, and any in another month; and how many times likelier who held it does a year later.
-_PLAIN_FESTIVAL: Final = 0.35
-_PLAIN_MONTH: Final = 0.04
-_PLAIN_OTHER: Final = 0.002
-_PLAIN_YEARLY: Final = 8.0
 _STRENGTH: Final = Strength()
 _REHEARSED: Final = 3
 _REHEARSED_DAYS: Final = 40
@@ -650,49 +643,26 @@ def _next_puja(
     if not habits.festival.any():
         # Trained without a table of festivals: what families do at one was not counted.
         shape = habits.festival.shape
-        again = np.broadcast_to(_plain_again(), habits.again_at_festival.shape)
+        again = np.broadcast_to(plain_again(), habits.again_at_festival.shape)
         habits = replace(
             habits,
-            festival=np.full(shape, _PLAIN_FESTIVAL, np.float32),
+            festival=np.full(shape, PLAIN_FESTIVAL, np.float32),
             again_at_festival=again,
         )
     return NextPuja(pujas, pujas.ids, bundle.ids["regions"], habits, _once(catalogue))
 
 
 def _plain_next(catalogue: CatalogueOfTheDay, params: AdviceParams) -> NextPuja:
-    """What may be said without having counted anything: festivals, months, and a year later."""
     pujas = Ids(sorted(catalogue.pujas))
-    month = np.zeros((1, len(pujas), 12), np.float32)
-    for index, puja_id in enumerate(pujas):
-        if puja_id not in params.annual:
-            month[0, index] = _PLAIN_OTHER
-        for solar in catalogue.pujas[puja_id].months_bs:
-            # Baisakh begins in the middle of April: a solar month lies in two of the others.
-            month[0, index, [(solar + 2) % 12, (solar + 3) % 12]] = _PLAIN_MONTH
-    again = np.broadcast_to(_plain_again(), (len(pujas), MAX_MONTHS + 1))
-    habits = Habits(
-        festival=np.full((1, len(pujas)), _PLAIN_FESTIVAL, np.float32),
-        month=month,
-        ripe=np.zeros((len(pujas), HORIZON_DAYS + 1), np.float32),
-        lead_days=np.full(len(pujas), USUAL_LEAD_DAYS, np.float32),
-        again_at_festival=again,
-        again_by_month=again,
-        usual_score=np.zeros(len(pujas), np.float32),
-        spread=np.zeros(1, np.float32),
+    habits = plain_habits(
+        [catalogue.pujas[each].months_bs for each in pujas],
+        [each in params.annual for each in pujas],
     )
     return NextPuja(pujas, pujas.ids, Ids(()), habits, _once(catalogue))
 
 
 def _once(catalogue: CatalogueOfTheDay) -> frozenset[str]:
     return frozenset(puja.id for puja in catalogue.pujas.values() if not puja.is_repeatable)
-
-
-def _plain_again() -> NDArray[np.float32]:
-    """Hardly in the month in which it was held, and oftener a year later."""
-    again = np.ones(MAX_MONTHS + 1, np.float32)
-    again[0] = 0.0
-    again[[11, 12, 13, 24, 36]] = _PLAIN_YEARLY
-    return again
 
 
 def _rehearsed(

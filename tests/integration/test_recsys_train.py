@@ -19,6 +19,7 @@ import pytest
 from recsys import blend_train, promises, synth, train
 from recsys.artifact import read_manifest
 from recsys.blend import Recommendation, Request, SamagriBlend
+from recsys.bootstrap import Interval
 from recsys.bundle import (
     calibration_of,
     check_answers,
@@ -27,6 +28,7 @@ from recsys.bundle import (
     open_bundle,
     records_of,
 )
+from recsys.next_puja_train import NextPujaFigures
 from recsys.sources import read_source
 from recsys.store import ModelStore
 from recsys.town import TownConfig, simulate
@@ -250,15 +252,43 @@ def test_a_slot_worse_than_popularity_is_left_out_and_the_others_serve(
     assert "<h2>Left out</h2>" in store.text(told["version"], "report.html")
 
 
-def test_without_any_model_that_won_nothing_is_published(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def lost_habits(figures: NextPujaFigures) -> tuple[str, Interval]:
+    return "what would serve", Interval(-0.1, -0.2, -0.05)
+
+
+def test_habits_alone_are_worth_a_version_and_without_any_nothing_is_published(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = ModelStore(tmp_path / "models")
     where = ("--source", TOWN, "--out", str(store.root), "--publish", "--only", "puja")
     status, told = run(capsys, *where, *POOR)
+    assert status == 0
+    assert told["left_out"] == ["puja"]
+    assert store.current() == told["version"]
+    monkeypatch.setattr(NextPujaFigures, "gain", lost_habits)
+    status, told = run(capsys, *where, *POOR)
     assert status == 4
     assert told["gates_failed"] == ["models"]
-    assert store.current() is None
+
+
+def test_the_model_of_pujas_goes_with_the_habits_that_ask_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ModelStore(tmp_path / "models")
+    where = ("--source", TOWN, "--out", str(store.root), "--publish", "--only", "pandit,puja")
+    status, first = run(capsys, *where, *PRIOR)
+    assert status == 0
+    assert "puja" in open_bundle(store.load(first["version"])).models
+    monkeypatch.setattr(NextPujaFigures, "gain", lost_habits)
+    status, told = run(capsys, *where, *PRIOR)
+    assert status == 0
+    assert sorted(told["left_out"]) == ["habits", "puja"]
+    bundle = open_bundle(store.load(told["version"]))
+    assert set(bundle.models) == {"pandit"}
+    assert habits_of(bundle) is None
+    gates = gates_of(store, told["version"])
+    assert "only habits would ask it" in gates["quality.baseline.puja"]["reason"]
+    assert gates["whole"]["value"] == 0
 
 
 def test_kind_and_parameters_that_serve_stay_where_what_was_found_is_worse(

@@ -243,13 +243,22 @@ def test_proposals_beat_the_next_festivals_and_popularity_on_the_town(seed):
         model=model,
     )
     assert found.bookings > 500
-    for name in ("next festivals", "popularity", "own most frequent"):
+    for name in ("next festivals", "popularity", "own most frequent", next_puja_train.PLAIN):
         assert found.above[name].low > 0, name
-    rival, gain = found.gain()
-    assert gain == found.above[rival]
-    assert found.others[rival].mean == max(each.mean for each in found.others.values())
+    assert found.gain() == (next_puja_train.PLAIN, found.above[next_puja_train.PLAIN])
     # Reading ahead would make it far too good: who knows the town's true rates reaches about 0.8.
     assert found.hit.mean < 0.85
+
+
+def test_habits_compete_with_what_would_serve_in_their_place():
+    level, better, worse = (Interval(each, each, each) for each in (0.5, 0.1, -0.1))
+    found = next_puja_train.NextPujaFigures(
+        9,
+        level,
+        {"own most frequent": level, next_puja_train.PLAIN: level},
+        {"own most frequent": worse, next_puja_train.PLAIN: better},
+    )
+    assert found.gain() == (next_puja_train.PLAIN, better)
 
 
 def test_without_a_booking_nothing_is_gained():
