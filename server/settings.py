@@ -345,11 +345,11 @@ class RealtimeSettings:
     connections_per_user: int = 10
     """Sockets of one user; the oldest goes."""
     connections_per_address: int = 5000
-    """Sockets from one address; carriers put thousands of phones behind one."""
+    """Sockets from one address (of IPv6, one /64); carriers put thousands of phones behind one."""
     connects_per_second: float = 20.0
-    """New sockets from one address, on average."""
+    """New sockets from one address (of IPv6, one /64), on average."""
     connect_burst: int = 200
-    """New sockets from one address at once."""
+    """New sockets from one address (of IPv6, one /64) at once."""
     reconnect_window_seconds: float = 5.0
     """Span over which clients are told to reconnect when the server stops."""
     presence_grace_seconds: float = 10.0

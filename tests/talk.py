@@ -147,9 +147,10 @@ async def open_socket(
     origin: str | None = None,
     cookie: str | None = None,
     greet: bool = True,
+    headers: dict[str, str] | None = None,
     **options: Any,
 ) -> AsyncIterator[Client]:
-    headers: dict[str, str] = {}
+    headers = dict(headers or {})
     if cookie is not None:
         headers["Cookie"] = cookie
     if token is not None and not subprotocol:

@@ -79,7 +79,7 @@ def the_table() -> dict[str, Room]:
     pure = DRIVERS | {"tornado", "redis", "httpx"}
     no_driver = DRIVERS | {"redis"}
     # "server" is the package itself, which holds the version alone.
-    shared = FLOOR_0 | TRANSPORT_SHARED | CHARTS | {"server", "services", "schemas"}
+    shared = FLOOR_0 | TRANSPORT_SHARED | CHARTS | {"server", "services", "schemas", "addresses"}
     table = {
         "kundali": Room(must_not=pure),
         "recsys": Room(must_not=frozenset({"tornado", "redis", "httpx"})),
@@ -87,6 +87,7 @@ def the_table() -> dict[str, Room]:
         "settings": Room(must_not=pure),
         "paths": Room(must_not=pure),
         "loopback": Room(must_not=pure),
+        "addresses": Room(must_not=pure),
         "tasks": Room(must_not=pure),
         "domain": Room(CHARTS, pure | {"msgspec"}),
         "services": Room(frozenset({"domain", "kundali", "tasks"}), pure),

@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import functools
 import hmac
-import ipaddress
 import re
 import secrets
 import types
@@ -29,6 +28,7 @@ from tornado.httputil import HTTPServerRequest
 from tornado.iostream import StreamClosedError
 
 from server import problems
+from server.addresses import counted_address
 from server.domain import errors
 from server.domain.account import LANGUAGES, NEPAL, Actor, Role
 from server.domain.ports.paging import SortKey
@@ -42,7 +42,6 @@ if typing.TYPE_CHECKING:
 _log = structlog.get_logger(__name__)
 _IDEMPOTENCY_KEY: Final = re.compile(r"[A-Za-z0-9._-]{8,80}")
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9-]{8,64}")
-_HOUSEHOLD_BITS: Final = 64
 ACCESS_COOKIE: Final = "access"
 REFRESH_COOKIE: Final = "refresh"
 LANGUAGE_COOKIE: Final = "lang"
@@ -221,17 +220,8 @@ class BaseHandler(web.RequestHandler):
 
     @property
     def counted_address(self) -> str:
-        """What limits by address are counted by: of IPv6, the network that one household is given.
-
-        Everybody there has more addresses than could be counted one by one (RFC 6177).
-        """
-        address = self.client_address
-        if ":" not in address:
-            return address
-        parsed = ipaddress.IPv6Address(address.partition("%")[0])
-        if parsed.ipv4_mapped is not None:
-            return str(parsed.ipv4_mapped)
-        return str(ipaddress.IPv6Network((parsed, _HOUSEHOLD_BITS), strict=False))
+        """What limits by address are counted by: of IPv6, the network of the household."""
+        return counted_address(self.client_address)
 
     @property
     def site_url(self) -> str:
@@ -415,7 +405,7 @@ class ApiHandler(BaseHandler):
 
     def request_scope(self, key: str) -> str:
         """What the same request of the same person has in common with its repeats."""
-        who = self.actor.user_id if self.actor else self.client_address
+        who = self.actor.user_id if self.actor else self.counted_address
         return f"{who}|{self.request.method}|{self.request.path.rstrip('/')}|{key}"
 
     async def body_hash(self, secret: bytes) -> str:

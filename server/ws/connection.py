@@ -18,6 +18,7 @@ from tornado.util import ObjectDict
 from tornado.web import RequestHandler
 
 from server import problems
+from server.addresses import counted_address
 from server.domain import errors
 from server.domain.account import Actor
 from server.handlers.routing import Route
@@ -75,6 +76,10 @@ class SocketHandler(RequestHandler):
         """The sockets of this process."""
         return self.services.hub
 
+    @property
+    def _counted_address(self) -> str:
+        return counted_address(self.request.remote_ip or "")
+
     # -- before the upgrade ---------------------------------------------------------------------
 
     async def prepare(self) -> None:
@@ -106,7 +111,7 @@ class SocketHandler(RequestHandler):
     def _admit(self) -> None:
         if self.hub.is_draining or self.hub.is_full:
             raise errors.Overloaded
-        if not self.hub.may_connect(self.request.remote_ip or ""):
+        if not self.hub.may_connect(self._counted_address):
             raise errors.RateLimited(1)
         origin = self.request.headers.get("Origin")
         if origin is not None and not self._is_own(origin):
@@ -195,7 +200,7 @@ class SocketHandler(RequestHandler):
             session = self.hub.open(
                 self.kind,
                 *self.identity,
-                self.request.remote_ip or "",
+                self._counted_address,
                 deflates=extensions is not None,
             )
         except errors.NotSignedIn:

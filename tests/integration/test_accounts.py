@@ -1094,6 +1094,17 @@ async def test_a_household_counts_as_one_address(settings: Settings, clock: Fake
         assert await look("2001:db8:0:8::1") == 200
         mapped = [f"::ffff:198.51.100.{n}" for n in range(4)]
         assert [await look(each) for each in mapped] == [200] * 4
+        # A phone that sends its registration again does so from another of its addresses.
+        sent = [
+            await client.post(
+                "/api/auth/register/",
+                json=registration(),
+                headers={"X-Forwarded-For": each, "Idempotency-Key": "registration-1"},
+            )
+            for each in household[:2]
+        ]
+        assert [answer.status_code for answer in sent] == [201, 201]
+        assert sent[1].headers["Idempotent-Replayed"] == "true"
         await running.store.drop()
 
 

@@ -34,7 +34,11 @@ def listeners(recorder: Recorder) -> list[Recorder]:
 @pytest.fixture
 def settings(settings: Settings, request: pytest.FixtureRequest) -> Settings:
     limits = getattr(request, "param", {})
-    return dataclasses.replace(settings, realtime=dataclasses.replace(settings.realtime, **limits))
+    return dataclasses.replace(
+        settings,
+        realtime=dataclasses.replace(settings.realtime, **limits),
+        http=dataclasses.replace(settings.http, trusted_proxies=("127.0.0.1",)),
+    )
 
 
 @pytest.fixture
@@ -71,6 +75,27 @@ async def test_connections_of_one_address_are_counted_while_they_last(
                 await asyncio.sleep(0.01)
         async with talk.socket(talk.customer) as again:
             await again.quiet()
+
+
+@limited(connections_per_address=1)
+async def test_sockets_of_a_household_count_as_one_address(
+    server: RunningServer, people: People
+) -> None:
+    person = await people.customer()
+
+    def connect(address: str) -> Any:
+        headers = {"X-Forwarded-For": address}
+        return notification_socket(server.port, person.access, headers=headers)
+
+    async with connect("2001:db8:0:7::1"):
+        with pytest.raises(InvalidStatus) as refused:
+            async with connect("2001:db8:0:7:8::2"):
+                pass
+        assert refused.value.response.status_code == 429
+        async with connect("2001:db8:0:8::1"), connect("198.51.100.1"):
+            with pytest.raises(InvalidStatus):
+                async with connect("::ffff:198.51.100.1"):
+                    pass
 
 
 @limited(connections_per_user=2, messages_per_second=1.0, message_burst=5, max_unacked=1)
