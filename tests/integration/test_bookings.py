@@ -531,8 +531,8 @@ async def test_a_pandit_who_lost_his_approval_accepts_nothing_but_holds_what_he_
 
     refused = await act(pandit, waiting, "accept")
     assert (refused.status_code, refused.json()["type"]) == (403, "forbidden")
-    kept = (await customer.api.get(f"/api/bookings/{waiting['id']}/")).json()
-    assert kept["status"] == "PENDING"
+    left = (await customer.api.get(f"/api/bookings/{waiting['id']}/")).json()
+    assert left["status"] == "FAILED", "nobody else is there to be asked"
 
     clock.advance(days=2, hours=23, minutes=30)
     await people.sign_in_again(pandit)
@@ -633,7 +633,7 @@ async def test_a_proposed_time_and_its_refusal_are_told_once_to_the_other_side(
         "BOOKING_TIME_DECLINED",
         "BOOKING_ACCEPTED",
     ]
-    assert "27 Nov 2026, 09:00" in listed[0]["message"]
+    assert "27 Nov 2026, 9:00 am" in listed[0]["message"]
     assert listed[0]["booking"] == booking["id"]
     assert (await kinds(pandit)).count("BOOKING_TIME_DECLINED") == 0
 

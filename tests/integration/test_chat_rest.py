@@ -98,6 +98,7 @@ async def test_a_room_appears_with_the_acceptance_and_not_before(
         "user_id": pandit.user_id,
         "role": "pandit",
         "name": "Ram Prasad Acharya",
+        "name_ne": "",
     }
     assert room["is_active"]
     assert room["unread_count"] == 1

@@ -378,7 +378,7 @@ async def test_what_a_family_held_a_year_ago_comes_back(people: People, clock: F
     await people.sign_in_again(customer)
     found = (await proposals(customer))["rudri-puja"]
     assert found["reason"] == "user_history"
-    assert "2026-11-25" in found["detail"]
+    assert "25 Nov 2026" in found["detail"]
 
 
 @pytest.mark.parametrize("with_model", [False, True])

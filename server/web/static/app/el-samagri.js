@@ -14,7 +14,7 @@
  * until the server has it, and stays when the server refuses; whoever leaves otherwise takes it along.
  */
 
-import { html, nothing } from "../vendor/lit/lit.js";
+import { html, noChange, nothing } from "../vendor/lit/lit.js";
 import { repeat } from "../vendor/lit/directives/repeat.js";
 import { live } from "../vendor/lit/directives/live.js";
 import { api } from "./api.js";
@@ -83,6 +83,8 @@ class Samagri extends PageElement {
     this.fault = "";
     /** @type {Record<string, string>} */
     this.faults = {};
+    /** The line whose quantity is being typed: what is drawn anew meanwhile leaves its field alone. */
+    this.typed = "";
     /** @type {any[]} */
     this.found = [];
     this.searched = "";
@@ -398,6 +400,12 @@ class Samagri extends PageElement {
     }
   }
 
+  /** Nothing is being typed any more: the fields show what holds. */
+  #typedAll() {
+    this.typed = "";
+    this.requestUpdate();
+  }
+
   /** Say at a line why its quantity is not taken, where it is seen. @param {string} id @param {string} text */
   async #refuse(id, text) {
     this.faults = { ...this.faults, [id]: text };
@@ -498,8 +506,13 @@ class Samagri extends PageElement {
           inputmode="decimal"
           autocomplete="off"
           aria-label=${field}
-          .value=${live(number(line.quantity))}
-          @change=${(/** @type {any} */ event) => this.#setQuantity(line, parseNumber(event.target.value), 0)}
+          .value=${this.typed === line.id ? noChange : live(number(line.quantity))}
+          @input=${() => (this.typed = line.id)}
+          @blur=${() => this.#typedAll()}
+          @change=${(/** @type {any} */ event) => {
+            this.#typedAll();
+            this.#setQuantity(line, parseNumber(event.target.value), 0);
+          }}
         />
         <button
           type="button"
