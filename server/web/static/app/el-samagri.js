@@ -121,6 +121,8 @@ class Samagri extends PageElement {
     document.addEventListener("py-booking-changed", this.onBooking);
     // Before anybody else takes the form for sent.
     document.addEventListener("submit", this.onSubmit, { capture: true });
+    // Early, while the page is whole; and where that is not told, as it ends.
+    window.addEventListener("beforeunload", this.onLeave);
     window.addEventListener("pagehide", this.onLeave);
     this.load();
   }
@@ -129,6 +131,7 @@ class Samagri extends PageElement {
     super.disconnectedCallback();
     document.removeEventListener("py-booking-changed", this.onBooking);
     document.removeEventListener("submit", this.onSubmit, { capture: true });
+    window.removeEventListener("beforeunload", this.onLeave);
     window.removeEventListener("pagehide", this.onLeave);
     this.watch?.disconnect();
     this.watch = null;
