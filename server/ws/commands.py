@@ -369,11 +369,15 @@ def receive(hub: Hub, session: Session, received: Received) -> None:
     stream = session.stream
     if stream is None:
         return
+    if opcode == Opcode.PONG and session.is_pinged:
+        # What we asked for uses up nothing of what the client may send.
+        session.is_pinged = False
+        return
     now = hub.now()
     session.paid_until, wait = hub.pace.take(session.paid_until, now)
     limit = "frame_rate"
     if not wait and opcode != Opcode.PONG:
-        # Pongs answer pings of ours: one on each connection, however many there are.
+        # A pong is never the person's own doing: a socket's pace alone bounds those unasked for.
         wait, limit = hub.user_pace.take(session.user_id, now), "user_rate"
     if opcode == Opcode.PONG:
         # Not refused aloud, but whoever floods with them is closed like others.

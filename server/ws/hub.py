@@ -598,6 +598,7 @@ class Hub:
             if session.heard_at <= silent_since:
                 session.close_with(CloseCode.HEARTBEAT_MISSED)
             else:
+                session.is_pinged = True
                 session.push(PING, is_droppable=True)
         for session in tuple(late):
             if session.heard_at <= silent_since:

@@ -118,7 +118,8 @@ class Session(Socket):
     ``cursor`` is the sequence number up to which the client was served before it went live; from
     then on the stream's own number counts. ``is_live`` says whether it is served what is published,
     and not still catching up. Nothing but ``hello`` goes out before ``is_ready``. ``heard_at`` is
-    the tick of the hub's wheel at which something came last.
+    the tick of the hub's wheel at which something came last. ``is_pinged`` while a ping of ours
+    waits for its pong.
     """
 
     __slots__ = (
@@ -135,6 +136,7 @@ class Session(Socket):
         "has_heard_of_expiry",
         "heard_at",
         "is_live",
+        "is_pinged",
         "is_ready",
         "kind",
         "number",
@@ -170,6 +172,7 @@ class Session(Socket):
         self.heard_at = keeper.tick
         self.opened_at = keeper.tick
         self.has_heard_of_expiry = False
+        self.is_pinged = False
         self.own_read = 0
         self.paid_until = 0.0
         self.received_count = 0

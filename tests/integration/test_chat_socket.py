@@ -558,7 +558,7 @@ async def test_fragments_make_one_message(both: tuple[Client, Client]) -> None:
     assert (await customer.next("ack"))["cid"] == "f"
 
 
-@limited(messages_per_second=0.5, message_burst=5)
+@limited(messages_per_second=0.02, message_burst=5)
 async def test_who_sends_too_fast_is_told_and_then_closed(talk: Talk) -> None:
     async with talk.socket(talk.customer) as client:
         for number in range(7):
