@@ -113,7 +113,6 @@ def examine(
     """
     ranked = rank(model, queries.data, k=max(k, DEEP), hidden=hidden)
     shares = train.counts() / max(train.weight(), 1e-12)
-    candidates = int((shares > 0).sum())
     shown = ranked.lists[:, :k]
     counts = metrics.shown_counts(shown, train.n_items)
     return Outcome(
@@ -123,7 +122,7 @@ def examine(
         group=queries.group,
         at_k=list_figures(ranked.lists, queries.relevant, k),
         deep=list_figures(ranked.lists, queries.relevant, DEEP),
-        coverage=metrics.coverage(shown, candidates),
+        coverage=metrics.coverage(shown, shares > 0),
         novelty=metrics.novelty(shown, shares),
         gini=metrics.gini(counts[(shares > 0) | (counts > 0)]),
         microseconds=ranked.microseconds,

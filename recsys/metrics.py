@@ -76,10 +76,11 @@ def list_figures(lists: IntArray, relevant: Csr, k: int) -> ListFigures:
     )
 
 
-def coverage(lists: IntArray, candidates: int) -> float:
-    """The share of the candidate items that is in any list, 0 to 1."""
+def coverage(lists: IntArray, is_candidate: NDArray[np.bool_]) -> float:
+    """The share of the candidate items that is in any list, 0 to 1; others do not count."""
     shown = np.unique(lists[lists != NO_ITEM])
-    return len(shown) / candidates if candidates else 0.0
+    candidates = int(is_candidate.sum())
+    return int(is_candidate[shown].sum()) / candidates if candidates else 0.0
 
 
 def novelty(lists: IntArray, shares: NDArray[Any]) -> float:

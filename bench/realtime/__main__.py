@@ -177,21 +177,28 @@ async def measure(options: argparse.Namespace, folder: Path) -> dict[str, dict[s
     )
     results: dict[str, dict[str, list[float]]] = {each.name: {} for each in chosen}
     async with contextlib.AsyncExitStack() as stack:
-        server = EmbeddedServer(database)
-        stack.push_async_callback(server.stop)
-        await server.start()
+        mongo_uri = options.database_uri
+        if not mongo_uri:
+            server = EmbeddedServer(database)
+            stack.push_async_callback(server.stop)
+            await server.start()
+            mongo_uri = server.uri
         redis_url = postgres_host = ""
         if ROLLING in options.only or any(each.needs_redis for each in chosen):
             redis_url = await stack.enter_async_context(redis(folder))
         if any(each.needs_postgres for each in chosen):
             postgres_host = await stack.enter_async_context(postgres(folder))
-        store = await stack.enter_async_context(open_store(database, server.uri))
+        store = await stack.enter_async_context(open_store(database, mongo_uri))
+        if options.database_uri:
+            if not await store.is_empty():
+                raise SystemExit(f"the database {DATABASE!r} there has users: it is somebody's")
+            stack.push_async_callback(store.drop)
         await prepare_database(store)
         most, few = (_seats(each, options.only) for each in (ours, theirs))
         with tqdm(total=max(most, few), unit="seat", desc="people and rooms") as progress:
             people = await town.build(store, max(most, few), few, progress)
         ping = 2.0 if options.quick else _PING_SECONDS
-        around = Surroundings(server.uri, redis_url, postgres_host, python, folder, ping)
+        around = Surroundings(mongo_uri, redis_url, postgres_host, python, folder, ping)
         if postgres_host:
             await _copy_to_postgres(around, few + town.OTHERS)
         steps = options.runs * len(chosen) * len(options.only)
@@ -313,9 +320,10 @@ def _conditions(options: argparse.Namespace, began: Spent, pauses: Sequence[floa
     size = "smoke run, figures mean little" if options.quick else "full sizes"
     if options.sizes:
         size = f"{size} but {' '.join(options.sizes)}"
+    database = options.database_name or "the embedded SecantusDB"
     return (
         f"{options.runs} run(s), {size}; Python {platform.python_version()}, "
-        f"{os.cpu_count()} cores; database: the embedded SecantusDB over PyMongo, or what is "
+        f"{os.cpu_count()} cores; database: {database} over PyMongo, or what is "
         f"named; one server process each; other programs took {began.by_others():.2f} cores "
         f"meanwhile; disk: 8 KB kept in {_ms(pauses, 0.5)} ms (median), {_ms(pauses, 0.99)} (p99), "
         f"{_ms(pauses, 1)} at most before and after the runs; {datetime.now(UTC):%Y-%m-%d}"
@@ -341,10 +349,22 @@ def main() -> None:
     parser.add_argument(
         "--folder", help="where the databases' files are for the time; /dev/shm leaves the disk out"
     )
+    parser.add_argument(
+        "--database-uri",
+        default="",
+        metavar="URI",
+        help="a running server of MongoDB's protocol in the place of the embedded one; its "
+        f"database {DATABASE!r} must have no users, and is dropped in the end",
+    )
+    parser.add_argument(
+        "--database-name", default="", metavar="NAME", help="what the table calls that server"
+    )
     parser.add_argument("--out", type=Path, default=ROOT / "var" / "bench" / "realtime")
     options = parser.parse_args()
     options.contenders = options.contenders or (_QUICK_CONTENDERS if options.quick else names)
     options.runs = options.runs or (1 if options.quick else 3)
+    if bool(options.database_uri) != bool(options.database_name):
+        parser.error("--database-uri and --database-name go together")
     options.out.mkdir(parents=True, exist_ok=True)
     began = Spent()
     with tempfile.TemporaryDirectory(prefix="bench-", dir=options.folder) as folder:

@@ -59,7 +59,13 @@ def test_each_query_has_its_own_relevant_items() -> None:
 
 def test_coverage_counts_items_in_any_list() -> None:
     lists = np.array([[0, 1], [1, -1]], np.int32)
-    assert metrics.coverage(lists, 4) == 0.5
+    assert metrics.coverage(lists, np.ones(4, bool)) == 0.5
+
+
+def test_coverage_is_of_the_candidates_alone() -> None:
+    lists = np.array([[0, 1, 2], [1, 3, -1]], np.int32)
+    assert metrics.coverage(lists, np.array([True, True, False, False, True])) == 2 / 3
+    assert metrics.coverage(lists, np.zeros(5, bool)) == 0.0
 
 
 def test_novelty_is_the_mean_surprise_in_bits() -> None:
