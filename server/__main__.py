@@ -14,17 +14,21 @@ import webbrowser
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from functools import partial
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import msgspec
 import structlog
 import uvloop
+from prometheus_client.multiprocess import mark_process_dead
 from tornado import netutil
 
 from server import logs
 from server.app import RunningServer, open_server, prepare_database, run_until_stopped
 from server.domain.account import normalise_phone
 from server.domain.errors import AlreadyExists, StoreUnavailable
+from server.metrics import SHARED_FOLDER
 from server.paths import data_path
 from server.processes import ChildrenKeepEndingError, Inherited, ProcessGroup, bind_group
 from server.sandbox.arguments import add_arguments as add_sandbox_arguments
@@ -117,12 +121,19 @@ async def _serve_many(settings: Settings, count: int) -> int:
         return _BAD_SETTINGS
     groups = bind_group(settings.http.host, settings.http.port, count)
     environment = dict(os.environ)
-    async with database_uri(settings.database) as uri:
+    async with AsyncExitStack() as around:
+        uri = await around.enter_async_context(database_uri(settings.database))
         if not settings.database.uri:
             environment[f"{PREFIX}DATABASE__URI"] = uri
+        folder = around.enter_context(TemporaryDirectory(prefix="pandityatra-metrics-"))
+        environment[SHARED_FOLDER] = folder
         # The same command again, by which this process was started.
         group = ProcessGroup(
-            [sys.executable, *sys.orig_argv[1:]], environment, groups, settings.http.drain_seconds
+            [sys.executable, *sys.orig_argv[1:]],
+            environment,
+            groups,
+            settings.http.drain_seconds,
+            on_end=partial(mark_process_dead, path=folder),
         )
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

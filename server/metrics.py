@@ -2,21 +2,37 @@
 
 Labels are few and bounded: the route's name, never the path; the class of the status, never the
 number.
+
+Of several processes behind one port a scrape reaches any one, so they keep their numbers in files
+of one folder (the multiprocess mode of ``prometheus_client``), and each tells those of all:
+counters and histograms of all that ever ran, gauges of those that run, and of each of these its
+memory and time by ``pid``. The variable that names the folder has to be set before this module is
+imported; the parent of the processes does that.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Final
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
 from tornado import web
 
 _log: Final = structlog.get_logger("server.access")
 _QUIET: Final = frozenset({"healthz", "readyz", "metrics", "static"})
+SHARED_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
+"""The variable that names the folder in which several processes keep their numbers."""
+_RUNNING: Final = "livesum"
+_ANY: Final = "livemax"
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
@@ -35,7 +51,10 @@ class Metrics:
             registry=self.registry,
         )
         self.running = Gauge(
-            "http_requests_running", "Requests being answered.", registry=self.registry
+            "http_requests_running",
+            "Requests being answered.",
+            multiprocess_mode=_RUNNING,
+            registry=self.registry,
         )
         self.commands = Histogram(
             "mongo_command_seconds",
@@ -62,7 +81,13 @@ class Metrics:
             ("method", "reason"),
             registry=self.registry,
         )
-        self.sockets = Gauge("sockets_open", "Open sockets.", ("kind",), registry=self.registry)
+        self.sockets = Gauge(
+            "sockets_open",
+            "Open sockets.",
+            ("kind",),
+            multiprocess_mode=_RUNNING,
+            registry=self.registry,
+        )
         self.frames = Counter(
             "socket_frames", "Frames in and out.", ("kind", "direction"), registry=self.registry
         )
@@ -86,9 +111,11 @@ class Metrics:
             "recommender_model",
             "The model that serves is 1; without one the version is rules.",
             ("version",),
+            multiprocess_mode=_ANY,
             registry=self.registry,
         )
-        self.model.labels("rules").set(1)
+        self._version = "rules"
+        self.model.labels(self._version).set(1)
         self.model_loads = Histogram(
             "recommender_model_load_seconds",
             "Time to load and check a model.",
@@ -119,8 +146,9 @@ class Metrics:
 
     def model_serves(self, version: str, seconds: float) -> None:
         """Another model serves; fits ``recommender.keeper.ModelObserver``."""
-        self.model.clear()
+        self.model.labels(self._version).set(0)
         self.model.labels(version).set(1)
+        self._version = version
         self.model_loads.observe(seconds)
 
     def model_refused(self, code: str) -> None:
@@ -178,5 +206,37 @@ class Metrics:
         )
 
     def exposition(self) -> bytes:
-        """All metrics in Prometheus' text format."""
-        return generate_latest(self.registry)
+        """All metrics in Prometheus' text format; may be called in any thread."""
+        folder = os.environ.get(SHARED_FOLDER)
+        if not folder:
+            return generate_latest(self.registry)
+        registry = CollectorRegistry()
+        PlatformCollector(registry=registry)
+        MultiProcessCollector(registry, path=folder)
+        registry.register(_EachProcess(Path(folder)))
+        return generate_latest(registry)
+
+
+class _EachProcess(Collector):
+    """Memory, time and descriptors of every process that runs, by ``pid``."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def collect(self) -> Iterable[Metric]:
+        """Read ``/proc``; one that has just ended tells nothing."""
+        found: dict[str, Metric] = {}
+        for pid in self._pids():
+            each = ProcessCollector(pid=lambda pid=pid: pid, registry=None)  # type: ignore[misc]
+            for metric in each.collect():
+                of_all = found.setdefault(
+                    metric.name, Metric(metric.name, metric.documentation, metric.type)
+                )
+                for sample in metric.samples:
+                    of_all.add_sample(sample.name, {**sample.labels, "pid": pid}, sample.value)
+        return found.values()
+
+    def _pids(self) -> list[str]:
+        # The files of gauges go with their process.
+        files = self._folder.glob(f"gauge_{_RUNNING}_*.db")
+        return sorted(each.stem.rpartition("_")[2] for each in files)

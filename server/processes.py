@@ -17,7 +17,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -104,6 +104,8 @@ class ProcessGroup:
         See :func:`bind_group`.
     drain_seconds
         How long a child may take to end after SIGTERM; ten seconds later it is killed.
+    on_end
+        Called with the process id of each child that has ended.
     """
 
     def __init__(
@@ -112,11 +114,13 @@ class ProcessGroup:
         environment: Mapping[str, str],
         groups: Sequence[Sequence[socket.socket]],
         drain_seconds: float,
+        on_end: Callable[[int], None] = lambda pid: None,
     ) -> None:
         self._command = tuple(command)
         self._environment = dict(environment)
         self._groups = groups
         self._end_seconds = drain_seconds + _KILL_AFTER_DRAIN_SECONDS
+        self._on_end = on_end
         self._children: list[_Child | None] = [None for _ in groups]
         self._running: set[_Child] = set()
         self._locks = [asyncio.Lock() for _ in groups]
@@ -173,7 +177,7 @@ class ProcessGroup:
                     if child.is_ready:
                         ready.set()
             status = await child.process.wait()
-            self._running.discard(child)
+            self._gone(child)
             if self._children[slot] is not child:
                 # It was replaced in order.
                 continue
@@ -235,7 +239,12 @@ class ProcessGroup:
             _log.error("process_killed", pid=child.process.pid)
             child.signal(signal.SIGKILL)
             await child.process.wait()
-        self._running.discard(child)
+        self._gone(child)
+
+    def _gone(self, child: _Child) -> None:
+        if child in self._running:
+            self._running.discard(child)
+            self._on_end(child.process.pid)
 
 
 async def _is_said(read: int) -> bool:

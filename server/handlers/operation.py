@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 from http import HTTPStatus
 from typing import Final
@@ -66,7 +67,8 @@ class MetricsHandler(PlainHandler):
         if not ipaddress.ip_address(self.client_address).is_private:
             raise web.HTTPError(HTTPStatus.NOT_FOUND)
         self.set_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-        self.finish(self.services.metrics.exposition())
+        # In a thread: the numbers of several processes are read from files.
+        self.finish(await asyncio.to_thread(self.services.metrics.exposition))
 
 
 class OpenApiHandler(PlainHandler):

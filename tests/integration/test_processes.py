@@ -19,6 +19,7 @@ from typing import Any
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from server.loopback import free_port
@@ -183,6 +184,37 @@ async def test_a_killed_process_comes_back_and_the_other_goes_on(
     async with apart(parent, town) as (sita, ram):
         ack = await sita.said("both are here again")
         await ram.where(lambda frame: frame.get("id") == ack["id"])
+
+
+async def scraped(parent: Parent) -> tuple[frozenset[int], float]:
+    """Whose memory a scrape tells, and how many chats are open."""
+    async with httpx.AsyncClient() as client:
+        answer = await client.get(f"http://127.0.0.1:{parent.port}/metrics")
+    samples = [
+        sample
+        for family in text_string_to_metric_families(answer.raise_for_status().text)
+        for sample in family.samples
+    ]
+    memory = [each for each in samples if each.name == "process_resident_memory_bytes"]
+    sockets = {each.labels["kind"]: each.value for each in samples if each.name == "sockets_open"}
+    return frozenset(int(each.labels["pid"]) for each in memory), sockets["chat"]
+
+
+async def until_all_tell(parent: Parent, chats: float) -> None:
+    """Each scrape asks a process of the kernel's choice; those that leave still count."""
+    async with asyncio.timeout(60):
+        told = set[tuple[frozenset[int], float]]()
+        while told != {(frozenset(parent.servers()), chats)}:
+            told = {await scraped(parent) for _ in range(12)}
+
+
+async def test_each_process_tells_the_figures_of_all_that_run(parent: Parent, town: Town) -> None:
+    async with apart(parent, town) as (_, ram):
+        await until_all_tell(parent, 2)
+        ready = parent.count_ready()
+        os.kill(parent.server_of(ram), signal.SIGKILL)
+        await until(lambda: parent.count_ready() == ready + 1)
+        await until_all_tell(parent, 1)
 
 
 class Device:
