@@ -336,6 +336,9 @@ class PushService:
             session = await self._sessions.find(subscription.session_id)
             if session is None or session.user_id != user.id:
                 outcome = PushOutcome.GONE
+            elif session.generation < user.generation:
+                # It holds no more, though a crash has left it there; or it is just carried over.
+                continue
             else:
                 outcome = await self._sender.send(subscription, message)
             if outcome is PushOutcome.GONE:

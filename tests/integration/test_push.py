@@ -122,6 +122,24 @@ async def test_signing_out_ends_the_messages(
     assert service.tries == 1
 
 
+async def test_a_sign_in_that_holds_no_more_is_told_nothing(
+    server: RunningServer, clock: FakeClock, people: People, service: PushService
+):
+    sita, gita = await people.customer(), await people.customer("Gita Rai")
+    for person in (sita, gita):
+        await subscribed(person, service)
+    # As it is between what voids all sign-ins and their end, and stays after a crash there.
+    users = server.store.collection("users")
+    await users.update_one({"_id": sita.user_id}, {"$inc": {"generation": 1}})
+    for person in (sita, gita):
+        await server.services.notifications.on_event(_event(person, clock))
+    await service.next()
+    await server.services.push._waiting.join()
+    assert service.tries == 1
+    subscriptions = await server.store.collection("push_subscriptions").find({}, limit=5)
+    assert len(subscriptions) == 2, "one that is just carried over comes back"
+
+
 async def test_a_browser_that_has_gone_is_forgotten(
     server: RunningServer, clock: FakeClock, people: People, service: PushService
 ):
