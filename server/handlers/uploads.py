@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import functools
 import hmac
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
-import msgspec
 from tornado import httputil, web
 
 from server.domain import errors
@@ -147,7 +147,8 @@ class UploadHandler(UploadBody, ApiHandler):
         """Of the fields, and the name and the bytes of the file: clients part them as they like."""
         given, found = self.parts
         digest = hmac.new(secret, digestmod="sha256")
-        digest.update(msgspec.json.encode([sorted(given.items()), found and found.filename]))
+        # As ASCII: in the charset that a client chooses, a name can be no text in UTF-8.
+        digest.update(json.dumps([sorted(given.items()), found and found.filename]).encode())
         content = memoryview(found.body if found else b"")
         for first in range(0, len(content), _HASHED_BYTES):
             digest.update(content[first : first + _HASHED_BYTES])

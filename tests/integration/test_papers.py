@@ -541,3 +541,13 @@ async def test_an_upload_that_is_sent_twice_is_kept_once(people: People, path: s
     second = {"Idempotency-Key": "another-upload"}
     unlike = await hari.api.post(path, files={"file": ("paper", PHOTO)}, headers=second)
     assert unlike.json() != first.json()
+
+
+async def test_a_file_whose_name_is_no_text_is_kept_under_its_key(people: People) -> None:
+    hari = await people.unverified_pandit()
+    # Half of a pair, as only UTF-7 can say it.
+    head = b"Content-Disposition: form-data; name=\"file\"; filename*=utf-7''%2B2AA-"
+    body = b"--b\r\n" + head + b"\r\n\r\n" + PDF + b"\r\n--b--\r\n"
+    headers = {"Content-Type": "multipart/form-data; boundary=b", **KEY}
+    answer = await hari.api.post(CERTIFICATES, content=body, headers=headers)
+    assert (answer.status_code, answer.json()["name"]) == (201, "file")
