@@ -106,7 +106,7 @@ class Session:
 class OneTimeCode:
     """A code sent to a phone. ``code_hash`` is an HMAC; ``tries_left`` counts down to zero.
 
-    ``asker`` stands for the address that asked for it.
+    ``asker`` stands for the browser or address that asked for it.
     """
 
     phone_number: str

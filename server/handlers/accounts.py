@@ -48,7 +48,7 @@ class RegisterHandler(SessionCookies, ApiHandler):
         errors=(Invalid, AlreadyExists, Overloaded),
     )
     async def post(self, body: RegisterRequest) -> SignedInResponse:
-        await self.limit_account("register", body.phone_number)
+        await self.limit_account_here("register", body.phone_number)
         signed_in = await self.services.accounts.register(
             body.full_name,
             body.phone_number,
@@ -125,10 +125,7 @@ class CodeHandler(SessionCookies, ApiHandler):
         errors=(Invalid, Overloaded, NoCodes),
     )
     async def post(self, body: CodeRequest) -> CodeSentResponse:
-        await self.limit_codes(body.phone_number)
-        await self.services.accounts.request_code(
-            body.phone_number, self.reader.language, self.counted_address
-        )
+        await self.send_code(body.phone_number)
         return CodeSentResponse(detail=self.gettext(_CODE_SENT))
 
 
@@ -141,11 +138,7 @@ class VerifyCodeHandler(SessionCookies, ApiHandler):
         errors=(Invalid, InvalidCredentials),
     )
     async def post(self, body: VerifyCodeRequest) -> SignedInResponse:
-        await self.limit_account_here("code_verify", body.phone_number)
-        signed_in = await self.services.accounts.verify_code(
-            body.phone_number, body.code, self.counted_address
-        )
-        return _present(signed_in)
+        return _present(await self.enter_code(body.phone_number, body.code))
 
 
 class PasswordHandler(ApiHandler):

@@ -67,35 +67,25 @@ class SessionCookies(BaseHandler):
         together 200 (and what is under way at the same moment). An attacker who commands seven
         addresses has them all; of IPv6 one address is a /64, and a single line that is given a /48
         commands 65,536 of those. While they are used up the owner comes in from a browser in which
-        he has signed in before, which is counted for itself, or by a code. Email and user name
-        are counted apart from the phone.
+        he has signed in before, which is counted for itself wherever it is, or by a code. Email and
+        user name are counted apart from the phone.
         """
-        name, limiter = _account_name(identifier), self.services.limiter
-        here = self._account_here(identifier)
-        await limiter.hit("sign_in", here)
-        browser = self._known_browser(name)
-        counted = (
-            ("sign_in_failed", here),
-            ("sign_in_failed", f"account:{name}|browser:{browser}")
-            if browser
-            else ("sign_in_failed_account", f"account:{name}"),
-        )
-        for door, who in counted:
-            await limiter.check(door, who)
+        await self.limit_account_here("sign_in", identifier)
+        counted = self._counted(identifier, "sign_in_failed", "sign_in_failed_account")
+        await self._check(counted)
         try:
             return await self.services.accounts.sign_in(identifier, password)
         except InvalidCredentials:
-            for door, who in counted:
-                with contextlib.suppress(RateLimited):
-                    await limiter.hit(door, who)
+            await self._count(counted)
             raise
 
     def remember_browser(self, identifier: str, user: User) -> None:
         """Let the account know this browser, once the phone has shown whose the account is.
 
-        Before that it might be somebody who has registered another's number.
+        Before that it might be somebody who has registered another's number. Where no codes are
+        sent, no phone shows anything, and whoever has the password is the owner.
         """
-        if user.phone_verified_at is None:
+        if user.phone_verified_at is None and self.services.accounts.sends_codes:
             return
         browser, *names = self._known_names() or [secrets.token_urlsafe(12)]
         latest = dict.fromkeys((_account_name(identifier), *names))
@@ -120,35 +110,64 @@ class SessionCookies(BaseHandler):
         raw = self.get_signed_cookie(cookie, max_age_days=_KNOWN_DAYS)
         return raw.decode().split() if raw else []
 
-    async def limit_account(self, door: str, identifier: str) -> None:
-        """Count one use of a door for an account: many addresses cannot share the guessing.
+    async def limit_account_here(self, door: str, identifier: str) -> None:
+        """Count one use of a door for an account by who asks. Raises ``RateLimited``.
 
         ``identifier`` is a phone, email or username, whether or not there is such an account.
-        Raises ``RateLimited``.
         """
-        await self.services.limiter.hit(door, f"account:{_account_name(identifier)}")
-
-    async def limit_account_here(self, door: str, identifier: str) -> None:
-        """Count one use of a door for an account by this address. Raises ``RateLimited``."""
         await self.services.limiter.hit(door, self._account_here(identifier))
 
-    async def limit_codes(self, phone_number: str) -> None:
-        """Count a one-time code that is asked for. Raises ``RateLimited``.
+    async def send_code(self, phone_number: str) -> None:
+        """Send a one-time code to a phone, unless it was sent too many. Raises ``RateLimited``.
 
         One address does not use up all that a number may be sent; two do. So a browser that the
         account knows is counted for itself: its owner asks from there while they keep at it. Each
         code takes five tries, whoever enters them: with the limits as shipped all addresses
         together have 50 guesses an hour out of a million, and each known browser 25 more.
+
+        Who asks again too soon has not been sent a code, and uses up none.
         """
-        await self.limit_account_here("code", phone_number)
-        name = _account_name(phone_number)
-        if browser := self._known_browser(name):
-            await self.services.limiter.hit("code", f"account:{name}|browser:{browser}")
-        else:
-            await self.limit_account("code_account", phone_number)
+        counted = self._counted(phone_number, "code", "code_account")
+        await self._check(counted)
+        await self.services.accounts.request_code(phone_number, self._asker(phone_number))
+        await self._count(counted)
+
+    async def enter_code(self, phone_number: str, code: str) -> SignedIn:
+        """Sign in by a one-time code. Raises ``RateLimited``."""
+        await self.limit_account_here("code_verify", phone_number)
+        return await self.services.accounts.verify_code(
+            phone_number, code, self._asker(phone_number)
+        )
+
+    def _counted(self, identifier: str, here: str, account: str) -> list[tuple[str, str]]:
+        """The doors at which a use for an account is counted, and by what.
+
+        By who asks, and for all together unless it is a browser that the account knows: strangers
+        behind the same address must not use up what it has.
+        """
+        name = _account_name(identifier)
+        counted = [(here, self._account_here(identifier))]
+        return counted if self._known_browser(name) else [*counted, (account, f"account:{name}")]
+
+    async def _check(self, counted: list[tuple[str, str]]) -> None:
+        for door, who in counted:
+            await self.services.limiter.check(door, who)
+
+    async def _count(self, counted: list[tuple[str, str]]) -> None:
+        for door, who in counted:
+            with contextlib.suppress(RateLimited):
+                await self.services.limiter.hit(door, who)
 
     def _account_here(self, identifier: str) -> str:
-        return f"account:{_account_name(identifier)}|{self.counted_address}"
+        return f"account:{_account_name(identifier)}|{self._asker(identifier)}"
+
+    def _asker(self, identifier: str) -> str:
+        """By what who asks for an account is told from others: its known browser, or the address.
+
+        Thousands share the address of a carrier.
+        """
+        browser = self._known_browser(_account_name(identifier))
+        return f"browser:{browser}" if browser else self.counted_address
 
     @property
     def _is_secure(self) -> bool:

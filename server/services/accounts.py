@@ -329,13 +329,12 @@ class AccountService:
         """Whether one can sign in by a code to one's phone."""
         return self._sender is not None
 
-    async def request_code(
-        self, phone_number: str, language: str = DEFAULT_LANGUAGE, address: str = ""
-    ) -> None:
-        """Send a one-time code to the phone if it has an account. ``address`` is the asker's.
+    async def request_code(self, phone_number: str, asker: str = "") -> None:
+        """Send a one-time code to the phone if it has an account, in the language of its owner.
 
-        Everything that the asker can see or measure is the same when it has none: a code is made
-        and stored for any number, and sending happens after the answer.
+        ``asker`` is what tells who asks from others: a browser that the account knows, or an
+        address. Everything that he can see or measure is the same when there is no account: a code
+        is made and stored for any number, and sending happens after the answer.
 
         The code replaces an earlier one of the same asker. What others have asked for stays good:
         a stranger who asks, too, does not void the code that the owner is just typing in. Between
@@ -365,7 +364,7 @@ class AccountService:
         code = OneTimeCode(
             phone_number=phone,
             code_hash=self._code_hash(phone, digits),
-            asker=self._asker(address),
+            asker=self._mark_of(asker),
             tries_left=self._policy.code_tries,
             sent_at=now,
             expires_at=now + timedelta(minutes=self._policy.code_minutes),
@@ -376,15 +375,15 @@ class AccountService:
             raise RateLimited(max(1, -(-wait // timedelta(seconds=1))))
         user = await self._users.find_by_identifier(phone)
         if user is not None and user.is_active:
-            self._send_later(phone, digits, language)
+            self._send_later(phone, digits, user.language)
 
-    async def verify_code(self, phone_number: str, code: str, address: str = "") -> SignedIn:
+    async def verify_code(self, phone_number: str, code: str, asker: str = "") -> SignedIn:
         """Sign in by the code that was sent to the phone; it is good once.
 
         The first one of an account shows whose the phone is. Whoever registered it may have been
         somebody else: password, email and username are taken away, and his sign-ins end.
 
-        A code takes few tries, of which nearly half are left to the address that asked for it:
+        A code takes few tries, of which nearly half are left to the ``asker`` who asked for it:
         others cannot use up the code that somebody has just been sent. Phones change their address
         between two networks, so the others are not refused at once.
 
@@ -399,7 +398,7 @@ class AccountService:
         if phone is None:
             raise Invalid(FieldFault("phone_number", "phone"))
         codes, user = await asyncio.gather(
-            self._codes.take_tries(phone, self._asker(address), self._policy.code_tries // 2),
+            self._codes.take_tries(phone, self._mark_of(asker), self._policy.code_tries // 2),
             self._users.find_by_identifier(phone),
         )
         given = self._code_hash(phone, _ascii_digits(code))
@@ -815,9 +814,9 @@ class AccountService:
     def _code_hash(self, phone_number: str, digits: str) -> str:
         return hmac.digest(self._code_key, f"{phone_number}|{digits}".encode(), "sha256").hex()
 
-    def _asker(self, address: str) -> str:
-        """What stands for an address in the database, which has no use for the address itself."""
-        return self._code_hash("asker", address)[:32]
+    def _mark_of(self, asker: str) -> str:
+        """What stands for an asker in the database, which has no use for his address itself."""
+        return self._code_hash("asker", asker)[:32]
 
     def _send_later(self, phone_number: str, digits: str, language: str) -> None:
         task = asyncio.create_task(self._send(phone_number, digits, language), name="send-code")

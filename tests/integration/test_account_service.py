@@ -59,6 +59,16 @@ class SlowSender:
         self.sent.append(phone_number)
 
 
+class ListeningSender:
+    """Notes in which language codes would be sent."""
+
+    def __init__(self) -> None:
+        self.languages: list[str] = []
+
+    async def send(self, phone_number: str, code: str, language: str) -> None:
+        self.languages.append(language)
+
+
 class BrokenSender:
     """Never succeeds."""
 
@@ -193,6 +203,15 @@ async def test_too_many_codes_on_their_way_are_refused_for_known_and_unknown_ali
     sender.release.set()
     await accounts.close()
     await accounts.request_code("9841999999")
+
+
+async def test_a_code_is_sent_in_the_language_of_its_owner(workshop: Workshop):
+    sender = ListeningSender()
+    accounts = workshop.service(sender)
+    await accounts.register("Sita", PHONE, PASSWORD, language="ne")
+    await accounts.request_code(PHONE)
+    await accounts.close()
+    assert sender.languages == ["ne"]
 
 
 async def test_of_racing_requests_one_sends_a_code(workshop: Workshop):

@@ -1160,6 +1160,7 @@ async def doorstep(
         sign_in_failed_account="6/hour",
         code="3/hour",
         code_account="5/hour",
+        register="2/hour",
     )
     http = dataclasses.replace(settings.http, trusted_proxies=("127.0.0.1",))
     strict_settings = dataclasses.replace(settings, limits=limits, http=http)
@@ -1260,6 +1261,68 @@ async def test_a_browser_that_the_account_knows_is_counted_for_itself(doorstep: 
     assert stolen == [422, 422, 422, 429]
     forged = known[:-4] + "0000"
     assert await doorstep.knock("203.0.113.4", PASSWORD, known=forged) == 429
+
+
+async def test_a_known_browser_is_counted_apart_from_the_address_that_it_shares(
+    doorstep: Doorstep, code_sender: CapturingCodeSender, clock: FakeClock
+):
+    async def send(path: str, known: str = "", **fields: str) -> int:
+        doorstep.client.cookies.clear()
+        doorstep.client.cookies.update({"known": known} if known else {})
+        return await doorstep.send(path, OWNER, **fields)
+
+    async def ask(known: str = "") -> int:
+        clock.advance(seconds=61)
+        code_sender.sent.clear()
+        return await send("/api/auth/otp/", known)
+
+    assert await doorstep.knock(OWNER, PASSWORD) == 303
+    known = doorstep.client.cookies["known"]
+    assert [await doorstep.call(OWNER) for _ in range(3)] == [401] * 3
+    assert await doorstep.call(OWNER, PASSWORD) == 429, "others behind the address are too many"
+    assert await doorstep.knock(OWNER, PASSWORD, known=known) == 303
+    assert [await ask() for _ in range(4)] == [200, 200, 200, 429]
+    assert await ask(known) == 200
+    code = await code_sender.wait_for(E164)
+    verify = "/api/auth/otp/verify/"
+    assert [await send(verify, code=wrong(code)) for _ in range(6)] == [401] * 6
+    assert await send(verify, code=code) == 401, "for others the tries are used up"
+    assert await send(verify, known, code=code) == 200
+
+
+async def test_who_asks_for_a_code_too_soon_uses_up_none(doorstep: Doorstep, clock: FakeClock):
+    asked = [await doorstep.send("/api/auth/otp/", OWNER) for _ in range(6)]
+    assert asked == [200] + [429] * 5
+    clock.advance(seconds=61)
+    assert await doorstep.send("/api/auth/otp/", OWNER) == 200
+
+
+async def test_who_knows_a_number_does_not_keep_its_owner_from_registering(doorstep: Doorstep):
+    async def send(address: str, **more: str) -> int:
+        body = registration(phone_number="9841000009", **more)
+        where = {"X-Forwarded-For": address}
+        answer = await doorstep.client.post("/api/auth/register/", json=body, headers=where)
+        return answer.status_code
+
+    assert [await send(ATTACKER, password="x") for _ in range(3)] == [422, 422, 429]
+    assert await send(OWNER) == 201
+
+
+async def test_where_no_codes_are_sent_a_browser_is_known_by_its_password(
+    settings: Settings, clock: FakeClock
+):
+    auth = dataclasses.replace(settings.auth, code_sender="off")
+    async with (
+        open_server(dataclasses.replace(settings, auth=auth), clock=clock) as running,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{running.port}") as client,
+    ):
+        await register(client)
+        token = {"_xsrf": "0123456789abcdef"}
+        client.cookies.update(token)
+        form = {**token, "identifier": PHONE, "password": PASSWORD}
+        answer = await client.post("/sign-in/", data=form)
+        assert (answer.status_code, "known" in answer.cookies) == (303, True)
+        await running.store.drop()
 
 
 async def test_an_account_knows_no_browser_before_its_phone_is_verified(

@@ -113,10 +113,7 @@ class CodePage(SignInPages):
     async def _send(self) -> str:
         body = self.read(CodeRequest)
         await self.limit_address("code_address")
-        await self.limit_codes(body.phone_number)
-        await self.services.accounts.request_code(
-            body.phone_number, self.reader.language, self.counted_address
-        )
+        await self.send_code(body.phone_number)
         self.flash(
             "info", self.translate("If this number has an account, a code is on its way to it.")
         )
@@ -142,10 +139,7 @@ class CodePage(SignInPages):
     async def _verify(self) -> str:
         body = self.read(VerifyCodeRequest)
         await self.limit_address("code_verify_address")
-        await self.limit_account_here("code_verify", body.phone_number)
-        signed_in = await self.services.accounts.verify_code(
-            body.phone_number, body.code, self.counted_address
-        )
+        signed_in = await self.enter_code(body.phone_number, body.code)
         self.remember_browser(body.phone_number, signed_in.user)
         target = self.welcome(signed_in)
         if signed_in.is_phone_new:
@@ -187,7 +181,7 @@ class RegisterPage(SignInPages):
     async def _register(self) -> str:
         body = self.read(RegisterRequest, password=self._password)
         await self.limit_address("register_address")
-        await self.limit_account("register", body.phone_number)
+        await self.limit_account_here("register", body.phone_number)
         signed_in = await self.services.accounts.register(
             body.full_name,
             body.phone_number,
