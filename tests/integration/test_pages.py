@@ -171,6 +171,20 @@ async def test_a_code_signs_in(
     assert "Password, e-mail and user name that were set" in (await guest.get("/")).text
 
 
+async def test_a_confirmed_number_is_told_of_in_the_language_of_the_account(
+    guest: Browser, people: People, server: RunningServer, code_sender: CapturingCodeSender
+) -> None:
+    person = await people.customer()
+    (await person.api.patch("/api/auth/me/", json={"language": "ne"})).raise_for_status()
+    await guest.post("/sign-in/code/", phone_number=person.phone)
+    await server.services.accounts.close()
+    code = code_sender.sent[f"+977{person.phone}"]
+    await guest.post("/sign-in/code/", phone_number=person.phone, code=code)
+    page = await guest.get("/")
+    assert page.headers["Content-Language"] == "ne"
+    assert "तपाईंको नम्बर पक्का भयो" in page.text
+
+
 async def test_a_forgotten_password_is_replaced_by_way_of_a_code(
     guest: Browser, people: People, server: RunningServer, code_sender: CapturingCodeSender
 ) -> None:
@@ -181,6 +195,9 @@ async def test_a_forgotten_password_is_replaced_by_way_of_a_code(
     sent = await guest.post(wanted, phone_number=person.phone, next="/account/password/")
     await server.services.accounts.close()
     back = sent.headers["Location"]
+    asked = await guest.get(back)
+    for path in ("/sign-in/code/", "/sign-in/"):
+        assert f'href="{path}?next=%2Faccount%2Fpassword%2F"' in asked.text
     code = code_sender.sent[f"+977{person.phone}"]
     answer = await guest.post(back, phone_number=person.phone, code=code, next="/account/password/")
     assert answer.headers["Location"] == "/account/password/"

@@ -25,6 +25,10 @@ from server.services.accounts import SignedIn
 _CODE_PHONE_COOKIE: Final = "code_phone"
 _CODE_DAYS: Final = 1 / 96
 """A quarter of an hour."""
+_PHONE_CONFIRMED: Final = N_(
+    "Your number is confirmed. Password, e-mail and user name that were set before "
+    "hold no longer; you can set a password and an e-mail under “Your account”."
+)
 _ZONES: Final = (
     NEPAL,
     "Asia/Kolkata",
@@ -143,13 +147,9 @@ class CodePage(SignInPages):
         self.remember_browser(body.phone_number, signed_in.user)
         target = self.welcome(signed_in)
         if signed_in.is_phone_new:
-            self.flash(
-                "info",
-                self.translate(
-                    "Your number is confirmed. Password, e-mail and user name that were set before "
-                    "hold no longer; you can set a password and an e-mail under “Your account”."
-                ),
-            )
+            # In the language of the account: from here on the pages speak it.
+            told = self.services.translations.text(signed_in.user.language, _PHONE_CONFIRMED)
+            self.flash("info", told)
         return target
 
     async def _show(self, form: Form) -> None:
