@@ -498,10 +498,11 @@ class AccountService:
     async def _close_for_good(self, user: User) -> None:
         """Do what follows from a closed account; what is done already is done again."""
         is_done = True
+        left: Pandit | None = None
         if user.role is Role.PANDIT and await self._pandits.find_by_user(user.id):
             # First: from now on nobody should find him.
             try:
-                await self._leave(user.id)
+                left = await self._leave(user.id)
             except ConcurrentChange:
                 # The account is closed all the same; the clock comes back to this.
                 _log.exception("closed_pandit_still_offered", extra={"user_id": user.id})
@@ -510,6 +511,10 @@ class AccountService:
         await self._publish({"type": "user_ended", "user_id": user.id})
         if is_done:
             await self._users.update(user.id, {"closing_since": None})
+        if left is not None:
+            # Last: who takes over what he was asked is looked for one by one, and till he is signed
+            # out he might say that he takes bookings again.
+            await self._relay.deliver("pandits", left.id, left.outbox)
 
     async def reactivate(self, user_id: str) -> User:
         """Open a closed account again; what was signed in before stays ended.
@@ -879,8 +884,8 @@ class AccountService:
             return
         await self._relay.deliver("pandits", pandit.id, pandit.outbox)
 
-    async def _leave(self, user_id: str) -> None:
-        """Take a pandit whose account is closed out of the search, and let it be heard."""
+    async def _leave(self, user_id: str) -> Pandit:
+        """Take a pandit whose account is closed out of the search; his event is to be delivered."""
 
         def left(profile: Pandit) -> Pandit:
             event = Event(
@@ -892,8 +897,7 @@ class AccountService:
             )
             return replace(profile, is_available=False, outbox=(*profile.outbox, event))
 
-        pandit = await self._change_pandit(user_id, left, _LEAVING_ATTEMPTS)
-        await self._relay.deliver("pandits", pandit.id, pandit.outbox)
+        return await self._change_pandit(user_id, left, _LEAVING_ATTEMPTS)
 
     async def _change_profile(self, user_id: str, values: Mapping[str, Any]) -> None:
         await self._change_pandit(user_id, lambda profile: replace(profile, **values))

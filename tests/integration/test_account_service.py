@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
@@ -21,6 +21,7 @@ from server.domain.errors import (
     RateLimited,
     StoreUnavailable,
 )
+from server.domain.events import Event, EventKind
 from server.domain.pandit import Pandit
 from server.domain.ports.accounts import CodeSender
 from server.places.directory import PlaceTable
@@ -313,6 +314,23 @@ async def test_created_admin_signs_in_as_one(workshop: Workshop):
     assert expires_at == signed_in.access_expires_at
     with pytest.raises(NotFound):
         await accounts.deactivate("nobody")
+
+
+async def test_a_pandit_is_signed_out_before_others_are_asked_in_his_place(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+):
+    accounts = workshop.service()
+    signed_in = await accounts.register("Hari", PHONE, PASSWORD, role=Role.PANDIT)
+    sessions = MongoSessionRepository(workshop.store)
+    heard: list[tuple[EventKind, int]] = []
+
+    async def deliver(_: str, __: str, events: Sequence[Event]) -> None:
+        left = await sessions.list_of(signed_in.user.id, 5)
+        heard.extend((event.kind, len(left)) for event in events)
+
+    monkeypatch.setattr(accounts._relay, "deliver", deliver)
+    await accounts.deactivate(signed_in.user.id)
+    assert heard == [(EventKind.PANDIT_LEFT, 0)]
 
 
 async def test_refresh_tokens_outlive_a_change_of_the_secret(workshop: Workshop):
