@@ -212,7 +212,7 @@ class Metrics:
             return generate_latest(self.registry)
         registry = CollectorRegistry()
         PlatformCollector(registry=registry)
-        MultiProcessCollector(registry, path=folder)
+        MultiProcessCollector(registry, path=folder)  # type: ignore[no-untyped-call]  # the library's
         registry.register(_EachProcess(Path(folder)))
         return generate_latest(registry)
 
