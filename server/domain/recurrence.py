@@ -267,16 +267,16 @@ def following(series: Series, booking: Booking, now: datetime) -> Series:
 def is_abandoned(first: Booking | None) -> bool:
     """Whether a series begins with a booking that was never paid: then nothing follows.
 
-    Its time to pay ran out, or it was called off before that: no pandit has been asked.
+    Its time to pay ran out, or it was called off before that, and no pandit has been asked. What
+    one was asked for in cash was meant, also where it was to be paid in advance later.
     """
-    if first is None:
+    if first is None or first.offers:
         return False
     if first.status is BookingStatus.FAILED:
         return bool(first.history) and first.history[-1].reason == NOT_PAID
-    is_unpaid = (
-        first.payment_method is not PaymentMethod.CASH
-        and first.payment_status not in (PaymentStatus.COMPLETED, PaymentStatus.REFUNDED)
-        and not first.offers
+    is_unpaid = first.payment_method is not PaymentMethod.CASH and first.payment_status not in (
+        PaymentStatus.COMPLETED,
+        PaymentStatus.REFUNDED,
     )
     return first.status is BookingStatus.CANCELLED and is_unpaid
 

@@ -244,3 +244,15 @@ def test_nothing_follows_a_first_booking_that_was_called_off_before_it_was_paid(
     paid = replace(unpaid, payment_status=PaymentStatus.COMPLETED, pay_by=None)
     for known in (in_cash, paid):
         assert not rules.is_abandoned(booking_rules.cancel(known, customer, NOW, ""))
+
+
+def test_a_first_booking_that_a_pandit_was_asked_for_was_meant_though_it_was_not_paid() -> None:
+    customer = Actor(user_id="customer", role=Role.USER, session_id="s", full_name="Sita")
+    in_cash = booking_rules.placed(make_booking(), NOW)
+    hold = timedelta(minutes=15)
+    online = booking_rules.begin_payment(
+        in_cash, customer, PaymentMethod.KHALTI, NOW, hold=hold, answer_by=None
+    )
+    assert not rules.is_abandoned(booking_rules.fail_unpaid(online, NOW + hold))
+    never_asked = replace(in_cash, offers=(), pay_by=NOW + hold)
+    assert rules.is_abandoned(booking_rules.fail_unpaid(never_asked, NOW + hold))
