@@ -41,6 +41,7 @@ from server.services.optimistic import change
 from server.services.relay import EventRelay
 
 _DUE_ROWS: Final = 20
+_DUE_ROUNDS: Final = 10
 _AT_ONCE: Final = 8
 """Days of a series that one request, or one turn of the clock, books."""
 _TITHI_WINDOW: Final = timedelta(days=25)
@@ -253,8 +254,8 @@ class RecurrenceService:
         each = rules.occurrence_of(series, before.number)
         try:
             settled, booking = await self._book_and_settle(actor, series, each)
-        except Unavailable:
-            # Perhaps it was booked, and only the answer was lost: the clock goes on from here.
+        except (Unavailable, ConcurrentChange):
+            # Perhaps it was booked, and only that was not noted: the clock goes on from here.
             raise
         except DomainError:
             await self._change(
@@ -315,12 +316,20 @@ class RecurrenceService:
             await self._bookings.cancel(actor, booking_id, reason)
 
     async def book_due(self) -> int:
-        """Book the planned days that have come within reach; for the clock."""
-        due = await self._series.list_due(self._today(), _DUE_ROWS)
-        await each_of(
-            (each.id for each in due), self._advance, expected=(ConcurrentChange,), what="series"
-        )
-        return len(due)
+        """Book the planned days that have come within reach; for the clock.
+
+        What waits for the payment of its first booking stays due, and keeps nobody behind it from
+        his turn.
+        """
+        seen: list[str] = []
+        for _ in range(_DUE_ROUNDS):
+            due = await self._series.list_due(self._today(), _DUE_ROWS, but=seen)
+            ids = [each.id for each in due]
+            await each_of(ids, self._advance, expected=(ConcurrentChange,), what="series")
+            seen += ids
+            if len(ids) < _DUE_ROWS:
+                break
+        return len(seen)
 
     async def _advance(self, series_id: str) -> Series:
         found = await self._series.find(series_id)
@@ -358,6 +367,9 @@ class RecurrenceService:
             except TooManyOpen:
                 # Not the day's fault: it is booked once the customer's others are answered.
                 return await self._put_off(series_id)
+            except ConcurrentChange:
+                # Others are at it too: the clock goes on from here.
+                break
         return found
 
     async def _put_off(self, series_id: str) -> Series:
@@ -365,10 +377,14 @@ class RecurrenceService:
         return await self._change(series_id, lambda found: rules.put_off(found, tomorrow, now))
 
     async def _book_one(self, actor: Actor, series: Series, each: rules.Occurrence) -> Series:
-        """Book a planned day, or tell why not. Raises ``TooManyOpen`` if it has to wait."""
+        """Book a planned day, or tell why not.
+
+        Raises ``TooManyOpen`` if it has to wait, ``ConcurrentChange`` if the series could not note
+        its booking: then it is planned still, and the same booking is found again.
+        """
         try:
             settled, _ = await self._book_and_settle(actor, series, each)
-        except TooManyOpen:
+        except (TooManyOpen, ConcurrentChange):
             raise
         except NotBookable as error:
             reason = error.reason

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection as Ids
 from datetime import date
 from typing import Final
 
@@ -61,11 +62,13 @@ class MongoSeriesRepository:
         rows, next_key = cut(documents, "created_at", limit)
         return Page(tuple(from_document(Series, row) for row in rows), next_key)
 
-    async def list_due(self, today: date, limit: int) -> tuple[Series, ...]:
-        documents = await self._series.find(
-            {"plan_on": {"$gt": "", "$lte": today.isoformat()}},
-            sort=(("plan_on", ASCENDING),),
-            limit=limit,
+    async def list_due(self, today: date, limit: int, *, but: Ids[str] = ()) -> tuple[Series, ...]:
+        # By the index of those days first: see ``store.paging``.
+        stages: list[Document] = [{"$match": {"plan_on": {"$gt": "", "$lte": today.isoformat()}}}]
+        if but:
+            stages.append({"$match": {"_id": {"$nin": list(but)}}})
+        documents = await self._series.aggregate(
+            [*stages, {"$sort": {"plan_on": ASCENDING}}, {"$limit": limit}]
         )
         return tuple(from_document(Series, document) for document in documents)
 

@@ -12,8 +12,9 @@ import pytest
 from server.app import RunningServer
 from server.domain.account import Actor, Place, Role
 from server.domain.booking import BookingWish, ServiceLocation
-from server.domain.errors import NotBookable
+from server.domain.errors import ConcurrentChange, NotBookable
 from server.domain.recurrence import Frequency, OccurrenceState, RecurrenceRule, Series
+from server.services import recurrences as recurrence_services
 from server.store.series import MongoSeriesRepository
 from tests.integration.test_booking_wizard import prepare, step
 from tests.integration.test_notifications import listed
@@ -331,6 +332,55 @@ async def test_a_move_that_a_crash_cuts_short_is_finished_by_the_clock(
     assert states(after) == ["BOOKED"] * 4
     assert after["occurrences"][2]["date"] == "2026-12-10"
     assert await live_bookings(sita) == booked_days(after)
+
+
+@pytest.mark.parametrize("how", ["by itself", "moved"])
+async def test_a_booking_that_the_series_could_not_note_is_found_again_by_the_clock(
+    server: RunningServer, people: People, monkeypatch: pytest.MonkeyPatch, how: str
+):
+    recurrences, replace_one = server.services.recurrences, MongoSeriesRepository.replace
+
+    async def lose(self: MongoSeriesRepository, changed: Series) -> bool:
+        """Let others always be faster than what notes the third day's booking."""
+        is_noted = changed.occurrences[2].state is OccurrenceState.BOOKED
+        return not is_noted and await replace_one(self, changed)
+
+    if how == "moved":
+        sita, series, move = await with_a_conflict(server, people)
+        monkeypatch.setattr(MongoSeriesRepository, "replace", lose)
+        with pytest.raises(ConcurrentChange):
+            await move()
+    else:
+        pandit, sita = await people.pandit(), await people.customer()
+        monkeypatch.setattr(MongoSeriesRepository, "replace", lose)
+        series = await placed(server, sita, pandit, WEEKLY)
+        assert states(series) == ["BOOKED", "BOOKED", "PLANNED", "PLANNED"]
+    monkeypatch.setattr(MongoSeriesRepository, "replace", replace_one)
+    assert await recurrences.book_due() == 1
+    after = await shown(sita, series["id"])
+    assert states(after) == ["BOOKED"] * 4
+    assert after["occurrences"][2]["date"] == ("2026-12-10" if how == "moved" else "2026-12-09")
+    assert await live_bookings(sita) == booked_days(after)
+    told = [row["notification_type"] for row in await listed(sita)]
+    assert told.count("RECURRENCE_CONFLICT") == (1 if how == "moved" else 0)
+
+
+async def test_a_series_that_waits_for_its_payment_keeps_no_other_from_its_turn(
+    server: RunningServer, people: People, monkeypatch: pytest.MonkeyPatch
+):
+    pandit, sita, gita = (
+        await people.pandit(),
+        await people.customer(),
+        await people.customer("Gita Rai"),
+    )
+    weekly = {"frequency": "weekly", "count": 3}
+    await book(sita, pandit, payment_method="WALLET", recurrence=weekly)
+    twelve = RecurrenceRule(frequency=Frequency.WEEKLY, count=12)
+    series = await placed(server, gita, pandit, twelve, on=date(2026, 11, 26))
+    assert states(series).count("PLANNED") == 3
+    monkeypatch.setattr(recurrence_services, "_DUE_ROWS", 1)
+    await server.services.recurrences.book_due()
+    assert states(await shown(gita, series["id"])) == ["BOOKED"] * 12
 
 
 async def test_a_day_that_is_skipped_while_it_is_booked_leaves_no_booking(

@@ -190,8 +190,13 @@ class SeriesRepository(Protocol):
         """Return a customer's, the latest first; the sort key is (created_at, id)."""
         ...
 
-    async def list_due(self, today: date, limit: int) -> tuple[Series, ...]:
-        """Return those with a planned day that can be booked from today on."""
+    async def list_due(
+        self, today: date, limit: int, *, but: Collection[str] = ()
+    ) -> tuple[Series, ...]:
+        """Return those with a planned day that can be booked from today on, without those ``but``.
+
+        The longest due first.
+        """
         ...
 
 
