@@ -168,6 +168,18 @@ class BookingService:
         TooManyOpen
             If the customer has as many bookings open as he may.
         """
+        try:
+            booking = await self._made(actor, wish)
+        except (AlreadyExists, SlotTaken, NotBookable, NotFound, TooManyOpen):
+            # Made by this very request, when its first answer was lost in a crash.
+            if earlier := await self._of_request(actor, wish):
+                return earlier
+            raise
+        self._slots.touched(booking.pandit_id, booking.claims)
+        await self.told(booking)
+        return booking
+
+    async def _made(self, actor: Actor, wish: BookingWish) -> Booking:
         now = self._clock.now()
         self.check_method(wish.payment_method)
         pandit, service = await self.offer(actor, wish.service_id)
@@ -188,16 +200,7 @@ class BookingService:
                 lambda claims: self._added(replace(drawn, claims=claims)),
             )
 
-        try:
-            booking = await self.in_open_place(booking, fitted, is_repeated=wish.is_repeated)
-        except (AlreadyExists, SlotTaken, NotBookable, TooManyOpen):
-            # Taken by this very request, when its first answer was lost in a crash.
-            if earlier := await self._of_request(actor, wish):
-                return earlier
-            raise
-        self._slots.touched(booking.pandit_id, booking.claims)
-        await self.told(booking)
-        return booking
+        return await self.in_open_place(booking, fitted, is_repeated=wish.is_repeated)
 
     async def in_open_place(
         self,

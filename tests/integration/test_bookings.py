@@ -576,6 +576,26 @@ async def test_a_request_whose_answer_was_lost_in_a_crash_is_not_booked_twice(
     assert (taken.status_code, taken.json()["type"]) == (409, "slot-taken"), "a key is its user's"
 
 
+@pytest.mark.parametrize("since", ["he takes no more bookings", "it is too soon by now"])
+async def test_a_request_whose_answer_was_lost_finds_its_booking_whatever_has_changed_since(
+    people: People, server: RunningServer, clock: FakeClock, since: str
+) -> None:
+    customer, pandit = await people.customer(), await people.pandit()
+    headers = {"Idempotency-Key": "lost-answer-0002"}
+    today = wish(pandit.service_id, booking_date="2026-11-22", booking_time="13:00")
+    first = await customer.api.post("/api/bookings/", json=today, headers=headers)
+    assert await server.store.collection("idempotency").delete_many({}) == 1
+    if since.startswith("he"):
+        body = {"is_available": False}
+        (await pandit.api.patch("/api/pandits/me/", json=body)).raise_for_status()
+    else:
+        clock.advance(minutes=90)
+        await people.sign_in_again(customer)
+    again = await customer.api.post("/api/bookings/", json=today, headers=headers)
+    assert again.status_code == 201
+    assert again.json()["id"] == first.raise_for_status().json()["id"]
+
+
 async def test_rescheduling_asks_the_other_side_once_accepted(people: People) -> None:
     customer, pandit = await people.customer(), await people.pandit()
     booking = await book(customer, pandit.service_id)
