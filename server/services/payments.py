@@ -208,12 +208,15 @@ class PaymentService:
     ) -> PaymentView:
         """Begin to pay for the chat with a pandit and his contact details, before any booking.
 
-        Raises as :meth:`pay_booking` does; ``NotFound`` for a pandit who is not approved.
+        Raises as :meth:`pay_booking` does; ``NotFound`` for a pandit who is not approved, or whose
+        account is closed: nobody would answer.
         """
         if actor.role is not Role.USER:
             raise Forbidden
         pandit = await self._pandits.find(pandit_id)
-        if pandit is None or not pandit.is_verified or pandit.user_id == actor.user_id:
+        if pandit is None or pandit.user_id == actor.user_id:
+            raise NotFound
+        if not await self._bookings.may_answer(pandit):
             raise NotFound
         if method is PaymentMethod.CASH:
             raise Invalid(FieldFault("payment_method", "method-unavailable"))

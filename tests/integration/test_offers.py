@@ -179,6 +179,20 @@ async def test_one_who_was_asked_before_it_was_being_paid_goes_on_being_asked_wh
     assert (await act(asked, booking, "accept")).json()["status"] == "ACCEPTED"
 
 
+async def test_nobody_pays_for_the_contact_of_one_whose_account_is_closed(
+    server: RunningServer, people: People
+) -> None:
+    sita, pandit = await people.customer(), await people.pandit()
+    browser, path = await signed_in(people, sita), f"/pandits/{pandit.pandit_id}/"
+    unlock = f'href="{path}unlock/"'
+    assert unlock in (await browser.get(path)).text
+    await leave(server, people, pandit, "account closed")
+    assert unlock not in (await browser.get(path)).text
+    wanted = {"pandit_id": pandit.pandit_id, "payment_method": "WALLET"}
+    answer = await sita.api.post("/api/payments/create-payment-intent/", json=wanted)
+    assert answer.status_code == 404
+
+
 @pytest.mark.parametrize("name", ["_leave", "_publish"])
 async def test_what_a_crash_leaves_of_a_closing_the_clock_does(
     server: RunningServer, people: People, monkeypatch: pytest.MonkeyPatch, name: str

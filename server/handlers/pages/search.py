@@ -250,7 +250,7 @@ class PanditPages(Page):
             is_first=cursor is None,
             viewer=self._viewer(profile.pandit),
             can_book=profile.pandit.is_bookable and self._may_book,
-            can_unlock=profile.pandit.is_verified and self._may_book,
+            can_unlock=self._may_book and await self.services.bookings.may_answer(profile.pandit),
             unlock_fee=self.services.payments.unlock_fee,
             wanted=self.get_query_argument("service", ""),
             day=self.get_query_argument("date", ""),
