@@ -838,18 +838,26 @@ class _KnownCase(_Case):
         return Code.USUAL_FOR_PUJA, data
 
     def _of_basket(self, item: int) -> tuple[Code, dict[str, Any]] | None:
-        """The given items that spoke most for this one; none if the context alone did."""
+        """The given items that spoke most for this one; none if the context alone did.
+
+        A model may have one item speak for another that was hardly ever kept beside it: told is of
+        those alone that at least ten bookings kept together with this one.
+        """
         column, given = int(self.shelf.column[item]), self.situation.given
-        spoke = self._spoke(column)
+        tables = self.knowledge.tables
+        is_told = tables.beside(column, given) >= MIN_BOOKINGS_FOR_RATE
+        if not is_told.any():
+            return None
+        spoke = np.where(is_told, self._spoke(column), 0.0)
         best = [int(given[at]) for at in np.argsort(-spoke, kind="stable")[:3] if spoke[at] > 0]
         if not best:
             return None
-        tables = self.knowledge.tables
-        data: dict[str, Any] = {"with": [self.given_ids[each] for each in best]}
         both, n = tables.together(best[0], column), int(tables.item_totals[best[0]])
-        if both >= MIN_BOOKINGS_FOR_RATE:
-            data |= {"n": n, "rate": round(both / n, 3)}
-        return Code.OFTEN_TOGETHER, data
+        return Code.OFTEN_TOGETHER, {
+            "with": [self.given_ids[each] for each in best],
+            "n": n,
+            "rate": round(both / n, 3),
+        }
 
     def _spoke(self, column: int) -> NDArray[np.float64]:
         """How much each given item speaks for this one."""

@@ -195,6 +195,15 @@ class Tables:
         is_there = found < end and self.together_items[found] == second
         return int(self.together_counts[found]) if is_there else 0
 
+    def beside(self, item: int, others: NDArray[np.int32]) -> NDArray[np.int32]:
+        """How many bookings kept the item and each of these others; 0 for fewer than ten."""
+        cells = slice(int(self.together_pointers[item]), int(self.together_pointers[item + 1]))
+        known, counts = self.together_items[cells], self.together_counts[cells]
+        if not len(known):
+            return np.zeros(len(others), np.int32)
+        at = np.minimum(np.searchsorted(known, others), len(known) - 1)
+        return np.where(known[at] == others, counts[at], 0)
+
 
 # The kind of the numbers of each table, and what its axes belong to.
 _LAYOUT: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {

@@ -341,6 +341,25 @@ def test_rates_in_reasons_are_those_of_the_bookings():
     assert seen >= 3
 
 
+def test_only_what_bookings_kept_together_is_said_to_be_taken_together():
+    _, data, knowledge, _ = _fitted()
+    said = 0
+    for _, answer, _ in _all_rows():
+        for row in answer.rows:
+            item = data.items.index(row.item_id)
+            for reason in row.reasons:
+                if reason.code != Code.OFTEN_TOGETHER:
+                    continue
+                beside = [data.items.index(name) for name in reason.data["with"]]
+                both = [knowledge.tables.together(each, item) for each in beside]
+                assert 1 <= len(both) <= 3
+                assert min(both) >= 10
+                assert reason.data["n"] == knowledge.tables.item_totals[beside[0]]
+                assert reason.data["rate"] == pytest.approx(both[0] / reason.data["n"], abs=6e-4)
+                said += 1
+    assert said > 20
+
+
 def test_knowledge_survives_being_saved():
     _, data, knowledge, models = _fitted()
     restored = Knowledge.restored(knowledge.saved(), models, knowledge.ids)

@@ -51,6 +51,9 @@ def test_sound_tables_come_back() -> None:
     tables = restored({}).tables
     assert tables.pandit_row(1, 2) is not None
     assert tables.together(2, 4) == 11
+    assert tables.beside(2, np.array([0, 2, 4, 5], np.int32)).tolist() == [0, 0, 11, 0]
+    assert tables.beside(3, np.array([2, 4], np.int32)).tolist() == [0, 0]
+    assert tables.beside(2, np.zeros(0, np.int32)).tolist() == []
 
 
 @pytest.mark.parametrize("name", sorted(set(a_knowledge().saved().arrays)))
