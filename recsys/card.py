@@ -105,7 +105,8 @@ def _lines(card: Card) -> Iterator[str]:
         yield ""
         yield "## Calibration of the blend"
         yield ""
-        yield f"Expected calibration error {blend['ece']:.4f} over {blend['bookings']} bookings;"
+        error = _number(blend["ece"])
+        yield f"Expected calibration error {error} over {blend['bookings']} bookings;"
         yield f"of {blend['shown']} suggestions at or above the threshold the share"
         yield f"{_shown(blend['keep_rate'])} was kept."
         yield ""
@@ -175,15 +176,15 @@ def _figures(card: Card) -> Iterator[tuple[str, ...]]:
             continue
         named = {str(card.models[slot]["model"]): figures, **card.baselines.get(slot, {})}
         for name, each in named.items():
-            low, high = each["ndcg@10"][1:]
+            mean, low, high = (_number(bound) for bound in each["ndcg@10"])
             yield (
                 slot,
                 name,
-                f"{each['ndcg@10'][0]:.4f} [{low:.4f}, {high:.4f}]",
-                f"{each['hr@10']:.4f}",
-                f"{each['recall@20']:.4f}",
-                f"{each['coverage@10']:.2f}",
-                f"{each['novelty@10']:.2f}",
+                f"{mean} [{low}, {high}]",
+                _number(each["hr@10"]),
+                _number(each["recall@20"]),
+                _number(each["coverage@10"], 2),
+                _number(each["novelty@10"], 2),
             )
 
 
@@ -194,7 +195,14 @@ def _table(head: Sequence[str], rows: Any) -> Iterator[str]:
         yield "| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |"
 
 
+def _number(value: float | None, digits: int = 4) -> str:
+    """A figure; a dash where there was nothing to measure, which a manifest has as null."""
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
 def _shown(value: Any) -> str:
+    if value is None:
+        return "–"
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {_shown(each)}" for name, each in value.items())
     if isinstance(value, float):

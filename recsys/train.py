@@ -4,8 +4,8 @@ Load, check, split by time, search, fit, test, gates, write, verify, and with ``
 the servers to it. Exit codes: 0 done, 2 settings, 3 data, 4 a gate did not hold (the artifact lies
 in ``rejected/`` with its reasons), 5 it could not be published.
 
-Equal data, seed and settings with one thread give equal arrays, to the bit, unless the search was
-cut short by its time (``--budget-s``), which the card then says.
+Equal data, seed and settings beside the same current model give, with one thread, equal arrays, to
+the bit, unless the search was cut short by its time (``--budget-s``), which the card then says.
 """
 
 from __future__ import annotations
