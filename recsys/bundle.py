@@ -237,6 +237,8 @@ def habits_of(bundle: Bundle) -> Habits | None:
         return None
     try:
         return Habits.restored(saved, len(bundle.ids["pujas"]), len(bundle.ids["regions"]))
+    except KeyError as error:
+        raise ArtifactError("ids", f"{HABITS}: there is no id map of {error}") from error
     except ValueError as error:
         raise ArtifactError("shape", f"{HABITS}: {error}") from error
 
@@ -254,6 +256,8 @@ def records_of(bundle: Bundle) -> Records | None:
         return None
     try:
         return Records.restored(saved, len(bundle.ids["pandits"]), len(bundle.ids["pujas"]))
+    except KeyError as error:
+        raise ArtifactError("ids", f"{PANDITS}: there is no id map of {error}") from error
     except ValueError as error:
         raise ArtifactError("shape", f"{PANDITS}: {error}") from error
 

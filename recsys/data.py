@@ -383,6 +383,7 @@ REQUIRED_COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
 # The newest instant that a row may carry beyond ``now``: clocks of several machines differ.
 CLOCK_SLACK_MS: Final = 5 * 60_000
 EARLIEST_MS: Final = 946_684_800_000  # 2000-01-01: nothing of ours is older
+FARTHEST_MS: Final = 3660 * DAY_MS  # nobody books a puja further ahead
 
 
 def build(tables: Mapping[str, Table], *, now_ms: int) -> Dataset:
@@ -534,8 +535,8 @@ def _reject_bad_rows(rows: Mapping[str, _Rows], now_ms: int) -> None:
             if not table.has(key):
                 continue
             table.keep([value not in (None, "") for value in table.column(key)], f"no {key}")
-        for key in ("ts", "held_ts"):
-            _read_instants(table, key, latest=now_ms + CLOCK_SLACK_MS if key == "ts" else None)
+        _read_instants(table, "ts", now_ms + CLOCK_SLACK_MS, "is in the future")
+        _read_instants(table, "held_ts", now_ms + FARTHEST_MS, "is too far ahead")
         _check_names(table)
         _check_ranges(table)
     _keep_first(rows["bookings"], ("booking_id",))
@@ -543,14 +544,13 @@ def _reject_bad_rows(rows: Mapping[str, _Rows], now_ms: int) -> None:
     _keep_first(rows["rules"], ("puja_id", "item_id", "region"))
     for name, key in (("items", "item_id"), ("pujas", "puja_id"), ("pandits", "pandit_id")):
         _keep_first(rows[name], (key,))
-    if any(value is not None for value in rows["events"].column("event_id")):
-        _keep_first(rows["events"], ("event_id",))
+    _keep_first(rows["events"], ("event_id",))
     known = set(rows["bookings"].ids("booking_id"))
     lines = rows["lines"]
     lines.keep([each in known for each in lines.ids("booking_id")], "unknown booking")
 
 
-def _read_instants(table: _Rows, key: str, *, latest: int | None) -> None:
+def _read_instants(table: _Rows, key: str, latest: int, when_later: str) -> None:
     if not table.has(key):
         return
     needed = key in REQUIRED_COLUMNS[table.name]
@@ -560,9 +560,8 @@ def _read_instants(table: _Rows, key: str, *, latest: int | None) -> None:
         table.keep([value is not None for value in table.column(key)], f"{key} is no instant")
     values = table.column(key)
     table.keep([v is None or v >= EARLIEST_MS for v in values], f"{key} is too old")
-    if latest is not None:
-        values = table.column(key)
-        table.keep([v is None or v <= latest for v in values], f"{key} is in the future")
+    values = table.column(key)
+    table.keep([v is None or v <= latest for v in values], f"{key} {when_later}")
 
 
 _NAMED: Final[Mapping[str, tuple[tuple[str, type[IntEnum], IntEnum], ...]]] = {
@@ -605,12 +604,14 @@ def _within(value: Any, low: float, high: float) -> bool:
 
 
 def _keep_first(table: _Rows, keys: tuple[str, ...]) -> None:
+    """Leave out rows with the ids of an earlier one; a row without any is like no other."""
     if not len(table):
         return
-    seen: set[tuple[Any, ...]] = set()
+    nothing = (None,) * len(keys)
+    seen: set[tuple[str | None, ...]] = set()
     good = []
-    for row in zip(*(table.column(key) for key in keys), strict=True):
-        good.append(row not in seen)
+    for row in zip(*(table.ids(key) for key in keys), strict=True):
+        good.append(row == nothing or row not in seen)
         seen.add(row)
     table.keep(good, f"duplicate {'+'.join(keys)}")
 

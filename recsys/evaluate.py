@@ -216,7 +216,10 @@ class Evaluation:
         return chosen.params
 
     def _fit(self, name: str, params: Mapping[str, Any], data: Interactions) -> Model[Any]:
-        return pipeline.fitted(name, params, data, self._config, self._solver)
+        try:
+            return pipeline.fitted(name, params, data, self._config, self._solver)
+        except ValueError as error:
+            raise BadConfig([f"{name}: {error}"]) from error
 
     def _judge(
         self,
@@ -414,14 +417,16 @@ def _fixed(given: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
         model, dot, name = key.partition(".")
         if not (equals and dot):
             raise BadConfig([f"--set {each}: not of the form model.parameter=value"])
+        params = found.setdefault(model, {})
         try:
-            found.setdefault(model, {})[name] = msgspec.json.decode(value)
+            params[name] = msgspec.json.decode(value)
         except msgspec.DecodeError:
-            found[model][name] = value
+            params[name] = value
     for model, params in found.items():
         try:
             registry.create(model, params)
-        except ValueError as error:
+            msgspec.convert(params, registry.MODELS[model].params_type)
+        except (ValueError, msgspec.ValidationError) as error:
             raise BadConfig([f"--set {model}: {error}"]) from error
     yield from found.items()
 

@@ -313,6 +313,8 @@ def choose(
     ------
     TooLittleData
         When there are no questions.
+    BadConfig
+        When a kind can be fitted with none of the parameters that the settings name.
     """
     if questions.data.n_rows == 0:
         raise TooLittleData("the validation window asks nothing")
@@ -332,13 +334,16 @@ def choose(
             if told is not None:
                 told(kind, len(tried), trial)
 
-        found[kind] = search(
-            _space(kind, train, config),
-            judge,
-            patience=config.search.patience,
-            deadline=share,
-            on_trial=on_trial,
-        )
+        try:
+            found[kind] = search(
+                _space(kind, train, config),
+                judge,
+                patience=config.search.patience,
+                deadline=share,
+                on_trial=on_trial,
+            )
+        except ValueError as error:
+            raise BadConfig([f"{kind}: {error}"]) from error
     best = max(kinds, key=lambda kind: found[kind].best.score)
     return Choice(best, dict(found[best].best.params), found[best].best.score, found)
 

@@ -12,12 +12,13 @@ import csv
 import gzip
 import io
 import time
+import zlib
 from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise, zip_longest
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -29,6 +30,9 @@ from recsys.config import BadConfig
 from recsys.data import REQUIRED_COLUMNS, BadData, Dataset, IdMap, IntArray, build, to_ms
 from recsys.models.base import Interactions
 from recsys.town import TownConfig, simulate
+
+if TYPE_CHECKING:
+    from pymongo import MongoClient
 
 DATABASE: Final = "pandityatra"
 _SELECT_MS: Final = 10_000
@@ -42,6 +46,15 @@ _SYNTH: Final = "synth:"
 # As the server writes why a booking was passed on: by the customer's choice, or by an admin's.
 _NOT_HIS_DOING: Final = frozenset({"other-chosen", "not-available"})
 _SUFFIXES: Final = (".parquet", ".jsonl", ".jsonl.gz", ".csv", ".csv.gz")
+# A packed file that is cut off ends too early, or in the middle of what zlib reads.
+_UNREADABLE: Final = (
+    OSError,
+    EOFError,
+    zlib.error,
+    UnicodeDecodeError,
+    csv.Error,
+    msgspec.DecodeError,
+)
 
 
 def now_ms() -> int:
@@ -144,7 +157,7 @@ def table_of(path: Path) -> dict[str, list[Any]]:
                     )
             decode = msgspec.json.Decoder(dict[str, Any]).decode
             return _columns_of(decode(line) for line in stream if line.strip())
-    except (OSError, UnicodeDecodeError, csv.Error, msgspec.DecodeError) as error:
+    except _UNREADABLE as error:
         raise BadData(f"{path.name} cannot be read: {error}") from error
 
 
@@ -153,11 +166,13 @@ def _opened(path: Path) -> Any:
 
 
 def _parquet(path: Path) -> dict[str, list[Any]]:
-    from pyarrow import ArrowInvalid, parquet
-
+    try:
+        from pyarrow import ArrowException, parquet
+    except ModuleNotFoundError as error:
+        raise BadData(f"{path.name} cannot be read: {error}") from error
     try:
         columns: dict[str, list[Any]] = parquet.read_table(path).to_pydict()
-    except ArrowInvalid as error:
+    except ArrowException as error:
         raise BadData(f"{path.name} cannot be read: {error}") from error
     return columns
 
@@ -199,18 +214,10 @@ def mongo_tables(uri: str) -> dict[str, dict[str, list[Any]]]:
     BadData
         If the database does not answer in time.
     """
-    from pymongo import MongoClient
     from pymongo.errors import PyMongoError
 
     try:
-        with closing(
-            MongoClient[dict[str, Any]](
-                uri,
-                serverSelectionTimeoutMS=_SELECT_MS,
-                socketTimeoutMS=_SOCKET_MS,
-                tz_aware=True,
-            )
-        ) as client:
+        with closing(_client(uri)) as client:
             database = client.get_default_database(default=DATABASE)
 
             def rows(
@@ -227,6 +234,17 @@ def mongo_tables(uri: str) -> dict[str, dict[str, list[Any]]]:
             return _tables_of(rows)
     except PyMongoError as error:
         raise BadData(f"the database cannot be read: {error}") from error
+
+
+def _client(uri: str) -> MongoClient[dict[str, Any]]:
+    from pymongo import MongoClient
+
+    try:
+        return MongoClient(
+            uri, serverSelectionTimeoutMS=_SELECT_MS, socketTimeoutMS=_SOCKET_MS, tz_aware=True
+        )
+    except ValueError as error:  # of a port that is none: not an error of the driver's own
+        raise BadData(f"the address of the database cannot be read: {error}") from error
 
 
 def _months(field: str) -> Iterator[dict[str, Any]]:

@@ -13,7 +13,7 @@ import importlib.util
 import math
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -159,11 +159,14 @@ def begin(settings: Tracking, name: str) -> Recorder:
         backend = "mlflow" if importlib.util.find_spec("mlflow") else "json"
     if backend == "none":
         return NoRecorder()
-    path = Path(settings.path)
+    opened: Callable[[Path, str], Recorder] = JsonRecorder
     if backend == "mlflow":
-        recorder: Recorder = importlib.import_module(_MODULES[backend]).open_run(path, name)
-        return _Forgiving(recorder)
-    return _Forgiving(JsonRecorder(path, name))
+        opened = importlib.import_module(_MODULES[backend]).open_run
+    try:
+        return _Forgiving(opened(Path(settings.path), name))
+    except Exception as error:  # a folder that cannot be written, whatever a library throws
+        tell(f"the run is not recorded: {error}")
+        return NoRecorder()
 
 
 def _now() -> str:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recsys import blend_train, promises, synth, train
+from recsys import blend_train, pipeline, promises, synth, train
 from recsys.artifact import read_manifest
 from recsys.blend import Recommendation, Request, SamagriBlend
 from recsys.bootstrap import Interval
@@ -28,8 +28,10 @@ from recsys.bundle import (
     open_bundle,
     records_of,
 )
+from recsys.data import Dataset
 from recsys.next_puja_train import NextPujaFigures
 from recsys.sources import read_source
+from recsys.splits import Queries
 from recsys.store import ModelStore
 from recsys.town import TownConfig, simulate
 from tests.model_artifacts import fill
@@ -252,6 +254,31 @@ def test_a_slot_worse_than_popularity_is_left_out_and_the_others_serve(
     assert "<h2>Left out</h2>" in store.text(told["version"], "report.html")
 
 
+def test_a_slot_that_the_test_asks_nothing_is_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    questions = pipeline.user_questions
+
+    def of_strangers(
+        data: Dataset, target: Any, begin: int, end: int, *more: Any, **how: bool
+    ) -> Queries:
+        found = questions(data, target, begin, end, *more, **how)
+        is_test = end > data.newest_ms()
+        return found.select(np.full(found.data.n_rows, not is_test))
+
+    monkeypatch.setattr(pipeline, "user_questions", of_strangers)
+    store = ModelStore(tmp_path / "models")
+    where = ("--source", TOWN, "--out", str(store.root), "--only", "pandit,puja")
+    status, told = run(capsys, *where, "--run.report", "true")
+    assert status == 0
+    assert told["left_out"] == ["pandit", "puja"]
+    assert told["metrics"]["pandit"]["ndcg@10"] == [None, None, None]
+    folder = store.folder(told["version"])
+    card = (folder / "card.md").read_text(encoding="utf-8")
+    assert "| pandit | als | – [–, –] |" in card
+    check_answers(store.load(told["version"]))
+
+
 def lost_habits(figures: NextPujaFigures) -> tuple[str, Interval]:
     return "what would serve", Interval(-0.1, -0.2, -0.05)
 
@@ -432,6 +459,21 @@ def test_data_that_cannot_be_trained_on_end_with_3(
         capsys, "--source", "mongodb://127.0.0.1:9/x?serverSelectionTimeoutMS=200", *out
     )
     assert status == 3
+    # Its password would have to be escaped.
+    status, told = run(capsys, "--source", "mongodb://who:pass/word@127.0.0.1/x", *out)
+    assert status == 3
+    assert "the address of the database cannot be read" in told["reason"]
+    assert "word" not in told["reason"].partition("username and password")[0]
+
+
+def test_a_record_that_cannot_be_begun_stops_no_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "runs").write_text("a file, not a folder")
+    where = ("--source", TOWN, "--out", str(tmp_path / "models"), "--only", "pandit", "--dry-run")
+    record = ("--tracking.backend", "json", "--tracking.path", str(tmp_path / "runs"))
+    assert train.main([*QUICK, *where, *record]) == 0
+    assert "the run is not recorded" in capsys.readouterr().err
 
 
 def test_the_record_of_a_run_says_how_it_ended_whatever_came(

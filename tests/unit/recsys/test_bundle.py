@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +11,19 @@ from recsys import list as listing
 from recsys import publish, rollback, verify
 from recsys.artifact import ArtifactError, SmokeCase, load
 from recsys.bundle import (
+    HABITS,
+    PANDITS,
     UNSERVED_IDS,
     Bundle,
     check_answers,
+    habits_of,
     open_bundle,
     questions,
+    records_of,
     write_bundle,
 )
 from recsys.models.als import Als
-from recsys.models.base import Interactions
+from recsys.models.base import Interactions, Saved
 from recsys.models.rp3beta import Rp3Beta
 from recsys.store import ModelStore
 from tests.model_artifacts import a_manifest, forge_file
@@ -124,6 +129,19 @@ def test_models_of_another_size_than_their_ids_are_refused(store: ModelStore) ->
     with pytest.raises(ArtifactError, match="3 values of puja") as caught:
         open_bundle(artifact)
     assert caught.value.code == "ids"
+
+
+@pytest.mark.parametrize(("part", "of"), [(HABITS, habits_of), (PANDITS, records_of)])
+@pytest.mark.parametrize("kind", ["pujas", "pandits", "regions"])
+def test_parts_without_the_ids_that_they_are_of_are_refused(
+    part: str, of: Callable[[Bundle], object], kind: str
+) -> None:
+    whole = a_bundle()
+    ids = {name: each for name, each in whole.ids.items() if name != kind}
+    bundle = Bundle("", ids, {}, {part: Saved({}, {})})
+    with pytest.raises(ArtifactError) as caught:
+        of(bundle)
+    assert caught.value.code in ("ids", "shape")
 
 
 # --- the commands ---

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,39 @@ def test_rows_that_cannot_be_right_are_counted_by_reason() -> None:
     assert len(data.bookings) == len(data.events) == len(data.lines) == 1
 
 
+@pytest.mark.parametrize("held", [NOW + 11 * 366 * 86_400_000, 10**30, 1e30, "9999-12-31"])
+def test_a_puja_that_is_held_when_nobody_lives_is_no_booking(held: object) -> None:
+    bookings = {**BOOKINGS, "held_ts": [held, NOW + 366 * 86_400_000]}
+    data = build({"bookings": bookings}, now_ms=NOW)
+    assert dict(data.rejects.reasons) == {("bookings", "held_ts is too far ahead"): 1}
+    assert data.booking_ids.ids == ("b1",)
+
+
+def test_ids_are_compared_as_they_are_read() -> None:
+    bookings = {
+        "booking_id": [7, "7", ["b"], ["b"], "8"],
+        "user_id": ["u"] * 5,
+        "puja_id": ["p"] * 5,
+        "ts": [NOW] * 5,
+    }
+    data = build({"bookings": bookings}, now_ms=NOW)
+    assert data.rejects.reasons == {("bookings", "duplicate booking_id"): 2}
+    assert len(data.bookings) == len(data.booking_ids) == 3
+
+
+def test_events_without_an_id_are_not_the_same_event() -> None:
+    events = {
+        "event_id": ["a", None, None, "", "", "a"],
+        "user_id": ["u1"] * 6,
+        "ts": [NOW - 6, NOW - 5, NOW - 4, NOW - 3, NOW - 2, NOW - 1],
+        "kind": ["item_viewed"] * 6,
+        "item_id": ["x"] * 6,
+    }
+    data = build({"bookings": BOOKINGS, "events": events}, now_ms=NOW)
+    assert data.rejects.reasons == {("events", "duplicate event_id"): 1}
+    assert len(data.events) == 5
+
+
 def test_tables_that_cannot_be_right_are_refused() -> None:
     with pytest.raises(BadData, match="no bookings"):
         build({}, now_ms=NOW)
@@ -210,6 +244,32 @@ def test_a_folder_without_bookings_or_with_two_of_them_is_refused(tmp_path: Path
 def test_a_file_that_is_not_what_it_says_is_bad_data(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"\x00\xff nothing of the kind")
     with pytest.raises(BadData, match="cannot be read"):
+        sources.read(str(tmp_path), at_ms=NOW)
+
+
+@pytest.mark.parametrize("end", [-12, -3, 40])
+def test_a_packed_file_that_is_cut_off_is_bad_data(tmp_path: Path, end: int) -> None:
+    write_folder(tmp_path, ".jsonl.gz")
+    path = tmp_path / "bookings.jsonl.gz"
+    path.write_bytes(path.read_bytes()[:end])
+    with pytest.raises(BadData, match=r"bookings.jsonl.gz cannot be read"):
+        sources.read(str(tmp_path), at_ms=NOW)
+
+
+def test_a_packed_file_that_is_spoilt_inside_is_bad_data(tmp_path: Path) -> None:
+    write_folder(tmp_path, ".jsonl.gz")
+    path = tmp_path / "bookings.jsonl.gz"
+    path.write_bytes(path.read_bytes()[:10] + b"\xff" * 50)
+    with pytest.raises(BadData, match=r"bookings.jsonl.gz cannot be read"):
+        sources.read(str(tmp_path), at_ms=NOW)
+
+
+def test_without_the_library_of_a_format_its_files_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_folder(tmp_path, ".parquet")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(BadData, match=r"bookings.parquet cannot be read: .*pyarrow"):
         sources.read(str(tmp_path), at_ms=NOW)
 
 

@@ -13,7 +13,7 @@ from recsys import pipeline, synth
 from recsys.artifact import Ids
 from recsys.bundle import Bundle
 from recsys.config import Als as AlsSettings
-from recsys.config import Config, Run, Search
+from recsys.config import BadConfig, Config, Run, Search
 from recsys.data import Dataset
 from recsys.engine import AlsParams, Factors
 from recsys.matrix import users_by
@@ -201,3 +201,14 @@ def test_a_slot_of_customers_is_not_compared_with_what_the_engine_cannot_fit(
     found = of_pandits(data, config, serving=scaled(model))
     assert found.against_current is None
     assert found.compared.startswith("not at all")
+
+
+def test_settings_that_no_model_can_be_fitted_with_are_bad_settings(
+    data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def impossible(*_: Any, **__: Any) -> Model[Any]:
+        raise ValueError("the gram matrix is not positive definite; lam is too small")
+
+    monkeypatch.setattr(pipeline, "fitted", impossible)
+    with pytest.raises(BadConfig, match="als: no parameters work: the gram matrix"):
+        pipeline.train_baskets(data, pipeline.windows(data, CONFIG), CONFIG, solve_here)

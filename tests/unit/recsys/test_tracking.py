@@ -55,6 +55,15 @@ def test_a_recorder_that_fails_stops_nothing_and_says_so_once(
     assert capsys.readouterr().err.count("not recorded any further") == 1
 
 
+def test_a_record_that_cannot_be_begun_stops_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "runs").write_text("a file, not a folder")
+    recorder = tracking.begin(Tracking(backend="json", path=str(tmp_path / "runs")), "a run")
+    record(recorder, tmp_path / "absent")
+    assert capsys.readouterr().err.count("the run is not recorded") == 1
+
+
 def test_automatic_is_json_without_mlflow(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     tracking.begin(Tracking(backend="auto", path=str(tmp_path)), "a run").end("failed")
