@@ -50,8 +50,11 @@ def test_a_request_that_comes_in_is_counted_on_the_open_dashboard(town: Town, vi
     expect(waiting).to_contain_text("No request waits for your answer.")
     asks(family, pandit, 8)
     expect(waiting).to_contain_text("1 request waits for your answer")
+    waiting.get_by_role("link").focus()
     asks(family, pandit, 13)
     expect(waiting).to_contain_text("2 requests wait for your answer")
+    # Whoever was there goes on from there.
+    expect(waiting).to_be_focused()
     expect(page.locator(".week__day")).to_have_count(7)
 
 

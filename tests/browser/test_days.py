@@ -8,7 +8,7 @@ from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.browser import steps
 from tests.browser.conftest import DESK, PHONE, Somebody, Town, Visit, ready
@@ -31,6 +31,7 @@ PANDITS = iter(
         ("Subedi", "Dahal", "Lamichhane", "Bastola", "Neupane", "Pokharel"),
     )
 )
+TOKEN = """(name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim()"""
 HOME = {
     "service_location": "HOME",
     "address": "House 7",
@@ -115,6 +116,35 @@ def test_only_the_day_that_is_chosen_is_outlined(town: Town, visit: Visit) -> No
     expect(page.get_by_label("How many times in all")).to_be_hidden()
     page.get_by_label("Repeat").select_option("weekly")
     expect(page.get_by_label("How many times in all")).to_be_visible()
+
+
+def test_a_day_that_is_taken_back_is_not_waited_for(town: Town, visit: Visit) -> None:
+    family, pandit = town.person("Sita Sharma"), town.pandit(next(PANDITS))
+    page = visit(family)
+    page.goto(f"/pandits/{pandit.pandit_id}/")
+    held: list[Route] = []
+    page.route("**/available-slots/**", lambda route: held.append(route))
+    field = ready(page).get_by_label("Date", exact=True)
+    field.fill(field.get_attribute("min") or "")
+    field.dispatch_event("change")
+    expect(page.locator("py-slots .skeleton").first).to_be_visible()
+    field.fill("")
+    field.dispatch_event("change")
+    expect(page.locator("py-slots")).to_contain_text("Choose a date to see the free times.")
+    expect(page.locator("py-slots .skeleton")).to_have_count(0)
+    page.unroute("**/available-slots/**")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_what_is_printed_is_dark_on_light(town: Town, visit: Visit, theme: str) -> None:
+    page = visit()
+    page.context.add_cookies([{"name": "theme", "value": theme, "url": town.base}])
+    page.goto("/")
+    page.emulate_media(media="print")
+    for token, least in (("--ink", 0), ("--good", 0x1D), ("--sindoor", 0x8D), ("--bad", 0xA8)):
+        shown = page.evaluate(TOKEN, token)
+        assert int(shown[1:3] if len(shown) == 7 else shown[1] * 2, 16) <= least, (token, shown)
+    assert page.evaluate(TOKEN, "--good-tint") == "#fff"
 
 
 @pytest.mark.parametrize(("size", "language"), READINGS)

@@ -185,6 +185,10 @@ PRESS_AND_LEAVE = """() => {
   location.assign("/account/");
 }"""
 
+PRESS_AND_FETCH_A_FILE = """() => {
+  document.querySelector('[data-item="rice"] [aria-label^="More"]').click();
+  document.querySelector('a[href$="/booking.ics"]').click();
+}"""
 PRESS_GHEE = """async () => {
   document.querySelector('[data-item="ghee"] [aria-label^="More"]').click();
   await document.querySelector("py-samagri").updateComplete;
@@ -256,6 +260,63 @@ def test_a_quantity_is_saved_before_the_page_is_left(town: Town, visit: Visit) -
         # It goes out as the page ends; nothing tells of it but the list.
         time.sleep(0.05)
     assert quantity_of(family, draft, "rice") == 600
+
+
+def test_a_file_that_is_fetched_leaves_quantity_and_price_true(town: Town, visit: Visit) -> None:
+    family, pandit = town.person("Hema Karki"), town.pandit("Dadhi Ram Sharma")
+    booking = town.book(family, pandit, 12, samagri_required=True)
+    page = visit(family)
+    page.goto(f"/bookings/{booking}/")
+    rice = ready(page).locator('[data-item="rice"]')
+    expect(rice.locator("input")).to_have_value("500")
+    price = rice.locator(".samagri__price")
+    before = price.inner_text()
+    with page.expect_download():
+        page.evaluate(PRESS_AND_FETCH_A_FILE)
+    expect(price).not_to_have_text(before)
+    assert quantity_of(family, booking, "rice") == 550
+    # Refused, it does not stand there as if it were ordered.
+    title = "The rice is sold out."
+    page.route("**/samagri/rice/", lambda route: route.fulfill(status=409, json={"title": title}))
+    with page.expect_download():
+        page.evaluate(PRESS_AND_FETCH_A_FILE)
+    expect(rice.get_by_role("alert")).to_have_text(title)
+    expect(rice.locator("input")).to_have_value("550")
+    page.faults[:] = [each for each in page.faults if "409" not in each]  # type: ignore[attr-defined]
+
+
+def test_an_item_that_was_looked_for_before_is_not_offered(town: Town, visit: Visit) -> None:
+    family, pandit = town.person("Usha Karki"), town.pandit("Dhruva Sharma")
+    booking = town.book(family, pandit, 12, samagri_required=True)
+    page = visit(family)
+    page.goto(f"/bookings/{booking}/")
+    held: list[Route] = []
+    first = re.compile(r"/api/samagri/items/\?.*q=kumkum")
+    page.route(first, lambda route: held.append(route))
+    field = ready(page).get_by_label("Add another item")
+    with page.expect_request(first):
+        field.fill("kumkum")
+    field.fill("no such thing")
+    expect(page.get_by_text("Nothing found for “no such thing”.")).to_be_visible()
+    with page.expect_response(first):
+        held[0].continue_()
+    page.evaluate("() => document.querySelector('py-samagri').updateComplete")
+    expect(page.get_by_text("Nothing found for “no such thing”.")).to_be_visible()
+    expect(page.locator(".samagri__found")).to_have_count(0)
+
+
+def test_a_conversation_is_heard_in_the_readers_language(town: Town, visit: Visit) -> None:
+    family, pandit = town.person("Kala Karki"), town.pandit("Chet Nath Sharma")
+    name = "चेतनाथ शर्मा"
+    pandit.api.patch("/api/pandits/me/", json={"full_name_ne": name}).raise_for_status()
+    town.move(pandit, town.book(family, pandit, 12), "accept")
+    room = family.api.get("/api/chat/rooms/").json()["results"][0]["id"]
+    said = {"room_id": room, "message_type": "TEXT", "content": "Namaste"}
+    pandit.api.post("/api/messages/send/", json=said).raise_for_status()
+    page = visit(family, language="ne")
+    page.goto(f"/chats/{room}/")
+    bubble = ready(page).locator(".bubble", has_text="Namaste")
+    expect(bubble.locator(".visually-hidden").first).to_have_text(f"{name}:")
 
 
 def test_an_answer_leaves_what_was_pressed_since(town: Town, visit: Visit) -> None:

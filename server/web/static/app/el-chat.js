@@ -280,7 +280,8 @@ class Chat extends PageElement {
     const text = pick(message, "content");
     if (message.kind === "SYSTEM") return html`<li class="chat__system">${text}</li>`;
     const own = message.state !== "received";
-    const author = own ? t("You:") : `${message.sender.name || this.with}:`;
+    // The other one of the two, by the name that the page calls him.
+    const author = own ? t("You:") : `${this.with || message.sender.name}:`;
     const fault = message.fault ? pick(message.fault, "message") : "";
     return html`<li class="bubble ${own ? "bubble--own" : ""}" data-state=${message.state} data-cid=${message.cid ?? nothing}>
       <span class="visually-hidden">${author}</span>

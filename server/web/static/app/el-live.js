@@ -42,7 +42,12 @@ class Live extends HTMLElement {
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       const other = page.getElementById(this.id);
       if (!other || other.textContent === this.textContent) return;
+      const focused = this.contains(document.activeElement);
       this.replaceChildren(...[...other.childNodes].map((node) => document.importNode(node, true)));
+      if (focused) {
+        this.tabIndex = -1;
+        this.focus();
+      }
     } catch {
       // The bell has told of it; the next notification tries again.
     }

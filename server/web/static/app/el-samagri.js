@@ -12,6 +12,7 @@
  *
  * A quantity goes out a moment after the last press. A form of the page that is sent meanwhile waits
  * until the server has it, and stays when the server refuses; whoever leaves otherwise takes it along.
+ * Where the page stays after all, as when a file is fetched, the answer is shown as always.
  */
 
 import { html, noChange, nothing } from "../vendor/lit/lit.js";
@@ -383,11 +384,14 @@ class Samagri extends PageElement {
     }
   }
 
-  /** Send what waits so that it outlives the page; nobody is here to see the answer. */
+  /** Send what waits at once and so that it outlives the page. */
   #sendAlong() {
     for (const [id, { quantity, unit }] of this.waiting) {
       this.#stopWaiting(id);
-      api.patch(this.#pathOf(id), { quantity, unit }, { keepalive: true }).catch(() => {});
+      const sent = api.patch(this.#pathOf(id), { quantity, unit }, { keepalive: true });
+      // Whoever is gone by then hears of no refusal.
+      sent.catch(() => {});
+      if (this.isConnected) this.#change(id, () => sent);
     }
   }
 
@@ -432,6 +436,7 @@ class Samagri extends PageElement {
       this.#refuse(line.id, t("This puja needs at least {quantity} {unit} of it.", needed));
       return;
     }
+    this.faults = { ...this.faults, [line.id]: "" };
     if (quantity === line.quantity) return;
     this.lines = (this.lines ?? []).map((other) => (other.id === line.id ? { ...other, quantity } : other));
     this.#stopWaiting(line.id);
@@ -481,7 +486,9 @@ class Samagri extends PageElement {
     }
     this.searching = setTimeout(async () => {
       const answer = await api.get("/api/samagri/items/", { query: { q: words, limit: 8 } }).catch(() => null);
-      if (!answer) return;
+      // An older question that is answered late must not undo a newer one.
+      const field = /** @type {HTMLInputElement | null} */ (this.querySelector("#samagri-search"));
+      if (!answer || field?.value.trim() !== words) return;
       const present = new Set(this.lines?.map((line) => line.id));
       this.found = answer.results.filter((/** @type {any} */ item) => !present.has(item.id));
       this.searched = words;

@@ -116,6 +116,7 @@ class Slots extends PageElement {
     const day = this.dateField?.value ?? "";
     if (!day) {
       this.slots = null;
+      this.busy = false;
       return;
     }
     const waiting = setTimeout(() => {
