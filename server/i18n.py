@@ -26,7 +26,6 @@ from server.domain.texts import N_, written_clock
 
 _DIGITS: Final = str.maketrans("0123456789", "०१२३४५६७८९")
 _DOMAIN: Final = "messages"
-# What Nepali says before an hour from then on; nobody speaks of the am and pm of its tables.
 
 
 class Translations:
@@ -38,10 +37,11 @@ class Translations:
             for language in LANGUAGES
         }
 
-    def text(self, language: str, message: str, **params: str | int) -> str:
+    def text(self, language: str, message: str, **params: str | int | time) -> str:
         """The message in that language, its ``{placeholders}`` filled.
 
-        Numbers are written in the digits of the language; texts, such as codes, stay as they are.
+        Numbers and times of day are written as the language does; texts, such as codes, stay as
+        they are.
         """
         found = self._catalogue(language).gettext(message)
         return found.format(**_written(language, params)) if params else found
@@ -55,13 +55,15 @@ class Translations:
         return self._catalogues.get(language) or self._catalogues[DEFAULT_LANGUAGE]
 
 
-def _written(language: str, params: Mapping[str, str | int]) -> Mapping[str, str | int]:
-    if language != "ne":
-        return params
-    return {
-        name: str(value).translate(_DIGITS) if isinstance(value, int) else value
-        for name, value in params.items()
-    }
+def _written(language: str, params: Mapping[str, str | int | time]) -> dict[str, str]:
+    return {name: _value(language, value) for name, value in params.items()}
+
+
+def _value(language: str, value: str | int | time) -> str:
+    if isinstance(value, time):
+        return written_clock(value, language)
+    is_number = isinstance(value, int) and language == "ne"
+    return str(value).translate(_DIGITS) if is_number else str(value)
 
 
 def best_language(accepted: str) -> str:

@@ -56,7 +56,9 @@ Each class carries a stable ``code`` and typed data; status numbers and texts li
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import time
 from typing import ClassVar
 
 
@@ -76,7 +78,7 @@ class FieldFault:
 
     field: str
     code: str
-    params: dict[str, str | int] = dataclasses.field(default_factory=dict)
+    params: Mapping[str, str | int | time] = dataclasses.field(default_factory=dict)
 
 
 class Malformed(DomainError):

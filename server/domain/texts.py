@@ -11,6 +11,7 @@ _ENGLISH_MONTHS: Final = (
     "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
 )  # fmt: skip
 _DIGITS: Final = str.maketrans("0123456789", "०१२३४५६७८९")
+# What Nepali says before an hour from then on; nobody speaks of the am and pm of its tables.
 _TIMES_OF_DAY: Final = ((20, "राति"), (17, "साँझ"), (12, "दिउँसो"), (4, "बिहान"), (0, "राति"))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Final, TypeVar
 
 from kundali.births import Birth, BirthInput, BirthRefused, Fault, FaultCode, resolve
@@ -351,10 +351,10 @@ def _missing_day(given: BirthDetails) -> list[FieldFault]:
 
 
 def _fault(fault: Fault) -> FieldFault:
-    params: dict[str, str | int] = {}
+    params: dict[str, str | int | time] = {}
     for name, value in fault.values.items():
         if fault.code is FaultCode.SKIPPED_TIME:
-            params[name] = datetime.fromisoformat(str(value)).strftime("%H:%M")
+            params[name] = datetime.fromisoformat(str(value)).time()
         else:
             params[name] = value if isinstance(value, str) else int(value)
     return FieldFault(fault.field, _FAULT_CODES[fault.code], params)

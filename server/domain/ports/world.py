@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, time
 from typing import Protocol
 
 from server.domain.ports.paging import T
@@ -28,8 +28,8 @@ class IdSource(Protocol):
 class Translator(Protocol):
     """Texts in the languages of the product."""
 
-    def text(self, language: str, message: str, **params: str | int) -> str:
-        """Return the message in that language, its ``{placeholders}`` filled."""
+    def text(self, language: str, message: str, **params: str | int | time) -> str:
+        """Return the message in that language, its ``{placeholders}`` filled as it writes them."""
         ...
 
     def plural(self, language: str, one: str, many: str, count: int, **params: str | int) -> str:

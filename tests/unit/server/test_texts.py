@@ -1,4 +1,4 @@
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 
 import pytest
@@ -63,6 +63,12 @@ def test_numbers_stand_in_the_digits_of_the_language(translations: Translations)
     assert "३०" in told(errors.RateLimited(30), translations, "ne").detail
     many = translations.plural("ne", "{n} new message", "{n} new messages", 12)
     assert many == "१२ नयाँ सन्देश"
+
+
+def test_times_of_day_stand_as_the_language_says_them(translations: Translations) -> None:
+    text = "Your time is held until {time}."
+    assert "12:05 am" in translations.text("en", text, time=time(0, 5))
+    assert "राति १२:०५" in translations.text("ne", text, time=time(0, 5))
 
 
 def test_codes_keep_their_digits(translations: Translations) -> None:
@@ -133,7 +139,28 @@ def test_a_word_that_means_two_things_has_two_texts(translations: Translations) 
     assert translations.text("ne", "Samagri") not in translations.text("ne", "Skip to content")
 
 
-@pytest.mark.parametrize("spelling", ["साइन इन", "साइन आउट", "किमी", "के का लागि", "अंग्रेजी"])
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        *("साइन इन", "साइन आउट", "किमी", "के का लागि", "अंग्रेजी"),
+        *("छौं", "आफैं", "सधैं", "आइडी", "च्याट", "{n} MB।"),
+    ],
+)
 def test_one_spelling_is_kept_to(spelling: str) -> None:
     catalogue = (ROOT / "locale/ne/LC_MESSAGES/messages.po").read_text(encoding="utf-8")
     assert spelling not in catalogue
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "More than {n} pandits wait.",
+        "More than {n} pandits ask to be paid.",
+        "Try another date, a higher price or a larger area. Fewer filters find more.",
+        "Its owner can sign in again. A pandit takes new bookings only once he says so in his "
+        "profile.",
+    ],
+)
+def test_pandits_are_spoken_of_with_respect(translations: Translations, text: str) -> None:
+    shown = translations.text("ne", text, n=3)
+    assert "नु" in shown.rpartition("पण्डित")[2]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
@@ -48,7 +48,7 @@ class Ids:
 class Translator:
     """Shows which language was asked for."""
 
-    def text(self, language: str, message: str, **params: str | int) -> str:
+    def text(self, language: str, message: str, **params: str | int | time) -> str:
         return f"{language}: {message.format(**params)}"
 
     def plural(self, language: str, one: str, many: str, count: int, **params: str | int) -> str:
