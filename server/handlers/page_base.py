@@ -170,6 +170,14 @@ class PageHandler(SessionCookies):
             {name: value for name, value in self._query().items() if value}, expected
         )
 
+    def decode_argument(self, value: bytes, name: str | None = None) -> str:
+        """What is no text is looked up as what can be read of it, and found or not.
+
+        Each page says its own address again, so one that refused such an address could not even
+        say that it does.
+        """
+        return value.decode(errors="replace")
+
     def _query(self) -> dict[str, str]:
         return {
             name: self.get_query_argument(name).strip() for name in self.request.query_arguments

@@ -169,7 +169,7 @@ async def test_faults_are_told_in_nepali(people: People):
         "/api/kundali/", json={**SITA, "date_of_birth": "1986-01-01", "time_of_birth": "00:07"}
     )
     (fault,) = answer.json()["errors"]
-    assert "00:15" in fault["message"]
+    assert "राति १२:०० बाट सोझै राति १२:१५" in fault["message"]
     assert "घडी" in fault["message"]
 
 
@@ -312,6 +312,17 @@ async def test_the_page_asks_whether_a_link_also_tells_the_birth(people: People)
         link = re.search(r"(/kundali/shared/[\w-]+/)", page)
         assert link is not None
         assert ("6:20 am" in (await nobody.get(link[1])).text) is bool(wanted)
+
+
+async def test_the_day_on_which_a_link_ends_is_the_readers(people: People, clock):
+    clock.advance(hours=16)  # Two in the morning in Nepal, where it is the 23rd.
+    sita = await people.customer()
+    made = await _keep(sita)
+    browser, path = await signed_in(people, sita), f"/kundali/{made['id']}/"
+    await browser.post(path, action="share", days="7")
+    page = (await browser.get(path)).text
+    assert "sees the chart until 30 Nov 2026 (" in page
+    assert "works until 30 Nov 2026 (" in page
 
 
 async def test_a_chart_is_deleted_only_once_that_is_confirmed(people: People):

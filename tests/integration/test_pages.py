@@ -82,6 +82,14 @@ def text_of(answer: httpx.Response) -> str:
     return html.unescape(answer.text)
 
 
+def dead_ends(answer: httpx.Response) -> set[str]:
+    """Links of a page within itself that lead nowhere, as from a fault to its field."""
+    assert answer.status_code == 422
+    links = set(re.findall(r'href="#([^"]+)"', answer.text))
+    assert len(links) > 1, "one leads to the content, the others to faults"
+    return links - set(re.findall(r' id="([^"]+)"', answer.text))
+
+
 def pages() -> list[str]:
     found = [
         route.path
@@ -530,6 +538,9 @@ async def test_an_administrator_sees_whose_bookings_they_are_and_sifts_them(peop
     (ahead,) = await listed()
     assert await listed(status="PENDING", tab="past") == [ahead]
     assert await listed(status="CANCELLED") == [first.headers["Location"]]
+    over = (await office.get("/bookings/?status=CANCELLED")).text
+    assert 'href="/bookings/?tab=past" aria-current="page"' in over
+    assert '<li><a href="/bookings/"><svg' in over
     assert await listed(**{"from": "2026-11-26", "to": "2026-11-26"}) == [ahead]
     assert await listed(to="2026-11-25") == []
     assert await listed(tab="past", to="2026-11-25") == [first.headers["Location"]]
@@ -614,14 +625,21 @@ async def test_hours_services_and_profile_are_kept_by_forms(people: People) -> N
     assert (hours["buffer_minutes"], hours["lead_minutes"]) == (45, 180)
     assert hours["exceptions"][0]["date"] == "2026-12-01"
     other = {"new-date": "2026-12-02", "keep": "2026-12-01"}
+    other |= {"new-start0": "09:00", "new-end0": "00:00"}
     assert (await desk.post("/pandit/hours/", **week, **other)).status_code == 303
     both = (await desk.get("/pandit/profile/")).text
     assert 'value="2026-12-01" checked' in both
     assert 'value="2026-12-02" checked' in both
+    assert "9:00 am – 12:00 am" in both
     mistaken = {**week, "day3-end0": "06:00", "keep": "2026-12-02"}
     wrong = await desk.post("/pandit/hours/", **mistaken)
     assert wrong.status_code == 422
     assert "Wednesday: The end must come after the beginning." in text_of(wrong)
+    assert not dead_ends(wrong)
+    new = {"new-date": "2026-12-05", "new-start0": "17:00", "new-end0": "09:00"}
+    wrong_day = await desk.post("/pandit/hours/", **week, **new)
+    assert "Until: The end must come after the beginning." in text_of(wrong_day)
+    assert not dead_ends(wrong_day)
     # What was taken off stays so while the mistake is put right.
     assert 'value="2026-12-01">' in wrong.text
     assert 'value="2026-12-02" checked' in wrong.text
@@ -636,6 +654,7 @@ async def test_hours_services_and_profile_are_kept_by_forms(people: People) -> N
     assert added.status_code == 303
     odd = await desk.post("/pandit/services/", puja_id="pasni", price="1000", duration_minutes="50")
     assert odd.status_code == 422
+    assert not dead_ends(odd)
     offers = (await pandit.api.get("/api/services/")).json()["results"]
     assert [(each["puja_id"], each["price"]) for each in offers][1:] == [("griha-pravesh", 510_000)]
     address = f"/pandit/services/{offers[1]['id']}/"
@@ -645,6 +664,9 @@ async def test_hours_services_and_profile_are_kept_by_forms(people: People) -> N
     assert "सहयोगीसहित।" in text_of(await desk.get(shown))
     await desk.get(f"{shown}?lang=en")
     changed = {"name": offers[1]["name"], "price": "5100", "duration_minutes": "180"}
+    assert not dead_ends(
+        await desk.post(address, **changed | {"price": "cheap", "name": "x" * 200})
+    )
     await desk.post(address, **changed, description="", description_ne="दुई जना।")
     assert "दुई जना।" in text_of(await desk.get(shown)), (
         "one language serves where there is no other"
@@ -690,6 +712,9 @@ async def test_a_search_that_finds_nobody_says_what_to_change(people: People) ->
     assert "We do not know the place xyzzyville" in unknown.text
     past = await guest.get("/pandits/?q=nobody-of-this-name&date=2020-01-01")
     assert "That day has passed" in past.text
+    past_there = await guest.get("/pandits/?place=gorkha&date=2020-01-01")
+    assert "That day has passed" in past_there.text
+    assert "Look within" not in past_there.text
 
 
 async def test_a_pandit_is_found_where_he_says_that_he_lives(people: People) -> None:
@@ -852,6 +877,23 @@ async def test_an_unknown_path_is_a_page_or_a_problem(guest: Browser) -> None:
     assert page.headers["X-Request-ID"] in page.text
     problem = await guest.get("/api/nowhere/")
     assert problem.headers["Content-Type"].startswith("application/problem+json")
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/?x=%FF", 200),
+        ("/pandits/?q=%FF", 200),
+        ("/pandits/%FF/", 404),
+        ("/nowhere/?x=%FF", 404),
+        ("/panchang/?date=%FF", 422),
+    ],
+)
+async def test_an_address_of_garbage_is_answered_with_a_page(
+    guest: Browser, path: str, status: int
+) -> None:
+    answer = await guest.get(path)
+    assert (answer.status_code, answer.text.count("<h1")) == (status, 1)
 
 
 @pytest.mark.parametrize(

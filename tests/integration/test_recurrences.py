@@ -528,6 +528,7 @@ async def test_the_form_repeats_a_puja_and_its_page_skips_and_ends(people: Peopl
     assert f"/series/{series['id']}/" in (await page.get(answer.headers["Location"])).text
     shown = await page.get(f"/series/{series['id']}/")
     assert shown.text.count("<article") == 3
+    assert shown.text.count("10:00 am · Nepal time") == 3
     asked = await page.post(f"/series/{series['id']}/", do="skip", number="1")
     assert "nothing is lost by cancelling" in asked.text
     assert states((await sita.api.get(f"/api/recurrences/{series['id']}/")).json())[1] == "BOOKED"

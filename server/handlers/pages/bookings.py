@@ -73,8 +73,10 @@ class BookingsPage(OpenDrafts):
 
     async def get(self) -> None:
         """Show one of the two lists: the next puja first, or the last one."""
-        is_past = self.get_query_argument("tab", "") == "past"
         query = self.filters(BookingsQuery)
+        is_past = self.get_query_argument("tab", "") == "past"
+        if query.status:
+            is_past = query.status in _PAST
         is_staff = self.person.role is Role.ADMIN
         statuses = (query.status,) if query.status else _PAST if is_past else _AHEAD
         page = await self.services.bookings.list_own(

@@ -14,7 +14,7 @@ from server.domain.audit import Act
 from server.domain.catalogue import Puja, TemplateSize
 from server.domain.catalogue_import import ImportState, read_season, season_text
 from server.domain.errors import FieldFault, Invalid, NotFound
-from server.domain.money import Unit
+from server.domain.money import Unit, minor_units
 from server.domain.pandit import VerificationStatus
 from server.domain.payout import PayoutStatus
 from server.domain.ports.paging import Page as Slice
@@ -380,9 +380,8 @@ def _season(text: str) -> tuple[int, int] | str | None:
 def _paisa(text: str) -> int | str:
     """Paisa of an amount typed in rupees; what is no amount stays, and its field refuses it."""
     try:
-        paisa = Decimal(text.replace(",", "")) * 100
-        return int(paisa) if paisa == int(paisa) else text
-    except (InvalidOperation, OverflowError, ValueError):
+        return minor_units(text.translate(_DIGITS))
+    except ValueError:
         return text
 
 

@@ -160,7 +160,7 @@ class KundaliPage(AlmanacPage):
                 "good",
                 self.translate(
                     "Whoever has this link sees the chart until {day}: {url}",
-                    day=self.day_both(link.expires_at.date()),
+                    day=self.day_both(self.reader.local(link.expires_at).date()),
                     url=f"{self.site_url}/kundali/shared/{link.token}/",
                 ),
             )
@@ -210,6 +210,7 @@ async def show_chart(page: AlmanacPage, shown: ShownChart, *, is_own: bool) -> N
         is_own=is_own,
         tells_birth=shown.tells_birth,
         is_shared=shown.saved.is_shared(now),
+        shared_until=page.reader.maybe_local(shown.saved.share_expires_at),
         share_days=DEFAULT_SHARE_DAYS,
         north=drawings,
         caption=caption(chart, language),

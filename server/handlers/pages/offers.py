@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any, Final
 
@@ -31,6 +33,9 @@ _INTERVALS: Final = 2
 _HOUR: Final = 60
 _MAY_BE_EMPTY: Final = ("name_ne", "description", "description_ne")
 _BACK: Final = "/pandit/profile/"
+_OF_NEW_DAY: Final = re.compile(
+    r"exceptions\[[0-9]+\]\.(?:intervals\[([0-9])\]\.)?(date|note|start|end)"
+)
 
 
 class ProfilePage(Page):
@@ -200,10 +205,20 @@ class HoursPage(ProfilePage):
                 _whole(typed["max_per_day"], "max_per_day") if "max_per_day" in typed else None
             ),
         }
-        hours = _convert(given, AvailabilityRequest).availability()
-        await self.services.pandits.set_availability(self.person, hours)
+        try:
+            hours = _convert(given, AvailabilityRequest).availability()
+            await self.services.pandits.set_availability(self.person, hours)
+        except Invalid as refusal:
+            raise Invalid(*(self._as_typed(fault) for fault in refusal.faults)) from None
         self.flash("good", self.translate("Your hours are saved."))
         return f"{_BACK}#hours"
+
+    def _as_typed(self, fault: FieldFault) -> FieldFault:
+        """A fault of a new day under the name of its field; days that were kept have no fields."""
+        found = _OF_NEW_DAY.fullmatch(fault.field)
+        if found is None:
+            return fault
+        return replace(fault, field=f"new-{found[2]}{found[1] or ''}")
 
     async def _lead_minutes(self) -> int:
         """The hours of notice in minutes; what was set to the minute elsewhere stays as it was."""

@@ -178,17 +178,23 @@ class PanditsPage(Page):
         query["radius_km"] = query.get("radius_km") or str(_RADIUS_KM)
         return query
 
+    @property
+    def _is_past(self) -> bool:
+        """Whether a day is asked for on which nobody can be booked any more, however far away."""
+        today = local_today(self.services.clock.now(), self.nepal.timezone).isoformat()
+        return "" < self._query().get("date", "") < today
+
     def _wider(self, near: GeoPoint | None) -> str | None:
         """The same search in the largest area, unless it is that already."""
-        if near is None or self._filters()["radius_km"] in (_ANY_RADIUS, str(_RADII_KM[-1])):
+        is_widest = self._filters()["radius_km"] in (_ANY_RADIUS, str(_RADII_KM[-1]))
+        if near is None or is_widest or self._is_past:
             return None
         return self.here(radius_km=str(_RADII_KM[-1]), cursor=None)
 
     def _advice(self) -> str:
         """What could be changed where nothing was found: first what cannot be found at all."""
         query = self._query()
-        today = local_today(self.services.clock.now(), self.nepal.timezone).isoformat()
-        if query.get("date") and query["date"] < today:
+        if self._is_past:
             return self.translate("That day has passed. Please choose another one.")
         if query.get("place") and self._named_place() is None:
             return self.translate(
