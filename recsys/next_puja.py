@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date, timedelta
-from functools import cache
+from functools import lru_cache
 from typing import Final, Self
 
 import numpy as np
@@ -40,6 +40,7 @@ _DIGITS: Final = 4
 _MIN_REASON: Final = 0.001
 _MOST_LIKENESS: Final = 3.0
 _SPAN_DAYS: Final = 30
+_LEADS: Final = 1024  # every version has medians of its own
 USUAL_LEAD_DAYS: Final = 10.0
 """How long before it families book a puja, where nothing was counted."""
 # What is believed without any counting: how many families in one hold a festival's puja, a puja in
@@ -259,7 +260,7 @@ def lead(days: float, median_days: float) -> float:
     return float(ratio * np.exp(1 - ratio)) if ratio < 1 else float(np.exp((1 - ratio) / 3))
 
 
-@cache
+@lru_cache(_LEADS)
 def lead_shares(median_days: float) -> tuple[float, ...]:
     """``lead`` of 0 to 45 days, in sum 1: the share of the bookings that are made that day."""
     curve = [lead(days, median_days) for days in range(HORIZON_DAYS + 1)]

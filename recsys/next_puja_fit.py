@@ -158,9 +158,12 @@ def _shrunk(counts: _Floats, chances: _Floats, overall: _Floats) -> _Floats:
 
 
 def _festival_rates(seen: _Seen) -> _Floats:
-    """Bookings for a festival, per family and occurrence."""
+    """Bookings for a festival, per family and occurrence; 0 everywhere before the first has come.
+
+    Where a puja's first is still to come some have booked already, of nobody knows how many.
+    """
     times = np.array([((its > seen.begin) & (its <= seen.end)).sum() for its in seen.days])
-    counts = seen.counts(seen.for_festival >= 0)
+    counts = seen.counts((seen.for_festival >= 0) & (times[seen.puja] > 0))
     chances = seen.n_users[:, None] * np.maximum(times, 1e-9)
     overall = counts[0].sum() / max(float(seen.n_users[0] * times.sum()), 1.0)
     if not counts.any():

@@ -1,5 +1,6 @@
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from recsys import next_puja_fit, next_puja_train, synth
 from recsys.bootstrap import Interval
-from recsys.data import DAY_MS, IdMap, Status
+from recsys.data import DAY_MS, IdMap, Status, build
 from recsys.matrix import users_by
 from recsys.models.base import Saved
 from recsys.models.ease import Ease, EaseParams
@@ -26,6 +27,7 @@ from recsys.next_puja import (
     Tuning,
     elapsed_months,
     lead,
+    lead_shares,
 )
 from recsys.reasons import Code, text
 from recsys.town import KINDS, TownConfig, simulate
@@ -198,6 +200,37 @@ def test_habits_stored_before_lead_times_were_counted_are_read():
     assert Habits.restored(saved, 4, 2).lead_days.tolist() == [10] * 4
 
 
+def _with_tihar_ahead(*, after_dashain: bool):
+    """Forty families, of whom twenty have kept one festival; thirty book for another one ahead."""
+    first = range(40) if after_dashain else ()
+    told = [(family, "dashain" if family < 20 else "other", 2025, 10, 2) for family in first]
+    told += [(family, "tihar", 2025, 10, 21) for family in range(30)]
+    days = [datetime(year, month, day, tzinfo=UTC) for _, _, year, month, day in told]
+    bookings: dict[str, list[Any]] = {
+        "booking_id": [f"{number:03}" for number in range(len(told))],
+        "user_id": [f"u{family}" for family, *_ in told],
+        "puja_id": [puja for _, puja, *_ in told],
+        "ts": [day - timedelta(days=12) for day in days],
+        "held_ts": days,
+    }
+    tables: dict[str, dict[str, list[Any]]] = {
+        "bookings": bookings,
+        "pujas": {"puja_id": ["dashain", "other", "tihar"]},
+    }
+    data = build(tables, now_ms=round(datetime(2025, 10, 10, tzinfo=UTC).timestamp() * 1000))
+    assert not data.rejects.reasons
+    ahead = [Festival("dashain", date(2025, 10, 2)), Festival("tihar", date(2025, 10, 21))]
+    return next_puja_fit.count_habits(data, np.arange(len(told)), ahead)
+
+
+def test_a_festival_that_has_never_come_is_not_counted_by_those_who_book_early():
+    habits = _with_tihar_ahead(after_dashain=True)
+    assert habits.festival[0, 0] == pytest.approx(0.5, abs=0.02)
+    assert habits.festival[0, 2] == pytest.approx(0.5, abs=0.02), "as of all festivals"
+    # Before the first one nothing was counted, and rules that count nothing serve in its place.
+    assert not _with_tihar_ahead(after_dashain=False).festival.any()
+
+
 def test_few_bookings_say_nothing_of_lead_times_and_those_of_all_stand_for_them():
     _, data, _ = _town(4, users=300, pandits=20, items=80)
     rows = np.flatnonzero(data.bookings.status != Status.CANCELLED)
@@ -213,6 +246,12 @@ def test_habits_without_their_tuning_are_refused(broken):
     saved = _next_puja().habits.saved()
     with pytest.raises(ValueError, match="tuning"):
         Habits.restored(Saved(saved.arrays, broken), 4, 2)
+
+
+def test_lead_times_of_old_versions_are_forgotten():
+    for days in range(2_000):
+        lead_shares(3 + days / 100)
+    assert lead_shares.cache_info().currsize < 1_500
 
 
 def test_habits_below_nothing_are_refused():
