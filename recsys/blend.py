@@ -593,7 +593,7 @@ class _Case:
         fresh = [
             item
             for item in np.flatnonzero(self.shelf.is_new & may).tolist()
-            if self.shelf.items[item].item_id not in shown
+            if self.shelf.items[item].item_id not in shown and self._may_try(item)
         ]
         if not fresh:
             return rows
@@ -605,6 +605,11 @@ class _Case:
         # What the model has a column for is in the catalogue since its training at least.
         why = Code.NEW_ITEM if self.shelf.column[item] < 0 else Code.SELDOM_TAKEN
         return [*kept, replace(row, reasons=(Reason(why), *row.reasons[:2]))]
+
+    def _may_try(self, item: int) -> bool:
+        """Whether pujas of this category ask for it, or none at all."""
+        of = self.shelf.items[item].puja_categories
+        return not of or self.request.puja_category in of
 
     def _optional_row(self, item: int, low_confidence: bool) -> Row:
         demand = self.demands.get(item)

@@ -65,6 +65,9 @@ class ShelfItem:
     is_new
         It came after the model was trained, or hardly anybody has had the chance to take it: fewer
         than ``NEW_BELOW`` bookings have kept it.
+    puja_categories
+        Of the pujas whose rules name it: what is new is tried in such pujas alone, so that nothing
+        of a rite for the dead comes into a wedding. None: it is tried in any.
     """
 
     item_id: str
@@ -79,6 +82,7 @@ class ShelfItem:
     weights: Weights = _NO_WEIGHTS
     brands: tuple[Brand, ...] = ()
     is_new: bool = False
+    puja_categories: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,7 +9,7 @@ any thread may ask it. What belongs to one customer is computed from his history
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
@@ -175,10 +175,13 @@ class Advice:
         self._bundle = bundle
         knowledge = None if bundle is None else knowledge_of(bundle)
         items = bundle.ids["items"] if bundle is not None else None
+        asked_in = _puja_categories(catalogue)
         self._blend = SamagriBlend(
             Shelf.of(
                 (
-                    _shelf_item(each, is_new=_is_new(each.id, items, knowledge))
+                    _shelf_item(
+                        each, asked_in.get(each.id, frozenset()), _is_new(each.id, items, knowledge)
+                    )
                     for each in catalogue.items.values()
                 ),
                 items,
@@ -620,7 +623,16 @@ def _is_new(item_id: str, model_ids: Ids | None, knowledge: Knowledge | None) ->
     return bool(knowledge.tables.item_totals[column] < NEW_BELOW)
 
 
-def _shelf_item(item: SamagriItem, *, is_new: bool) -> ShelfItem:
+def _puja_categories(catalogue: CatalogueOfTheDay) -> Mapping[str, frozenset[str]]:
+    """By item the categories of the pujas that ask for it."""
+    found = defaultdict[str, frozenset[str]](frozenset)
+    for puja in catalogue.pujas.values():
+        for need in puja.requirements:
+            found[need.item_id] |= {puja.category_id}
+    return found
+
+
+def _shelf_item(item: SamagriItem, puja_categories: frozenset[str], is_new: bool) -> ShelfItem:
     return ShelfItem(
         item_id=item.id,
         price=item.price,
@@ -630,6 +642,7 @@ def _shelf_item(item: SamagriItem, *, is_new: bool) -> ShelfItem:
         season=item.season,
         substitutes=item.substitutes,
         is_new=is_new,
+        puja_categories=puja_categories,
     )
 
 

@@ -181,9 +181,11 @@ def test_counts_by_puja_come_back_from_the_store(tmp_path: Path) -> None:
     assert "part.pandits.puja_done" in artifact.arrays
 
 
-def explored(bundle: Bundle, days: int = 60) -> dict[str, str]:
+def explored(
+    bundle: Bundle, days: int = 60, catalogue: CatalogueOfTheDay = CATALOGUE
+) -> dict[str, str]:
     """What is tried for one customer on so many days, and the first reason given."""
-    adviser = Advice(CATALOGUE, AdviceParams(new_items_share=1.0), bundle)
+    adviser = Advice(catalogue, AdviceParams(new_items_share=1.0), bundle)
     found = {}
     for day in range(days):
         question = SamagriQuestion(
@@ -223,3 +225,20 @@ def test_an_item_that_came_after_the_training_is_told_as_new() -> None:
     bundle = a_bundle(Recipe())
     ids = Ids([each if each != "umbrella" else "something-else" for each in bundle.ids["items"]])
     assert explored(replace(bundle, ids={**bundle.ids, "items": ids})) == {"umbrella": "NEW_ITEM"}
+
+
+@pytest.mark.parametrize(("asked_in", "is_tried"), [("shraddha", False), ("rudri-puja", True)])
+def test_what_is_only_asked_for_in_other_kinds_of_puja_is_not_tried(
+    asked_in: str, is_tried: bool
+) -> None:
+    bundle = taken(a_bundle(Recipe()), "umbrella", 0)
+    pujas = {}
+    for puja in CATALOGUE.pujas.values():
+        needs = tuple(each for each in puja.requirements if each.item_id != "umbrella")
+        if puja.id == asked_in:
+            needs = (*needs, replace(needs[0], item_id="umbrella"))
+        pujas[puja.id] = replace(puja, requirements=needs)
+    same = pujas[asked_in].category_id == pujas[PUJA].category_id
+    assert same is is_tried
+    tried = explored(bundle, catalogue=replace(CATALOGUE, pujas=pujas))
+    assert ("umbrella" in tried) is is_tried

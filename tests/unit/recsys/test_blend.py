@@ -523,6 +523,24 @@ def test_what_few_have_taken_is_tried_too_but_not_called_new():
     assert row.reasons[0].code == Code.SELDOM_TAKEN
 
 
+def test_what_only_other_pujas_ask_for_is_not_tried_in_this_one():
+    town, data, knowledge, _ = _fitted()
+    params = BlendParams(threshold=0.99, new_share=1.0)
+
+    def tried(*asked_in: str) -> set[str]:
+        fresh = ShelfItem(
+            item_id="brand-new", price=5_000, is_new=True, puja_categories=frozenset(asked_in)
+        )
+        blend = SamagriBlend(
+            Shelf.of([*_items(town, data), fresh], data.items), knowledge, params=params
+        )
+        wedding = Request(puja=data.pujas.ids[0], puja_category="life-cycle", seed="u1:1")
+        return {row.item_id for row in blend.recommend(wedding).rows if row.explored}
+
+    assert tried("ancestral") == set()
+    assert tried("ancestral", "life-cycle") == tried() == {"brand-new"}
+
+
 def test_out_of_season_essential_gives_way_to_its_substitute():
     rose = ShelfItem(item_id="rose", price=100, season=(1, 3), substitutes=("marigold",))
     marigold = ShelfItem(item_id="marigold", price=80)
