@@ -254,6 +254,7 @@ class Questions:
         # the questions by their answers.
         self._by_rule = _cells(data, data.lines.source == Source.RULE)
         self._tiers = _rule_tiers(data.rules, len(data.pujas), len(data.items))
+        self._months = data.bookings.months()
         self._user_item = user_item
         self._tastes = None if user_item is None else users_by(known, "item", now_ms=now_ms)
 
@@ -295,7 +296,7 @@ class Questions:
             "puja_category": int(data.puja_category[puja]) if puja >= 0 else -1,
             "region": int(bookings.region[booking]),
             "pandit": int(bookings.pandit[booking]),
-            "month": int(bookings.months()[booking]) if len(bookings) else -1,
+            "month": int(self._months[booking]),
         }
         return {name: value for name, value in values.items() if value >= 0}
 

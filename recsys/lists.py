@@ -16,7 +16,7 @@ from typing import Final, Self
 import numpy as np
 
 from recsys.blend import BlendParams, Bought, Demand, Request
-from recsys.data import Dataset, Kind, Status, Tier
+from recsys.data import Dataset, IntArray, Kind, Status, Tier
 from recsys.quantities import UnitMismatch, convert
 from recsys.shelf import Index, Shelf, ShelfItem
 from recsys.signals import RULE_CONFIDENCE
@@ -34,13 +34,15 @@ class Lists:
 
     data: Dataset
     items: tuple[ShelfItem, ...]
+    _months: IntArray
     _demands: dict[int, list[tuple[int, Demand]]]
 
     @classmethod
     def of(cls, data: Dataset) -> Self:
         """Gather it."""
         units = _base_units(data)
-        return cls(data, tuple(_shelf_items(data, units)), _demands(data, units))
+        items = tuple(_shelf_items(data, units))
+        return cls(data, items, data.bookings.months(), _demands(data, units))
 
     def shelf(self, model_ids: Index) -> Shelf:
         """The items as a model knows them by its ids."""
@@ -72,7 +74,7 @@ class Lists:
             puja_category=self.category(puja),
             region=data.regions.ids[region] if region >= 0 else "",
             pandit=data.pandits.ids[pandit] if pandit >= 0 else "",
-            context_month=int(bookings.months()[row]),
+            context_month=int(self._months[row]),
             demands=self.demands(puja, region),
             never_show=never_show,
             budget=budget,

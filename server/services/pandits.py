@@ -627,7 +627,7 @@ class PanditService:
     async def list_for_verification(
         self, status: VerificationStatus, *, limit: int, after: SortKey | None
     ) -> Page[PanditProfile]:
-        """Return pandits of that status with their papers, the longest waiting first."""
+        """Return pandits of that status with their papers, ordered as the repository says."""
         page = await self._pandits.list_by_status(status, limit=limit, after=after)
         papers = await self._papers.find_each([pandit.id for pandit in page.rows])
         rows = (

@@ -123,7 +123,7 @@ class MongoPanditRepository:
             page_stages(
                 {"verification_status": status.value},
                 field="date_joined",
-                direction=ASCENDING,
+                direction=ASCENDING if status is VerificationStatus.PENDING else DESCENDING,
                 limit=limit,
                 after=after,
             )

@@ -260,22 +260,27 @@ def plain(value):
     return value
 
 
-async def test_those_who_wait_longest_are_verified_first(repository):
+@pytest.mark.parametrize(
+    ("status", "order"),
+    [
+        (VerificationStatus.PENDING, ["w0", "w1", "w2"]),
+        (VerificationStatus.REJECTED, ["w2", "w1", "w0"]),
+    ],
+)
+async def test_those_who_wait_longest_are_verified_first(repository, status, order):
     for number in (2, 0, 1):
         await repository.add(
             make_pandit(
                 f"w{number}",
                 services=(),
-                verification_status=VerificationStatus.PENDING,
+                verification_status=status,
                 date_joined=JOINED + timedelta(days=number),
             )
         )
-    first = await repository.list_by_status(VerificationStatus.PENDING, limit=2, after=None)
-    assert [pandit.id for pandit in first.rows] == ["w0", "w1"]
-    second = await repository.list_by_status(
-        VerificationStatus.PENDING, limit=2, after=first.next_key
-    )
-    assert [pandit.id for pandit in second.rows] == ["w2"]
+    first = await repository.list_by_status(status, limit=2, after=None)
+    assert [pandit.id for pandit in first.rows] == order[:2]
+    second = await repository.list_by_status(status, limit=2, after=first.next_key)
+    assert [pandit.id for pandit in second.rows] == order[2:]
     assert second.next_key is None
 
 

@@ -109,7 +109,7 @@ class PanditRepository(Protocol):
     async def list_by_status(
         self, status: VerificationStatus, *, limit: int, after: SortKey | None
     ) -> Page[Pandit]:
-        """Return pandits of that verification status, the longest waiting first."""
+        """Return pandits of that status: who waits the longest first, of the others the newest."""
         ...
 
 
