@@ -96,34 +96,26 @@ def _threads() -> Iterator[Finding]:
     for pool in threadpoolctl.threadpool_info():
         name = f"{pool.get('internal_api')} {pool.get('version') or ''}".strip()
         count = int(pool["num_threads"])
-        is_as_asked = many or count == 1
-        yield Finding(
-            "ok" if is_as_asked else "note",
-            "threads",
-            f"{name}: {count}",
-            "" if is_as_asked else "import recsys before numpy, or set OPENBLAS_NUM_THREADS=1",
-        )
+        advice = "import recsys before numpy, or set OPENBLAS_NUM_THREADS=1"
+        yield _noted(bool(many) or count == 1, "threads", f"{name}: {count}", advice)
 
 
 def _machine(root: Path) -> Iterator[Finding]:
     free = _free_memory()
     if free is not None:
-        is_enough = free >= _NEEDED_MEMORY
-        yield Finding(
-            "ok" if is_enough else "note",
-            "memory",
-            f"{free / 2**30:.1f} GiB free, {os.cpu_count()} processors",
-            "" if is_enough else "10 million interactions want some 5 GiB",
-        )
+        what = f"{free / 2**30:.1f} GiB free, {os.cpu_count()} processors"
+        advice = "python -m bench.recsys_scale prints what a training needs by its size"
+        yield _noted(free >= _NEEDED_MEMORY, "memory", what, advice)
     place = next(each for each in (root, *root.absolute().parents) if each.exists())
     disk = shutil.disk_usage(place).free
-    is_enough = disk >= _NEEDED_DISK
-    yield Finding(
-        "ok" if is_enough else "note",
-        "disk",
-        f"{disk / 2**30:.1f} GiB free at {place}",
-        "" if is_enough else "a version of 1 GiB would not fit: prune, or use another --store",
-    )
+    what = f"{disk / 2**30:.1f} GiB free at {place}"
+    advice = "a version of 1 GiB would not fit: delete old ones, or use another --store"
+    yield _noted(disk >= _NEEDED_DISK, "disk", what, advice)
+
+
+def _noted(is_well: bool, about: str, what: str, advice: str) -> Finding:
+    """A finding that is a note with its advice unless all is well."""
+    return Finding("ok", about, what) if is_well else Finding("note", about, what, advice)
 
 
 def _free_memory() -> int | None:

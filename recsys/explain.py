@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from recsys.blend import Recommendation, Request, SamagriBlend
+from recsys.blend import RULES_VERSION, Recommendation, Request, SamagriBlend
 from recsys.bundle import Bundle, knowledge_of, open_bundle
 from recsys.commands import Exit, guarded, say, say_json, store_parser, tell
 from recsys.config import BadConfig
@@ -27,7 +27,7 @@ from recsys.lists import AS_SERVED, Lists, bought, dismissed, regretted
 from recsys.matrix import users_by
 from recsys.models.als import Als
 from recsys.models.base import FloatArray, Query
-from recsys.reasons import Language, text
+from recsys.reasons import Language, Reason, text
 from recsys.signals import SIGNALS, Knowledge
 from recsys.sources import read_source
 from recsys.store import ModelStore
@@ -76,7 +76,7 @@ class Explanation:
             },
         }
 
-    def said(self, reason: Any, language: Language) -> str:
+    def said(self, reason: Reason, language: Language) -> str:
         """A reason as a sentence, with ids for names."""
         return text(reason, language, lambda kind, name, _: name, puja_id=self.request.puja)
 
@@ -170,7 +170,7 @@ def explain(
 
 
 def _version(bundle: Bundle, knowledge: Knowledge | None) -> str:
-    return bundle.version if knowledge is not None else "rules"
+    return bundle.version if knowledge is not None else RULES_VERSION
 
 
 def _taste(data: Dataset, bundle: Bundle, user: int, at_ms: int) -> tuple[FloatArray | None, int]:
