@@ -2,8 +2,9 @@
 
 Standard library only, and readable by any Python 3.7 or newer, so that it can say what is missing.
 It finds a Python of at least 3.11, makes the environment (``$VENV``, default ``.venv``), installs
-the lock with ``uv`` where that is on the path and with ``pip`` otherwise, installs the project
-itself as editable, and compiles the gettext catalogues. A stamp written last records what was
+the lock with ``uv``, which pip fetches into the environment where it is not on the path, or with
+``pip`` where it cannot be had, installs the project itself as editable, and compiles the gettext
+catalogues. A stamp written last records what was
 installed, so that a second run does nothing and an interrupted one starts over.
 """
 
@@ -23,6 +24,7 @@ from pathlib import Path
 
 MINIMUM = (3, 11)
 ROOT = Path(__file__).resolve().parent.parent
+UV_LOCK = "requirements-uv.lock"
 LOCKS = {"run": "requirements.lock", "test": "requirements-test.lock"}
 STAMP = "pandityatra-stamp.json"
 ASK_VERSION = "import sys; print('%d.%d.%d' % sys.version_info[:3])"
@@ -120,6 +122,9 @@ def uv_environment() -> dict[str, str]:
     index = env.get("PIP_INDEX_URL")
     if index and not ({"UV_DEFAULT_INDEX", "UV_INDEX_URL"} & env.keys()):
         env["UV_DEFAULT_INDEX"] = index
+    authorities = env.get("PIP_CERT")
+    if authorities:
+        env.setdefault("SSL_CERT_FILE", authorities)
     env.setdefault("UV_HTTP_TIMEOUT", "180")
     return env
 
@@ -175,6 +180,41 @@ def make_venv(venv: Path, python: str, uv: str | None) -> None:
         ) from None
 
 
+def pip_of(venv: Path) -> list[str]:
+    """Return how the environment's own pip is asked to install something."""
+    pip = [str(venv / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
+    pip += ["install", "--quiet", "--no-input"]
+    if os.geteuid() == 0:
+        pip.append("--root-user-action=ignore")
+    return pip
+
+
+def is_told_more_than_uv(venv: Path) -> bool:
+    """Say whether a file tells pip where to get things from: ``uv`` does not read it."""
+    asked = subprocess.run(
+        [str(venv / "bin" / "python"), "-m", "pip", "config", "list"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        check=False,
+    )
+    keys = [line.partition("=")[0] for line in asked.stdout.decode("utf-8", "replace").splitlines()]
+    return any(key.endswith(("index-url", "index", "proxy")) and key[:5] != ":env:" for key in keys)
+
+
+def fetch_uv(venv: Path) -> str | None:
+    """Return ``uv`` in the environment, put there by pip, or ``None`` if it cannot be had."""
+    if os.environ.get("BOOTSTRAP_WITHOUT_UV") or is_told_more_than_uv(venv):
+        return None
+    try:
+        with step("uv fetched by pip, hashes checked"):
+            wheel_only = ["--no-deps", "--only-binary", ":all:"]
+            run([*pip_of(venv), *wheel_only, "--require-hashes", "-r", UV_LOCK])
+    except BootstrapError:
+        return None
+    return str(venv / "bin" / "uv")
+
+
 def install_with_uv(uv: str, venv: Path, lock: str) -> None:
     """Install the lock and the project with ``uv``."""
     env = uv_environment()
@@ -188,11 +228,8 @@ def install_with_uv(uv: str, venv: Path, lock: str) -> None:
 
 def install_with_pip(venv: Path, lock: str) -> None:
     """Install the lock and the project with the environment's own pip."""
-    pip = [str(venv / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
-    pip += ["install", "--quiet", "--no-input"]
-    if os.geteuid() == 0:
-        pip.append("--root-user-action=ignore")
-    say("  uv is not on the path: installing with pip, which takes a minute or two")
+    pip = pip_of(venv)
+    say("  uv cannot be had: installing with pip, which takes a minute or two")
     with step(f"{lock} installed by pip, hashes checked"):
         run([*pip, "--require-hashes", "--no-deps", "-r", lock])
     with step("pandityatra installed as editable"):
@@ -208,6 +245,7 @@ def install(venv: Path, python: str, lock: str) -> None:
         with step(f"virtual environment {venv} made"):
             make_venv(venv, python, uv)
     (venv / STAMP).unlink(missing_ok=True)
+    uv = uv or fetch_uv(venv)
     if uv:
         try:
             install_with_uv(uv, venv, lock)
