@@ -38,6 +38,7 @@ from server.domain.gateway import PaymentGateway
 from server.handlers.static import Assets
 from server.places.directory import load_places
 from server.settings import DatabaseSettings, Settings
+from server.store import embedded
 from server.store.catalogue_files import load_catalogue
 from server.store.client import Store, open_store
 from server.store.embedded import EmbeddedServer
@@ -111,7 +112,11 @@ def pytest_collection_finish() -> None:
 async def mongo_uri(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
     path = tmp_path_factory.mktemp("mongo") / "data"
     server = EmbeddedServer(DatabaseSettings(embedded_path=str(path)))
-    await server.start()
+    with pytest.MonkeyPatch.context() as patch:
+        # No test ends this process: those that do have one of their own, with a journal.
+        unjournaled = f"{embedded._ENGINE_SETTINGS}log=(enabled=false)\n"
+        patch.setattr(embedded, "_ENGINE_SETTINGS", unjournaled)
+        await server.start()
     yield server.uri
     await server.stop()
 

@@ -15,6 +15,8 @@ from collections import Counter
 from pathlib import Path
 from xml.etree import ElementTree
 
+from recsys.threads import limit_threads
+
 ROOT = Path(__file__).resolve().parent.parent
 # By file: what a module shares is made once. In the order of the folders: the many short unit tests
 # come last, so that no process is left alone with a long file in the end.
@@ -96,6 +98,8 @@ def print_summary(counts: Counter[tuple[str, str]]) -> None:
 
 def main() -> int:
     """Run what the arguments name."""
+    # As in a training: with a thread for each core in each of the processes they stand in line.
+    limit_threads()
     arguments = sys.argv[1:]
     cut = arguments.index("--") if "--" in arguments else len(arguments)
     kinds, extra = arguments[:cut], arguments[cut + 1 :]
