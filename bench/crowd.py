@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from itertools import islice
 from random import Random
@@ -153,20 +154,22 @@ class Crowd:
 
     def messages(self, booking_count: int, message_count: int) -> Iterator[Document]:
         """Messages for all rooms alike, the first room having many more."""
-        template = to_document(self._town.messages[-1])
+        template = self._town.messages[-1]
         copies = booking_count - len(self._town.bookings)
         each = -(-message_count // max(1, copies))
         serial = 0
         for number in range(copies):
             for sequence in range(1, (10 * OWN_ROWS if number == 0 else each) + 1):
                 serial += 1
-                yield {
-                    **template,
-                    "_id": _id("9", serial),
-                    "room_id": _id("e", number),
-                    "sequence": sequence,
-                    "cid": f"{serial:x}",
-                }
+                yield from messages.documents_of(
+                    replace(
+                        template,
+                        id=_id("9", serial),
+                        room_id=_id("e", number),
+                        sequence=sequence,
+                        cid=f"{serial:x}",
+                    )
+                )
 
     def _parties(self) -> Iterator[tuple[str, str, str]]:
         """Customer, pandit and pandit's account of one booking after the other, for ever."""

@@ -2,7 +2,7 @@
 
 Every room has two members, as in the product, and five messages, so that whoever comes back after
 the second has three to catch up with. The peers read the same users, sessions and rooms, and keep
-their messages in a collection of their own with the same indexes.
+their messages in a collection of their own, where two unique indexes say what ids say in ours.
 """
 
 from __future__ import annotations
@@ -20,11 +20,15 @@ from server.domain.account import Role, Session, User
 from server.domain.chat import ChatRoom, Message, MessageType, head_of
 from server.domain.ports.accounts import Claims
 from server.store import messages, rooms, users
-from server.store.client import Store
+from server.store.client import ASCENDING, Index, Store
 from server.store.codec import to_document
 
 SECRET: Final = "bench-secret-that-is-long-enough-for-hmac"  # noqa: S105  # of a throw-away database
 PEER_MESSAGES: Final = "peer_messages"
+_PEER_INDEXES: Final = (
+    Index((("room_id", ASCENDING), ("sequence", ASCENDING)), unique=True),
+    Index((("room_id", ASCENDING), ("sender_id", ASCENDING), ("cid", ASCENDING)), unique=True),
+)
 STORED: Final = 5
 SEEN: Final = 2
 """How many of a room's stored messages its members have seen."""
@@ -64,7 +68,7 @@ async def build(store: Store, idle: int, peers_idle: int, progress: Any) -> Town
     There are ``idle`` people besides those who talk; the peers know the messages of only so many
     of them as they meet.
     """
-    await store.collection(PEER_MESSAGES).create_indexes(messages.INDEXES)
+    await store.collection(PEER_MESSAGES).create_indexes(_PEER_INDEXES)
     now = datetime.now(UTC).replace(microsecond=0)
     signer = JwtSigner(SECRET)
     total = (idle + OTHERS + 1) // 2
@@ -80,15 +84,17 @@ async def build(store: Store, idle: int, peers_idle: int, progress: Any) -> Town
         chats = [
             replace(chat, head=head_of(rows[-1])) for chat, rows in zip(chats, said, strict=True)
         ]
-        spoken = [to_document(row) for rows in said for row in rows]
+        spoken = [row for rows in said for row in rows]
         await store.collection(users.USERS).insert_many([to_document(user) for user in people])
         await store.collection(users.SESSIONS).insert_many([to_document(each) for each in sessions])
         await store.collection(rooms.COLLECTION).insert_many(
             [rooms.room_document(chat) for chat in chats]
         )
-        await store.collection(messages.COLLECTION).insert_many(spoken)
+        await store.collection(messages.COLLECTION).insert_many(
+            [each for row in spoken for each in messages.documents_of(row)]
+        )
         if start * 2 < peers_idle + OTHERS:
-            await store.collection(PEER_MESSAGES).insert_many(spoken)
+            await store.collection(PEER_MESSAGES).insert_many([to_document(row) for row in spoken])
         seats += _seats(chats, sessions, signer, now)
         progress.update(len(chosen) * 2)
     paired, rest = seats[: 2 * _PAIRS], seats[2 * _PAIRS :]

@@ -23,6 +23,7 @@ from server.demo.residents import DEMO_ADMIN_PHONE, DEMO_CUSTOMER_PHONE, DEMO_PA
 from server.demo.town import Town, make_town
 from server.domain.booking import Booking
 from server.domain.calendar import DayClaim
+from server.domain.chat import Message
 from server.domain.errors import StoreUnavailable
 from server.i18n import Translations
 from server.paths import data_path
@@ -200,13 +201,17 @@ def _seated(booking: Booking, numbers: Counter[tuple[str, date]]) -> Booking:
     return replace(booking, claims=(*booking.claims, *own))
 
 
+def _message_documents(found: Sequence[Message]) -> tuple[Document, ...]:
+    return tuple(each for message in found for each in messages.documents_of(message))
+
+
 def _parts(town: Town) -> tuple[_Part, ...]:
     return (
         (pandits.COLLECTION, pandits.pandit_document, town.pandits),
         (bookings.COLLECTION, bookings.booking_document, seated(town.bookings)),
         (reviews.COLLECTION, reviews.review_document, town.reviews),
         (rooms.COLLECTION, rooms.room_document, town.rooms),
-        (messages.COLLECTION, to_document, town.messages),
+        (messages.COLLECTION, dict, _message_documents(town.messages)),
         (notifications.COLLECTION, to_document, town.notifications),
         (payments.COLLECTION, payments.payment_document, town.payments),
         (ledger.COLLECTION, ledger.entry_document, town.entries),

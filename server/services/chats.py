@@ -62,6 +62,8 @@ _MAX_REPLY_ID: Final = 64
 _MAX_ROOMS: Final = 1000
 """Of so many of a person's latest rooms the unread messages are counted."""
 _ABANDONED_ROWS: Final = 100
+_AHEAD: Final = 8
+"""So many messages may have come from other processes since a room's head was heard of."""
 SYSTEM_NAME: Final = "PanditYatra"
 _WRITABLE: Final = frozenset({MessageType.TEXT, MessageType.IMAGE, MessageType.FILE})
 SYSTEM_TEXTS: Final = {
@@ -326,8 +328,9 @@ class ChatService:
         card = self._state.card(room_id)
         if card is None or not card.head:
             return None
-        rows = await self._messages.list_after(room_id, max(0, card.head - limit), 2 * limit)
-        return rows[-limit:] if 0 < len(rows) < 2 * limit else None
+        end = card.head + _AHEAD
+        rows = await self._messages.list_before(room_id, end + 1, limit + _AHEAD)
+        return rows[-limit:] if rows and rows[-1].sequence < end else None
 
     async def send(self, actor: Actor, room_id: str, outgoing: Outgoing) -> Written:
         """Send a message and return when it is durable.

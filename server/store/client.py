@@ -57,7 +57,7 @@ _SLOW_SECONDS: Final = 600.0
 _INDEX_CONFLICTS: Final = frozenset({85, 86})
 """IndexOptionsConflict and IndexKeySpecsConflict."""
 _BATCH_ROWS: Final = 5000
-_MAX_BATCH: Final = 500
+_MAX_BATCH: Final = 1000
 _BATCH_CONNECTIONS: Final = 2
 _AWAY: Final = (
     ConnectionFailure,

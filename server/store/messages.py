@@ -1,32 +1,47 @@
 """Chat messages in MongoDB.
 
-Two unique indexes carry the rules: a room's sequence numbers never repeat, and a message that is
-sent again under the same client id is the same message. Both also serve the queries: history by
-(room, sequence), resends by (room, sender, cid).
+A message is stored under its place: its ``_id`` is the room and the sequence number. Beside it
+stands its *claim*, a small document whose ``_id`` is the room, the sender and the cid, and which
+names the message's number. So the one index that every collection has decides both rules (a number
+is one message, a cid is one message), and history is read by naming places, for numbers have no
+gaps. Two further unique indexes would say the same; on the embedded server a message would take
+three times as long.
+
+What keeps a cid from being stored twice, whoever races and whatever is lost on the way:
+
+1. A claim is written before its message. They go in one ordered command, which the first refusal
+   ends; so a message never stands without its claim.
+2. A claim names a number only when the number before it is stored.
+3. A claim moves to another number only from one at which another message has been seen, and by a
+   conditional update. Nobody can store the message at the old number any more, nor at a higher one
+   that a claim has not named.
+
+A claim without its message (its writer died between the two, or its number was taken) hinders
+nobody: whoever sends the message again takes the claim over.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections import defaultdict
 from collections.abc import Collection as Keys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from server.domain.chat import Message
 from server.domain.ports.chats import MessageKey, ReadSpan
-from server.store.client import ASCENDING, DESCENDING, Document, Index, Store
+from server.store.client import Document, Index, Store
 from server.store.codec import from_document, to_value
 
 COLLECTION: Final = "messages"
-_STRIDE: Final = 50
-"""Numbers that are looked at together when a room's head is searched for."""
-_MAX_LOOKUPS: Final = 8
-"""Queries of one lookup at once; more of them starve others of the driver's connections."""
-INDEXES: Final = (
-    Index((("room_id", ASCENDING), ("sequence", ASCENDING)), unique=True),
-    Index((("room_id", ASCENDING), ("sender_id", ASCENDING), ("cid", ASCENDING)), unique=True),
-)
+INDEXES: Final[tuple[Index, ...]] = ()
+"""None: places and claims are ids."""
+_FEW: Final = 8
+"""So many numbers are looked at first: whoever comes back has mostly missed a few."""
+_MANY: Final = 64
+"""Ids of one query; of more the embedded server makes ever heavier work."""
+_STRIDES: Final = sorted({*range(1, _FEW + 1), *(1 << power for power in range(20))})
+"""How far from a number that is stored a room's head is looked for."""
+_POINTS: Final = 16
+"""Numbers between two that are looked at together when a head is searched for."""
 
 
 class MongoMessageRepository:
@@ -38,158 +53,215 @@ class MongoMessageRepository:
     async def insert(self, messages: Sequence[Message]) -> dict[int, Message | None]:
         """Write all; see the port for what is returned.
 
-        By one command, for two at the same time cost the embedded server thrice as much. Messages
-        that are alone of their room go unordered: whichever is refused, no other depends on it. As
-        soon as a room has several they all go in order, and the first refusal ends it, so that
-        nothing is ever stored above a number that stayed free. That happens only to resends and
-        between processes; then what is left goes by itself, room by room.
+        By one command, unless something is refused. That happens only to resends and between
+        processes; then the claims of all that is left are looked at, and what has none goes on.
         """
-        of_room: dict[str, list[int]] = {}
-        for place, message in enumerate(messages):
-            of_room.setdefault(message.room_id, []).append(place)
-        if len(of_room) == len(messages):
-            refused = await self._insert_alone(messages, range(len(messages)))
-        else:
-            refused = await self._insert_chains(messages, list(of_room.values()))
-        return await self._explain(messages, refused) if refused else {}
+        refused: dict[int, Message | None] = {}
+        left = list(range(len(messages)))
+        while left:
+            documents = [each for place in left for each in documents_of(messages[place])]
+            stopped = await self._messages.insert_batch(documents, ordered=True)
+            if not stopped:
+                break
+            index = next(iter(stopped))
+            left = left[index // 2 :]
+            if index % 2:
+                # Its number is taken. Nothing of its room may stand behind it.
+                room_id = messages[left[0]].room_id
+                behind = [place for place in left if messages[place].room_id == room_id]
+                refused.update(dict.fromkeys(behind))
+                left = [place for place in left if messages[place].room_id != room_id]
+            else:
+                left = await self._settle(messages, left, refused)
+        return refused
 
-    async def _insert_alone(self, messages: Sequence[Message], places: Sequence[int]) -> list[int]:
-        documents = [_document(messages[place]) for place in places]
-        refused = await self._messages.insert_batch(documents, ordered=False)
-        return [places[index] for index in refused]
-
-    async def _insert_chains(
-        self, messages: Sequence[Message], chains: Sequence[list[int]]
+    async def _settle(
+        self,
+        messages: Sequence[Message],
+        places: Sequence[int],
+        refused: dict[int, Message | None],
     ) -> list[int]:
-        """Insert rooms one behind the other; returns what was refused and what stood behind it."""
-        documents = [_document(messages[place]) for places in chains for place in places]
-        stopped = await self._messages.insert_batch(documents, ordered=True)
-        if not stopped:
-            return []
-        index, number = next(iter(stopped)), 0
-        while index >= len(chains[number]):
-            index -= len(chains[number])
-            number += 1
-        refused, later = chains[number][index:], chains[number + 1 :]
-        alone = [places[0] for places in later if len(places) == 1]
-        several = [places for places in later if len(places) > 1]
-        if alone:
-            refused += await self._insert_alone(messages, alone)
-        parts = await asyncio.gather(*(self._insert_chains(messages, [each]) for each in several))
-        return refused + [place for part in parts for place in part]
+        """Say what becomes of those whose cid is claimed; returns the others, which go on.
 
-    async def _explain(
-        self, messages: Sequence[Message], refused: Sequence[int]
-    ) -> dict[int, Message | None]:
-        # Which of the indexes refused is not always told; whether the cid is known decides. One
-        # that is there under its own id was stored by a try whose answer was lost.
-        known = {
-            _key(message): message
-            for message in await self.find_sent([_key(messages[place]) for place in refused])
+        The first of ``places`` is one whose claim was refused.
+        """
+        claims = await self._claims([_key(messages[place]) for place in places])
+        found = await self._read((room_id, number) for (room_id, _, _), number in claims.items())
+        at: dict[tuple[str, int | None], Message] = {
+            (message.room_id, message.sequence): message for message in found
         }
-        found = {place: known.get(_key(messages[place])) for place in refused}
-        return {
-            place: stored
-            for place, stored in found.items()
-            if stored is None
-            or (stored.id, stored.sequence) != (messages[place].id, messages[place].sequence)
-        }
+        ended: set[str] = set()
+        unwritten: set[str] = set()
+        left: list[int] = []
+        for place in places:
+            message, key = messages[place], _key(messages[place])
+            number = claims.get(key)
+            there = at.get((message.room_id, number))
+            if there is not None and _key(there) == key:
+                if (there.id, there.sequence) == (message.id, message.sequence):
+                    # Stored by a try of ours whose answer was lost.
+                    continue
+                refused[place] = there
+            elif message.room_id in ended:
+                refused[place] = None
+            elif number is None and place != places[0]:
+                left.append(place)
+                unwritten.add(message.room_id)
+                continue
+            elif (
+                number is not None
+                and message.room_id not in unwritten
+                and await self._take_over(message, number, is_taken=there is not None)
+            ):
+                continue
+            else:
+                refused[place] = None
+            ended.add(message.room_id)
+        return left
+
+    async def _take_over(self, message: Message, number: int, *, is_taken: bool) -> bool:
+        """Store a message whose claim names ``number``, where it is not; False if it cannot be.
+
+        ``is_taken``: another message has been seen there. Otherwise whoever wrote the claim may
+        still be about to store it at that very number, and so nowhere else may we.
+        """
+        claim, document = documents_of(message)
+        if is_taken:
+            moved = await self._messages.update_one(
+                {"_id": claim["_id"], "sequence": number},
+                {"$set": {"sequence": message.sequence}},
+            )
+            if not moved.matched:
+                return False
+        elif number != message.sequence:
+            return False
+        return not await self._messages.insert_batch([document], ordered=True)
+
+    async def _claims(self, keys: Keys[MessageKey]) -> dict[MessageKey, int]:
+        by_id = {_claim_id(key): key for key in keys}
+        found = await self._find(list(by_id))
+        return {by_id[each["_id"]]: each["sequence"] for each in found}
 
     async def head(self, room_id: str, *, at_least: int = 0) -> int:
         """Return the highest sequence number of the room, 0 when it is empty.
 
-        Searched for upwards from ``at_least``, which is known to be stored: asked for the end of a
-        long room the embedded server would look at all of it.
+        Searched for upwards from ``at_least``, first in ever longer strides and then between the
+        last that is there and the first that is not. That is a query or two from near the head, and
+        a handful from the beginning of a long room.
         """
-        while at_least:
-            document = await self._messages.find_one(
-                {"room_id": room_id, "sequence": {"$gte": at_least, "$lte": at_least + _STRIDE}},
-                sort=(("sequence", DESCENDING),),
-                fields=("sequence",),
-            )
-            if document is None:
-                break
-            if document["sequence"] < at_least + _STRIDE:
-                return int(document["sequence"])
-            at_least = int(document["sequence"])
-        document = await self._messages.find_one(
-            {"room_id": room_id}, sort=(("sequence", DESCENDING),), fields=("sequence",)
-        )
-        return int(document["sequence"]) if document else 0
+        low, high = at_least, 0
+        while not high:
+            numbers = [low + stride for stride in _STRIDES]
+            stored = await self._stored(room_id, [low, *numbers] if low else numbers)
+            if low and low not in stored:
+                # It is not, whoever said so.
+                return await self.head(room_id)
+            low = max(stored, default=0)
+            high = min((number for number in numbers if number > low), default=0)
+        while high - low > 1:
+            step = -(-(high - low) // _POINTS)
+            numbers = list(range(low + step, high, step))
+            low = max(await self._stored(room_id, numbers), default=low)
+            high = min((number for number in numbers if number > low), default=high)
+        return low
+
+    async def _stored(self, room_id: str, numbers: Iterable[int]) -> set[int]:
+        ids = [_place_id(room_id, number) for number in numbers]
+        return {each["sequence"] for each in await self._find(ids, fields=("sequence",))}
 
     async def find_sent(self, keys: Keys[MessageKey]) -> list[Message]:
-        """Return those messages that exist of these (room, sender, cid).
-
-        One query for each sender of a room: the embedded server answers one that names several
-        senders or rooms by reading the whole collection.
-        """
-        cids: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
-        for room_id, sender_id, cid in keys:
-            cids[room_id, sender_id].append(cid)
-        few = asyncio.Semaphore(_MAX_LOOKUPS)
-
-        async def find(room_id: str, sender_id: str, wanted: list[str]) -> list[Document]:
-            async with few:
-                return await self._messages.find(
-                    {"room_id": room_id, "sender_id": sender_id, "cid": {"$in": wanted}},
-                    limit=len(wanted),
-                )
-
-        found = await asyncio.gather(*(find(*sender, wanted) for sender, wanted in cids.items()))
-        return [from_document(Message, document) for part in found for document in part]
+        """Return those messages that exist of these (room, sender, cid)."""
+        claims = await self._claims(keys)
+        found = await self._read((room_id, number) for (room_id, _, _), number in claims.items())
+        return [message for message in found if claims.get(_key(message)) == message.sequence]
 
     async def list_after(self, room_id: str, sequence: int, limit: int) -> list[Message]:
-        """Return up to ``limit`` messages with a higher sequence, ascending.
-
-        A room's numbers have no gaps, so the range that is asked for holds just so many: the
-        embedded server looks at all that match, whatever the limit.
-        """
-        documents = await self._messages.find(
-            {"room_id": room_id, "sequence": {"$gt": sequence, "$lte": sequence + limit}},
-            sort=(("sequence", ASCENDING),),
-            limit=limit,
-        )
-        return [from_document(Message, document) for document in documents]
+        """Return up to ``limit`` messages with a higher sequence, ascending."""
+        rows: list[Message] = []
+        end, size = sequence + limit, _FEW
+        while sequence < end:
+            numbers = range(sequence + 1, min(sequence + size, end) + 1)
+            found = await self._read((room_id, number) for number in numbers)
+            rows += found
+            if len(found) < len(numbers):
+                break
+            sequence, size = numbers[-1], _MANY
+        return rows
 
     async def list_before(self, room_id: str, sequence: int | None, limit: int) -> list[Message]:
         """Return the newest messages below ``sequence`` (or of all), ascending."""
-        query: Document = {"room_id": room_id}
-        if sequence is not None:
-            query["sequence"] = {"$gte": sequence - limit, "$lt": sequence}
-        documents = await self._messages.find(query, sort=(("sequence", DESCENDING),), limit=limit)
-        return [from_document(Message, document) for document in reversed(documents)]
+        if sequence is None:
+            sequence = await self.head(room_id) + 1
+        first = max(1, sequence - limit)
+        return await self._read((room_id, number) for number in range(first, sequence))
 
     async def mark_read(self, spans: Sequence[ReadSpan]) -> None:
-        """Set ``read_at`` on the messages of others in these spans that have none.
-
-        Found by their range alone and updated by their ids: with another field beside the range
-        the embedded server looks at every message of the room, and nobody can write meanwhile.
-        """
+        """Set ``read_at`` on the messages of others in these spans that have none."""
         ticks: list[tuple[Document, Document]] = []
         for span in spans:
-            found = await self._messages.find(
-                {"room_id": span.room_id, "sequence": {"$gt": span.above, "$lte": span.up_to}},
-                limit=span.up_to - span.above,
-                fields=("sender_id", "read_at"),
-            )
+            ids = [_place_id(span.room_id, each) for each in range(span.above + 1, span.up_to + 1)]
             ticks += [
                 ({"_id": each["_id"], "read_at": None}, {"$set": {"read_at": span.read_at}})
-                for each in found
+                for each in await self._find(ids, fields=("sender_id", "read_at"))
                 if each["sender_id"] != span.reader_id and each["read_at"] is None
             ]
         if ticks:
             await self._messages.update_each(ticks)
+
+    async def _read(self, places: Iterable[tuple[str, int]]) -> list[Message]:
+        """The messages at these places, ascending within a room."""
+        found = await self._find([_place_id(*place) for place in places])
+        return sorted(map(message_of, found), key=lambda message: message.sequence)
+
+    async def _find(
+        self, ids: Sequence[str], fields: Sequence[str] | None = None
+    ) -> list[Document]:
+        found: list[Document] = []
+        for start in range(0, len(ids), _MANY):
+            some = list(ids[start : start + _MANY])
+            found += await self._messages.find(
+                {"_id": {"$in": some}}, limit=len(some), fields=fields
+            )
+        return found
+
+
+def documents_of(message: Message) -> tuple[Document, Document]:
+    """The claim of a message and the message, in the order in which they are written."""
+    return (
+        {"_id": _claim_id(_key(message)), "sequence": message.sequence},
+        _document(message),
+    )
+
+
+def message_of(document: Document) -> Message:
+    """The message of a document that is one."""
+    return from_document(Message, {**document, "_id": document["message_id"]})
+
+
+def is_message(document: Mapping[str, object]) -> bool:
+    """Whether a document is a message and not a claim."""
+    return "message_id" in document
 
 
 def _key(message: Message) -> MessageKey:
     return message.room_id, message.sender_id, message.cid
 
 
+def _claim_id(key: MessageKey) -> str:
+    # A cid may hold any character; ids of rooms and people hold no slash.
+    return "/".join(key)
+
+
+def _place_id(room_id: str, sequence: int) -> str:
+    return f"{room_id}:{sequence}"
+
+
 def _document(message: Message) -> Document:
-    """The document that ``to_document`` makes, in a fifth of its time."""
+    """The document of a message, made in a fifth of the time that ``to_document`` takes."""
     attachment = message.attachment
     return {
-        "_id": message.id,
+        "_id": _place_id(message.room_id, message.sequence),
+        "message_id": message.id,
         "room_id": message.room_id,
         "sequence": message.sequence,
         "sender_id": message.sender_id,
