@@ -206,7 +206,7 @@ async def pool(settings: DatabaseSettings, uri: str, tasks: int, operations: int
 
 
 async def _find(collection: Collection) -> None:
-    await collection.find_one({"room_id": "none"}, fields=("sequence",))
+    await collection.find_one({"_id": "none:1"}, fields=("sequence",))
 
 
 async def _insert(collection: Collection) -> None:

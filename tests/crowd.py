@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from server.app import RunningServer
 from server.domain import ledger
+from server.store import messages
 from server.store.client import Collection, Store
 from server.store.ledger import entry_document
 from server.store.payments import payment_document
@@ -69,12 +70,15 @@ async def make_crowd(server: RunningServer, people: People) -> Crowd:
             "active_at": now - timedelta(hours=number),
         },
     )
-    message = await _one(store.collection("messages"), {"room_id": room["_id"]})
-    await _copy(
-        store.collection("messages"),
-        message,
-        lambda number: {"sequence": number + 2, "cid": f"cid-{number}"},
+    said = messages.message_of(
+        await _one(store.collection(messages.COLLECTION), {"room_id": room["_id"]})
     )
+    copies = [
+        replace(said, id=f"copy-{number}", sequence=number + 2, cid=f"cid-{number}")
+        for number in range(ROWS)
+    ]
+    documents = [each for copy in copies for each in messages.documents_of(copy)]
+    assert await store.collection(messages.COLLECTION).insert_many(documents) == {}
     notification = await _one(store.collection("notifications"), {"user_id": customer.user_id})
     await _copy(
         store.collection("notifications"),

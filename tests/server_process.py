@@ -229,5 +229,5 @@ async def stored_messages(store: Store, room_id: str) -> list[dict[str, Any]]:
         {"room_id": room_id},
         sort=(("sequence", 1),),
         limit=_MAX_ROWS,
-        fields=("sequence", "sender_id", "cid", "content"),
+        fields=("message_id", "sequence", "sender_id", "cid", "content"),
     )

@@ -6,21 +6,21 @@ At low load a batch is one message and costs what one insert costs; at high load
 asked once for hundreds. Nothing else is asked before the acknowledgement.
 
 **Numbers** are given from the head of each room that this process remembers. Nobody locks: the
-unique index over (room, sequence) refuses a number that another process has used meanwhile, and
-what was refused is numbered anew from a head read afresh, before anything is acknowledged.
+database refuses a number that another process has used meanwhile, and what was refused is numbered
+anew from a head read afresh, before anything is acknowledged.
 
 **No number is left out**, whoever races, because a message is only ever stored where the number
 before it is stored already:
 
 - A head is never guessed: it was read, stored by us, or told of by whoever stored it.
-- A number that the index refuses as taken is taken by a stored message.
+- A number that is refused as taken is taken by a stored message.
 - A message that is refused because it is a resend leaves its number free. So nothing of its room
   may be stored behind it: the repository writes the messages of one room in order and stops at a
-  refusal (rooms with a single message need no order, and are the most). What did not get its turn
-  is numbered anew, without the resend. This holds whether or not this process has ever heard of
-  the client's id, and for a write of ours that comes to the database late, after we gave it up.
+  refusal. What did not get its turn is numbered anew, without the resend. This holds whether or
+  not this process has ever heard of the client's id, and for a write of ours that comes to the
+  database late, after we gave it up.
 
-**Resends** are known by the unique index over (room, sender, cid). Those of which this process
+**Resends** are known by the claim to (room, sender, cid). Those of which this process
 remembers that it has stored them are looked up and never sent to the database again. What is
 remembered is a hash: a mistaken one costs a lookup, a forgotten one a refusal.
 """

@@ -56,6 +56,8 @@ _DUPLICATE: Final = 11000
 _SLOW_SECONDS: Final = 600.0
 _INDEX_CONFLICTS: Final = frozenset({85, 86})
 """IndexOptionsConflict and IndexKeySpecsConflict."""
+_NO_SUCH_INDEX: Final = frozenset({26, 27})
+"""NamespaceNotFound and IndexNotFound."""
 _BATCH_ROWS: Final = 5000
 _MAX_BATCH: Final = 1000
 _BATCH_CONNECTIONS: Final = 2
@@ -380,6 +382,16 @@ class Collection:
                 if not await self._are_created([model]):
                     await self._collection.drop_index(model.document["name"])
                     await self._collection.create_indexes([model])
+
+    async def drop_indexes(self, indexes: Sequence[Index]) -> None:
+        """Drop those of the indexes that exist."""
+        for index in indexes:
+            async with self._guarded(_SLOW_SECONDS):
+                try:
+                    await self._collection.drop_index(index.model().document["name"])
+                except OperationFailure as error:
+                    if error.code not in _NO_SUCH_INDEX:
+                        raise
 
     async def _are_created(self, models: list[IndexModel]) -> bool:
         """Create indexes; False when one exists otherwise than declared."""

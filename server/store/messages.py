@@ -28,12 +28,10 @@ from typing import Final
 
 from server.domain.chat import Message
 from server.domain.ports.chats import MessageKey, ReadSpan
-from server.store.client import Document, Index, Store
+from server.store.client import Document, Store
 from server.store.codec import from_document, to_value
 
 COLLECTION: Final = "messages"
-INDEXES: Final[tuple[Index, ...]] = ()
-"""None: places and claims are ids."""
 _FEW: Final = 8
 """So many numbers are looked at first: whoever comes back has mostly missed a few."""
 _MANY: Final = 64

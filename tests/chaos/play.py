@@ -339,7 +339,7 @@ class Play:
 async def stored_entries(store: Store, room_id: str) -> list[Entry]:
     """All messages of a room as the database has them, by number."""
     return [
-        Entry(row["sequence"], row["_id"], row["sender_id"], row["cid"], row["content"])
+        Entry(row["sequence"], row["message_id"], row["sender_id"], row["cid"], row["content"])
         for row in await stored_messages(store, room_id)
     ]
 

@@ -24,7 +24,7 @@ from server.store.migrations import Migration, migrate
 
 async def test_creating_the_indexes_again_changes_nothing(store: Store) -> None:
     await create_indexes(store)
-    assert {"bookings", "messages", "notifications", "pandits", "users"} <= set(declared_indexes())
+    assert {"bookings", "notifications", "pandits", "users"} <= set(declared_indexes())
 
 
 async def test_an_index_that_is_declared_otherwise_is_replaced(store: Store) -> None:

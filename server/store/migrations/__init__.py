@@ -22,6 +22,7 @@ from server.store.migrations import (
     m0002_search_keys,
     m0003_review_turns,
     m0004_user_search,
+    m0005_message_places,
 )
 
 _log: Final = structlog.get_logger(__name__)
@@ -45,6 +46,7 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
     Migration(2, "searches and free times are looked up by derived fields", m0002_search_keys.run),
     Migration(3, "approved reviews are counted by turns", m0003_review_turns.run),
     Migration(4, "accounts are found by beginnings of their names", m0004_user_search.run),
+    Migration(5, "messages and cids are found by ids", m0005_message_places.run),
 )
 
 
