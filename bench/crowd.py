@@ -45,7 +45,8 @@ async def build_if_needed(store: Store, *, booking_count: int, message_count: in
         (
             messages.COLLECTION,
             crowd.messages(booking_count, message_count),
-            message_count - len(town.messages),
+            # Beside each message stands the claim to its cid.
+            2 * (message_count - len(town.messages)),
         ),
     )
     for name, documents, count in parts:

@@ -49,7 +49,11 @@ from tests.support import CapturingCodeSender, FakeClock, People, server_setting
 
 SHARED_DATABASE = "test_shared"
 CATALOGUE = {"samagri_items", "puja_templates"}
-EMPTIED_AFTER_EACH_TEST = frozenset(declared_indexes()) - CATALOGUE | {"papers", "rosters"}
+EMPTIED_AFTER_EACH_TEST = frozenset(declared_indexes()) - CATALOGUE | {
+    "messages",
+    "papers",
+    "rosters",
+}
 MIDDLE_OF_AN_HOUR = 500_000 * 3600.0 + 30 * 60 + 30
 # How long an example takes says more of the machine than of the code.
 hypothesis.settings.register_profile("untimed", deadline=None)

@@ -52,7 +52,7 @@ class MongoMessageRepository:
         """Write all; see the port for what is returned.
 
         By one command, unless something is refused. That happens only to resends and between
-        processes; then the claims of all that is left are looked at, and what has none goes on.
+        processes; then it is looked up what all that is left may expect, and the rest goes on.
         """
         refused: dict[int, Message | None] = {}
         left = list(range(len(messages)))
@@ -61,16 +61,7 @@ class MongoMessageRepository:
             stopped = await self._messages.insert_batch(documents, ordered=True)
             if not stopped:
                 break
-            index = next(iter(stopped))
-            left = left[index // 2 :]
-            if index % 2:
-                # Its number is taken. Nothing of its room may stand behind it.
-                room_id = messages[left[0]].room_id
-                behind = [place for place in left if messages[place].room_id == room_id]
-                refused.update(dict.fromkeys(behind))
-                left = [place for place in left if messages[place].room_id != room_id]
-            else:
-                left = await self._settle(messages, left, refused)
+            left = await self._settle(messages, left[next(iter(stopped)) // 2 :], refused)
         return refused
 
     async def _settle(
@@ -79,22 +70,21 @@ class MongoMessageRepository:
         places: Sequence[int],
         refused: dict[int, Message | None],
     ) -> list[int]:
-        """Say what becomes of those whose cid is claimed; returns the others, which go on.
+        """Say what becomes of those whose cid is claimed or number is taken; returns the others.
 
-        The first of ``places`` is one whose claim was refused.
+        The first of ``places`` is one whose claim or number was refused.
         """
         claims = await self._claims([_key(messages[place]) for place in places])
-        found = await self._read((room_id, number) for (room_id, _, _), number in claims.items())
-        at: dict[tuple[str, int | None], Message] = {
-            (message.room_id, message.sequence): message for message in found
-        }
+        wanted = {(messages[place].room_id, messages[place].sequence) for place in places}
+        wanted |= {(room_id, number) for (room_id, _, _), number in claims.items()}
+        at = {(each.room_id, each.sequence): each for each in await self._read(wanted)}
         ended: set[str] = set()
         unwritten: set[str] = set()
         left: list[int] = []
         for place in places:
             message, key = messages[place], _key(messages[place])
             number = claims.get(key)
-            there = at.get((message.room_id, number))
+            there = at.get((message.room_id, message.sequence if number is None else number))
             if there is not None and _key(there) == key:
                 if (there.id, there.sequence) == (message.id, message.sequence):
                     # Stored by a try of ours whose answer was lost.
@@ -102,7 +92,7 @@ class MongoMessageRepository:
                 refused[place] = there
             elif message.room_id in ended:
                 refused[place] = None
-            elif number is None and place != places[0]:
+            elif number is None and there is None and place != places[0]:
                 left.append(place)
                 unwritten.add(message.room_id)
                 continue
@@ -124,6 +114,8 @@ class MongoMessageRepository:
         still be about to store it at that very number, and so nowhere else may we.
         """
         claim, document = documents_of(message)
+        if is_taken == (number == message.sequence):
+            return False
         if is_taken:
             moved = await self._messages.update_one(
                 {"_id": claim["_id"], "sequence": number},
@@ -131,8 +123,6 @@ class MongoMessageRepository:
             )
             if not moved.matched:
                 return False
-        elif number != message.sequence:
-            return False
         return not await self._messages.insert_batch([document], ordered=True)
 
     async def _claims(self, keys: Keys[MessageKey]) -> dict[MessageKey, int]:
@@ -179,7 +169,7 @@ class MongoMessageRepository:
         end, size = sequence + limit, _FEW
         while sequence < end:
             numbers = range(sequence + 1, min(sequence + size, end) + 1)
-            found = await self._read((room_id, number) for number in numbers)
+            found = await self._read_range(room_id, numbers)
             rows += found
             if len(found) < len(numbers):
                 break
@@ -191,7 +181,7 @@ class MongoMessageRepository:
         if sequence is None:
             sequence = await self.head(room_id) + 1
         first = max(1, sequence - limit)
-        return await self._read((room_id, number) for number in range(first, sequence))
+        return await self._read_range(room_id, range(first, sequence))
 
     async def mark_read(self, spans: Sequence[ReadSpan]) -> None:
         """Set ``read_at`` on the messages of others in these spans that have none."""
@@ -205,6 +195,18 @@ class MongoMessageRepository:
             ]
         if ticks:
             await self._messages.update_each(ticks)
+
+    async def _read_range(self, room_id: str, numbers: range) -> list[Message]:
+        """The messages of these numbers, ascending.
+
+        Some may be stored while it is read: where a number is missing below one that is there, it
+        was looked for too early.
+        """
+        found = await self._read((room_id, number) for number in numbers)
+        if found and len(found) <= found[-1].sequence - numbers[0]:
+            known = range(numbers[0], found[-1].sequence + 1)
+            found = await self._read((room_id, number) for number in known)
+        return found
 
     async def _read(self, places: Iterable[tuple[str, int]]) -> list[Message]:
         """The messages at these places, ascending within a room."""

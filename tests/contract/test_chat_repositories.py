@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,7 +17,7 @@ from server.services.message_writer import key_of
 from server.store import messages as message_documents
 from server.store import rooms as room_documents
 from server.store.attachments import DiskFileStore, MongoAttachmentRepository
-from server.store.client import ObjectIds, Store
+from server.store.client import Collection, ObjectIds, Store
 from server.store.codec import to_document
 from server.store.messages import MongoMessageRepository
 from server.store.migrations import m0005_message_places
@@ -193,6 +194,59 @@ async def test_a_claim_that_another_moves_first_is_not_moved(store: Store) -> No
     stored = await messages.list_after("room", 1, 10)
     assert len(stored) == 1
     assert sum(not outcome for outcome in outcomes) == 1
+
+
+def counted(method: Callable[..., Any], commands: list[str]) -> Callable[..., Any]:
+    """The method, which adds its name to the commands whenever it is called."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        commands.append(method.__name__)
+        return method(*args, **kwargs)
+
+    return call
+
+
+async def test_a_batch_whose_heads_are_all_stale_costs_few_commands(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As while the bus is away and two processes serve the members of the same rooms."""
+    messages = MongoMessageRepository(store)
+    rooms = [f"room-{number}" for number in range(100)]
+    await messages.insert([message(1, room_id=each, sender_id="ram") for each in rooms])
+    stale = [message(1, room_id=each) for each in rooms]
+    commands: list[str] = []
+    for name in ("insert_batch", "update_one", "find"):
+        monkeypatch.setattr(Collection, name, counted(getattr(Collection, name), commands))
+    assert await messages.insert(stale) == dict.fromkeys(range(100))
+    again = [replace(each, sequence=2) for each in stale]
+    assert await messages.insert(again) == {}
+    assert commands.count("insert_batch") == 4
+    assert len(commands) < 15
+
+
+class MessagesArrive(MongoMessageRepository):
+    """Between the two queries of a long page more messages are stored."""
+
+    def __init__(self, store: Store, arriving: list[Message]) -> None:
+        super().__init__(store)
+        self.plain = MongoMessageRepository(store)
+        self.arriving = arriving
+
+    async def _find(self, ids: Sequence[str], fields: Sequence[str] | None = None) -> list[Any]:
+        found = []
+        for start in range(0, len(ids), message_documents._MANY):
+            found += await super()._find(ids[start : start + message_documents._MANY], fields)
+            arriving, self.arriving = self.arriving, []
+            await self.plain.insert(arriving)
+        return found
+
+
+async def test_a_page_has_no_hole_whatever_is_stored_meanwhile(store: Store) -> None:
+    numbers = range(101, 108)
+    messages = MessagesArrive(store, [message(number) for number in numbers])
+    await messages.plain.insert([message(number) for number in range(1, 101)])
+    page = await messages.list_before("room", 109, 66)
+    assert [row.sequence for row in page] == list(range(43, 108))
 
 
 async def test_messages_of_before_are_found_after_the_migration(store: Store) -> None:
