@@ -42,13 +42,13 @@ _MAX_FINISH_SECONDS: Final = 3.0
 _MAX_CARDS: Final = 50_000
 _MAX_CHANGES: Final = 50_000
 _MAX_SPANS: Final = 10_000
-_ROOMS_PER_COMMAND: Final = 1
+_ROOMS_PER_COMMAND: Final = 2
 """A longer command would make the messages behind it wait."""
 _TICKS_PER_COMMAND: Final = 6
 _MAX_TICKS: Final = 256
 _HURRY_SECONDS: Final = 2.0
 """What read times may take of the time in which a process ends: the mark's stands in for them."""
-_REST: Final = 12.0
+_REST: Final = 6.0
 """Between commands a round rests so many times as long as the last one took: the database belongs
 to the messages first."""
 

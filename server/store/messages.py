@@ -34,7 +34,7 @@ from server.store.codec import from_document, to_value
 COLLECTION: Final = "messages"
 _FEW: Final = 8
 """So many numbers are looked at first: whoever comes back has mostly missed a few."""
-_MANY: Final = 64
+_MANY: Final = 128
 """Ids of one query; of more the embedded server makes ever heavier work."""
 _STRIDES: Final = sorted({*range(1, _FEW + 1), *(1 << power for power in range(20))})
 """How far from a number that is stored a room's head is looked for."""

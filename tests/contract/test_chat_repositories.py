@@ -242,11 +242,11 @@ class MessagesArrive(MongoMessageRepository):
 
 
 async def test_a_page_has_no_hole_whatever_is_stored_meanwhile(store: Store) -> None:
-    numbers = range(101, 108)
-    messages = MessagesArrive(store, [message(number) for number in numbers])
-    await messages.plain.insert([message(number) for number in range(1, 101)])
-    page = await messages.list_before("room", 109, 66)
-    assert [row.sequence for row in page] == list(range(43, 108))
+    arriving = [message(number) for number in range(151, 158)]
+    messages = MessagesArrive(store, arriving)
+    await messages.plain.insert([message(number) for number in range(1, 151)])
+    page = await messages.list_before("room", 159, 130)
+    assert [row.sequence for row in page] == list(range(29, 158))
 
 
 async def test_messages_of_before_are_found_after_the_migration(store: Store) -> None:
@@ -265,6 +265,20 @@ async def test_messages_of_before_are_found_after_the_migration(store: Store) ->
     assert await messages.head("room") == 450
     assert await messages.insert([replace(old[7], id="new", sequence=451)]) == {0: old[7]}
     assert await documents.count({}, limit=2000) == 900
+
+
+@pytest.mark.parametrize("in_the_way", [message(1, cid="new"), message(2, cid="old")])
+async def test_the_migration_deletes_nothing_that_it_could_not_move(
+    store: Store, in_the_way: Message
+) -> None:
+    """An older process wrote on while another message had been stored by this version."""
+    documents = store.collection(message_documents.COLLECTION)
+    old = message(1, cid="old")
+    await documents.insert_many(list(message_documents.documents_of(in_the_way)))
+    await documents.insert_one(to_document(old))
+    with pytest.raises(RuntimeError, match="older version"):
+        await m0005_message_places.run(store)
+    assert await documents.find_one({"_id": old.id}) == to_document(old)
 
 
 async def test_the_same_cid_in_another_room_or_by_another_is_another_message(
