@@ -281,8 +281,8 @@ async def test_a_frozen_redis_holds_nobody_up(
         for _ in range(100):
             one.publish("room.1", b"news")
         assert inbox.all_now() == [b"news"] * 100
-        # Who gives up waiting has not subscribed. Asked first: who knows that Redis is away does not
-        # wait for it.
+        # Who gives up waiting has not subscribed. Tried first: whoever knows that Redis is away
+        # does not wait for it.
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.1):
                 await two.subscribe("room.3", inbox.deliver)
