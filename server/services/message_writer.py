@@ -3,7 +3,8 @@
 A message waits at most for the write that is under way: then everything that has arrived is
 numbered and written as one batch, acknowledged, and told to the rooms in the order of its numbers.
 At low load a batch is one message and costs what one insert costs; at high load the database is
-asked once for hundreds. Nothing else is asked before the acknowledgement.
+asked once for hundreds. Nothing else is asked before the acknowledgement. If more has arrived by
+then, the next batch is sent first: the database works on it while this process acknowledges.
 
 **Numbers** are given from the head of each room that this process remembers. Nobody locks: the
 database refuses a number that another process has used meanwhile, and what was refused is numbered
@@ -83,6 +84,8 @@ class Written:
 Outcome = Written | Exception
 OnStored = Callable[[Sequence[Message]], None]
 _Waiting = tuple[Draft, asyncio.Future[Written]]
+_Answer = tuple[asyncio.Future[Written], Outcome]
+_NONE: Final[Mapping[MessageKey, Outcome]] = {}
 
 
 class MessageWriter:
@@ -125,6 +128,7 @@ class MessageWriter:
         self._known_head = known_head
         self._queue: deque[_Waiting] = deque()
         self._writing = 0
+        self._unanswered = 0
         self._is_ending = False
         self._arrived = asyncio.Event()
         self._idle = asyncio.Event()
@@ -136,7 +140,7 @@ class MessageWriter:
 
     @property
     def is_busy(self) -> bool:
-        """Whether a message waits or is being written."""
+        """Whether a message waits, is being written or has not been answered."""
         return not self._idle.is_set()
 
     @property
@@ -173,14 +177,14 @@ class MessageWriter:
 
     @property
     def turn(self) -> asyncio.Lock:
-        """Held while a batch is written; whoever else writes a lot takes it for each command.
+        """Held while a batch is written; whoever else writes a lot takes it to begin.
 
-        Two writes at once cost the embedded server more than one behind the other.
+        A write that comes upon a batch costs the embedded server more than one that goes before it.
         """
         return self._turn
 
     async def flush(self) -> None:
-        """Return when everything that was submitted has been written, or refused."""
+        """Return when everything that was submitted has been written and told of, or refused."""
         await self._idle.wait()
 
     @asynccontextmanager
@@ -201,10 +205,8 @@ class MessageWriter:
             await self._arrived.wait()
             async with self._turn:
                 await self._write_next()
-            if not self._queue:
-                self._idle.set()
-                if not self._is_ending:
-                    self._arrived.clear()
+            if not self._queue and not self._is_ending:
+                self._arrived.clear()
 
     async def _write_next(self) -> None:
         batch = self._next_batch()
@@ -230,12 +232,10 @@ class MessageWriter:
                 raise
             # Something within was cancelled, not this: it must not end the writing for good.
             _log.exception("message_batch_cancelled")
-            for _, done in batch:
-                _resolve(done, StoreUnavailable())
+            self._answer_soon([(done, StoreUnavailable()) for _, done in batch])
         except Exception as error:
             _log.exception("message_batch_failed")
-            for _, done in batch:
-                _resolve(done, error)
+            self._answer_soon([(done, error) for _, done in batch])
         self._writing = 0
 
     async def _write(self, batch: Sequence[_Waiting]) -> None:
@@ -246,16 +246,43 @@ class MessageWriter:
             drafts.setdefault(key, draft)
         stored: list[Message] = []
         outcomes = await self._store(drafts, stored)
+        answers: list[_Answer] = []
         for key, (draft, done) in zip(keys, batch, strict=True):
             outcome = outcomes[key]
             is_new = isinstance(outcome, Written) and not outcome.is_duplicate
             if not (is_new and drafts[key] is draft):
                 outcome = _of_another(draft, outcome)
+            answers.append((done, outcome))
+        self._answer_soon(answers, stored, outcomes if len(stored) < len(drafts) else {})
+
+    def _answer_soon(
+        self,
+        answers: Sequence[_Answer],
+        stored: Sequence[Message] = (),
+        resends: Mapping[MessageKey, Outcome] = _NONE,
+    ) -> None:
+        """Answer once this task waits, and so after the next batch has been sent if there is one.
+
+        There is never more than one batch to answer: no write ends before the loop has turned.
+        """
+        self._unanswered += 1
+        asyncio.get_running_loop().call_soon(self._answer, answers, stored, resends)
+
+    def _answer(
+        self,
+        answers: Sequence[_Answer],
+        stored: Sequence[Message],
+        resends: Mapping[MessageKey, Outcome],
+    ) -> None:
+        for done, outcome in answers:
             _resolve(done, outcome)
         if stored:
             self._logging_errors(self._announce, stored)
-        if len(stored) < len(drafts):
-            self._tell_again(outcomes)
+        if resends:
+            self._tell_again(resends)
+        self._unanswered -= 1
+        if not (self._unanswered or self._writing or self._queue):
+            self._idle.set()
 
     def _tell_again(self, outcomes: Mapping[MessageKey, Outcome]) -> None:
         """Tell of resends that this process has not told of: perhaps nobody has."""

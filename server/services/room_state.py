@@ -42,13 +42,13 @@ _MAX_FINISH_SECONDS: Final = 3.0
 _MAX_CARDS: Final = 50_000
 _MAX_CHANGES: Final = 50_000
 _MAX_SPANS: Final = 10_000
-_ROOMS_PER_COMMAND: Final = 2
+_ROOMS_PER_COMMAND: Final = 1
 """A longer command would make the messages behind it wait."""
 _TICKS_PER_COMMAND: Final = 6
 _MAX_TICKS: Final = 256
 _HURRY_SECONDS: Final = 2.0
 """What read times may take of the time in which a process ends: the mark's stands in for them."""
-_REST: Final = 6.0
+_REST: Final = 10.0
 """Between commands a round rests so many times as long as the last one took: the database belongs
 to the messages first."""
 
@@ -123,7 +123,7 @@ class RoomState:
     is_busy
         Whether messages wait to be written; read times then wait for them.
     turn
-        Held for each command that moves heads and marks, and by whoever writes messages.
+        Taken to begin a command that moves heads and marks, and held by whoever writes messages.
     round_seconds
         The least time between two rounds of writing.
 
@@ -352,9 +352,13 @@ class RoomState:
         while left:
             chosen, left = left[:_ROOMS_PER_COMMAND], left[_ROOMS_PER_COMMAND:]
             try:
+                changes = [self._written[each].of(each) for each in chosen]
                 async with self._turn:
                     began = loop.time()
-                    await self._rooms.advance([self._written[each].of(each) for each in chosen])
+                    # Begun between two batches of messages, and the next is sent right behind it:
+                    # a task that was made before another was woken takes its first step before it.
+                    advancing = asyncio.create_task(self._rooms.advance(changes))
+                await advancing
             except BaseException as error:
                 # What fails by a bug would fail in every round; the others need not suffer for it.
                 is_lost = isinstance(error, Exception) and not isinstance(error, StoreUnavailable)

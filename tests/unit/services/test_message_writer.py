@@ -100,6 +100,36 @@ async def test_what_arrives_during_a_write_is_written_together() -> None:
     assert [each.message.sequence for each in written] == list(range(1, 101))
 
 
+async def test_the_database_works_on_the_next_batch_while_the_last_is_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    messages, told = MemoryMessageRepository(), Told()
+    seen: list[str] = []
+    begun = asyncio.Event()
+    insert, announce = messages.insert, told.announce
+
+    async def sent(batch: Sequence[Message]) -> dict[int, Message | None]:
+        seen.append(f"sent {batch[0].sequence}")
+        begun.set()
+        return await insert(batch)
+
+    def heard(stored: Sequence[Message]) -> None:
+        seen.append(f"told {stored[0].sequence}")
+        announce(stored)
+
+    monkeypatch.setattr(messages, "insert", sent)
+    monkeypatch.setattr(told, "announce", heard)
+    async with writing(messages, told) as writer:
+        messages.gate.clear()
+        futures = [writer.submit(draft())]
+        await asyncio.wait_for(begun.wait(), 5)
+        futures += [writer.submit(draft()) for _ in range(3)]
+        messages.gate.set()
+        await writer.flush()
+        assert all(each.done() for each in futures)
+    assert seen == ["sent 1", "sent 2", "told 1", "told 2"]
+
+
 async def test_of_long_messages_fewer_are_written_and_told_at_a_time() -> None:
     messages, told = MemoryMessageRepository(), Told()
     async with writing(messages, told) as writer:

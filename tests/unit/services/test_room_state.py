@@ -56,6 +56,7 @@ class Database:
         self.mark_seconds = 0.0
         self.turn = asyncio.Lock()
         self.happened = asyncio.Event()
+        self.begun = asyncio.Event()
 
     async def until(self, is_so: Callable[[], bool]) -> None:
         while not is_so():
@@ -63,6 +64,7 @@ class Database:
             await self.happened.wait()
 
     async def advance(self, changes: Sequence[RoomChange]) -> None:
+        self.begun.set()
         if self.is_away:
             raise StoreUnavailable
         if self.is_stuck:
@@ -275,3 +277,17 @@ async def test_heads_and_marks_wait_for_the_messages_that_are_being_written(
     await flushing
     assert [change.room_id for change in database.changes] == ["room"]
     assert not database.turn.locked()
+
+
+async def test_messages_do_not_wait_for_an_answer_about_heads_and_marks(
+    state: RoomState, database: Database
+) -> None:
+    database.is_stuck = True
+    state.stored([message(1)])
+    flushing = asyncio.create_task(state.flush())
+    await asyncio.wait_for(database.begun.wait(), 5)
+    async with asyncio.timeout(5), database.turn:
+        pass
+    flushing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await flushing
