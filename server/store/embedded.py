@@ -36,8 +36,7 @@ _ENGINE_FILE: Final = "WiredTiger.config"
 """WiredTiger reads it in its folder; what stands there goes before what the program says."""
 _ENGINE_SETTINGS: Final = """\
 cache_max_wait_ms=5000
-log=(prealloc=true,zero_fill=true)
-eviction=(threads_min=1,threads_max=2)
+eviction=(threads_min=2,threads_max=4)
 eviction_dirty_target=10
 eviction_dirty_trigger=80
 eviction_updates_target=10
@@ -46,11 +45,7 @@ eviction_updates_trigger=70
 """The program asks its engine for nothing here, and then who writes must clear the cache himself as
 soon as a tenth of it is new, for as long as it takes. It does so holding the one lock that all
 others need to let go of what they read, so it may take for ever: the database stood still. Now the
-engine's own threads clear it, a writer helps when it is nearly full, and none longer than 5 s. More
-than two of them would take the processor from those who write.
-
-A write is kept once its journal is; a journal that is made beforehand, and does not grow
-with each write, is kept by one access to the disk and not by two.
+engine's own threads clear it, a writer helps when it is nearly full, and none longer than 5 s.
 """
 _LONGEST_LINE: Final = 1 << 16
 
