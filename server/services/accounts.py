@@ -608,26 +608,45 @@ class AccountService:
         """Who asks, and until when his access token holds; see :meth:`actor_of`."""
         now = self._clock.now()
         claims = self._signer.read(access_token, now)
-        known = await self._look_up(claims, now)
-        if known.session_ends_at <= now:
-            raise SessionOver
-        return known.actor, claims.expires_at
+        known = self._believed(claims, now) or await self._look_up(claims, now)
+        return _actor_and_expiry(known, claims, now)
 
-    async def _look_up(self, claims: Claims, now: datetime) -> _Known:
-        """What is known of the session: from memory if it is fresh, else from the database.
+    def remembered(self, access_token: str) -> tuple[Actor, datetime] | None:
+        """The same, if it is known without asking the database; otherwise None.
 
-        Those who ask for the same at the same time wait for one answer.
+        Raises ``NotSignedIn`` for a token that is not valid.
         """
-        if not self._is_hearing or not self._policy.cache_seconds:
-            return await self._read(claims, now)
+        now = self._clock.now()
+        claims = self._signer.read(access_token, now)
+        known = self._believed(claims, now)
+        return _actor_and_expiry(known, claims, now) if known is not None else None
+
+    @property
+    def _remembers(self) -> bool:
+        """Whether sign-ins are remembered: not before their ends are heard of."""
+        return self._is_hearing and self._policy.cache_seconds > 0
+
+    def _believed(self, claims: Claims, now: datetime) -> _Known | None:
+        """What is remembered of the session, if it is fresh."""
+        if not self._remembers:
+            return None
         known = self._known.get(claims.session_id)
         if (
-            known is not None
-            and known.actor.user_id == claims.user_id
-            and known.is_believed(now, is_hearing=self._bus.is_online)
+            known is None
+            or known.actor.user_id != claims.user_id
+            or not known.is_believed(now, is_hearing=self._bus.is_online)
         ):
-            self._known.move_to_end(claims.session_id)
-            return known
+            return None
+        self._known.move_to_end(claims.session_id)
+        return known
+
+    async def _look_up(self, claims: Claims, now: datetime) -> _Known:
+        """What the database knows of the session.
+
+        Those who ask for the same at the same time wait for one answer, which is remembered.
+        """
+        if not self._remembers:
+            return await self._read(claims, now)
         key = (claims.session_id, claims.user_id)
         looking = self._looking.get(key)
         if looking is None:
@@ -996,6 +1015,12 @@ def _checked(changes: Mapping[str, Any]) -> tuple[dict[str, Any], list[FieldFaul
     if (picture := values.get("profile_pic_url")) and not _OWN_FILE.fullmatch(picture):
         faults.append(FieldFault("profile_pic_url", "pattern"))
     return values, faults
+
+
+def _actor_and_expiry(known: _Known, claims: Claims, now: datetime) -> tuple[Actor, datetime]:
+    if known.session_ends_at <= now:
+        raise SessionOver
+    return known.actor, claims.expires_at
 
 
 def _holds(session: Session, user: User) -> bool:

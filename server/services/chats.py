@@ -53,6 +53,7 @@ from server.domain.ports.processes import Bus, PresenceBoard
 from server.domain.ports.world import Clock, FileStore, IdSource, Translator
 from server.domain.texts import N_
 from server.services.audit import AuditService
+from server.services.message_reader import MessageReader
 from server.services.message_writer import Draft, MessageWriter, Written
 from server.services.room_state import RoomState
 from server.services.unread_notices import RoomPresence, UnreadNotices
@@ -197,6 +198,7 @@ class ChatService:
             max_waiting=policy.max_waiting,
             known_head=self._known_head,
         )
+        self._reader = MessageReader(messages)
         self._state = RoomState(
             rooms, messages, is_busy=lambda: self._writer.is_busy, turn=self._writer.turn
         )
@@ -205,8 +207,13 @@ class ChatService:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Write messages while the context lasts."""
-        async with self._state.running(), self._notices.running(), self._writer.running():
+        """Read and write messages while the context lasts."""
+        async with (
+            self._reader.running(),
+            self._state.running(),
+            self._notices.running(),
+            self._writer.running(),
+        ):
             yield
 
     async def flush(self) -> None:
@@ -308,7 +315,7 @@ class ChatService:
 
     async def messages_after(self, room_id: str, sequence: int, limit: int) -> list[Message]:
         """The same for one who has passed the gate already."""
-        rows = await self._messages.list_after(room_id, sequence, limit)
+        rows = await self._reader.after(room_id, sequence, limit)
         return self._state.with_read_times(room_id, rows)
 
     async def messages_before(

@@ -33,7 +33,7 @@ from server.store.codec import from_document, to_value
 
 COLLECTION: Final = "messages"
 _FEW: Final = 8
-"""So many numbers are looked at first: whoever comes back has mostly missed a few."""
+"""So many numbers behind one that is stored are looked at one by one when a head is looked for."""
 _MANY: Final = 128
 """Ids of one query; of more the embedded server makes ever heavier work."""
 _STRIDES: Final = sorted({*range(1, _FEW + 1), *(1 << power for power in range(20))})
@@ -166,15 +166,28 @@ class MongoMessageRepository:
     async def list_after(self, room_id: str, sequence: int, limit: int) -> list[Message]:
         """Return up to ``limit`` messages with a higher sequence, ascending."""
         rows: list[Message] = []
-        end, size = sequence + limit, _FEW
+        end = sequence + limit
         while sequence < end:
-            numbers = range(sequence + 1, min(sequence + size, end) + 1)
+            numbers = range(sequence + 1, min(sequence + _MANY, end) + 1)
             found = await self._read_range(room_id, numbers)
             rows += found
             if len(found) < len(numbers):
                 break
-            sequence, size = numbers[-1], _MANY
+            sequence = numbers[-1]
         return rows
+
+    async def list_after_each(
+        self, starts: Sequence[tuple[str, int]], limit: int
+    ) -> list[list[Message]]:
+        """Return the same for each (room id, sequence), in their order, by one query."""
+        spans = [(room_id, range(start + 1, start + limit + 1)) for room_id, start in starts]
+        places = dict.fromkeys((room_id, each) for room_id, numbers in spans for each in numbers)
+        at = {(each.room_id, each.sequence): each for each in await self._read(places)}
+        pages = []
+        for room_id, numbers in spans:
+            found = [at[room_id, number] for number in numbers if (room_id, number) in at]
+            pages.append(await self._without_holes(room_id, numbers, found))
+        return pages
 
     async def list_before(self, room_id: str, sequence: int | None, limit: int) -> list[Message]:
         """Return the newest messages below ``sequence`` (or of all), ascending."""
@@ -197,12 +210,18 @@ class MongoMessageRepository:
             await self._messages.update_each(ticks)
 
     async def _read_range(self, room_id: str, numbers: range) -> list[Message]:
-        """The messages of these numbers, ascending.
+        """The messages of these numbers, ascending."""
+        found = await self._read((room_id, number) for number in numbers)
+        return await self._without_holes(room_id, numbers, found)
+
+    async def _without_holes(
+        self, room_id: str, numbers: range, found: list[Message]
+    ) -> list[Message]:
+        """What was found of these numbers, read again if it has holes.
 
         Some may be stored while it is read: where a number is missing below one that is there, it
         was looked for too early.
         """
-        found = await self._read((room_id, number) for number in numbers)
         if found and len(found) <= found[-1].sequence - numbers[0]:
             known = range(numbers[0], found[-1].sequence + 1)
             found = await self._read((room_id, number) for number in known)

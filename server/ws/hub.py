@@ -274,6 +274,9 @@ class Hub:
 
         Raises ``NotSignedIn``, ``StoreUnavailable``, ``TimeoutError``.
         """
+        remembered = self.accounts.remembered(token)
+        if remembered is not None:
+            return remembered
         async with self.handshake():
             return await self.accounts.actor_with_expiry(token)
 

@@ -12,7 +12,7 @@ import pytest
 
 from server.domain.chat import Attachment, ChatRoom, Message, MessageType, ReadMark, head_of
 from server.domain.errors import NotFound
-from server.domain.ports.chats import MessageRepository, ReadSpan, RoomChange
+from server.domain.ports.chats import MAX_STARTS, MessageRepository, ReadSpan, RoomChange
 from server.services.message_writer import key_of
 from server.store import messages as message_documents
 from server.store import rooms as room_documents
@@ -300,6 +300,31 @@ async def test_history_goes_both_ways(messages: MessageRepository) -> None:
     assert numbers(await messages.list_after("room", 7, 2)) == [8, 9]
     assert numbers(await messages.list_before("room", None, 3)) == [8, 9, 10]
     assert numbers(await messages.list_before("room", 4, 10)) == [1, 2, 3]
+
+
+async def test_what_follows_in_many_rooms_is_read_by_one_query(
+    messages: MessageRepository,
+) -> None:
+    heads = {"empty": 0, "short": 3, "long": 30}
+    await messages.insert(
+        [message(n, room_id=room) for room, head in heads.items() for n in range(1, head + 1)]
+    )
+    starts = [("long", 25), ("empty", 0), ("short", 1), ("long", 2), ("short", 3), ("long", 0)]
+    assert len(starts) <= MAX_STARTS
+    pages = await messages.list_after_each(starts, 8)
+    assert pages == [await messages.list_after(*start, 8) for start in starts]
+    assert [len(page) for page in pages] == [5, 0, 2, 8, 0, 8]
+
+
+async def test_pages_of_many_rooms_have_no_hole_either(store: Store) -> None:
+    rooms = [f"room-{place}" for place in range(6)]
+    arriving = [message(number, room_id=room) for room in rooms for number in (3, 4)]
+    messages = MessagesArrive(store, arriving)
+    await messages.plain.insert([message(n, room_id=room) for room in rooms for n in (1, 2)])
+    # Two queries, the second begins with number 4 of the last room.
+    assert message_documents._MANY == 5 * 25 + 3
+    pages = await messages.list_after_each([(room, 0) for room in rooms], 25)
+    assert [[row.sequence for row in page] for page in pages] == [[1, 2]] * 5 + [[1, 2, 3, 4]]
 
 
 async def test_marking_touches_only_others_messages_in_the_span(

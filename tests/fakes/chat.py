@@ -62,6 +62,11 @@ class MemoryMessageRepository:
     async def list_after(self, room_id: str, sequence: int, limit: int) -> list[Message]:
         return [row for row in self.of_room(room_id) if row.sequence > sequence][:limit]
 
+    async def list_after_each(
+        self, starts: Sequence[tuple[str, int]], limit: int
+    ) -> list[list[Message]]:
+        return [await self.list_after(*start, limit) for start in starts]
+
     async def list_before(self, room_id: str, sequence: int | None, limit: int) -> list[Message]:
         rows = self.of_room(room_id)
         return [row for row in rows if sequence is None or row.sequence < sequence][-limit:]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from server.domain.chat import Attachment, ChatRoom, Message, ReadMark, RoomHead
 from server.domain.ports.paging import Page, SortKey
@@ -78,6 +78,10 @@ MessageKey = tuple[str, str, str]
 """(room id, sender id, cid): what makes a message the same message when it is sent again."""
 
 
+MAX_STARTS: Final = 16
+"""Of so many places at once it may be asked what follows, and of no more than 8 messages each."""
+
+
 class MessageRepository(Protocol):
     """Messages, unique by (room, sequence) and by (room, sender, cid)."""
 
@@ -99,6 +103,15 @@ class MessageRepository(Protocol):
 
     async def list_after(self, room_id: str, sequence: int, limit: int) -> list[Message]:
         """Return up to ``limit`` messages with a higher sequence, ascending."""
+        ...
+
+    async def list_after_each(
+        self, starts: Sequence[tuple[str, int]], limit: int
+    ) -> list[list[Message]]:
+        """Return the same for each (room id, sequence), in their order, by one query.
+
+        ``limit`` and the number of starts are small; see ``MAX_STARTS``.
+        """
         ...
 
     async def list_before(self, room_id: str, sequence: int | None, limit: int) -> list[Message]:
