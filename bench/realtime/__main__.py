@@ -196,12 +196,13 @@ async def measure(options: argparse.Namespace, folder: Path) -> dict[str, dict[s
         await prepare_database(store)
         most, few = (_seats(each, options.only) for each in (ours, theirs))
         with tqdm(total=max(most, few), unit="seat", desc="people and rooms") as progress:
-            people = await town.build(store, max(most, few), few, progress)
+            turns = options.runs * len(chosen)
+            people = await town.build(store, max(most, few), few, turns, progress)
         ping = 2.0 if options.quick else _PING_SECONDS
         around = Surroundings(mongo_uri, redis_url, postgres_host, python, folder, ping)
         if postgres_host:
-            await _copy_to_postgres(around, few + town.OTHERS)
-        steps = options.runs * len(chosen) * len(options.only)
+            await _copy_to_postgres(around, few + town.others(turns))
+        steps = turns * len(options.only)
         with tqdm(total=steps, unit="step") as progress:
             for turn in range(options.runs):
                 order = [*chosen[turn % len(chosen) :], *chosen[: turn % len(chosen)]]

@@ -153,7 +153,8 @@ async def rolling_restart(
     try:
         run = _Run(contender, Poller(contender.dialect), [each.port for each in processes], faults)
         people = [
-            Person(run, seat, place) for place, seat in enumerate(town.rollers[: sizes.rollers])
+            Person(run, seat, place)
+            for place, seat in enumerate(next(town.rollers)[: sizes.rollers])
         ]
         lives = [asyncio.create_task(person.live()) for person in people]
         talk = asyncio.create_task(_talk(people, sizes.roll_rate))

@@ -67,7 +67,7 @@ async def idle(target: Target, sizes: Sizes) -> Figures:
         ]
 
     # The first sockets pay for imports, pools and caches that are no part of a connection.
-    close_all(await open_all(makers(target.town.talkers[:20]), target))
+    close_all(await open_all(makers(target.town.idle[:20]), target))
     await until_quiet(target.process.pids)
     before = target.memory()
     members = await open_all(makers(target.town.idle[: sizes.idle]), target)
@@ -401,7 +401,7 @@ async def chat(target: Target, sizes: Sizes) -> Figures:
             lambda seat=seat: Talker(  # type: ignore[misc]  # bound at once
                 target.opening(seat, SEEN), faults, conversation
             )
-            for seat in target.town.talkers[: sizes.pairs * 2]
+            for seat in next(target.town.talkers)[: sizes.pairs * 2]
         ],
         target,
     )

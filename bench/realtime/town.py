@@ -36,8 +36,6 @@ _BATCH: Final = 1000
 _TALKERS: Final = 400
 _ROLLERS: Final = 40
 _PAIRS: Final = 60
-OTHERS: Final = _TALKERS + _ROLLERS + 2 * _PAIRS
-"""People who are there besides those who idle or storm; they come first."""
 LEAST: Final = 20
 
 
@@ -53,25 +51,37 @@ class Seat:
 
 @dataclass(frozen=True, slots=True)
 class Town:
-    """Seats by what they are for; two neighbours share a room."""
+    """Seats by what they are for; two neighbours share a room.
+
+    ``talkers``, ``rollers`` and ``pairs`` (rooms for a crowd) are others each time: nobody is to
+    catch up with what was said in a run before, which in a fast one is more than in a slow one.
+    """
 
     idle: list[Seat]
-    talkers: list[Seat]
-    rollers: list[Seat]
+    talkers: Iterator[list[Seat]]
+    rollers: Iterator[list[Seat]]
     pairs: Iterator[tuple[Seat, Seat]]
-    """Rooms for a crowd: each time another one, so that what was said before is no burden."""
 
 
-async def build(store: Store, idle: int, peers_idle: int, progress: Any) -> Town:
+def others(turns: int) -> int:
+    """How many people there are besides those who idle or storm; they come first.
+
+    ``turns``: how often a server is driven through the scenarios.
+    """
+    return turns * (_TALKERS + _ROLLERS) + 2 * _PAIRS
+
+
+async def build(store: Store, idle: int, peers_idle: int, turns: int, progress: Any) -> Town:
     """Write everybody into an empty, indexed database.
 
-    There are ``idle`` people besides those who talk; the peers know the messages of only so many
+    There are ``idle`` people besides the ``others``; the peers know the messages of only so many
     of them as they meet.
     """
     await store.collection(PEER_MESSAGES).create_indexes(_PEER_INDEXES)
     now = datetime.now(UTC).replace(microsecond=0)
     signer = JwtSigner(SECRET)
-    total = (idle + OTHERS + 1) // 2
+    talking = others(turns)
+    total = (idle + talking + 1) // 2
     seats: list[Seat] = []
     places = range(total)
     for start in range(0, total, _BATCH // 2):
@@ -93,17 +103,22 @@ async def build(store: Store, idle: int, peers_idle: int, progress: Any) -> Town
         await store.collection(messages.COLLECTION).insert_many(
             [each for row in spoken for each in messages.documents_of(row)]
         )
-        if start * 2 < peers_idle + OTHERS:
+        if start * 2 < peers_idle + talking:
             await store.collection(PEER_MESSAGES).insert_many([to_document(row) for row in spoken])
         seats += _seats(chats, sessions, signer, now)
         progress.update(len(chosen) * 2)
-    paired, rest = seats[: 2 * _PAIRS], seats[2 * _PAIRS :]
+    paired, rest = seats[: 2 * _PAIRS], seats[2 * _PAIRS : talking]
+    rolling = turns * _TALKERS
     return Town(
-        idle=rest[_TALKERS + _ROLLERS :],
-        talkers=rest[:_TALKERS],
-        rollers=rest[_TALKERS : _TALKERS + _ROLLERS],
+        idle=seats[talking:],
+        talkers=_groups(rest[:rolling], _TALKERS),
+        rollers=_groups(rest[rolling:], _ROLLERS),
         pairs=itertools.cycle(zip(paired[::2], paired[1::2], strict=True)),
     )
+
+
+def _groups(seats: list[Seat], size: int) -> Iterator[list[Seat]]:
+    return iter([seats[start : start + size] for start in range(0, len(seats), size)])
 
 
 def _pair(place: int, now: datetime) -> tuple[User, User]:

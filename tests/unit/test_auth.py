@@ -13,7 +13,7 @@ import jwt
 import pytest
 
 from server.auth import Argon2Hasher, JwtSigner
-from server.domain.errors import NotSignedIn, Overloaded
+from server.domain.errors import NotSignedIn, Overloaded, SessionOver
 from server.domain.ports.accounts import Claims
 from tests.support import SUNDAY_TEN
 
@@ -97,6 +97,20 @@ def test_tokens_of_the_previous_secret_hold_and_of_others_do_not():
     assert JwtSigner(SECRET, "the old secret").read(token, NOW) == CLAIMS
     with pytest.raises(NotSignedIn):
         JwtSigner(SECRET).read(token, NOW)
+
+
+def test_a_token_that_was_read_before_is_still_asked_when_it_begins_and_ends():
+    signer = JwtSigner(SECRET)
+    token = signer.sign(CLAIMS, NOW)
+    with pytest.raises(NotSignedIn):
+        signer.read(token, NOW - timedelta(minutes=1))
+    assert signer.read(token, NOW) == CLAIMS
+    with pytest.raises(SessionOver):
+        signer.read(token, NOW + timedelta(minutes=10))
+    text, _, signature = token.rpartition(".")
+    for _ in range(2):
+        with pytest.raises(NotSignedIn):
+            signer.read(f"{text}.{signature[::-1]}", NOW)
 
 
 def test_two_tokens_differ():
