@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -17,11 +18,13 @@ from server.domain.booking import (
 )
 from server.domain.calendar import span_of
 from server.domain.catalogue import SamagriType
+from server.domain.chat import Message, MessageType
 from server.domain.money import Unit
 from server.domain.payment import Attempt, Payment, Purpose
 
 NOW = datetime(2026, 11, 22, 4, 15, tzinfo=UTC)
 STARTS_AT = datetime(2026, 11, 25, 4, 15, tzinfo=UTC)
+_numbers = itertools.count(1)
 
 
 def make_booking(**overrides: Any) -> Booking:
@@ -119,3 +122,22 @@ def make_line(item_id: str, **overrides: Any) -> SamagriLine:
         user_added=False,
     )
     return replace(line, **overrides)
+
+
+def make_message(sequence: int, **overrides: Any) -> Message:
+    """Sita's message in the room, another one each time."""
+    number = next(_numbers)
+    made = Message(
+        id=f"{number:024x}",
+        room_id="room",
+        sequence=sequence,
+        sender_id="sita",
+        sender_role="user",
+        sender_name="Sita",
+        cid=f"made-{number}",
+        message_type=MessageType.TEXT,
+        content="Namaste",
+        content_ne="नमस्ते",
+        timestamp=NOW,
+    )
+    return replace(made, **overrides)

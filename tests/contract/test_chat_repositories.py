@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -22,10 +21,10 @@ from server.store.codec import to_document
 from server.store.messages import MongoMessageRepository
 from server.store.migrations import m0005_message_places
 from server.store.rooms import MongoRoomRepository
+from tests.factories import make_message
 from tests.fakes.chat import MemoryMessageRepository
 
 NOW = datetime(2026, 11, 22, 4, 15, tzinfo=UTC)
-_cids = itertools.count(1)
 
 
 @pytest.fixture(params=["mongo", "fake"])
@@ -33,23 +32,6 @@ def messages(request: pytest.FixtureRequest) -> MessageRepository:
     if request.param == "fake":
         return MemoryMessageRepository()
     return MongoMessageRepository(request.getfixturevalue("store"))
-
-
-def message(sequence: int, **overrides: Any) -> Message:
-    made = Message(
-        id=ObjectIds().new(),
-        room_id="room",
-        sequence=sequence,
-        sender_id="sita",
-        sender_role="user",
-        sender_name="Sita",
-        cid=f"cid-{next(_cids)}",
-        message_type=MessageType.TEXT,
-        content="Namaste",
-        content_ne="नमस्ते",
-        timestamp=NOW,
-    )
-    return replace(made, **overrides)
 
 
 def room(**overrides: Any) -> ChatRoom:
@@ -76,7 +58,10 @@ async def test_a_batch_is_stored_as_it_was_given(messages: MessageRepository) ->
         size=9,
         created_at=NOW,
     )
-    batch = [message(1), message(2, attachment=attachment, message_type=MessageType.IMAGE)]
+    batch = [
+        make_message(1),
+        make_message(2, attachment=attachment, message_type=MessageType.IMAGE),
+    ]
     assert await messages.insert(batch) == {}
     assert await messages.list_after("room", 0, 10) == batch
     assert await messages.head("room") == 2
@@ -86,10 +71,10 @@ async def test_a_batch_is_stored_as_it_was_given(messages: MessageRepository) ->
 async def test_each_refusal_is_told_apart_and_spoils_no_other_room(
     messages: MessageRepository,
 ) -> None:
-    first, other = message(1), message(1, room_id="other")
+    first, other = make_message(1), make_message(1, room_id="other")
     await messages.insert([first, other])
-    resent, clashing = message(2, cid=first.cid), message(1, room_id="other")
-    good = message(1, room_id="third")
+    resent, clashing = make_message(2, cid=first.cid), make_message(1, room_id="other")
+    good = make_message(1, room_id="third")
     assert await messages.insert([resent, clashing, good]) == {0: first, 1: None}
     assert [row.sequence for row in await messages.list_after("room", 0, 10)] == [1]
     assert await messages.list_after("third", 0, 10) == [good]
@@ -97,22 +82,22 @@ async def test_each_refusal_is_told_apart_and_spoils_no_other_room(
 
 async def test_nothing_of_a_room_is_stored_behind_a_refusal(messages: MessageRepository) -> None:
     """Or the number that a resend did not use would stay free for ever."""
-    sent = [message(1), message(2)]
+    sent = [make_message(1), make_message(2)]
     await messages.insert(sent)
     batch = [
-        message(1, room_id="alone"),
-        *(message(number, room_id="before") for number in (1, 2)),
-        message(3),
-        message(4, cid=sent[0].cid),
-        message(5),
-        message(6, cid=sent[1].cid),
-        *(message(number, room_id="after") for number in (1, 2)),
-        message(3, room_id="before"),
-        *(message(1, room_id="clash", cid=cid) for cid in ("a", "b")),
-        message(2, room_id="clash"),
-        message(1, room_id="last"),
-        message(2, room_id="last", cid="c"),
-        message(3, room_id="last", cid="c"),
+        make_message(1, room_id="alone"),
+        *(make_message(number, room_id="before") for number in (1, 2)),
+        make_message(3),
+        make_message(4, cid=sent[0].cid),
+        make_message(5),
+        make_message(6, cid=sent[1].cid),
+        *(make_message(number, room_id="after") for number in (1, 2)),
+        make_message(3, room_id="before"),
+        *(make_message(1, room_id="clash", cid=cid) for cid in ("a", "b")),
+        make_message(2, room_id="clash"),
+        make_message(1, room_id="last"),
+        make_message(2, room_id="last", cid="c"),
+        make_message(3, room_id="last", cid="c"),
     ]
     refused = await messages.insert(batch)
     assert refused.keys() == {4, 5, 6, 11, 12, 15}
@@ -128,7 +113,7 @@ async def test_nothing_of_a_room_is_stored_behind_a_refusal(messages: MessageRep
 
 
 async def test_a_resend_under_its_own_number_is_a_duplicate(messages: MessageRepository) -> None:
-    first = message(1)
+    first = make_message(1)
     await messages.insert([first])
     assert await messages.insert([replace(first, id=ObjectIds().new())]) == {0: first}
 
@@ -136,7 +121,7 @@ async def test_a_resend_under_its_own_number_is_a_duplicate(messages: MessageRep
 async def test_a_batch_that_is_written_again_counts_as_stored(store: Store) -> None:
     """As after an answer that was lost with its connection."""
     messages = MongoMessageRepository(store)
-    batch = [message(1), message(2), message(1, room_id="other")]
+    batch = [make_message(1), make_message(2), make_message(1, room_id="other")]
     await messages.insert(batch[:1])
     assert await messages.insert(batch) == {}
     assert await messages.insert(batch) == {}
@@ -146,13 +131,13 @@ async def test_a_batch_that_is_written_again_counts_as_stored(store: Store) -> N
 async def test_a_claim_whose_message_was_never_stored_is_taken_over(store: Store) -> None:
     """Its writer died between the two."""
     messages = MongoMessageRepository(store)
-    first, lost = message(1), message(2)
+    first, lost = make_message(1), make_message(2)
     await messages.insert([first])
     claim, _ = message_documents.documents_of(lost)
     await store.collection(message_documents.COLLECTION).insert_one(claim)
     resent = replace(lost, id=ObjectIds().new())
     assert await messages.find_sent([key_of(lost)]) == []
-    assert await messages.insert([resent, message(3, room_id="other")]) == {}
+    assert await messages.insert([resent, make_message(3, room_id="other")]) == {}
     assert await messages.list_after("room", 0, 10) == [first, resent]
     assert await messages.insert([replace(lost, sequence=3)]) == {0: resent}
 
@@ -160,11 +145,11 @@ async def test_a_claim_whose_message_was_never_stored_is_taken_over(store: Store
 async def test_a_claim_whose_number_another_message_has_taken_moves(store: Store) -> None:
     """As between processes: what was refused is sent again under a new number."""
     messages = MongoMessageRepository(store)
-    lost = message(1)
-    await messages.insert([message(1, sender_id="ram")])
-    assert await messages.insert([lost, message(2)]) == {0: None, 1: None}
+    lost = make_message(1)
+    await messages.insert([make_message(1, sender_id="ram")])
+    assert await messages.insert([lost, make_message(2)]) == {0: None, 1: None}
     again = replace(lost, sequence=2)
-    assert await messages.insert([again, message(3)]) == {}
+    assert await messages.insert([again, make_message(3)]) == {}
     assert await messages.find_sent([key_of(lost)]) == [again]
     assert [row.sequence for row in await messages.list_after("room", 0, 10)] == [1, 2, 3]
 
@@ -172,8 +157,8 @@ async def test_a_claim_whose_number_another_message_has_taken_moves(store: Store
 async def test_a_claim_at_a_free_number_binds_its_message_to_it(store: Store) -> None:
     """Whoever wrote it may be about to store it there: elsewhere it would be there twice."""
     messages = MongoMessageRepository(store)
-    late = message(2)
-    await messages.insert([message(1)])
+    late = make_message(2)
+    await messages.insert([make_message(1)])
     claim, document = message_documents.documents_of(late)
     documents = store.collection(message_documents.COLLECTION)
     await documents.insert_one(claim)
@@ -186,8 +171,8 @@ async def test_a_claim_at_a_free_number_binds_its_message_to_it(store: Store) ->
 async def test_a_claim_that_another_moves_first_is_not_moved(store: Store) -> None:
     """Of two who take it over at once, one stores the message."""
     messages = MongoMessageRepository(store)
-    lost = message(1)
-    await messages.insert([message(1, sender_id="ram")])
+    lost = make_message(1)
+    await messages.insert([make_message(1, sender_id="ram")])
     await messages.insert([lost])
     tries = [replace(lost, id=ObjectIds().new(), sequence=2) for _ in range(5)]
     outcomes = await asyncio.gather(*(messages.insert([each]) for each in tries))
@@ -212,8 +197,8 @@ async def test_a_batch_whose_heads_are_all_stale_costs_few_commands(
     """As while the bus is away and two processes serve the members of the same rooms."""
     messages = MongoMessageRepository(store)
     rooms = [f"room-{number}" for number in range(100)]
-    await messages.insert([message(1, room_id=each, sender_id="ram") for each in rooms])
-    stale = [message(1, room_id=each) for each in rooms]
+    await messages.insert([make_message(1, room_id=each, sender_id="ram") for each in rooms])
+    stale = [make_message(1, room_id=each) for each in rooms]
     commands: list[str] = []
     for name in ("insert_batch", "update_one", "find"):
         monkeypatch.setattr(Collection, name, counted(getattr(Collection, name), commands))
@@ -242,9 +227,9 @@ class MessagesArrive(MongoMessageRepository):
 
 
 async def test_a_page_has_no_hole_whatever_is_stored_meanwhile(store: Store) -> None:
-    arriving = [message(number) for number in range(151, 158)]
+    arriving = [make_message(number) for number in range(151, 158)]
     messages = MessagesArrive(store, arriving)
-    await messages.plain.insert([message(number) for number in range(1, 151)])
+    await messages.plain.insert([make_message(number) for number in range(1, 151)])
     page = await messages.list_before("room", 159, 130)
     assert [row.sequence for row in page] == list(range(29, 158))
 
@@ -253,7 +238,7 @@ async def test_messages_of_before_are_found_after_the_migration(store: Store) ->
     """With their ids, and a resend of theirs is still a duplicate; run again, nothing changes."""
     documents = store.collection(message_documents.COLLECTION)
     await documents.create_indexes(m0005_message_places.OLD_INDEXES)
-    old = [message(number) for number in range(1, 451)]
+    old = [make_message(number) for number in range(1, 451)]
     await documents.insert_many([to_document(each) for each in old])
     # What a crash had moved already, and not yet deleted.
     await documents.drop_indexes(m0005_message_places.OLD_INDEXES)
@@ -267,13 +252,13 @@ async def test_messages_of_before_are_found_after_the_migration(store: Store) ->
     assert await documents.count({}, limit=2000) == 900
 
 
-@pytest.mark.parametrize("in_the_way", [message(1, cid="new"), message(2, cid="old")])
+@pytest.mark.parametrize("in_the_way", [make_message(1, cid="new"), make_message(2, cid="old")])
 async def test_the_migration_deletes_nothing_that_it_could_not_move(
     store: Store, in_the_way: Message
 ) -> None:
     """An older process wrote on while another message had been stored by this version."""
     documents = store.collection(message_documents.COLLECTION)
-    old = message(1, cid="old")
+    old = make_message(1, cid="old")
     await documents.insert_many(list(message_documents.documents_of(in_the_way)))
     await documents.insert_one(to_document(old))
     with pytest.raises(RuntimeError, match="older version"):
@@ -284,15 +269,18 @@ async def test_the_migration_deletes_nothing_that_it_could_not_move(
 async def test_the_same_cid_in_another_room_or_by_another_is_another_message(
     messages: MessageRepository,
 ) -> None:
-    first = message(1, cid="same")
-    others = [message(2, cid="same", sender_id="ram"), message(1, cid="same", room_id="other")]
+    first = make_message(1, cid="same")
+    others = [
+        make_message(2, cid="same", sender_id="ram"),
+        make_message(1, cid="same", room_id="other"),
+    ]
     assert await messages.insert([first, *others]) == {}
     found = await messages.find_sent([key_of(first), key_of(others[0]), ("room", "ram", "no")])
     assert sorted(row.sequence for row in found) == [1, 2]
 
 
 async def test_history_goes_both_ways(messages: MessageRepository) -> None:
-    await messages.insert([message(number) for number in range(1, 11)])
+    await messages.insert([make_message(number) for number in range(1, 11)])
 
     def numbers(rows: list[Message]) -> list[int]:
         return [row.sequence for row in rows]
@@ -307,7 +295,7 @@ async def test_what_follows_in_many_rooms_is_read_by_one_query(
 ) -> None:
     heads = {"empty": 0, "short": 3, "long": 30}
     await messages.insert(
-        [message(n, room_id=room) for room, head in heads.items() for n in range(1, head + 1)]
+        [make_message(n, room_id=room) for room, head in heads.items() for n in range(1, head + 1)]
     )
     starts = [("long", 25), ("empty", 0), ("short", 1), ("long", 2), ("short", 3), ("long", 0)]
     assert len(starts) <= MAX_STARTS
@@ -318,9 +306,9 @@ async def test_what_follows_in_many_rooms_is_read_by_one_query(
 
 async def test_pages_of_many_rooms_have_no_hole_either(store: Store) -> None:
     rooms = [f"room-{place}" for place in range(6)]
-    arriving = [message(number, room_id=room) for room in rooms for number in (3, 4)]
+    arriving = [make_message(number, room_id=room) for room in rooms for number in (3, 4)]
     messages = MessagesArrive(store, arriving)
-    await messages.plain.insert([message(n, room_id=room) for room in rooms for n in (1, 2)])
+    await messages.plain.insert([make_message(n, room_id=room) for room in rooms for n in (1, 2)])
     # Two queries, the second begins with number 4 of the last room.
     assert message_documents._MANY == 5 * 25 + 3
     pages = await messages.list_after_each([(room, 0) for room in rooms], 25)
@@ -330,8 +318,8 @@ async def test_pages_of_many_rooms_have_no_hole_either(store: Store) -> None:
 async def test_marking_touches_only_others_messages_in_the_span(
     messages: MessageRepository,
 ) -> None:
-    await messages.insert([message(number) for number in (1, 2, 4)])
-    await messages.insert([message(3, sender_id="ram")])
+    await messages.insert([make_message(number) for number in (1, 2, 4)])
+    await messages.insert([make_message(3, sender_id="ram")])
     await messages.mark_read([ReadSpan("room", "ram", 1, 3, NOW)])
     later = NOW + timedelta(minutes=1)
     await messages.mark_read(
@@ -346,7 +334,7 @@ async def test_marking_touches_only_others_messages_in_the_span(
 async def test_the_head_is_found_from_any_number_that_is_known(
     messages: MessageRepository, at_least: int
 ) -> None:
-    await messages.insert([message(number) for number in range(1, 121)])
+    await messages.insert([make_message(number) for number in range(1, 121)])
     assert await messages.head("room", at_least=at_least) == 120
     assert await messages.head("elsewhere", at_least=at_least) == 0
 
@@ -371,7 +359,7 @@ async def test_a_booking_has_one_room_whoever_races(store: Store) -> None:
 async def test_heads_and_marks_never_go_back(store: Store) -> None:
     rooms = MongoRoomRepository(store)
     kept = await rooms.add(room())
-    newer, older = head_of(message(5)), head_of(message(3, content="older"))
+    newer, older = head_of(make_message(5)), head_of(make_message(3, content="older"))
     mark = ReadMark(sequence=5, read_at=NOW)
     long_after = NOW + timedelta(days=1)
     await rooms.advance([RoomChange(kept.id, newer, {"sita": mark})])
@@ -390,7 +378,7 @@ async def test_heads_and_marks_never_go_back(store: Store) -> None:
     assert await rooms.heads_and_marks("ram", 10) == {kept.id: (5, 2)}
     assert await rooms.heads_and_marks("sita", 10) == {kept.id: (5, 5)}
     assert await rooms.heads_and_marks("nobody", 10) == {}
-    ten, nine = head_of(message(10)), head_of(message(9))
+    ten, nine = head_of(make_message(10)), head_of(make_message(9))
     await rooms.advance([RoomChange(kept.id, nine, {}), RoomChange(kept.id, ten, {})])
     assert (await rooms.heads_and_marks("ram", 10))[kept.id] == (10, 2), "compared as numbers"
 
@@ -401,7 +389,7 @@ async def test_rooms_are_listed_by_activity_and_paged_without_loss(store: Store)
         await rooms.add(room(created_at=NOW + timedelta(minutes=number))) for number in range(5)
     ]
     await rooms.add(room(customer_id="somebody", pandit_user_id="else"))
-    busy = head_of(message(1, timestamp=NOW + timedelta(hours=1)))
+    busy = head_of(make_message(1, timestamp=NOW + timedelta(hours=1)))
     await rooms.advance([RoomChange(made[1].id, busy, {})])
     first = await rooms.list_for("ram", limit=3, after=None)
     second = await rooms.list_for("ram", limit=3, after=first.next_key)

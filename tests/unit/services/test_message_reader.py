@@ -2,33 +2,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.domain.chat import Message, MessageType
+from server.domain.chat import Message
 from server.domain.errors import StoreUnavailable
 from server.services.message_reader import MessageReader
+from tests.factories import make_message
 from tests.fakes.chat import MemoryMessageRepository
 
 ROOMS = tuple(f"room-{place}" for place in range(40))
-
-
-def message(room_id: str, sequence: int) -> Message:
-    return Message(
-        id=f"{room_id}-{sequence}",
-        room_id=room_id,
-        sequence=sequence,
-        sender_id="ram",
-        sender_role="pandit",
-        sender_name="Ram",
-        cid=f"cid-{sequence}",
-        message_type=MessageType.TEXT,
-        content="Namaste",
-        timestamp=datetime(2026, 1, 1, tzinfo=UTC),
-    )
 
 
 class Slow(MemoryMessageRepository):
@@ -44,7 +29,7 @@ class Slow(MemoryMessageRepository):
         self.error: Exception | None = None
 
     def keep(self, room_id: str, numbers: Sequence[int]) -> None:
-        self.rows.update({(room_id, number): message(room_id, number) for number in numbers})
+        self.rows.update({(room_id, each): make_message(each, room_id=room_id) for each in numbers})
 
     async def list_after(self, room_id: str, sequence: int, limit: int) -> list[Message]:
         self.queries.append([(room_id, sequence)])

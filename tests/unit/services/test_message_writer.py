@@ -6,14 +6,14 @@ import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from server.domain.chat import Message, MessageType
+from server.domain.chat import Message
 from server.domain.errors import ClientIdConflict, Overloaded, StoreUnavailable
 from server.services.message_writer import Draft, MessageWriter, Written
+from tests.factories import make_message
 from tests.fakes.chat import MemoryMessageRepository
 from tests.support import FakeClock
 
@@ -27,20 +27,7 @@ def draft(**overrides: Any) -> Draft:
 
 def stored(sequence: int, **overrides: Any) -> Message:
     """A message that another process has stored."""
-    number = next(_numbers)
-    made = Message(
-        id=f"other-{number}",
-        room_id="room",
-        sequence=sequence,
-        sender_id="ram",
-        sender_role="pandit",
-        sender_name="Ram",
-        cid=f"cid-{number}",
-        message_type=MessageType.TEXT,
-        content="Namaste",
-        timestamp=datetime(2026, 1, 1, tzinfo=UTC),
-    )
-    return replace(made, **overrides)
+    return make_message(sequence, sender_id="ram", sender_role="pandit", **overrides)
 
 
 class Ids:
