@@ -28,7 +28,7 @@ _AUDIENCE: Final = "pandityatra"
 _ACCESS: Final = "access"
 _REQUIRED: Final = ["exp", "iat", "sub", "jti", "typ", "sid", "iss", "aud"]
 _MAX_CHECKED: Final = 20_000
-"""Tokens that are remembered; some 600 bytes each."""
+"""Tokens that are remembered."""
 _SKEW_SECONDS: Final = 30
 """How far the clocks of two of our processes may differ."""
 _TIME_COST: Final = 2
@@ -93,7 +93,7 @@ class JwtSigner:
     """Implements ``ports.TokenSigner``. Tokens of the previous secret hold until they expire.
 
     What a good token says is remembered, for it is shown again with every request and by each
-    socket that comes back; checking it costs a fifth of opening one. When it ends is always asked.
+    socket that comes back. Whether it holds at that time is asked each time.
     """
 
     def __init__(self, secret: str, previous_secret: str = "") -> None:
