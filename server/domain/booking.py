@@ -423,9 +423,7 @@ def accept(
 
     ``arrivals`` are claims by which he can come to it in time (see ``services.timetable``).
     """
-    _require_pandit(booking, actor)
-    _require_status(booking, _Status.PENDING)
-    _require_offered(booking)
+    _require_asked(booking, actor)
     if now >= booking.starts_at:
         raise IllegalTransition(booking.status)
     moved = _moved(booking, _Status.ACCEPTED, actor.user_id, actor.role, now)
@@ -538,8 +536,7 @@ def decline(booking: Booking, actor: Actor, now: datetime, reason: str) -> Booki
 
     His time is freed. The service then offers the booking to another pandit or fails it.
     """
-    _require_pandit(booking, actor)
-    _require_offered(booking)
+    _require_asked(booking, actor)
     answered = _answered(booking, Answer.DECLINED, now)
     return _withdrawn(answered, actor.user_id, actor.role, now, reason)
 
@@ -837,6 +834,19 @@ def _offered_at_last(booking: Booking, now: datetime, answer_by: datetime | None
 def _require_offered(booking: Booking) -> None:
     if booking.pay_by is not None:
         raise PaymentDue
+
+
+def _require_asked(booking: Booking, actor: Actor) -> None:
+    """Refuse all but the pandit whose answer is awaited.
+
+    Whoever may not be asked, or not any more, stands in the booking until it is passed on; he
+    cannot take it in the meantime.
+    """
+    _require_pandit(booking, actor)
+    _require_status(booking, _Status.PENDING)
+    _require_offered(booking)
+    if asked_at(booking) is None:
+        raise IllegalTransition(booking.status)
 
 
 # -- another time ----------------------------------------------------------------------------

@@ -58,11 +58,18 @@ OTHER_PANDIT = actor(Role.PANDIT, "other-pandit-user")
 ADMIN = actor(Role.ADMIN, "admin")
 WITHIN = timedelta(hours=12)
 SOON = STARTS_AT - timedelta(minutes=30)
+ASKED = rules.placed(replace(make_booking(), answer_by=NOW + WITHIN), NOW)
+HELD = rules.placed(
+    replace(
+        make_booking(), payment_method=PaymentMethod.WALLET, pay_by=NOW + timedelta(minutes=15)
+    ),
+    NOW,
+)
 
 
 def in_state(status: Status) -> Booking:
     claims = span_of(STARTS_AT, 120, 30).claims if status in OCCUPYING else ()
-    return replace(make_booking(), status=status, claims=claims)
+    return replace(ASKED, status=status, claims=claims)
 
 
 MOVES = {
@@ -110,12 +117,24 @@ def test_a_stranger_does_not_learn_that_a_booking_exists() -> None:
 
 def test_another_pandit_cannot_accept() -> None:
     with pytest.raises(Forbidden):
-        rules.accept(make_booking(), OTHER_PANDIT, NOW)
+        rules.accept(ASKED, OTHER_PANDIT, NOW)
 
 
 def test_a_booking_whose_time_has_come_cannot_be_accepted() -> None:
     with pytest.raises(IllegalTransition):
-        rules.accept(make_booking(), PANDIT, STARTS_AT)
+        rules.accept(ASKED, PANDIT, STARTS_AT)
+
+
+def test_whoever_is_not_asked_any_more_can_neither_accept_nor_refuse() -> None:
+    gone_before_he_was_asked = rules.with_payment(HELD, paid_state(HELD), NOW, None)
+    taken_back = rules.take_offer_back(ASKED, "pandit", NOW)
+    for booking in (gone_before_he_was_asked, taken_back):
+        assert booking.status is Status.PENDING
+        assert booking.pandit_user_id == PANDIT.user_id
+        with pytest.raises(IllegalTransition):
+            rules.accept(booking, PANDIT, NOW)
+        with pytest.raises(IllegalTransition):
+            rules.decline(booking, PANDIT, NOW, "")
 
 
 def test_a_puja_is_not_started_long_before_its_time() -> None:
@@ -127,7 +146,7 @@ def test_a_puja_is_not_started_long_before_its_time() -> None:
 
 def test_contact_is_shared_from_acceptance_on_and_not_after_cancelling() -> None:
     assert not make_booking().shares_contact
-    accepted = rules.accept(make_booking(), PANDIT, NOW)
+    accepted = rules.accept(ASKED, PANDIT, NOW)
     assert accepted.shares_contact
     assert not rules.cancel(accepted, CUSTOMER, NOW, "").shares_contact
 
@@ -137,11 +156,11 @@ def test_ending_frees_the_time_and_completing_cash_pays() -> None:
     completed = rules.complete(in_state(Status.IN_PROGRESS), PANDIT, NOW)
     assert completed.claims == ()
     assert completed.payment_status is PaymentStatus.COMPLETED
-    assert rules.accept(make_booking(), PANDIT, NOW).payment_status is PaymentStatus.PENDING
+    assert rules.accept(ASKED, PANDIT, NOW).payment_status is PaymentStatus.PENDING
 
 
 def test_a_refusal_keeps_the_booking_pending_and_is_remembered() -> None:
-    declined = rules.decline(make_booking(), PANDIT, NOW, "travelling")
+    declined = rules.decline(ASKED, PANDIT, NOW, "travelling")
     assert declined.status is Status.PENDING
     assert declined.rejected_by == ("pandit",)
     assert declined.claims == ()
@@ -160,12 +179,13 @@ def test_a_refusal_keeps_the_booking_pending_and_is_remembered() -> None:
     )
     assert offered.total_fee == make_booking().total_fee, "the price was frozen"
     assert [event.kind for event in offered.outbox] == [
+        EventKind.BOOKING_CREATED,
         EventKind.BOOKING_REJECTED,
         EventKind.BOOKING_REOFFERED,
         EventKind.BOOKING_CREATED,
     ]
     assert offered.outbox[-1].recipients == ("next-user",)
-    assert len({event.id for event in offered.outbox}) == 3
+    assert len({event.id for event in offered.outbox}) == 4
 
 
 def propose(booking: Booking, by: Actor, now: datetime = NOW) -> Booking:
@@ -350,15 +370,6 @@ def test_the_total_is_always_the_sum_of_its_parts(prices: list[int], service_fee
     found = rules.with_samagri(replace(make_booking(), service_fee=service_fee), lines, (), NOW)
     assert found.samagri_fee == sum(prices)
     assert found.total_fee == service_fee + sum(prices)
-
-
-ASKED = rules.placed(replace(make_booking(), answer_by=NOW + WITHIN), NOW)
-HELD = rules.placed(
-    replace(
-        make_booking(), payment_method=PaymentMethod.WALLET, pay_by=NOW + timedelta(minutes=15)
-    ),
-    NOW,
-)
 
 
 def paid_state(booking: Booking) -> PaymentState:
