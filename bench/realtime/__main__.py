@@ -40,6 +40,7 @@ from bench.realtime.contenders import (
     copying,
     running,
 )
+from bench.realtime.disk import DiskWatch, milliseconds
 from bench.realtime.members import Figures, Sizes, Target
 from bench.realtime.postgres import postgres, programs
 from bench.realtime.processes import Spent
@@ -106,6 +107,7 @@ QUICK: Final = Sizes(
 QUICK_PEERS: Final = replace(QUICK, slow=0)
 _QUICK_CONTENDERS: Final = ("pandityatra", "tornado", "channels-postgres")
 _PING_SECONDS: Final = 25.0
+_DISK_SECONDS: Final = 10.0
 _SHORT_HOLD: Final = 2 * _PING_SECONDS
 _DESCRIPTORS_SPARE: Final = 400
 _WAIT_SECONDS: Final = 10.0
@@ -300,24 +302,13 @@ def _within_limits(sizes: Sizes) -> Sizes:
     return replace(sizes, idle=min(sizes.idle, most), storm=min(sizes.storm, most))
 
 
-def disk_pauses(folder: Path, seconds: float = 10.0) -> list[float]:
-    """How long the disk takes to keep 8 KB, over and over: seconds, ascending.
-
-    Nothing is acknowledged before that has happened, so no server is prompter than its disk.
-    """
-    took = []
-    block = b"x" * 8192
-    with (folder / "pauses").open("wb", buffering=0) as file:
-        end = time.perf_counter() + seconds
-        while (began := time.perf_counter()) < end:
-            file.write(block)
-            os.fdatasync(file.fileno())
-            took.append(time.perf_counter() - began)
-            time.sleep(0.005)
-    return sorted(took)
+def _disk_pauses(folder: Path) -> list[float]:
+    with DiskWatch(folder, pause=0.005) as disk:
+        time.sleep(_DISK_SECONDS)
+    return disk.took
 
 
-def _conditions(options: argparse.Namespace, began: Spent, pauses: Sequence[float]) -> str:
+def _conditions(options: argparse.Namespace, began: Spent, pauses: list[float]) -> str:
     size = "smoke run, figures mean little" if options.quick else "full sizes"
     if options.sizes:
         size = f"{size} but {' '.join(options.sizes)}"
@@ -326,13 +317,10 @@ def _conditions(options: argparse.Namespace, began: Spent, pauses: Sequence[floa
         f"{options.runs} run(s), {size}; Python {platform.python_version()}, "
         f"{os.cpu_count()} cores; database: {database} over PyMongo, or what is "
         f"named; one server process each; other programs took {began.by_others():.2f} cores "
-        f"meanwhile; disk: 8 KB kept in {_ms(pauses, 0.5)} ms (median), {_ms(pauses, 0.99)} (p99), "
-        f"{_ms(pauses, 1)} at most before and after the runs; {datetime.now(UTC):%Y-%m-%d}"
+        f"meanwhile; disk: 8 KB kept in {milliseconds(pauses, 0.5):.1f} ms (median), "
+        f"{milliseconds(pauses, 0.99):.1f} (p99), {milliseconds(pauses, 1):.1f} at most before "
+        f"and after the runs; {datetime.now(UTC):%Y-%m-%d}"
     )
-
-
-def _ms(ascending: Sequence[float], part: float) -> str:
-    return f"{ascending[min(len(ascending) - 1, int(len(ascending) * part))] * 1e3:.1f}"
 
 
 def main() -> None:
@@ -369,9 +357,9 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     began = Spent()
     with tempfile.TemporaryDirectory(prefix="bench-", dir=options.folder) as folder:
-        pauses = disk_pauses(Path(folder))
+        pauses = _disk_pauses(Path(folder))
         runs = uvloop.run(measure(options, Path(folder)))
-        pauses = sorted([*pauses, *disk_pauses(Path(folder))])
+        pauses = sorted([*pauses, *_disk_pauses(Path(folder))])
     labels = {each.name: each.label for each in CONTENDERS}
     conditions = _conditions(options, began, pauses)
     print(conditions, "", report.table(runs, labels, is_judged=not options.quick), sep="\n")

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from bench.realtime.client import Connection, Poller
 from bench.realtime.contenders import Contender, Process
 from bench.realtime.dialects import Event, Kind
+from bench.realtime.disk import DiskWatch, milliseconds
 from bench.realtime.processes import cpu_seconds, resident_bytes
 from bench.realtime.town import Seat, Town
 from bench.realtime.wire import request
@@ -28,8 +29,8 @@ _OPENING: Final = 500
 _READY_SECONDS: Final = 120.0
 _MOST_WAIT_SECONDS: Final = 0.005
 _LEAST_WAIT_SECONDS: Final = 0.001
-"""A loop's shortest real wait; of shorter ones it makes none, and the client would take a whole core
-from those that are measured. What comes due meanwhile is sent together, its wait counted."""
+"""uvloop's shortest real wait; of shorter ones it makes none, and the client would take a whole
+core from those that are measured. What comes due meanwhile is sent together, its wait counted."""
 _TRY_LATER: Final = 1013
 _COMMANDS: Final = re.compile(rb'^\w*mongo_command_seconds_count\{command="(\w+)"\} (\S+)', re.M)
 
@@ -95,6 +96,10 @@ class Target:
     def memory(self) -> int:
         """Its resident bytes."""
         return resident_bytes(self.process.pids)
+
+    def watch_disk(self) -> DiskWatch:
+        """Watch the disk on which its database is, while a context lasts."""
+        return DiskWatch(self.process.log.parent)
 
     async def commands(self) -> Counter[str] | None:
         """Database commands so far by name, as the product counts them; None for the peers."""
@@ -241,9 +246,7 @@ async def until(is_done: Callable[[], bool], faults: Faults, seconds: float = 60
 def percentiles(name: str, latencies: array[float]) -> Figures:
     """Median and 99th percentile of seconds, in milliseconds."""
     ordered = sorted(latencies)
-    if not ordered:
-        return {f"{name}_p50_ms": float("nan"), f"{name}_p99_ms": float("nan")}
     return {
-        f"{name}_p50_ms": ordered[len(ordered) // 2] * 1e3,
-        f"{name}_p99_ms": ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))] * 1e3,
+        f"{name}_p50_ms": milliseconds(ordered, 0.5),
+        f"{name}_p99_ms": milliseconds(ordered, 0.99),
     }

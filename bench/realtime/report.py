@@ -78,6 +78,7 @@ _SIGNS: Final[dict[str, Callable[[float, float], bool]]] = {
     "≤": operator.le, "<": operator.lt, "≥": operator.ge,
 }  # fmt: skip
 _TEN_TIMES_POSTGRES: Final = Times(10, ("channels-postgres",), "PostgreSQL", is_more_better=True)
+_DISK: Final = "the longest that the disk kept 8 KB then, ms"
 ROWS: Final = (
     ("Idle sockets, admitted to rooms and notification streams", (
         Row("idle_sockets", "sockets", ",.0f", goal=Bound("≥", 15_000)),
@@ -101,6 +102,7 @@ ROWS: Final = (
         Row("fan_calm_per_second", "deliveries a second at half of that", ",.0f"),
         Row("fan_p50_ms", "p50 then, ms"),
         Row("fan_p99_ms", "p99 then, ms", is_ratio=True, goal=Bound("<", 25)),
+        Row("fan_disk_ms", _DISK),
         Row("fan_client_half_cpu_us", "the client's own CPU then, µs", ",.2f"),
     )),
     ("One-to-one, every message stored", (
@@ -115,6 +117,7 @@ ROWS: Final = (
         Row("chat_ack_p99_ms", "ack p99 at half of that, ms"),
         Row("chat_p99_ms", "delivery p99 at half of that, ms", is_ratio=True,
             goal=Bound("<", 25)),
+        Row("chat_disk_ms", _DISK),
     )),
     ("Reconnect storm, three messages missed each", (
         Row("storm_sockets", "sockets", ",.0f", goal=Bound("≥", 10_000)),
@@ -134,7 +137,9 @@ ROWS: Final = (
         Row("slow_closed", "of them closed", ",.0f"),
         Row("slow_told_4001", "with the code to resume", ",.0f"),
         Row("slow_calm_p99_ms", "p99 of the others before, ms"),
+        Row("slow_calm_disk_ms", _DISK),
         Row("slow_p99_ms", "p99 of the others meanwhile, ms"),
+        Row("slow_disk_ms", _DISK),
         Row("slow_p99_ratio", "the one in terms of the other", ",.2f", goal=Bound("<", 2)),
     )),
     ("Rolling restart of two processes", (

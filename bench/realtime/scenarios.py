@@ -283,8 +283,9 @@ async def fan_out(target: Target, sizes: Sizes) -> Figures:
 
     before, half = time.process_time(), crowd.heard
     offered = min(rate, alone_rate / alone) / 2
-    await by_the_clock(offered / crowd.size, sizes.seconds, speak_when_due)
-    await until(lambda: crowd.has_heard_all, faults)
+    with target.watch_disk() as disk:
+        await by_the_clock(offered / crowd.size, sizes.seconds, speak_when_due)
+        await until(lambda: crowd.has_heard_all, faults)
     calm, half = time.process_time() - before, crowd.heard - half
     crowd.is_timed = False
     _count_closed(faults, [*speakers, *listeners])
@@ -301,6 +302,7 @@ async def fan_out(target: Target, sizes: Sizes) -> Figures:
         "fan_calm_per_second": offered,
         "fan_client_half_cpu_us": calm / max(1, half) * 1e6,
         **percentiles("fan", crowd.latencies),
+        "fan_disk_ms": disk.longest_ms,
         "fan_faults": faults.told(),
     }
 
@@ -425,8 +427,9 @@ async def chat(target: Target, sizes: Sizes) -> Figures:
     def say(due: float) -> None:
         talkers[next(turn) % len(talkers)].send(conversation.new_message(due))
 
-    await by_the_clock(acked / seconds / 2, sizes.seconds, say)
-    await until(lambda: conversation.is_answered, faults)
+    with target.watch_disk() as disk:
+        await by_the_clock(acked / seconds / 2, sizes.seconds, say)
+        await until(lambda: conversation.is_answered, faults)
     for talker in talkers:
         assert isinstance(talker, Talker)
         talker.check()
@@ -441,6 +444,7 @@ async def chat(target: Target, sizes: Sizes) -> Figures:
         "chat_server_busy_percent": cpu / seconds * 100,
         **percentiles("chat", conversation.latencies),
         **percentiles("chat_ack", conversation.ack_latencies),
+        "chat_disk_ms": disk.longest_ms,
         "chat_faults": faults.told(),
     }
 
@@ -527,8 +531,9 @@ async def slow_reader(target: Target, sizes: Sizes) -> Figures:
 
     crowd.base, crowd.is_timed = listeners[0].cursor + 1, True
     # For as long as with slow readers: a p99 of fewer messages is another figure.
-    await by_the_clock(sizes.slow_rate, seconds, speak)
-    await until(lambda: crowd.has_heard_all, faults)
+    with target.watch_disk() as calm_disk:
+        await by_the_clock(sizes.slow_rate, seconds, speak)
+        await until(lambda: crowd.has_heard_all, faults)
     calm, crowd.latencies = crowd.latencies, array("d")
 
     ignored, newest = Faults(), listeners[0].cursor
@@ -555,8 +560,9 @@ async def slow_reader(target: Target, sizes: Sizes) -> Figures:
             await asyncio.sleep(0.1)
 
     watcher = asyncio.create_task(watch())
-    await by_the_clock(sizes.slow_rate, seconds, speak)
-    await until(lambda: crowd.has_heard_all, faults)
+    with target.watch_disk() as disk:
+        await by_the_clock(sizes.slow_rate, seconds, speak)
+        await until(lambda: crowd.has_heard_all, faults)
     await asyncio.sleep(0.5)
     watcher.cancel()
     for each in lazy:
@@ -578,6 +584,8 @@ async def slow_reader(target: Target, sizes: Sizes) -> Figures:
         "slow_closed": cut,
         "slow_told_4001": told,
         "slow_calm_p99_ms": calm_p99,
+        "slow_calm_disk_ms": calm_disk.longest_ms,
+        "slow_disk_ms": disk.longest_ms,
         "slow_p99_ratio": during["slow_p99_ms"] / calm_p99,
         **during,
         "slow_faults": faults.told(),

@@ -14,6 +14,7 @@ from server.domain.booking import (
     CANCELLABLE_BY,
     Booking,
     BookingStatus,
+    asked_at,
     require_samagri_editable,
 )
 from server.domain.calendar import local_today
@@ -416,7 +417,8 @@ def moves_of(page: Page, booking: Booking) -> frozenset[str]:
     found = set()
     if actor.role in CANCELLABLE_BY.get(booking.status, frozenset()):
         found.add("cancel")
-    if is_pandit and booking.status is BookingStatus.PENDING and booking.pay_by is None:
+    is_awaited = booking.pay_by is None and asked_at(booking) is not None
+    if is_pandit and booking.status is BookingStatus.PENDING and is_awaited:
         found |= {"accept", "reject"}
     if page.services.bookings.is_startable(actor, booking):
         found.add("start")
